@@ -1,0 +1,45 @@
+# Everything sets itself up: a virtual environment, pinned dependencies, the package. Nothing is installed twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test dev bench check lint clean help
+
+help: ## What there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV), once (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## Replay days of a sandbox through the real jobs and show what came out
+	@$(BIN)/tiktok-pipeline demo
+
+dev: $(READY) ## The demo's world at many times real speed, and the Dagster UI on it
+	@$(BIN)/tiktok-pipeline dev
+
+test: $(READY) lint ## The whole suite
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## Style, types, and whether the definitions load
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/dagster definitions validate --log-level error --workspace workspace.yaml
+
+bench: $(READY) ## Every benchmark, printing ratios
+	@for module in $$(ls -d benchmarks/*.py benchmarks/*/__main__.py 2>/dev/null | grep -v '__init__'); do \
+		name=$$(echo $$module | sed -e 's/\.py$$//' -e 's/\/__main__$$//' -e 's/\//./g'); \
+		echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
+
+check: $(READY) ## Whether this deployment is ready for real vendors
+	@$(BIN)/tiktok-pipeline check
+
+clean: ## Remove the virtual environment; never data
+	rm -rf $(VENV)

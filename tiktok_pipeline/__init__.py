@@ -1,0 +1,1 @@
+"""A Dagster pipeline that watches TikTok creators through data vendors. Start reading at definitions.py."""

@@ -1,0 +1,132 @@
+"""Landing: attempts become raw rows, rows become files, and nothing is interpreted.
+
+A capture window has an id; its files are `<window>-<flush>.parquet` in the hour that the request was sent in,
+and its capture ids carry the window, so that whatever lands can be told from whatever else lands.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+import polars as pl
+
+from tiktok_pipeline import tables
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Request, Verdict
+
+TABLE_OF_CAPABILITY = {
+    "live": tables.RAW_LIVES,
+    "room": tables.RAW_LIVES,
+    "profile": tables.RAW_PROFILES,
+    "user_id": tables.RAW_PROFILES,
+    "stories": tables.RAW_STORIES,
+}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One HTTP attempt, redacted, as it will be landed."""
+
+    vendor: str
+    request: Request
+    requested_at: datetime
+    received_at: datetime
+    observed_at: datetime
+    elapsed_ms: float
+    attempt: int
+    http_status: int | None
+    verdict: Verdict
+    headers: dict[str, str]
+    body: bytes | None
+
+
+@dataclass
+class Landing:
+    """The rows of one window of one raw table, until they are flushed.
+
+    On the real clock a window is a run's, and its flushes are numbered on after those that an earlier try of
+    the same window landed: they are real answers, and paid for. On the replay clock a window is an hour, flushed
+    once, and asking again gives the same answers: its file is replaced.
+    """
+
+    lake: Lake
+    table: tables.Table
+    kind: str
+    window: str | None = None
+    run_id: str | None = None
+    rows: int = 0
+    _waiting: list[Attempt] = field(default_factory=list)
+    _flush: int = 0
+
+    def add(self, attempt: Attempt) -> None:
+        """Keep an attempt until the next flush."""
+        self._waiting.append(attempt)
+
+    def flush(self, before: datetime | None = None) -> None:
+        """Write what waits, one file an hour touched; with `before`, only what was sent before that moment."""
+        now = [a for a in self._waiting if before is None or a.requested_at < before]
+        self._waiting = [a for a in self._waiting if before is not None and a.requested_at >= before]
+        by_hour: dict[datetime, list[Attempt]] = defaultdict(list)
+        for attempt in now:
+            by_hour[hour_of(attempt.requested_at)].append(attempt)
+        for hour, attempts in sorted(by_hour.items()):
+            self._write(hour, attempts)
+
+    def mark(self, hour: datetime) -> None:
+        """Say that an hour was asked about and nothing was due: an empty file."""
+        if not self.lake.raw_window(self.table, hour, self.name(hour)):
+            self._write(hour, [])
+
+    def name(self, hour: datetime) -> str:
+        """The window's id: the run's, or on the replay clock the hour's."""
+        return self.window or f"{self.kind}-{hour:%Y%m%dT%H}"
+
+    def _write(self, hour: datetime, attempts: Sequence[Attempt]) -> None:
+        window = self.name(hour)
+        if self.window is not None:
+            taken = [int(file.stem.rsplit("-", 1)[1]) for file in self.lake.raw_window(self.table, hour, window)]
+            self._flush = max([self._flush, *(number + 1 for number in taken)])
+        name = f"{window}-{self._flush:04d}"
+        # The hour is part of the id where a window crosses it: both its files may be flush 0.
+        frame = raw_frame(attempts, f"{name}-{hour:%H}", self.run_id)
+        self.lake.write_raw(self.table, hour, name, frame)
+        self.rows += frame.height
+
+
+def hour_of(moment: datetime) -> datetime:
+    """The hour that a moment is in."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def raw_frame(attempts: Sequence[Attempt], prefix: str, run_id: str | None) -> pl.DataFrame:
+    """Attempts as rows of a raw table, sorted by creator and time; capture ids are `<prefix>-<number>`."""
+    return pl.DataFrame(
+        {
+            "capture_id": [f"{prefix}-{number:06d}" for number in range(len(attempts))],
+            "vendor": [a.vendor for a in attempts],
+            "endpoint": [a.request.endpoint for a in attempts],
+            "creator_id": [a.request.creator_id for a in attempts],
+            "subject": [a.request.subject for a in attempts],
+            "page": [a.request.page for a in attempts],
+            "cursor": [a.request.cursor for a in attempts],
+            "requested_at": [a.requested_at for a in attempts],
+            "received_at": [a.received_at for a in attempts],
+            "observed_at": [a.observed_at for a in attempts],
+            "elapsed_ms": [a.elapsed_ms for a in attempts],
+            "attempt": [a.attempt for a in attempts],
+            "http_status": [a.http_status for a in attempts],
+            "outcome": [a.verdict.outcome.value for a in attempts],
+            "error": [a.verdict.error for a in attempts],
+            "request_id": [a.verdict.request_id for a in attempts],
+            "credits": [a.verdict.credits for a in attempts],
+            "headers": [msgspec.json.encode(a.headers).decode() for a in attempts],
+            # Bytes that are not UTF-8 cannot stand in a string column; the replacement mark says where they were.
+            "body": [None if a.body is None else a.body.decode("utf-8", "replace") for a in attempts],
+            "run_id": [run_id] * len(attempts),
+        },
+        schema=tables.RAW_LIVES.schema,
+    ).sort("creator_id", "requested_at", "capture_id", nulls_last=True)

@@ -1,0 +1,73 @@
+"""What a window knows when it begins: read from what landed, because nothing else is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from tiktok_pipeline import settings as configuration
+from tiktok_pipeline import tables
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.watch import LastSeen
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Unreadable
+
+RAW_TABLES = (tables.RAW_LIVES, tables.RAW_PROFILES, tables.RAW_STORIES)
+
+# Whoever was live longer ago than this is found again by the round.
+_RECENT = timedelta(minutes=60)
+
+_ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
+
+
+def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
+    """Per creator, the last answer about being live within the last hour, and when the room was last asked."""
+    rows = (
+        lake.scan_raw(tables.RAW_LIVES, hours_between(now - _RECENT, now + timedelta(microseconds=1)))
+        .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
+        .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
+        .sort("requested_at", "capture_id")
+        .group_by("creator_id", "vendor", "endpoint", maintain_order=True)
+        .agg(pl.col("requested_at", "outcome", "body").last())
+        .sort("requested_at")
+        .collect()
+    )
+    seen: dict[str, LastSeen] = {}
+    for creator_id, vendor, endpoint, asked_at, outcome, body in rows.iter_rows():
+        known = seen.get(creator_id, LastSeen())
+        if VENDORS[vendor].endpoints.get(endpoint) == "room":
+            seen[creator_id] = LastSeen(known.live, known.room_id, known.user_id, asked_at)
+            continue
+        try:
+            readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
+        except Unreadable:
+            continue
+        seen[creator_id] = known.after(readings)
+    return seen
+
+
+def spent(lake: Lake, days: Iterable[date], vendors: configuration.Vendors) -> dict[tuple[str, date], float]:
+    """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
+    totals: dict[tuple[str, date], float] = {}
+    for day in days:
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        hours = hours_between(start, start + timedelta(days=1))
+        for table in RAW_TABLES:
+            sums = (
+                lake.scan_raw(table, hours)
+                .group_by("vendor")
+                .agg(pl.col("credits").sum(), unknown=pl.col("credits").is_null().sum())
+                .collect()
+            )
+            for vendor, credits, unknown in sums.iter_rows():
+                price = _price(vendors, vendor)
+                totals[vendor, day] = totals.get((vendor, day), 0.0) + credits + unknown * price
+    return totals
+
+
+def _price(vendors: configuration.Vendors, vendor: str) -> float:
+    limits: configuration.Vendor = getattr(vendors, vendor)
+    return limits.credits_per_request

@@ -1,0 +1,275 @@
+"""A capture window, from its beginning to its last flush: what a raw asset runs.
+
+Three ways to run one: `sweep_now` and `watch_now` on the real clock, and `replay_hours` on the replay clock,
+over any number of hours at once. Each lands as it goes and returns a `Report`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import httpx
+import polars as pl
+
+from tiktok_pipeline import settings as configuration
+from tiktok_pipeline.capture import memory, sweep
+from tiktok_pipeline.capture.access import Access
+from tiktok_pipeline.capture.client import Client, Tally, open_client
+from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
+from tiktok_pipeline.capture.landing import Attempt, Landing, hour_of
+from tiktok_pipeline.capture.watch import watch
+from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES, Table
+
+Sweep = Callable[[Client, Sequence[Target]], Awaitable[None]]
+
+# What a sweep of each raw table asks, and the route that it needs.
+SWEEPS: dict[str, tuple[Sweep, str]] = {
+    RAW_LIVES.name: (sweep.sweep_lives, "live"),
+    RAW_PROFILES.name: (sweep.sweep_profiles, "profile"),
+    RAW_STORIES.name: (sweep.sweep_stories, "stories"),
+}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What every window needs to know of the deployment."""
+
+    lake: Lake
+    settings: configuration.Settings
+    accesses: Mapping[str, Access]
+    targets: Sequence[Target]
+    run_id: str | None = None
+    progress: Callable[[str], None] = field(default=lambda message: None)
+    transport: httpx.AsyncBaseTransport | None = None
+
+
+@dataclass
+class Report:
+    """What a window landed."""
+
+    tally: Tally = field(default_factory=Tally)
+    rows: int = 0
+    hours_skipped: int = 0
+    seconds: float = 0.0
+
+
+def vendors_for(deployment: Deployment, capability: str) -> list[str]:
+    """The vendors of a route that this deployment has credentials for."""
+    return [name for name in getattr(deployment.settings.routes, capability) if name in deployment.accesses]
+
+
+def check_partition(hour: datetime, now: datetime) -> None:
+    """Refuse to capture for another hour than this one: vendors only know "now".
+
+    Raises:
+        BackfillError: `hour` is not the hour of `now`.
+    """
+    if hour_of(now) != hour:
+        raise BackfillError(
+            f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors only know now "
+            f"({now:%Y-%m-%d %H:%M} UTC). Nothing was asked and nothing was touched. Materialize the current hour; "
+            "normalized tables and marts can be backfilled from what landed."
+        )
+
+
+def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: str) -> Report:
+    """Ask everybody once, now."""
+    asks, _ = SWEEPS[table.name]
+    return _run(deployment, table, clock, "sweep", window, lambda client: asks(client, deployment.targets))
+
+
+def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> Report:
+    """Ask who is live, again and again, until `until`."""
+    seen = memory.last_seen(deployment.lake, clock.now())
+
+    async def work(client: Client) -> None:
+        await watch(client, deployment.targets, deployment.settings.watch, until=until, seen=seen)
+
+    return _run(deployment, RAW_LIVES, clock, "watch", window, work)
+
+
+def replay_hours(
+    deployment: Deployment, table: Table, hours: Sequence[datetime], *, kind: str, every_hours: int = 1
+) -> Report:
+    """Replay `hours`: as a watch, or as a sweep at the start of every hour that `every_hours` divides.
+
+    An hour that this kind of window has landed is not asked again, unless no vendor answered in it then.
+
+    Raises:
+        CaptureError: a whole span went by and no vendor answered.
+    """
+    asks, _ = SWEEPS[table.name]
+    report = Report()
+    begun = time.perf_counter()
+    for start, end in _spans([hour for hour in hours if not _landed(deployment.lake, table, hour, kind)]):
+        clock = ReplayClock(start)
+
+        async def work(client: Client, start: datetime = start, end: datetime = end) -> None:
+            if kind == "watch":
+                seen = memory.last_seen(deployment.lake, start)
+                await watch(client, deployment.targets, deployment.settings.watch, until=end, seen=seen)
+                return
+            for hour in hours_between(start, end):
+                if every_hours == 1 or hour.hour % every_hours == 0:
+                    await client.clock.sleep_until(hour)
+                    await asks(client, deployment.targets)
+
+        done = _run(deployment, table, clock, kind, None, work, span=(start, end))
+        report.rows += done.rows
+        _add(report.tally, done.tally)
+        report.hours_skipped -= len(hours_between(start, end))
+    report.hours_skipped += len(hours)
+    report.seconds = time.perf_counter() - begun
+    return report
+
+
+def _run(
+    deployment: Deployment,
+    table: Table,
+    clock: Clock,
+    kind: str,
+    window: str | None,
+    work: Callable[[Client], Awaitable[None]],
+    *,
+    span: tuple[datetime, datetime] | None = None,
+) -> Report:
+    begun = time.perf_counter()
+    landing = Landing(deployment.lake, table, kind, window, deployment.run_id)
+    start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
+    days = sorted({hour.date() for hour in hours_between(start, end)})
+    spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
+    flusher = _Flusher(landing, clock, deployment.settings.watch.flush_seconds, deployment.progress)
+
+    async def main() -> Tally:
+        async with open_client(
+            deployment.accesses,
+            deployment.settings,
+            clock,
+            flusher.add,
+            spent=spent,
+            transport=deployment.transport,
+        ) as client:
+            flusher.tally = client.tally
+            await work(client)
+            return client.tally
+
+    try:
+        tally = _run_loop(main)
+    finally:
+        # Whatever ended the window, what was answered is landed; a replayed hour that was cut short is not,
+        # so that it is asked again as a whole.
+        if not clock.replaying:
+            landing.flush()
+    if clock.replaying:
+        landing.flush()
+        for hour in hours_between(start, end):
+            landing.mark(hour)
+    _check_answered(tally, table)
+    return Report(tally, landing.rows, seconds=time.perf_counter() - begun)
+
+
+class _Flusher:
+    """Lands what waits: every `flush_seconds`, or on the replay clock when an hour is over."""
+
+    def __init__(self, landing: Landing, clock: Clock, seconds: float, progress: Callable[[str], None]) -> None:
+        self._landing = landing
+        self._clock = clock
+        self._seconds = seconds
+        self._progress = progress
+        self._last = time.monotonic()
+        self._hour: datetime | None = None
+        self.tally = Tally()
+
+    def add(self, attempt: Attempt) -> None:
+        self._landing.add(attempt)
+        if not self._clock.replaying:
+            if time.monotonic() - self._last >= self._seconds:
+                self._last = time.monotonic()
+                self._landing.flush()
+                self._report(attempt.requested_at)
+            return
+        hour = hour_of(attempt.requested_at)
+        if self._hour is not None and hour > self._hour:
+            self._landing.flush(before=hour)
+            _check_answered(self.tally, self._landing.table)
+            self._report(hour)
+        self._hour = max(hour, self._hour or hour)
+
+    def _report(self, moment: datetime) -> None:
+        tally = self.tally
+        self._progress(
+            f"{self._landing.table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} asked, "
+            f"{tally.answered:,} answered, {tally.credits:,.0f} credits"
+        )
+
+
+def _check_answered(tally: Tally, table: Table) -> None:
+    if tally.requests and not tally.answered:
+        troubles = "; ".join(f"{vendor}: {trouble}" for vendor, trouble in sorted(tally.troubles.items()))
+        raise CaptureError(
+            f"{table.name}: no vendor answered any of {tally.requests} requests ({troubles}). "
+            "What came back is landed. Run `tiktok-pipeline check`."
+        )
+
+
+def _landed(lake: Lake, table: Table, hour: datetime, kind: str) -> bool:
+    """Whether a replayed window is on disk: nothing was due in it, or somebody answered."""
+    files = lake.raw_window(table, hour, f"{kind}-{hour:%Y%m%dT%H}")
+    if not files:
+        return False
+    statuses = pl.concat([pl.read_parquet(file, columns=["http_status"]) for file in files])["http_status"]
+    return statuses.is_empty() or statuses.null_count() < len(statuses)
+
+
+def _spans(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    """Hours joined to spans without a hole."""
+    spans: list[tuple[datetime, datetime]] = []
+    for hour in sorted(hours):
+        if spans and spans[-1][1] == hour:
+            spans[-1] = (spans[-1][0], hour + timedelta(hours=1))
+        else:
+            spans.append((hour, hour + timedelta(hours=1)))
+    return spans
+
+
+def _add(total: Tally, part: Tally) -> None:
+    total.outcomes.update(part.outcomes)
+    total.credits += part.credits
+    total.unanswered += part.unanswered
+    total.troubles.update(part.troubles)
+
+
+def _run_loop(main: Callable[[], Awaitable[Tally]]) -> Tally:
+    """Run on uvloop where it is installed: it costs a seventh less a request."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not installed on every platform
+
+        factory = uvloop.new_event_loop
+
+    async def entry() -> Tally:
+        return await main()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(entry())
+
+
+def require_route(deployment: Deployment, capability: str) -> None:
+    """Refuse a window that nobody could answer.
+
+    Raises:
+        SettingsError: no vendor of the route has credentials; names the variables.
+    """
+    if not vendors_for(deployment, capability):
+        route = getattr(deployment.settings.routes, capability)
+        wanted = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
+        raise SettingsError(f"nobody can be asked for {capability}: set {wanted}")

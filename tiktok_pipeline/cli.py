@@ -1,0 +1,203 @@
+"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | roster`.
+
+Each command prints what it did; a failure is one line on stderr and exit 1, wrong usage exit 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from tiktok_pipeline import roster as rosters
+from tiktok_pipeline.errors import PipelineError, RosterError
+from tiktok_pipeline.settings import Places
+
+
+class Moment(click.ParamType[datetime]):
+    """A time, UTC: 2026-11-02, 2026-11-02T15:00 or with an offset."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time as an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time: write 2026-11-02 or 2026-11-02T15:00", param, ctx)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+MOMENT = Moment()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Watch TikTok creators through data vendors: streams, honest lift, leaderboards."""
+
+
+@cli.command()
+@click.option("--port", default=8777, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--seed", default=7, show_default=True, help="Another seed is another world.")
+@click.option("--creators", default=14, show_default=True, help="Creators in the world.")
+@click.option("--start", type=MOMENT, default=None, help="Where its clock begins. [default: now]")
+@click.option("--speed", default=1.0, show_default=True, help="How much faster than real time its clock runs.")
+@click.option("--faults", default="none", show_default=True, help="none, mild, nasty or down-VENDOR.")
+def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: float, faults: str) -> None:
+    """Serve a world of creators with known truth, in the vendors' own wire formats."""
+    from tiktok_pipeline.commands.serve import serve_and_tell  # noqa: PLC0415 - no other command needs it
+
+    serve_and_tell(
+        port=port, seed=seed, creators=creators, start=start or datetime.now(UTC), speed=speed, faults=faults
+    )
+
+
+@cli.command()
+@click.option("--from", "start", type=MOMENT, required=True, help="Begin of the span; whole hours.")
+@click.option("--to", "end", type=MOMENT, required=True, help="End of the span, not included; whole hours.")
+def replay(start: datetime, end: datetime) -> None:
+    """Run the assets over a span on the replay clock, raw through publish.
+
+    Needs vendors that can answer for the past, such as the sandbox: each request carries X-Replay-At. Hours that
+    landed before are not asked again.
+    """
+    from tiktok_pipeline.commands.replay import replay as run  # noqa: PLC0415 - imports Dagster, which takes a second
+
+    run(start, end, say=click.echo)
+
+
+@cli.command()
+@click.option("--creators", default=14, show_default=True)
+@click.option("--days", default=5, show_default=True)
+@click.option("--seed", default=7, show_default=True)
+def demo(creators: int, days: int, seed: int) -> None:
+    """Start a sandbox, replay days of polling through the real jobs, publish, and show what came out."""
+    from tiktok_pipeline.commands.demo import run_demo  # noqa: PLC0415
+
+    run_demo(creators=creators, days=days, seed=seed, say=click.echo)
+
+
+@cli.command()
+@click.option("--speed", default=60.0, show_default=True, help="How much faster than real time the world runs.")
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+def dev(speed: float, port: int) -> None:
+    """Serve the sandbox at many times real speed and open the Dagster UI on it, schedules included."""
+    from tiktok_pipeline.commands.demo import run_dev  # noqa: PLC0415
+
+    run_dev(speed=speed, port=port, say=click.echo)
+
+
+@cli.command()
+def check() -> None:
+    """Check settings, roster, keys, vendors, lake and warehouse; say what is wrong and what to do."""
+    from tiktok_pipeline.commands.check import check_deployment  # noqa: PLC0415
+
+    findings = check_deployment(os.environ)
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.said}")
+    bad = sum(not finding.good for finding in findings)
+    if bad:
+        raise PipelineError(f"{bad} of {len(findings)} checks failed")
+
+
+@cli.group()
+def roster() -> None:
+    """Add, remove, list and validate the creators that are watched."""
+
+
+@roster.command("list")
+def roster_list() -> None:
+    """Show the roster."""
+    for creator in _read_roster().creators:
+        click.echo(f"{creator.handle:<26} {creator.niche:<12} {creator.tier}  {creator.note}")
+
+
+@roster.command("add")
+@click.argument("handle")
+@click.option("--niche", default="", help="Niche: boards are made for each.")
+@click.option("--tier", default="b", help="a, b or c.")
+@click.option("--user-id", default="", help="Numeric user id, if known.")
+@click.option("--sec-uid", default="", help="secUid, if known.")
+@click.option("--note", default="")
+def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str) -> None:
+    """Add HANDLE to the roster."""
+    path = Places.from_environment().roster
+    creators = _read_roster().creators if path.exists() else ()
+    new = rosters.make_creator(handle, niche, tier, user_id, sec_uid, note)
+    if any(creator.creator_id == new.creator_id for creator in creators):
+        raise RosterError(f"@{new.handle} is on the roster already")
+    rosters.write_roster(path, (*creators, new))
+    click.echo(f"added @{new.handle}")
+
+
+@roster.command("remove")
+@click.argument("handle")
+def roster_remove(handle: str) -> None:
+    """Stop watching HANDLE; what landed stays."""
+    creators = _read_roster().creators
+    gone = handle.strip().lstrip("@").lower()
+    if all(creator.creator_id != gone for creator in creators):
+        raise RosterError(f"@{gone} is not on the roster")
+    rosters.write_roster(Places.from_environment().roster, [c for c in creators if c.creator_id != gone])
+    click.echo(f"removed @{gone}; what landed stays (it is no longer watched)")
+
+
+@roster.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def roster_import(file: Path) -> None:
+    """Add everybody in the CSV FILE who is not on the roster yet; nothing is added when a line is bad."""
+    arriving = rosters.read_roster(file)
+    _refuse(arriving)
+    path = Places.from_environment().roster
+    creators = _read_roster().creators if path.exists() else ()
+    known = {creator.creator_id for creator in creators}
+    new = [creator for creator in arriving.creators if creator.creator_id not in known]
+    rosters.write_roster(path, (*creators, *new))
+    click.echo(f"added {len(new)}, {len(arriving.creators) - len(new)} were there already")
+
+
+@roster.command("validate")
+def roster_validate() -> None:
+    """Check every line of the roster."""
+    read = rosters.read_roster(Places.from_environment().roster)
+    _refuse(read)
+    click.echo(f"{len(read.creators)} creators, no bad line")
+
+
+def _read_roster() -> rosters.Roster:
+    """The roster, for a command that will write it: a bad line must not be lost by rewriting."""
+    read = rosters.read_roster(Places.from_environment().roster)
+    _refuse(read)
+    return read
+
+
+def _refuse(read: rosters.Roster) -> None:
+    if read.problems:
+        raise RosterError("; ".join(read.problems))
+
+
+@contextlib.contextmanager
+def one_line_failures() -> Iterator[None]:
+    """Print an expected failure as one line and exit 1."""
+    try:
+        yield
+    except PipelineError as error:
+        click.echo(f"tiktok-pipeline: {error}", err=True)
+        sys.exit(1)
+
+
+def main() -> None:
+    """Entry point of `tiktok-pipeline`."""
+    with one_line_failures():
+        cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""`tiktok-pipeline check`: what is set up, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tiktok_pipeline import roster, settings
+from tiktok_pipeline.capture import memory
+from tiktok_pipeline.capture.access import Access, accesses, missing
+from tiktok_pipeline.capture.client import open_client
+from tiktok_pipeline.capture.clock import RealClock
+from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.errors import PipelineError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import Fate, Target
+
+_REACH_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    said: str
+
+
+def check_deployment(environment: Mapping[str, str]) -> list[Finding]:
+    """Look at everything that a deployment needs; never raises, never spends a credit."""
+    findings: list[Finding] = []
+    try:
+        places = settings.Places.from_environment(environment)
+    except PipelineError as error:
+        return [Finding("places", False, str(error))]
+    configured = settings.Settings()
+    try:
+        configured = settings.load_settings(places.settings)
+        said = "read" if places.settings.exists() else "no file: every setting has its default"
+        findings.append(Finding(f"settings {places.settings.name}", True, said))
+    except PipelineError as error:
+        findings.append(Finding("settings", False, str(error)))
+    findings.extend(_roster(places.roster))
+    try:
+        keys = accesses(environment)
+        findings.extend(_vendors(environment, keys, configured))
+        findings.extend(_routes(configured, keys))
+    except PipelineError as error:
+        findings.append(Finding("vendors", False, str(error)))
+    findings.append(_lake(Lake(places.lake)))
+    findings.append(_warehouse(places.warehouse))
+    return findings
+
+
+def _roster(path: Path) -> Iterator[Finding]:
+    try:
+        read = roster.read_roster(path)
+    except PipelineError as error:
+        yield Finding("roster", False, str(error))
+        return
+    for problem in read.problems:
+        yield Finding("roster", False, problem)
+    many = len(read.creators)
+    nobody = "nobody to watch: add somebody with `tiktok-pipeline roster add HANDLE`"
+    yield Finding("roster", many > 0, f"{many} creators" if many else nobody)
+
+
+def _vendors(
+    environment: Mapping[str, str], keys: Mapping[str, Access], configured: settings.Settings
+) -> Iterator[Finding]:
+    for name, vendor in VENDORS.items():
+        lacking = missing(vendor, environment)
+        if lacking:
+            # Nobody needs all four: whether one is needed, the routes tell.
+            yield Finding(f"vendor {name}", True, f"off: set {' and '.join(lacking)} to use it")
+        elif "balance" in vendor.endpoints.values():
+            yield asyncio.run(_balance(keys[name], configured))
+        else:
+            yield asyncio.run(_reach(keys[name]))
+
+
+async def _balance(access: Access, configured: settings.Settings) -> Finding:
+    """Ask the vendor's free endpoint: proves the key, and tells the credits."""
+    what = f"vendor {access.vendor.name}"
+    landed: list[Attempt] = []
+    async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
+        answer = await client.ask_vendor(access.vendor.name, "balance", Target("", ""))
+    if answer is not None:
+        return Finding(what, True, f"reachable, the key is good, {access.vendor.describe_balance(answer.body or b'')}")
+    verdict = landed[-1].verdict
+    if verdict.fate is Fate.VENDOR:
+        variables = " and ".join(access.vendor.credential_variables)
+        return Finding(what, False, f"refused ({verdict.error}): check {variables}, and the account's credits")
+    return Finding(what, False, f"no answer from {access.base_url} ({verdict.error}): check the address and network")
+
+
+async def _reach(access: Access) -> Finding:
+    """See whether anybody is there; the key stays at home, because an answer to it would cost a credit."""
+    what = f"vendor {access.vendor.name}"
+    try:
+        async with httpx.AsyncClient(timeout=_REACH_TIMEOUT_S) as http:
+            answer = await http.get(access.base_url + "/")
+    except (httpx.HTTPError, OSError) as error:
+        return Finding(what, False, f"no answer from {access.base_url} ({type(error).__name__}): check the address")
+    return Finding(
+        what, True, f"reachable (HTTP {answer.status_code}); it has no free endpoint, so the key was not tried"
+    )
+
+
+def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterator[Finding]:
+    for capability in ("live", "profile", "stories", "room"):
+        route = getattr(configured.routes, capability)
+        usable = [name for name in route if name in keys]
+        if usable:
+            yield Finding(f"route {capability}", True, ", then ".join(usable))
+            continue
+        wanted = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
+        # Rooms add detail to streams; without them everything else still works.
+        yield Finding(f"route {capability}", capability == "room", f"nobody can answer: set {wanted}")
+
+
+def _lake(lake: Lake) -> Finding:
+    try:
+        lake.check_writable()
+    except (PipelineError, OSError) as error:
+        return Finding("lake", False, str(error))
+    tables = [table.name for table in memory.RAW_TABLES if lake.days(table)]
+    return Finding("lake", True, f"{lake.root} is writable; holds {', '.join(tables) or 'nothing yet'}")
+
+
+def _warehouse(folder: Path) -> Finding:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".check"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Finding("warehouse", False, f"{folder} cannot be written: {error.strerror}")
+    return Finding("warehouse", True, f"{folder} is writable")

@@ -1,0 +1,193 @@
+"""`make demo` and `make dev`: the pipeline on a sandbox, with nothing to sign up for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import urlopen
+
+import duckdb
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tiktok_pipeline.commands.instance import use_instance
+from tiktok_pipeline.commands.replay import replay
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.sandbox.server import start_in_process
+from tiktok_pipeline.settings import Places
+from tiktok_pipeline.warehouse import LINK
+
+Say = Callable[[str], None]
+
+# The demo ends this many days before today: `make dev` goes on from there at many times real speed, and
+# Dagster has partitions only up to the present.
+_DAYS_BEFORE_TODAY = 7
+
+# At 60x a window of the default ten minutes would be over before its run has started.
+_DEV_WINDOW_S = 100
+
+
+class WorldOnDisk(msgspec.Struct, frozen=True):
+    """What the sandbox of this home was made from: `make dev` starts the same world again."""
+
+    seed: int
+    creators: int
+    start: datetime
+    days: int
+
+
+@dataclass(frozen=True)
+class _Home:
+    places: Places
+
+    @property
+    def marker(self) -> Path:
+        return self.places.home / "sandbox.json"
+
+    def world(self) -> WorldOnDisk | None:
+        if not self.marker.exists():
+            return None
+        return msgspec.json.decode(self.marker.read_bytes(), type=WorldOnDisk)
+
+
+def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
+    """Replay `days` days of a world of `creators` into the home, and show what came out.
+
+    Run again, the same world is replayed: nothing is asked twice and nothing changes.
+
+    Raises:
+        SettingsError: the home holds something that is not a demo.
+    """
+    home = _Home(Places.from_environment())
+    world = home.world()
+    if world is None:
+        if home.places.lake.exists():
+            raise SettingsError(
+                f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
+            )
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        world = WorldOnDisk(seed, creators, today - timedelta(days=_DAYS_BEFORE_TODAY + days), days)
+        home.places.home.mkdir(parents=True, exist_ok=True)
+        home.marker.write_bytes(msgspec.json.encode(world))
+    begun = time.monotonic()
+    end = world.start + timedelta(days=world.days)
+    say(f"starting a sandbox of {world.creators} creators (seed {world.seed})")
+    with start_in_process(seed=world.seed, creators=world.creators, start=world.start) as sandbox:
+        _use(home, sandbox.environment, sandbox.url)
+        os.environ["TIKTOK_PIPELINE_CLOCK"] = "replay"
+        replay(world.start, end, say=say)
+    say(f"done in {time.monotonic() - begun:.0f} s\n")
+    _show(home.places.warehouse / LINK)
+    say(f"DuckDB file: {home.places.warehouse / LINK}")
+    say("Look at the runs and assets in the Dagster UI, and watch it go on: make dev")
+
+
+def run_dev(*, speed: float, port: int, say: Say) -> None:
+    """Serve the demo's world at `speed` times real time, and the Dagster UI with its schedules on it.
+
+    Raises:
+        SettingsError: there is no demo in the home yet.
+    """
+    home = _Home(Places.from_environment())
+    world = home.world()
+    if world is None:
+        raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
+    # Go on where the demo, or the last `make dev`, ended.
+    shown = max(world.start + timedelta(days=world.days), _newest(home.places.warehouse / LINK))
+    if shown >= datetime.now(UTC):
+        raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
+    with start_in_process(
+        seed=world.seed, creators=world.creators, start=world.start, clock=shown, speed=speed
+    ) as sandbox:
+        _use(home, sandbox.environment, sandbox.url)
+        settings = home.places.home / "settings.toml"
+        window = max(10, round(_DEV_WINDOW_S * speed / 60))
+        settings.write_text(f"[watch]\nwindow_minutes = {window}\nflush_seconds = 10\n", encoding="utf-8")
+        os.environ |= {
+            "TIKTOK_PIPELINE_SETTINGS": str(settings),
+            "TIKTOK_PIPELINE_CLOCK": "real",
+            "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
+            "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
+        }
+        use_instance(home.places)
+        catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
+        say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
+        say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
+        say(f"Dagster UI: http://127.0.0.1:{port} (Automation: switch the schedules on; Overview: watch them run)")
+        dagster = Path(sys.executable).with_name("dagster")
+        command = [str(dagster), "dev", "--workspace", "workspace.yaml", "--port", str(port)]
+        try:
+            subprocess.run([*command, "--host", "127.0.0.1"], check=False)
+        except KeyboardInterrupt:
+            say("stopped")
+
+
+def _use(home: _Home, vendors: dict[str, str], url: str) -> None:
+    """Point this process and its children at the sandbox and at the home's own roster."""
+    places = home.places
+    roster = places.home / "roster.csv"
+    if not roster.exists():
+        with urlopen(f"{url}/truth/roster.csv") as answer:
+            roster.write_bytes(answer.read())
+    os.environ |= vendors | {"TIKTOK_PIPELINE_ROSTER": str(roster), "TIKTOK_PIPELINE_HOME": str(places.home)}
+    # A settings file of the working directory is for real vendors.
+    os.environ.setdefault("TIKTOK_PIPELINE_SETTINGS", str(places.home / "settings.toml"))
+
+
+def _newest(snapshot: Path) -> datetime:
+    """The moment that the published data speaks for."""
+    with duckdb.connect(str(snapshot), read_only=True) as connection:
+        row = connection.execute("SELECT as_of FROM publication").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment.replace(tzinfo=UTC)
+
+
+def _show(snapshot: Path) -> None:
+    """A small leaderboard and the lifts of the last streams."""
+    console = Console()
+    with duckdb.connect(str(snapshot), read_only=True) as connection:
+        board = connection.execute(
+            "SELECT rank, rank_change, handle, value / 3600, share FROM leaderboard_today "
+            "WHERE period = 'week' AND niche = '*' AND metric = 'airtime' AND rank <= 8 ORDER BY rank, handle"
+        ).fetchall()
+        lifts = connection.execute(
+            "SELECT handle, started_at, airtime_s / 60, average_viewers, followers_before, naive_delta, lift, "
+            "lift_lo, lift_hi, observable, is_final FROM stream_overview WHERE status = 'ended' ORDER BY started_at DESC LIMIT 10"
+        ).fetchall()
+    table = Table(title="Hours on air, last 7 days", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("rank", "change", "creator", "hours", "share"):
+        table.add_column(column, justify="left" if column == "creator" else "right")
+    for rank, change, handle, hours, share in board:
+        moved = "new" if change is None else f"{change:+d}" if change else "="
+        table.add_row(str(rank), moved, handle, f"{hours:.1f}", f"{share:.0%}")
+    console.print(table)
+    table = Table(title="The last streams and their lift (90 % interval)", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):
+        table.add_column(column, justify="left" if column in ("creator", "") else "right")
+    for handle, start, minutes, viewers, before, naive, lift, low, high, observable, final in lifts:
+        said = observable and lift is not None
+        table.add_row(
+            handle,
+            f"{start:%m-%d %H:%M}",
+            f"{minutes:.0f}",
+            _number(viewers),
+            _number(before),
+            _number(naive),
+            _number(lift) if said else "not observable",
+            f"{_number(low)} to {_number(high)}" if said else "",
+            "" if final else "provisional",
+        )
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"

@@ -1,0 +1,78 @@
+"""Replaying a span: the same assets as in production, one run for what is captured, one for what is derived."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from tiktok_pipeline import roster
+from tiktok_pipeline.capture.clock import replaying
+from tiktok_pipeline.commands.instance import use_instance
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.settings import Places
+
+# A run of more days than this would hold too much in memory, and lose too much when it is killed.
+_DAYS_A_RUN = 14
+
+# Progress is shown this often, whatever happens how fast.
+_SAY_EVERY_S = 2.0
+
+
+def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> None:
+    """Capture, derive and publish [start, end) on the replay clock.
+
+    Raises:
+        SettingsError: the clock is real, the span is empty, not whole hours, or not over yet.
+        PipelineError: a run failed; its reason.
+    """
+    if not replaying():
+        raise SettingsError(
+            "replay needs vendors that answer for the past: point the *_BASE_URL variables at one "
+            "(tiktok-pipeline sandbox) and set TIKTOK_PIPELINE_CLOCK=replay"
+        )
+    for moment in (start, end):
+        if moment != moment.replace(minute=0, second=0, microsecond=0):
+            raise SettingsError(f"{moment:%Y-%m-%dT%H:%M} is not a whole hour")
+    if end <= start:
+        raise SettingsError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
+    places = Places.from_environment()
+    roster.read_roster(places.roster)
+    use_instance(places)
+    from tiktok_pipeline import definitions  # noqa: PLC0415 - Dagster takes a second to import
+
+    definitions.check_span(start, end)
+    with _progress(say):
+        begin = start
+        while begin < end:
+            stop = min(end, begin + timedelta(days=_DAYS_A_RUN))
+            say(f"capturing {begin:%Y-%m-%d %H:%M} to {stop:%Y-%m-%d %H:%M}")
+            definitions.run_capture(begin, stop)
+            begin = stop
+        say("deriving and publishing")
+        definitions.run_derive(start, end)
+
+
+class _progress(logging.Handler):
+    """Says what capture windows log, at most every few seconds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+        self._said = time.monotonic()
+        self._logger = logging.getLogger("tiktok_pipeline")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING or time.monotonic() - self._said >= _SAY_EVERY_S:
+            self._said = time.monotonic()
+            self._say("  " + record.getMessage())
+
+    def __enter__(self) -> None:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+
+    def __exit__(self, *exception: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)

@@ -1,0 +1,106 @@
+"""The deployment on one page: everything under defs/, the resources, and one executor.
+
+Runs execute in one process: a process per step would cost five times what the steps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from tiktok_pipeline.capture.sweep import PROFILE_SWEEP_HOURS, STORY_SWEEP_HOURS
+from tiktok_pipeline.errors import PipelineError, SettingsError
+from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tags
+from tiktok_pipeline.resources import build_resources
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES
+
+
+def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """All assets, checks, jobs, schedules and sensors; `resources` replaces some, for tests."""
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        dg.Definitions(
+            resources={**build_resources(), **(resources or {})},
+            executor=dg.in_process_executor,
+        ),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    return build_definitions()
+
+
+def run_capture(start: datetime, end: datetime) -> None:
+    """One run, in this process, that captures [start, end) on the replay clock.
+
+    Raises:
+        PipelineError: the run failed; its reason.
+    """
+    ops: dict[str, Any] = {
+        RAW_LIVES.name: {"config": {"mode": "watch"}},
+        RAW_PROFILES.name: {"config": {"every_hours": PROFILE_SWEEP_HOURS}},
+        RAW_STORIES.name: {"config": {"every_hours": STORY_SWEEP_HOURS}},
+    }
+    _run("replay", hour_range_tags(start, end - timedelta(hours=1)), {"ops": ops})
+
+
+def run_derive(start: datetime, end: datetime) -> None:
+    """One run, in this process, that derives the days of [start, end) and publishes.
+
+    Raises:
+        PipelineError: the run failed; its reason.
+    """
+    _run("derive", day_range_tags(start.date(), (end - timedelta(microseconds=1)).date()), {})
+
+
+def check_span(start: datetime, end: datetime) -> None:
+    """Refuse a span that has no partitions.
+
+    Raises:
+        SettingsError: it begins before the first partition, or ends in the future.
+    """
+    if f"{start:%Y-%m-%d}" < FIRST_DAY:
+        raise SettingsError(f"{start:%Y-%m-%d} is before the first partition, {FIRST_DAY}")
+    if end > datetime.now(UTC):
+        raise SettingsError(f"{end:%Y-%m-%dT%H:%M} UTC is in the future: nothing can be replayed that has not been")
+
+
+def _run(job: str, tags: Mapping[str, str], config: dict[str, Any]) -> None:
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with dg.DagsterInstance.get() as instance:
+        result = (
+            _definitions()
+            .resolve_job_def(job)
+            .execute_in_process(
+                run_config={**config, **quiet}, tags=dict(tags), instance=instance, raise_on_error=False
+            )
+        )
+    if not result.success:
+        raise PipelineError("; ".join(_reasons(result)) or f"run {result.run_id} of {job} failed")
+
+
+def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What failed steps said: an expected failure in its own words, anything else with where to look."""
+    reasons = []
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            reasons.append(failure.user_failure_data.description)
+        elif failure.error is not None:
+            cause = failure.error.cause or failure.error
+            reasons.append(f"{event.step_key}: {cause.message.strip()} (run {result.run_id} in the Dagster UI)")
+    return reasons
+
+
+@cache
+def _definitions() -> dg.Definitions:
+    return build_definitions()

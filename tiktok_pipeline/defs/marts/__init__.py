@@ -1,0 +1,1 @@
+"""Marts: streams, lift, leaderboards, one file a table."""

@@ -1,0 +1,38 @@
+"""The mart `coverage`."""
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, days, write_days
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import days_of_keys, neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS
+from tiktok_pipeline.transforms.coverage import coverage as measure
+
+_ABOUT = """
+How often each creator was asked about, and the longest time that nobody knew. A creator on the roster whom nobody asked
+about has a row too, with 0 polls: look here before believing that somebody did not stream.
+"""
+
+
+@dg.asset(
+    deps=[neighbours(LIVE_OBSERVATIONS.name)],
+    description=describe(COVERAGE, _ABOUT),
+    **DAILY_MART,
+    **shown(COVERAGE),
+)
+def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Measure how well everybody was watched on each day."""
+    listed = pl.Series("creator_id", [c.creator_id for c in pipeline.roster().creators], dtype=pl.String)
+    wanted = pl.DataFrame({"day": days_of_keys(list(context.partition_keys))}, schema={"day": pl.Date})
+    live = pipeline.lake.scan_days(LIVE_OBSERVATIONS, *days(context)).collect()
+    frame = measure(live, listed, wanted)
+    return write_days(context, pipeline.lake, COVERAGE, frame, pl.col("day"), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {
+        "never_asked": frame.filter(pl.col("polls") == 0).height,
+        "largest_gap_minutes": round(float(frame["largest_gap_s"].max() or 0) / 60, 1),  # type: ignore[arg-type]
+    }

@@ -1,0 +1,40 @@
+"""The mart `creators`."""
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import CREATORS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms.creators import creators as identify
+
+_ABOUT = """
+Everybody on the roster, and everybody who was on it once: `creator_id` stays through renames, `previous_handles` keeps
+the old names. Counts are of the best precision that a vendor gave in the last week.
+"""
+
+
+@dg.asset(
+    deps=[dg.AssetDep(PROFILE_OBSERVATIONS.name, partition_mapping=dg.AllPartitionMapping())],
+    description=describe(CREATORS, _ABOUT),
+    **shown(CREATORS),
+)
+def creators(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Replace the table with what is known now."""
+    roster = pl.DataFrame(
+        [
+            {"creator_id": c.creator_id, "handle": c.handle, "niche": c.niche, "tier": c.tier}
+            | {"user_id": c.user_id, "sec_uid": c.sec_uid}
+            for c in pipeline.roster().creators
+        ],
+        schema=dict.fromkeys(("creator_id", "handle", "niche", "tier", "user_id", "sec_uid"), pl.String),
+    )
+    frame = identify(roster, pipeline.lake.scan_all(PROFILE_OBSERVATIONS).collect())
+    pipeline.lake.write_whole(CREATORS, frame)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": frame.height,
+            "on_roster": int(frame["on_roster"].sum()),
+            "never_seen": int(frame["last_seen_at"].is_null().sum()),
+        }
+    )

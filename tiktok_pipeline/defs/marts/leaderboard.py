@@ -1,0 +1,34 @@
+"""The mart `leaderboard`."""
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_days
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import days_of_keys, neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import CREATORS, LEADERBOARD, STREAM_LIFT, STREAMS
+from tiktok_pipeline.transforms.leaderboard import LOOKBACK_DAYS
+from tiktok_pipeline.transforms.leaderboard import leaderboard as rank
+
+_ABOUT = """
+One board for each period (day, week of 7 days, month of 30), niche (`*` is everybody) and metric, as of the end of
+the day. Ties share a rank; `rank_change` is positive for up and null for who was absent before. Streams count in the
+period that they started in. Lift counts where it is observable and not confounded.
+"""
+
+
+@dg.asset(
+    deps=[neighbours(STREAMS.name, before=2), neighbours(STREAM_LIFT.name, before=2), CREATORS.name],
+    description=describe(LEADERBOARD, _ABOUT),
+    **DAILY_MART,
+    **shown(LEADERBOARD),
+)
+def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Rank the creators as of the end of each day."""
+    lake = pipeline.lake
+    window = around(*days(context), before=LOOKBACK_DAYS, after=0)
+    streams, lift = lake.scan_days(STREAMS, *window).collect(), lake.scan_days(STREAM_LIFT, *window).collect()
+    creators = lake.scan_all(CREATORS).collect()
+    boards = [rank(streams, lift, creators, day) for day in days_of_keys(list(context.partition_keys))]
+    return write_days(context, lake, LEADERBOARD, pl.concat(boards), pl.col("as_of"))

@@ -1,0 +1,55 @@
+"""The mart `stream_lift`."""
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, spoken_for_until, write_days
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.transforms.lift import stream_lift as estimate
+
+_ABOUT = """
+The naive difference of two follower counts, less what the creator gains off the air at that time of day, with an
+interval from windows in which nothing happened. `observable` is false where counts are too coarse to say anything;
+`is_final` is true once the day after the stream is known. It is the gain of a window, not a proven cause.
+"""
+
+# A baseline looks up to four weeks back, and at the day and the carry-over after.
+_AFTER_DAYS = 2
+
+
+@dg.asset(
+    deps=[
+        neighbours(STREAMS.name, before=2, after=2),
+        neighbours(PROFILE_OBSERVATIONS.name, before=2, after=2),
+    ],
+    description=describe(STREAM_LIFT, _ABOUT),
+    **DAILY_MART,
+    **shown(STREAM_LIFT),
+)
+def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Estimate the lift of the streams that started on each day."""
+    lake, settings = pipeline.lake, pipeline.settings().lift
+    window = around(*days(context), before=settings.lookback_days, after=_AFTER_DAYS)
+    as_of = spoken_for_until(lake, *window)
+    frame = STREAM_LIFT.empty()
+    if as_of is not None:
+        frame = estimate(
+            lake.scan_days(STREAMS, *window).collect(),
+            lake.scan_days(PROFILE_OBSERVATIONS, *window).collect(),
+            lake.scan_days(LIVE_OBSERVATIONS, *window).collect(),
+            settings=settings,
+            as_of=as_of,
+        )
+    return write_days(context, lake, STREAM_LIFT, frame, pl.col("started_at").dt.date(), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {
+        "observable": int(frame["observable"].sum()),
+        "final": int(frame["is_final"].sum()),
+        "significant": int(frame["is_significant"].sum() or 0),
+        "total_lift": round(float(frame["lift"].sum() or 0), 1),
+    }

@@ -1,0 +1,43 @@
+"""The mart `streams`."""
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, spoken_for_until, write_days
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.transforms.streams import streams as rebuild
+
+_ABOUT = """
+Rebuilt from the readings of the days around, so that a stream over midnight is one stream; the last days are rebuilt
+with every run of `derive`, because an open stream ends later. Read by the lift, the boards and BI tools. Times are
+estimates with bounds: see `started_at_lo`, `started_at_hi`, `flags`. It does not guess streams that nobody saw.
+"""
+
+
+@dg.asset(
+    deps=[neighbours(LIVE_OBSERVATIONS.name, before=2, after=2)],
+    description=describe(STREAMS, _ABOUT),
+    **DAILY_MART,
+    **shown(STREAMS),
+)
+def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Rebuild the streams that started on each day."""
+    lake, settings = pipeline.lake, pipeline.settings().streams
+    window = around(*days(context), before=settings.lookback_days, after=settings.lookback_days)
+    as_of = spoken_for_until(lake, *window)
+    frame = STREAMS.empty()
+    if as_of is not None:
+        frame = rebuild(lake.scan_days(LIVE_OBSERVATIONS, *window).collect(), settings=settings, as_of=as_of)
+    return write_days(context, lake, STREAMS, frame, pl.col("started_at").dt.date(), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {
+        "live_now": frame.filter(pl.col("status") == "live").height,
+        "airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2),
+        "median_detection_delay_s": float(frame["detection_delay_s"].median() or 0),  # type: ignore[arg-type]
+        "median_coverage": round(float(frame["coverage_ratio"].median() or 0), 4),  # type: ignore[arg-type]
+    }

@@ -1,0 +1,44 @@
+"""The mart `vendor_usage`."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, days, numbers, write_days
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import VENDOR_USAGE
+from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
+
+_ABOUT = """
+The ledger: every attempt that landed, by what it came to, with credits as the vendor charged them (else by its price
+list), and latency. `not_billed` counts the attempts known to have cost nothing. `credits` leaves out attempts of which
+nobody said what they cost.
+"""
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(
+            raw.name, partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+        )
+        for raw in RAW_TABLES
+    ],
+    description=describe(VENDOR_USAGE, _ABOUT),
+    **DAILY_MART,
+    **shown(VENDOR_USAGE),
+)
+def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Account for every attempt of each day."""
+    first, last = days(context)
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    hours = hours_between(start, start + timedelta(days=(last - first).days + 1))
+    columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
+    attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
+    frame = account(pl.concat(attempts).collect())
+    return write_days(
+        context, pipeline.lake, VENDOR_USAGE, frame, pl.col("day"), lambda f: numbers(f, ("requests", "credits"))
+    )

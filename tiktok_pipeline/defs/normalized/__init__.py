@@ -1,0 +1,1 @@
+"""Normalized assets: type, dedupe, quarantine."""

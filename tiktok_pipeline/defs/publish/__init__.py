@@ -1,0 +1,1 @@
+"""Publishing: what people and BI tools read."""

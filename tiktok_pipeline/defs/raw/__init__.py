@@ -1,0 +1,1 @@
+"""Raw assets: land what vendors answer, never interpret it."""

@@ -1,0 +1,101 @@
+"""What the raw assets share: their run configuration, and one capture window as a materialization."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tiktok_pipeline.capture import window
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.partitions import hour_of_key
+from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.tables import Table
+
+# Progress of a window goes to Python's log, for whoever watches; the event log is not for every hour.
+_progress = logging.getLogger(__name__)
+
+# A scheduled window waits for the queue and for its process; it may begin this much late.
+_LATE = timedelta(minutes=1)
+
+
+class CaptureConfig(dg.Config):
+    """How to capture. The default, by hand in the UI, asks everybody once and ends."""
+
+    mode: Literal["sweep", "watch"] = Field(
+        default="sweep", description="sweep: ask everybody once. watch (raw_lives only): ask until the window ends."
+    )
+    window_start: str | None = Field(
+        default=None,
+        description="Start of a scheduled window, RFC 3339. Names the window, so that a retry goes on with it.",
+    )
+    every_hours: int = Field(
+        default=1, description="On the replay clock over several hours: sweep in the hours that this divides."
+    )
+
+
+def capture(
+    context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline, table: Table
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Run one window of `table` and report it; without a vendor to ask, log the reason and skip."""
+    for problem in pipeline.roster().problems:
+        context.log.warning("Left out of the roster: %s", problem)
+    deployment = pipeline.deployment(context.run.run_id, _progress.info)
+    try:
+        window.require_route(deployment, window.SWEEPS[table.name][1])
+    except SettingsError as error:
+        context.log.warning("Skipped %s: %s", table.name, error)
+        return
+    hours = [hour_of_key(key) for key in context.partition_keys]
+    with plain_failures():
+        if pipeline.replaying:
+            report = window.replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
+        else:
+            report = _now(context, config, pipeline, deployment, table, hours)
+    yield dg.MaterializeResult(metadata=_metadata(report, len(deployment.targets), len(hours)))
+
+
+def _now(
+    context: dg.AssetExecutionContext,
+    config: CaptureConfig,
+    pipeline: Pipeline,
+    deployment: window.Deployment,
+    table: Table,
+    hours: list[datetime],
+) -> window.Report:
+    clock = pipeline.clock()
+    now = clock.now()
+    if config.mode == "sweep" or config.window_start is None:
+        for hour in hours:
+            window.check_partition(hour, now)
+    if config.mode == "sweep":
+        # A retried run keeps the id of the first: what that one landed stays, and is told from ours.
+        name = f"sweep-{now:%Y%m%dT%H%M%S}-{(context.run.root_run_id or context.run.run_id)[:8]}"
+        return window.sweep_now(deployment, table, clock, name)
+    length = timedelta(minutes=deployment.settings.watch.window_minutes)
+    start = datetime.fromisoformat(config.window_start) if config.window_start else now
+    if start + length <= now + _LATE:
+        context.log.warning("The window that began at %s is over: nothing to ask", config.window_start)
+        return window.Report()
+    return window.watch_now(deployment, clock, until=start + length, window=f"watch-{start:%Y%m%dT%H%M%S}")
+
+
+def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any]:
+    tally = report.tally
+    metadata: dict[str, Any] = {
+        "dagster/partition_row_count" if hours == 1 else "dagster/row_count": report.rows,
+        "creators": creators,
+        "requests": tally.requests,
+        "answered": tally.answered,
+        "unanswered_questions": tally.unanswered,
+        "credits": tally.credits,
+        "seconds": round(report.seconds, 1),
+        "hours_already_landed": report.hours_skipped,
+    }
+    metadata |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
+    metadata |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
+    return metadata

@@ -1,0 +1,52 @@
+"""How a table is shown in the Dagster UI: schema, description and tags from `tables.py`, once for all assets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.tables import Table
+
+OWNER = "team:data"
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns with types and descriptions."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                _type_name(column.dtype),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def shown(table: Table) -> dict[str, Any]:
+    """Arguments of @asset and AssetSpec that every table has."""
+    return {
+        "group_name": table.layer,
+        "owners": [OWNER],
+        "kinds": {"raw": {"http", "parquet"}}.get(table.layer, {"polars", "parquet"}),
+        "metadata": {
+            "dagster/column_schema": column_schema(table),
+            "grain": table.grain,
+            "key": ", ".join(table.key),
+        },
+    }
+
+
+def describe(table: Table, more: str) -> str:
+    """The description in the UI: what the table is, its grain and key, and what else a reader must know."""
+    return f"{table.description}\n\n**Grain**: {table.grain}. **Key**: {', '.join(table.key)}.\n\n{more.strip()}"
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "timestamp[us, UTC]"
+    return str(dtype).lower().replace("list(string)", "list[string]")

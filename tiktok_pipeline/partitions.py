@@ -1,0 +1,55 @@
+"""The only partitions in the project: hours for raw, days for everything after it.
+
+`end_offset=1` makes the hour and the day that are going on valid keys. Hourly files after raw would make a year
+thirty times slower to read; a minutely definition would take half a minute just to list.
+"""
+
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+FIRST_DAY = "2025-01-01"
+
+HOURLY = dg.HourlyPartitionsDefinition(start_date=f"{FIRST_DAY}-00:00", end_offset=1)
+DAILY = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
+
+_HOUR_FORMAT = "%Y-%m-%d-%H:%M"
+
+
+def hour_key(moment: datetime) -> str:
+    """The key of the hour that `moment` is in."""
+    return moment.replace(minute=0).strftime(_HOUR_FORMAT)
+
+
+def hour_of_key(key: str) -> datetime:
+    """The start of the hour with this key, UTC."""
+    return datetime.strptime(key, _HOUR_FORMAT).replace(tzinfo=UTC)
+
+
+def days_of_keys(keys: list[str]) -> list[date]:
+    """The days with these keys."""
+    return [date.fromisoformat(key) for key in keys]
+
+
+def day_range_tags(first: date, last: date) -> dict[str, str]:
+    """Run tags that make one run materialize all days from `first` to `last`."""
+    return _range_tags(f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")
+
+
+def hour_range_tags(first: datetime, last: datetime) -> dict[str, str]:
+    """Run tags that make one run materialize all hours from `first` to `last`."""
+    return _range_tags(hour_key(first), hour_key(last))
+
+
+def _range_tags(start: str, end: str) -> dict[str, str]:
+    return {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end}
+
+
+def neighbours(asset: str, *, before: int = 0, after: int = 0) -> dg.AssetDep:
+    """A dependency on a daily asset's days around the same day; days that do not exist yet are no obstacle."""
+    return dg.AssetDep(
+        asset,
+        partition_mapping=dg.TimeWindowPartitionMapping(
+            start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True
+        ),
+    )

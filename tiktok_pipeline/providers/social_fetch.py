@@ -1,0 +1,322 @@
+"""Social Fetch: profiles with exact counts, and live lookups that carry the profile, also when offline.
+
+Wire facts from the vendors' notes, section 2, and the vendor's page of the live endpoint: `x-api-key`;
+`{"data": ..., "meta": {requestId, creditsCharged, cached?}}` or `{"error": {code, message, requestId}}`. Not
+found and private come as HTTP 200 and are billed. An answer from the shared cache says `meta.cached` and may
+carry `Age`. A 503 carries Retry-After; a 502 on a profile may have been billed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import msgspec
+
+from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.observations import (
+    LiveReading,
+    Problem,
+    ProfileReading,
+    Reading,
+    Scalar,
+    VariantReading,
+    address,
+    count,
+    exact_precision,
+    handle,
+    identifier,
+    instant,
+)
+from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadable, Verdict
+
+PROFILE = "/v1/tiktok/profiles/{handle}"
+LIVE = "/v1/tiktok/profiles/{handle}/live"
+BALANCE = "/v1/balance"
+
+_OUTCOMES = {
+    "bad_request": Outcome.INVALID_REQUEST,
+    "unauthorized": Outcome.UNAUTHORIZED,
+    "forbidden": Outcome.UNAUTHORIZED,
+    "insufficient_credits": Outcome.OUT_OF_CREDITS,
+    # Codes of the pay-per-call door: the key was not accepted and money is asked for.
+    "payment_required": Outcome.OUT_OF_CREDITS,
+    "payment_settlement_failed": Outcome.OUT_OF_CREDITS,
+    "not_found": Outcome.INVALID_REQUEST,  # the route; an unknown creator is a 200
+    "internal_error": Outcome.SERVER_ERROR,
+    "lookup_failed": Outcome.SERVER_ERROR,
+    "temporarily_unavailable": Outcome.SERVER_ERROR,
+}
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    request_id: str | None = None
+    credits_charged: Scalar = None
+    cached: bool | None = None
+
+
+class _Fault(msgspec.Struct, rename="camel"):
+    code: str | None = None
+    request_id: str | None = None
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    lookup_status: str | None = None
+    live_status: str | None = None
+
+
+class _Verdict(msgspec.Struct):
+    data: _Head | None = None
+    meta: _Meta | None = None
+    error: _Fault | None = None
+
+
+class _Profile(msgspec.Struct, rename="camel"):
+    handle: str | None = None
+    display_name: str | None = None
+    bio: str | None = None
+    avatar_url: str | None = None
+    verified: bool | None = None
+    private_account: bool | None = None
+    platform_user_id: Scalar = None
+    sec_uid: str | None = None
+    language: str | None = None
+    region: str | None = None
+    follower_count: Scalar = None
+    following_count: Scalar = None
+
+
+class _Metrics(msgspec.Struct):
+    followers: Scalar = None
+    following: Scalar = None
+    likes: Scalar = None
+    posts: Scalar = None
+
+
+class _Stream(msgspec.Struct, rename="camel"):
+    codec_family: str | None = None
+    source: str | None = None
+    quality_key: str | None = None
+    quality_label: str | None = None
+    flv_url: str | None = None
+    hls_url: str | None = None
+    cmaf_url: str | None = None
+    resolution: str | None = None
+    bitrate: Scalar = None
+
+
+class _Live(msgspec.Struct, rename="camel"):
+    room_id: Scalar = None
+    title: str | None = None
+    cover_url: str | None = None
+    started_at: Scalar = None
+    viewer_count: Scalar = None
+    enter_count: Scalar = None
+    streams: list[_Stream] = []
+
+
+class _ProfileData(msgspec.Struct, rename="camel"):
+    lookup_status: str
+    profile: _Profile | None = None
+    metrics: _Metrics | None = None
+
+
+class _LiveData(msgspec.Struct, rename="camel"):
+    lookup_status: str
+    live_status: str | None = None
+    profile: _Profile | None = None
+    live: _Live | None = None
+
+
+class _ProfileBody(msgspec.Struct):
+    data: _ProfileData
+
+
+class _LiveBody(msgspec.Struct):
+    data: _LiveData
+
+
+class _Balance(msgspec.Struct):
+    balance: Scalar = None
+
+
+class _BalanceBody(msgspec.Struct):
+    data: _Balance
+
+
+_verdict = msgspec.json.Decoder(_Verdict)
+_profile_body = msgspec.json.Decoder(_ProfileBody)
+_balance_body = msgspec.json.Decoder(_BalanceBody)
+_live_body = msgspec.json.Decoder(_LiveBody)
+
+
+class SocialFetch(vendor.Vendor):
+    """Social Fetch."""
+
+    name: ClassVar[str] = "social_fetch"
+    base_url_variable: ClassVar[str] = "SOCIAL_FETCH_BASE_URL"
+    base_url: ClassVar[str] = "https://api.socialfetch.dev"
+    credential_variables: ClassVar[tuple[str, ...]] = ("SOCIAL_FETCH_API_KEY",)
+    endpoints: ClassVar[Mapping[str, str]] = {PROFILE: "profile", LIVE: "live", BALANCE: "balance"}
+
+    def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
+        """`x-api-key: sfk_...`."""
+        return {"x-api-key": credentials[0]}
+
+    def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
+        """Everything is asked by handle; the balance of nobody."""
+        if capability == "balance":
+            return Request(BALANCE, "account", BALANCE)
+        endpoint = {"profile": PROFILE, "live": LIVE}.get(capability)
+        if endpoint is None:
+            return None
+        return Request(endpoint, target.handle, endpoint.format(handle=target.handle), creator_id=target.creator_id)
+
+    def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Switches on the error code, then on lookupStatus; credits from `meta.creditsCharged`."""
+        unbilled = 0.0 if status >= 400 and status not in (500, 502) else None
+        odd = vendor.judge_not_json(status, headers, body)
+        if odd is not None:
+            return vendor.with_credits(odd, unbilled)
+        try:
+            answer = vendor.decode(_verdict, body)
+        except Unreadable as error:
+            return Verdict(
+                Outcome.SERVER_ERROR if status >= 500 else Outcome.MALFORMED,
+                error.problem.reason[:80],
+                credits=unbilled,
+            )
+        if answer.error is not None or status >= 400:
+            return _refusal(status, headers, body, answer.error, unbilled)
+        charged = answer.meta.credits_charged if answer.meta else None
+        known = Verdict(
+            Outcome.OK,
+            request_id=answer.meta.request_id if answer.meta else None,
+            credits=float(charged) if isinstance(charged, int | float) else None,
+        )
+        if answer.data is None:
+            return _changed(known, Outcome.MALFORMED, "no_data")
+        if self.endpoints.get(endpoint) not in ("profile", "live"):
+            return known
+        lookup = answer.data.lookup_status
+        if lookup == "not_found":
+            return _changed(known, Outcome.NOT_FOUND, "not_found")
+        if lookup == "private":
+            return _changed(known, Outcome.PRIVATE, "private")
+        if lookup != "found":
+            return _changed(known, Outcome.MALFORMED, "no_lookup_status")
+        if endpoint == LIVE and answer.data.live_status == "offline":
+            return _changed(known, Outcome.NOT_LIVE, None)
+        return known
+
+    def describe_balance(self, body: bytes) -> str:
+        """`data.balance` of /v1/balance."""
+        balance = vendor.decode(_balance_body, body).data.balance
+        return "credits left are not said" if balance is None else f"{balance} credits left"
+
+    def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
+        """Profile, or live state with the profile and the playback variants."""
+        if endpoint == PROFILE and outcome in (Outcome.OK, Outcome.PRIVATE):
+            data = vendor.decode(_profile_body, body).data
+            if data.profile is None:
+                raise Unreadable("found, but no profile", "data.profile", None)
+            yield _profile(data.profile, data.metrics, "profile")
+        elif endpoint == LIVE and outcome is Outcome.NOT_FOUND:
+            yield LiveReading(live_state="unknown", evidence="weak", reason="not_found")
+        elif endpoint == LIVE and outcome in (Outcome.OK, Outcome.NOT_LIVE):
+            yield from _live(vendor.decode(_live_body, body).data)
+
+
+def _changed(verdict: Verdict, outcome: Outcome, error: str | None) -> Verdict:
+    return Verdict(outcome, error, verdict.request_id, verdict.credits)
+
+
+def _refusal(
+    status: int, headers: Mapping[str, str], body: bytes, fault: _Fault | None, charged: float | None
+) -> Verdict:
+    code = fault.code if fault else None
+    if status == 429:
+        outcome = Outcome.RATE_LIMITED
+    else:
+        fallback = Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST
+        outcome = _OUTCOMES.get(code or "", fallback)
+    return Verdict(
+        outcome,
+        code or f"http_{status}",
+        fault.request_id if fault else None,
+        charged,
+        vendor.retry_after(headers, body),
+    )
+
+
+def _profile(profile: _Profile, metrics: _Metrics | None, source: str) -> ProfileReading:
+    metrics = metrics or _Metrics(followers=profile.follower_count, following=profile.following_count)
+    followers = count(metrics.followers)
+    precision, unit = exact_precision(followers)
+    return ProfileReading(
+        source=source,
+        user_id=identifier(profile.platform_user_id),
+        sec_uid=identifier(profile.sec_uid),
+        handle=handle(profile.handle),
+        display_name=profile.display_name,
+        bio=profile.bio,
+        avatar_url=address(profile.avatar_url),
+        verified=profile.verified,
+        private=profile.private_account,
+        language=profile.language,
+        region=profile.region,
+        followers=followers,
+        following=count(metrics.following),
+        likes=count(metrics.likes),
+        videos=count(metrics.posts),
+        followers_precision=precision,
+        followers_unit=unit,
+    )
+
+
+def _live(data: _LiveData) -> Iterator[Reading]:
+    if data.profile is not None:
+        yield _profile(data.profile, None, "live")
+    live = data.live
+    room_id = identifier(live.room_id) if live else None
+    if data.live_status == "offline":
+        yield LiveReading(live_state="ended", evidence="weak")
+    elif data.live_status == "live" and live is not None and room_id:
+        yield LiveReading(
+            live_state="live",
+            evidence="strong",
+            room_id=room_id,
+            title=live.title,
+            started_at=instant(live.started_at),
+            viewers=count(live.viewer_count),
+            viewers_total=count(live.enter_count),
+            cover_url=address(live.cover_url),
+        )
+    else:
+        yield LiveReading(
+            live_state="unknown",
+            evidence="weak",
+            reason="live without a room" if data.live_status == "live" else f"liveStatus {data.live_status}",
+        )
+    for stream in live.streams if live else ():
+        width, height = _resolution(stream.resolution)
+        yield VariantReading(
+            room_id=room_id,
+            codec=stream.codec_family,
+            source=stream.source,
+            quality=stream.quality_key,
+            label=stream.quality_label,
+            flv_url=address(stream.flv_url),
+            hls_url=address(stream.hls_url),
+            cmaf_url=address(stream.cmaf_url),
+            width=width,
+            height=height,
+            bitrate_bps=count(stream.bitrate),
+        )
+
+
+def _resolution(written: str | None) -> tuple[int | None, int | None]:
+    """(width, height) of "1080x1920"; nulls for anything else, such as "720p"."""
+    match = re.fullmatch(r"(\d+)\s*[xX]\s*(\d+)", (written or "").strip())
+    return (int(match.group(1)), int(match.group(2))) if match else (None, None)

@@ -1,0 +1,244 @@
+"""What every vendor has in common: the question, the request, the verdict on an answer, and its readings.
+
+A vendor is a class with no state. It says
+- `request(capability, target, ...)`: how to ask; None where the target lacks an id that the vendor needs;
+- `judge(endpoint, status, headers, body)`: what an answer means and what it cost;
+- `read(endpoint, body)`: the observations in a body, and the problems in it.
+
+Outcomes are told apart as four fates:
+
+    answer      ok, empty, not_found, not_live, private     the question is settled
+    retry       rate_limited, server_error, network_error, malformed, blocked by a bot wall
+    vendor      unauthorized, out_of_credits, session_expired   ask this vendor nothing more for now
+    permanent   invalid_request, blocked by TikTok          asking again changes nothing
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from tiktok_pipeline.providers.observations import Problem, Reading
+
+Struct = TypeVar("Struct")
+
+
+class Outcome(StrEnum):
+    """What one HTTP attempt came to (raw column `outcome`)."""
+
+    OK = "ok"
+    EMPTY = "empty"
+    NOT_FOUND = "not_found"
+    NOT_LIVE = "not_live"
+    PRIVATE = "private"
+    BLOCKED = "blocked"
+    RATE_LIMITED = "rate_limited"
+    UNAUTHORIZED = "unauthorized"
+    OUT_OF_CREDITS = "out_of_credits"
+    SESSION_EXPIRED = "session_expired"
+    INVALID_REQUEST = "invalid_request"
+    SERVER_ERROR = "server_error"
+    NETWORK_ERROR = "network_error"
+    MALFORMED = "malformed"
+
+
+class Fate(StrEnum):
+    """What to do after an attempt."""
+
+    ANSWER = "answer"
+    RETRY = "retry"
+    VENDOR = "vendor"
+    PERMANENT = "permanent"
+
+
+FATES: dict[Outcome, Fate] = {
+    Outcome.OK: Fate.ANSWER,
+    Outcome.EMPTY: Fate.ANSWER,
+    Outcome.NOT_FOUND: Fate.ANSWER,
+    Outcome.NOT_LIVE: Fate.ANSWER,
+    Outcome.PRIVATE: Fate.ANSWER,
+    Outcome.RATE_LIMITED: Fate.RETRY,
+    Outcome.SERVER_ERROR: Fate.RETRY,
+    Outcome.NETWORK_ERROR: Fate.RETRY,
+    Outcome.MALFORMED: Fate.RETRY,
+    Outcome.UNAUTHORIZED: Fate.VENDOR,
+    Outcome.OUT_OF_CREDITS: Fate.VENDOR,
+    Outcome.SESSION_EXPIRED: Fate.VENDOR,
+    Outcome.INVALID_REQUEST: Fate.PERMANENT,
+    Outcome.BLOCKED: Fate.PERMANENT,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom a question is about. A vendor takes the id that it needs."""
+
+    creator_id: str
+    handle: str
+    user_id: str | None = None
+    sec_uid: str | None = None
+    room_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP GET to one vendor, before authentication."""
+
+    endpoint: str
+    subject: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    creator_id: str | None = None
+    page: int = 0
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an attempt came to: outcome, the vendor's code, credits (None: not known), age of the answer."""
+
+    outcome: Outcome
+    error: str | None = None
+    request_id: str | None = None
+    credits: float | None = None
+    retry_after_s: float | None = None
+    next_cursor: str | None = None
+
+    @property
+    def fate(self) -> Fate:
+        """What to do next."""
+        return FATES[self.outcome]
+
+
+class Unreadable(Exception):
+    """A body that is not what its vendor documents; becomes a quarantined row, never a crash."""
+
+    def __init__(self, reason: str, field: str | None = None, value: str | None = None) -> None:
+        super().__init__(reason)
+        self.problem = Problem(reason, field, value)
+
+
+class Vendor(ABC):
+    """One vendor's way of being asked and read. Instances have no state."""
+
+    name: ClassVar[str]
+    base_url_variable: ClassVar[str]
+    base_url: ClassVar[str]
+    credential_variables: ClassVar[tuple[str, ...]]
+    # Endpoint -> what it answers: live, room, profile, stories, ... and where to land it.
+    endpoints: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
+        """Request headers that carry the credentials, in the order of `credential_variables`."""
+
+    @abstractmethod
+    def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
+        """How to ask `capability` of `target`; None where this vendor cannot, or lacks an id."""
+
+    @abstractmethod
+    def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """What an answer means. Never raises: what cannot be understood is MALFORMED."""
+
+    def describe_balance(self, body: bytes) -> str:
+        """What the vendor's free endpoint says of the account, for people."""
+        return "nothing more is known"
+
+    @abstractmethod
+    def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
+        """The readings in a landed body.
+
+        Raises:
+            Unreadable: the body is not what the vendor documents.
+        """
+
+
+def decode(decoder: msgspec.json.Decoder[Struct], body: bytes) -> Struct:
+    """`body` as the decoder's type.
+
+    Raises:
+        Unreadable: not JSON, or a field of the wrong type; names the field's path.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise Unreadable(message, path.strip("`") or None, _value_at(body, path)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"not JSON: {error}", None, text(body)) from None
+
+
+def text(body: bytes) -> str:
+    """The beginning of a body for people: at most 200 characters."""
+    return body[:800].decode("utf-8", "replace")[:200]
+
+
+def _value_at(body: bytes, path: str) -> str | None:
+    """The value at msgspec's path (`$.data.items[...].count`), where it can be found without a guess."""
+    value: Any = json.loads(body)
+    for key in re.findall(r"\.(\w+)", path):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return str(value)[:200]
+
+
+def retry_after(headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> float | None:
+    """Seconds to wait: Retry-After as seconds or as a date, else "after N seconds" in the body's text.
+
+    Some vendors say it only in words (vendors' notes, section 4.3).
+    """
+    said = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", said):
+        return float(said)
+    if said:
+        try:
+            until = parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        reference = _server_date(headers) or now or datetime.now(UTC)
+        return max(0.0, (until - reference).total_seconds())
+    in_words = re.search(rb"after (\d+) seconds?", body[:2000], re.IGNORECASE)
+    return float(in_words.group(1)) if in_words else None
+
+
+def _server_date(headers: Mapping[str, str]) -> datetime | None:
+    """The server's own clock: a date in Retry-After is meant against it, not against ours."""
+    try:
+        return parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None
+
+
+def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verdict | None:
+    """The verdict on what no vendor documents: an empty body, a bot wall, HTML. None when it may be JSON."""
+    start = body.lstrip()[:1]
+    if start in (b"{", b"["):
+        return None
+    if status == 429:
+        return Verdict(Outcome.RATE_LIMITED, "http_429", retry_after_s=retry_after(headers, body))
+    if status >= 500:
+        return Verdict(Outcome.SERVER_ERROR, f"http_{status}", retry_after_s=retry_after(headers, body))
+    if status in (401, 403):
+        return Verdict(Outcome.UNAUTHORIZED, f"http_{status}")
+    if status == 402:
+        return Verdict(Outcome.OUT_OF_CREDITS, "http_402")
+    if not start:
+        return Verdict(Outcome.MALFORMED, "empty_body")
+    return Verdict(Outcome.MALFORMED, "html" if start == b"<" else "not_json")
+
+
+def with_credits(verdict: Verdict, credits: float | None) -> Verdict:
+    """`verdict` with what it cost."""
+    return replace(verdict, credits=credits)

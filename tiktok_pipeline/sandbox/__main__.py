@@ -1,0 +1,43 @@
+"""The process that `server.start_in_process` starts: says its port, and ends when its standard input closes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from datetime import datetime
+
+from tiktok_pipeline.sandbox.server import serve
+from tiktok_pipeline.sandbox.world import World
+
+
+def _end_with_parent() -> None:
+    """Standard input reaches its end when the parent closes it or dies, however it dies."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="tiktok_pipeline.sandbox")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--creators", type=int, required=True)
+    parser.add_argument("--start", type=datetime.fromisoformat, required=True)
+    parser.add_argument("--clock", type=datetime.fromisoformat, required=True)
+    parser.add_argument("--speed", type=float, required=True)
+    parser.add_argument("--faults", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve(
+        World(options.seed, options.creators, start=options.start),
+        port=options.port,
+        speed=options.speed,
+        faults=options.faults,
+        clock=options.clock,
+        ready=lambda port: print(f"port {port}", flush=True),
+    )
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,65 @@
+"""What was asked and what was charged: for tests and benchmarks. No answer about the world depends on it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from datetime import UTC, datetime
+from typing import Any
+
+_LOG_ROWS = 500_000  # a demo of five days asks about a tenth of this; older rows fall out
+
+
+class Ledger:
+    """Counts by vendor and endpoint, and one row a request in order."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[tuple[str, str], Counter[int]] = {}
+        self._credits: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._charged: defaultdict[str, float] = defaultdict(float)
+        self._log: deque[tuple[str, str, str, datetime, float, int, float]] = deque(maxlen=_LOG_ROWS)
+
+    def record(
+        self, vendor: str, endpoint: str, subject: str, at: datetime, wall: float, status: int, credits: float
+    ) -> None:
+        """Enter one request; status 0 stands for a connection that was cut."""
+        key = (vendor, endpoint)
+        statuses = self._statuses.get(key)
+        if statuses is None:
+            statuses = self._statuses[key] = Counter()
+        statuses[status] += 1
+        if credits:
+            self._credits[key] += credits
+            self._charged[vendor] += credits
+        self._log.append((vendor, endpoint, subject, at, wall, status, credits))
+
+    def charged(self, vendor: str) -> float:
+        """Credits charged by a vendor in all."""
+        return self._charged[vendor]
+
+    def totals(self) -> list[dict[str, Any]]:
+        """One row per vendor and endpoint."""
+        return [
+            {
+                "vendor": vendor,
+                "endpoint": endpoint,
+                "requests": sum(statuses.values()),
+                "by_status": {str(status): count for status, count in sorted(statuses.items())},
+                "credits": self._credits[vendor, endpoint],
+            }
+            for (vendor, endpoint), statuses in sorted(self._statuses.items())
+        ]
+
+    def log(self) -> list[dict[str, Any]]:
+        """One row a request, in the order in which they were answered."""
+        return [
+            {
+                "vendor": vendor,
+                "endpoint": endpoint,
+                "subject": subject,
+                "at": at,
+                "wall": datetime.fromtimestamp(wall, UTC),
+                "status": status,
+                "credits": credits,
+            }
+            for vendor, endpoint, subject, at, wall, status, credits in self._log
+        ]

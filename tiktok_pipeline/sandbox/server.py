@@ -1,0 +1,243 @@
+"""The sandbox over HTTP: one ASGI callable, four vendors by path prefix, the truth beside them.
+
+Loopback only. Each request is answered for the instant in `X-Replay-At`, else for the sandbox's own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tiktok_pipeline.sandbox.faults import Faults, Harm
+from tiktok_pipeline.sandbox.konbini import Konbini
+from tiktok_pipeline.sandbox.ledger import Ledger
+from tiktok_pipeline.sandbox.social_fetch import SocialFetch
+from tiktok_pipeline.sandbox.tikhub import TikHub
+from tiktok_pipeline.sandbox.tikliveapi import TikLiveAPI
+from tiktok_pipeline.sandbox.truth import Truth
+from tiktok_pipeline.sandbox.vendor import Answer, Refusal, Request, Vendor
+from tiktok_pipeline.sandbox.world import DEMO_START, World
+
+VENDORS: tuple[type[Vendor], ...] = (Konbini, SocialFetch, TikLiveAPI, TikHub)
+_EXIT_S = 5.0  # how long a sandbox that was told to stop may take before it is killed
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class _Sandbox:
+    """The ASGI callable."""
+
+    def __init__(self, world: World, speed: float, faults: str, clock: datetime | None) -> None:
+        self._ledger = Ledger()
+        self._vendors = {kind.prefix: kind(world, self._ledger) for kind in VENDORS}
+        self._faults = Faults(world.seed, faults)
+        self._truth = Truth(world, self._ledger)
+        self._start, self._speed, self._born = clock or world.start, speed, time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        headers = dict(scope["headers"])
+        try:
+            at = self._instant(headers.get(b"x-replay-at"))
+        except ValueError:
+            answer = Answer(400, b'{"error":"X-Replay-At is not an RFC 3339 time with a zone"}')
+            await _reply(send, answer, self._instant(None))
+            return
+        slash = path.find("/", 1)
+        vendor = self._vendors.get(path[:slash]) if slash > 0 else None
+        if vendor is None:
+            await _reply(send, self._truth.answer(path, _pairs(scope), at), at)
+            return
+        request, answer, harm = self._ask(vendor, path[slash:], dict(_pairs(scope)), headers, at)
+        status = 0 if harm is Harm.RESET else answer.status
+        self._ledger.record(vendor.name, request.endpoint, request.subject, at, time.time(), status, answer.credits)
+        if harm is Harm.RESET:
+            await _cut(scope, receive)
+            return
+        if harm is Harm.SLOW:
+            await asyncio.sleep(self._faults.slow_s)
+        await _reply(send, answer, at)
+
+    def _instant(self, header: bytes | None) -> datetime:
+        if header is None:
+            return self._start + timedelta(seconds=(time.monotonic() - self._born) * self._speed)
+        at = datetime.fromisoformat(header.decode("ascii"))
+        if at.tzinfo is None:
+            raise ValueError("no zone")
+        return at.astimezone(UTC)  # one instant is one question, in whatever zone it is written
+
+    def _ask(
+        self, vendor: Vendor, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes], at: datetime
+    ) -> tuple[Request, Answer, Harm | None]:
+        found = vendor.routes.find(path)
+        if found is None:
+            request = Request("unknown", path, query, at)
+            return request, vendor.refuse(Refusal.NO_ROUTE, request), None
+        template, endpoint, subject = found
+        if not subject:
+            subject = next((query[name] for name in vendor.subject_parameters if name in query), "")
+        request = Request(template, subject, query, at)
+        refusal = vendor.check_key(headers)
+        if refusal is not None:
+            return request, vendor.refuse(refusal, request), None
+        return request, *self._faults.answer(vendor, endpoint, request)
+
+
+def build_app(world: World, *, speed: float = 1.0, faults: str = "none", clock: datetime | None = None) -> App:
+    """The sandbox as an ASGI callable; its clock starts now, at `clock` or else at the world's start."""
+    return _Sandbox(world, speed, faults, clock)
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets the app cut a connection, which ASGI has no word for."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"sandbox.transport": {"transport": self.transport}}
+
+
+def serve(
+    world: World,
+    *,
+    port: int = 0,
+    speed: float = 1.0,
+    faults: str = "none",
+    clock: datetime | None = None,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve on loopback until stopped; `port` 0 takes a free one, `ready` is told which once it accepts."""
+    app = build_app(world, speed=speed, faults=faults, clock=clock)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(2048)
+    if ready is not None:
+        ready(listener.getsockname()[1])
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        date_header=False,
+        timeout_keep_alive=60,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@dataclass(frozen=True)
+class RunningSandbox:
+    """A sandbox in a process of its own."""
+
+    url: str
+    environment: dict[str, str]
+    world: World
+    process_id: int
+
+
+@contextmanager
+def start_in_process(
+    *,
+    seed: int = 7,
+    creators: int = 12,
+    start: datetime = DEMO_START,
+    speed: float = 1.0,
+    faults: str = "none",
+    clock: datetime | None = None,
+    port: int = 0,
+) -> Iterator[RunningSandbox]:
+    """Start the sandbox as a process and stop it afterwards; it also ends when this process dies.
+
+    `environment` holds the base URL and the credentials of every vendor, under the names that the pipeline reads.
+    """
+    options = {
+        "seed": seed,
+        "creators": creators,
+        "start": start.isoformat(),
+        "clock": (clock or start).isoformat(),
+        "speed": speed,
+        "faults": faults,
+        "port": port,
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tiktok_pipeline.sandbox", *(f"--{name}={value}" for name, value in options.items())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        line = child.stdout.readline()
+        if not line.startswith(b"port "):
+            raise RuntimeError(f"the sandbox did not start (exit {child.wait(_EXIT_S)}): see its messages above")
+        url = f"http://127.0.0.1:{int(line.split()[1])}"
+        yield RunningSandbox(url, environment(url), World(seed, creators, start=start), child.pid)
+    finally:
+        child.stdin.close()  # its end of file is the child's order to stop
+        try:
+            child.wait(_EXIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        child.stdout.close()
+
+
+def environment(url: str) -> dict[str, str]:
+    """The environment variables that make the pipeline talk to the sandbox at `url`."""
+    return {kind.base_url_variable: url + kind.prefix for kind in VENDORS} | {
+        name: value for kind in VENDORS for name, value in kind.credentials.items()
+    }
+
+
+def _pairs(scope: Scope) -> list[tuple[str, str]]:
+    query: bytes = scope["query_string"]
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
+
+
+async def _reply(send: Send, answer: Answer, at: datetime) -> None:
+    length = str(len(answer.body)).encode()
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", length),
+        (b"date", _http_date(int(at.timestamp()))),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *answer.headers]})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+@lru_cache(maxsize=1024)
+def _http_date(second: int) -> bytes:
+    """The `Date` header: of the instant answered for, as a date in Retry-After is meant against it."""
+    return formatdate(second, usegmt=True).encode()
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Drop the connection without an answer."""
+    extension = scope.get("extensions", {}).get("sandbox.transport")
+    if extension is None:
+        raise ConnectionResetError("the sandbox cut this connection")
+    extension["transport"].abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,245 @@
+"""Social Fetch as it answers (vendors' notes, section 2): exact counts, 200 for misses, every lookup billed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import msgspec
+
+from tiktok_pipeline.sandbox.chance import bits, chance
+from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.streams import Room
+from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, iso_milliseconds, picture
+
+_LONGEST_HANDLE = 64
+_CACHED_SHARE, _OLDEST_CACHED_S = 0.05, 60
+_WITHOUT_COUNT_SHARE = 0.1
+
+# status, code, usual message (section 2.1)
+_REFUSALS: dict[Refusal, tuple[int, str, str]] = {
+    Refusal.NO_ROUTE: (404, "not_found", "No such route."),
+    Refusal.INVALID: (400, "bad_request", "The request is not valid."),
+    Refusal.MISSING_KEY: (401, "unauthorized", "An API key is required."),
+    Refusal.WRONG_KEY: (401, "unauthorized", "The API key is not valid."),
+    Refusal.FORBIDDEN: (403, "forbidden", "This key may not do that."),
+    Refusal.OUT_OF_CREDITS: (402, "insufficient_credits", "No credits left."),
+    Refusal.SESSION_EXPIRED: (401, "unauthorized", "The API key has expired."),
+    Refusal.RATE_LIMITED: (429, "temporarily_unavailable", "Too many requests."),
+    Refusal.USAGE_LIMIT: (402, "insufficient_credits", "The plan's limit is reached."),
+    Refusal.RISK_CONTROL: (502, "lookup_failed", "The platform refused the lookup."),
+    Refusal.INTERNAL_ERROR: (500, "internal_error", "Something went wrong."),
+    Refusal.BAD_GATEWAY: (502, "lookup_failed", "The lookup failed."),
+    Refusal.UNAVAILABLE: (503, "temporarily_unavailable", "Please try again shortly."),
+    Refusal.GATEWAY_TIMEOUT: (504, "temporarily_unavailable", "The lookup took too long."),
+}
+
+PROFILE = "/v1/tiktok/profiles/{handle}"
+LIVE = "/v1/tiktok/profiles/{handle}/live"
+
+
+class SocialFetch(Vendor):
+    """Profile and live lookups by handle; balance and whoami are free."""
+
+    name: ClassVar[str] = "social_fetch"
+    prefix: ClassVar[str] = "/social-fetch"
+    base_url_variable: ClassVar[str] = "SOCIAL_FETCH_BASE_URL"
+    credentials: ClassVar[Mapping[str, str]] = {"SOCIAL_FETCH_API_KEY": "sfk_sandbox"}
+    _key: ClassVar[bytes] = credentials["SOCIAL_FETCH_API_KEY"].encode()
+
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """What is served."""
+        return {
+            PROFILE: self.profile,
+            LIVE: self.live,
+            "/v1/balance": self.balance,
+            "/v1/whoami": self.whoami,
+            "/health": self.health,
+        }
+
+    def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
+        """`x-api-key: sfk_...`."""
+        key = headers.get(b"x-api-key")
+        if key == self._key:
+            return None
+        return Refusal.MISSING_KEY if key is None else Refusal.WRONG_KEY
+
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
+        """`{"error": {...}}`; a profile that could not be read (502) is billed, the rest is not."""
+        status, code, usual = _REFUSALS[refusal]
+        error = {"code": code, "message": message or usual, "requestId": f"req_{self.request_id(request)}"}
+        if status == 402:
+            error["checkoutUrl"] = "https://socialfetch.example/checkout"
+        credits = 1.0 if status == 502 and request.endpoint == PROFILE else 0.0
+        headers = ((b"retry-after", b"5"),) if status == 503 else ()
+        return Answer(status, msgspec.json.encode({"error": error}), credits, headers)
+
+    def profile(self, request: Request) -> Answer:
+        """Profile and exact metrics; `private` has no ids and no posts."""
+        if len(request.subject) > _LONGEST_HANDLE:
+            return self.refuse(Refusal.INVALID, request)
+        at, age = self._as_of(request)
+        creator = self.world.find(request.subject, at)
+        if creator is None:
+            return self._found(request, {"lookupStatus": "not_found", "profile": None, "metrics": None}, age)
+        handle = self.world.handle_at(creator, at)
+        private = creator.kind == "private"
+        profile: dict[str, Any] = {
+            "platform": "tiktok",
+            "handle": handle,
+            "displayName": creator.display_name,
+            "bio": None if private else creator.bio,
+            "avatarUrl": picture(creator.user_id, at),
+            "verified": creator.verified,
+            "profileUrl": f"https://www.tiktok.com/@{handle}",
+            "privateAccount": private,
+        }
+        if not private:
+            profile |= {
+                "platformUserId": creator.user_id,
+                "secUid": creator.sec_uid,
+                "accountCreatedAt": iso_milliseconds(creator.created_at),
+                "bioLink": {"url": f"https://links.example/{handle}", "riskLevel": 0},
+                "language": creator.language,
+                "isCommerceUser": False,
+                "isSeller": False,
+                "openFavorite": False,
+                "followingVisibility": 2,
+                "contentSettings": {"comment": 0, "duet": 0, "stitch": 0, "download": 0},
+                "profileTabs": {"showMusicTab": False, "showQuestionTab": False, "showPlayListTab": True},
+            }
+            room = self.world.room_at(creator, at)
+            if room is not None:
+                profile["roomId"] = room.room_id
+        metrics = {
+            "followers": self.world.followers_at(creator, at),
+            "following": creator.following,
+            "likes": self.world.likes_at(creator, at),
+            "posts": 0 if private else self.world.videos_at(creator, at),
+            "friends": creator.following // 3,
+            "diggs": 0,
+        }
+        status = "private" if private else "found"
+        return self._found(request, {"lookupStatus": status, "profile": profile, "metrics": metrics}, age)
+
+    def live(self, request: Request) -> Answer:
+        """Live state, and for nine creators in ten the exact follower count as well, live or not.
+
+        The live page knows no `private`: such an account is found and offline.
+        """
+        if len(request.subject) > _LONGEST_HANDLE:
+            return self.refuse(Refusal.INVALID, request)
+        at, age = self._as_of(request)
+        world = self.world
+        creator = world.find(request.subject, at)
+        if creator is None:
+            nobody = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
+            return self._found(request, nobody, age)
+        profile = _identity(creator, world.handle_at(creator, at), at.toordinal())
+        if creator.kind == "public" and not _hides_count(creator):
+            profile = profile | {"followerCount": world.followers_at(creator, at), "followingCount": creator.following}
+        room = world.room_at(creator, at)
+        data = {
+            "lookupStatus": "found",
+            "liveStatus": "offline" if room is None else "live",
+            "profile": profile,
+            "live": None if room is None else _live(room, at),
+        }
+        return self._found(request, data, age)
+
+    def balance(self, request: Request) -> Answer:
+        """Credits left; free."""
+        return self._free(request, {"balance": self.credits_left(), "billingAlert": None})
+
+    def whoami(self, request: Request) -> Answer:
+        """Whose key it is; free."""
+        return self._free(request, {"accountId": "acct_sandbox", "keyName": "sandbox"})
+
+    def health(self, request: Request) -> Answer:
+        """Up; free."""
+        return self._free(request, {"status": "ok"})
+
+    def _as_of(self, request: Request) -> tuple[datetime, int]:
+        """The instant that the body speaks for, and the answer's age in seconds if the shared cache gave it."""
+        draw = bits(self.world.seed, self.name, request.endpoint, request.subject.lower(), request.at)
+        if draw % 10_000 >= _CACHED_SHARE * 10_000:
+            return request.at, 0
+        age = 1 + (draw >> 20) % _OLDEST_CACHED_S
+        return request.at - timedelta(seconds=age), age
+
+    def _found(self, request: Request, data: dict[str, Any], age: int) -> Answer:
+        meta: dict[str, Any] = {"requestId": f"req_{self.request_id(request)}", "creditsCharged": 1, "version": "v1"}
+        if age:
+            meta["cached"] = True
+        headers = ((b"age", str(age).encode()),) if age else ()
+        return Answer(200, msgspec.json.encode({"data": data, "meta": meta}), 1.0, headers)
+
+    def _free(self, request: Request, data: dict[str, Any]) -> Answer:
+        meta = {"requestId": f"req_{self.request_id(request)}", "creditsCharged": 0, "version": "v1"}
+        return Answer(200, msgspec.json.encode({"data": data, "meta": meta}))
+
+
+@lru_cache(maxsize=8192)
+def _hides_count(creator: Creator) -> bool:
+    return chance("social_fetch", "followerCount", creator.user_id) < _WITHOUT_COUNT_SHARE
+
+
+@lru_cache(maxsize=8192)
+def _identity(creator: Creator, handle: str, day: int) -> dict[str, Any]:
+    """The part of a profile that changes at most once a day, by its ordinal."""
+    identity: dict[str, Any] = {
+        "platform": "tiktok",
+        "handle": handle,
+        "displayName": creator.display_name,
+        "avatarUrl": picture(creator.user_id, datetime.fromordinal(day)),
+        "verified": creator.verified,
+        "profileUrl": f"https://www.tiktok.com/@{handle}",
+    }
+    if creator.kind == "public":
+        identity |= {"platformUserId": creator.user_id, "secUid": creator.sec_uid, "bio": creator.bio}
+    return identity
+
+
+def _live(room: Room, at: datetime) -> dict[str, Any]:
+    second = at.timestamp()
+    return _room(room) | {"viewerCount": room.viewers(second), "enterCount": room.enters(second)}
+
+
+@lru_cache(maxsize=4096)
+def _room(room: Room) -> dict[str, Any]:
+    """The part of a room that does not change: a cover or a start is missing now and then."""
+    return {
+        "roomId": room.room_id,
+        "title": room.title,
+        "coverUrl": None if chance(room.room_id, "cover") < 0.05 else picture(room.room_id, room.started_at, "cover"),
+        "startedAt": None if chance(room.room_id, "start") < 0.03 else iso_milliseconds(room.started_at),
+        "streamId": str(bits(room.room_id, "stream") >> 2),
+        "streams": msgspec.Raw(msgspec.json.encode(_variants(room.room_id))),
+    }
+
+
+def _variants(room_id: str) -> list[dict[str, Any]]:
+    """Playback variants of both bundles, some without HLS, as the flattened list of the live page."""
+    qualities = (
+        ("origin", "Original", "1080x1920", 4_000_000),
+        ("hd", "720p", "720x1280", 1_500_000),
+        ("sd", "480p", "480x854", 700_000),
+    )
+    variants = []
+    for codec, source in (("h264", "primary"), ("h265", "hevc")):
+        for key, label, resolution, bitrate in qualities:
+            stem = f"https://pull-f5.tiktokcdn.example/stage/stream-{bits(room_id, 'stream') >> 2}_{source}_{key}"
+            variant: dict[str, Any] = {
+                "codecFamily": codec,
+                "source": source,
+                "qualityKey": key,
+                "flvUrl": f"{stem}.flv",
+            }
+            if source == "primary":
+                variant |= {"qualityLabel": label, "hlsUrl": f"{stem}/index.m3u8"}
+            if key != "origin":
+                variant |= {"resolution": resolution, "bitrate": bitrate}
+            variants.append(variant)
+    return variants

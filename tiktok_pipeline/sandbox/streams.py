@@ -1,0 +1,236 @@
+"""When creators are live: true streams with their rooms, pauses and reconnects, and who watches them.
+
+The habits follow methods 1.3 (weekly slots, a daily window, irregular, rare); times inside are unix seconds.
+How many followers a stream brings is in growth, not here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiktok_pipeline.sandbox.chance import Topic, chance, generator
+from tiktok_pipeline.sandbox.creators import Creator
+
+_DAY, _WEEK = 86_400.0, 604_800.0
+MIN_GAP_S = 20 * 60.0  # what is closer than this is a reconnect of the same stream, not a second one
+_SHORTEST_S, _LONGEST_S = 5 * 60.0, 240 * 60.0
+_ABORTED_SHARE = 0.12  # of 5 to 14 minutes: with the log-normal's own tail about 15 % are below 15 minutes
+_RECONNECT_SHARE = 0.115  # of those of 15 minutes and more, which makes 10 % of all
+_PAUSE_SHARE = 0.18
+_TITLES = (
+    "chill night",
+    "road to the top 🔥",
+    "Q&A + new stuff",
+    "ask me anything",
+    "لنلعب معا",
+    "まったり配信 🌙",
+    "day 100\nno days off",
+)
+_ROOM_TYPE = 11  # the type nibble of a room among TikTok's time ids (methods 3.1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """One room of a stream. `created_ms` is in the room id; `start_s` is a few seconds later."""
+
+    room_id: str
+    created_ms: int
+    start_s: float
+    end_s: float
+    pauses: tuple[tuple[float, float], ...]
+    peak: float
+
+    @property
+    def started_at(self) -> datetime:
+        """When the room opened to viewers, UTC."""
+        return datetime.fromtimestamp(self.start_s, UTC)
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the room closed, UTC."""
+        return datetime.fromtimestamp(self.end_s, UTC)
+
+    @property
+    def title(self) -> str | None:
+        """What the host called it; one in ten has no title."""
+        draw = chance(self.room_id, "title")
+        return None if draw < 0.1 else _TITLES[int(draw * 1e6) % len(_TITLES)]
+
+    def is_open(self, at: float) -> bool:
+        """Whether the room is open at unix second `at` (a pause is open)."""
+        return self.start_s <= at < self.end_s
+
+    def is_paused(self, at: float) -> bool:
+        """Whether the host has paused at unix second `at` (room status 3)."""
+        return any(begin <= at < end for begin, end in self.pauses)
+
+    def viewers(self, at: float) -> int:
+        """Concurrent viewers: ramp, plateau, slow decay, noise of the minute; 0 when the room is closed."""
+        if not self.is_open(at):
+            return 0
+        noise = 0.92 + 0.16 * chance(self.room_id, int(at // 60))
+        pause = 0.7 if self.is_paused(at) else 1.0
+        return min(int(self._smooth(at - self.start_s) * noise * pause) + 1, self.enters(at))
+
+    def enters(self, at: float) -> int:
+        """Cumulative enters of this room, never falling; frozen when the room closes."""
+        age = min(max(at - self.start_s, 0.0), self.end_s - self.start_s)
+        return 1 + int(self._smooth(age) + self._watched(age) / _STAY_S)
+
+    def likes(self, at: float) -> int:
+        """Cumulative likes of this room."""
+        return int(self.enters(at) * (1.0 + 4.0 * chance(self.room_id, "likes")))
+
+    def gifters(self, at: float) -> int:
+        """Cumulative distinct viewers who sent a gift."""
+        return int(self.enters(at) * 0.015 * chance(self.room_id, "gifters"))
+
+    def _ramp_s(self) -> float:
+        return min(480.0, 0.2 * (self.end_s - self.start_s))
+
+    def _smooth(self, age: float) -> float:
+        """Peak (1 - exp(-age / ramp)) (1 - 0.4 age / length)."""
+        slope = 0.4 / (self.end_s - self.start_s)
+        return self.peak * (1.0 - math.exp(-age / self._ramp_s())) * (1.0 - slope * age)
+
+    def _watched(self, age: float) -> float:
+        """The integral of `_smooth` from 0 to `age`: viewer-seconds."""
+        ramp, slope = self._ramp_s(), 0.4 / (self.end_s - self.start_s)
+        fade = math.exp(-age / ramp)
+        lost = ramp * (1.0 - fade) - slope * (ramp**2 - fade * (ramp * age + ramp**2))
+        return self.peak * max(age - slope * age**2 / 2 - lost, 0.0)
+
+
+_STAY_S = 240.0  # a viewer stays four minutes on average
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrueStream:
+    """One stream as the creator lived it: one room, or two around a reconnect."""
+
+    creator: Creator
+    rooms: tuple[Room, ...]
+
+    @property
+    def start_s(self) -> float:
+        """Start of the first room, unix seconds."""
+        return self.rooms[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        """End of the last room, unix seconds."""
+        return self.rooms[-1].end_s
+
+    @property
+    def started_at(self) -> datetime:
+        """Start of the first room, UTC."""
+        return self.rooms[0].started_at
+
+    @property
+    def ended_at(self) -> datetime:
+        """End of the last room, UTC."""
+        return self.rooms[-1].ended_at
+
+    def room_at(self, at: float) -> Room | None:
+        """The open room at unix second `at`; none inside a reconnect gap."""
+        return next((room for room in self.rooms if room.is_open(at)), None)
+
+
+def time_id(created_ms: int, kind: int, worker: int, low: int) -> str:
+    """A TikTok time id: seconds << 32 | milliseconds << 22 | worker << 12 | type nibble << 8 | low byte.
+
+    The worker bits keep two creators who start in the same millisecond apart.
+    """
+    seconds, milliseconds = divmod(created_ms, 1000)
+    return str(seconds << 32 | milliseconds << 22 | (worker & 0x3FF) << 12 | kind << 8 | low)
+
+
+def plan_streams(seed: int, creator: Creator, since: float, until: float) -> list[TrueStream]:
+    """Every stream of a public creator that starts in [since, until), in order, never overlapping."""
+    if creator.kind != "public":
+        return []
+    rng = generator(seed, Topic.STREAMS, creator.index)
+    starts = _starts(rng, creator, since, until)
+    lengths = _lengths(rng, len(starts))
+    peak = 0.9 * creator.followers_at_start**0.62 * math.exp(rng.normal(0.0, 0.5))
+    peaks = peak * np.exp(rng.normal(0.0, 0.35, len(starts)))
+    draws = rng.uniform(size=(len(starts), 12))
+    streams: list[TrueStream] = []
+    free_from = since
+    for start, length, crowd, draw in zip(
+        starts.tolist(), lengths.tolist(), peaks.tolist(), draws.tolist(), strict=True
+    ):
+        if start < free_from:
+            continue
+        streams.append(_stream(creator, start, length, crowd, draw))
+        free_from = start + length + MIN_GAP_S
+    return streams
+
+
+def _starts(rng: np.random.Generator, creator: Creator, since: float, until: float) -> NDArray[np.float64]:
+    """Candidate starts by habit, sorted, whole unix seconds."""
+    evening = (rng.normal(20.0, 2.5) - creator.utc_offset_h) * 3600.0
+    first_week = since - (since + 3 * _DAY) % _WEEK  # 1970-01-01 was a Thursday: weeks begin on Monday, 00:00 UTC
+    weeks = first_week + _WEEK * np.arange(math.ceil((until - first_week) / _WEEK) + 1)
+    days = weeks[:, None] + _DAY * np.arange(7)
+    match creator.habit:
+        case "weekly":
+            chosen = rng.permutation(7)[: int(rng.integers(4, 7))]
+            slots = evening + rng.normal(0.0, 1800.0, len(chosen))
+            jitter = 900.0 * math.exp(rng.normal(0.0, 0.5))
+            candidates = (days[:, chosen] + slots + rng.normal(0.0, jitter, (len(weeks), len(chosen)))).ravel()
+            kept = rng.uniform(size=candidates.size) < 0.78
+        case "daily":
+            spread = rng.uniform(30.0, 110.0) * 60.0
+            candidates = (days + evening + rng.normal(0.0, spread, days.shape)).ravel()
+            kept = rng.uniform(size=candidates.size) < 0.8
+        case "irregular":
+            candidates = (days + evening + rng.normal(0.0, 4 * 3600.0, days.shape)).ravel()
+            kept = rng.uniform(size=candidates.size) < rng.uniform(0.5, 0.9)
+        case "rare":
+            candidates = (days + evening + rng.normal(0.0, 4 * 3600.0, days.shape)).ravel()
+            kept = rng.uniform(size=candidates.size) < rng.uniform(0.08, 0.4) / 7
+    starts = candidates[kept]
+    again = rng.uniform(size=starts.size) < 0.12
+    seconds = starts[again] + rng.uniform(3.0, 9.0, int(again.sum())) * 3600.0
+    if creator.habit == "rare":
+        seconds = seconds[:0]
+    starts = np.sort(np.floor(np.concatenate([starts, seconds])))
+    return starts[(starts >= since) & (starts < until)]
+
+
+def _lengths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Lengths in whole seconds, 5 to 240 minutes: log-normal, and some that were given up early."""
+    median = 64.0 * 60.0 * math.exp(rng.normal(0.0, 0.3))
+    draws = median * np.exp(rng.normal(0.0, 0.65, (count, 6)))
+    fits = (draws >= _SHORTEST_S) & (draws <= _LONGEST_S)
+    first = np.take_along_axis(draws, fits.argmax(axis=1)[:, None], axis=1)[:, 0]
+    aborted = rng.uniform(size=count) < _ABORTED_SHARE
+    lengths = np.where(aborted, rng.uniform(_SHORTEST_S, 14 * 60.0, count), first)
+    whole: NDArray[np.float64] = np.floor(np.clip(lengths, _SHORTEST_S, _LONGEST_S))
+    return whole
+
+
+def _stream(creator: Creator, start: float, length: float, peak: float, draw: list[float]) -> TrueStream:
+    """One stream from twelve uniform numbers."""
+    end = start + length
+    spans = [(start, end)]
+    if length >= 15 * 60.0 and draw[0] < _RECONNECT_SHARE:
+        lost = math.floor(start + length * (0.2 + 0.5 * draw[1]))
+        spans = [(start, float(lost)), (float(lost + 60 + math.floor(300 * draw[2])), end)]
+    rooms = []
+    for number, (begin, finish) in enumerate(spans):
+        room_length = finish - begin
+        pauses: tuple[tuple[float, float], ...] = ()
+        if room_length >= 25 * 60.0 and draw[3 + number] < _PAUSE_SHARE:
+            pause = math.floor(begin + room_length * (0.2 + 0.5 * draw[5 + number]))
+            pauses = ((float(pause), float(pause + 60 + math.floor(240 * draw[7 + number]))),)
+        created_ms = int(begin * 1000) - 1000 - int(4000 * draw[9 + number])
+        room_id = time_id(created_ms, _ROOM_TYPE, creator.index, int(256 * draw[11]))
+        rooms.append(Room(room_id, created_ms, begin, finish, pauses, peak))
+    return TrueStream(creator, tuple(rooms))

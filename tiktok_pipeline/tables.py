@@ -1,0 +1,471 @@
+"""The contract of every table, once: columns, types, units, meaning, grain and key.
+
+Everything else that speaks of a table reads it from here: the Polars schema that files are written with, the
+column schema that Dagster shows, the comments in DuckDB, the schema checks. To add a column, add it here and
+fill it in the transform that makes the table. Do not put formulas or vendors' field names here.
+
+Conventions: times are UTC with microseconds; ids are strings, because they exceed 2^53; counts are Int64 and
+null where the vendor did not say; durations are seconds unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+STRING = pl.String()
+TIME = pl.Datetime("us", "UTC")
+COUNT = pl.Int64()
+RATIO = pl.Float64()
+FLAG = pl.Boolean()
+NAMES = pl.List(pl.String())
+
+Layer = Literal["raw", "normalized", "marts"]
+Files = Literal["hour", "day", "whole"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Polars type, what a value means, and what null means where null may stand."""
+
+    name: str
+    dtype: pl.DataType
+    description: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: where its files lie (`layer`, `files`), one row per what (`grain`), and what makes it unique."""
+
+    name: str
+    layer: Layer
+    files: Files
+    grain: str
+    key: tuple[str, ...]
+    description: str
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """Polars schema, in the order of the contract."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of no rows with the table's schema."""
+        return pl.DataFrame(schema=self.schema)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` with exactly the table's columns in their order and types.
+
+        Raises:
+            polars.exceptions.ColumnNotFoundError: a column of the contract is missing.
+            polars.exceptions.InvalidOperationError: a value does not fit its type.
+        """
+        return frame.select(pl.col(column.name).cast(column.dtype, strict=True) for column in self.columns)
+
+
+def _required(name: str, dtype: pl.DataType, description: str) -> Column:
+    return Column(name, dtype, description, nullable=False)
+
+
+_CREATOR = _required("creator_id", STRING, "The roster's id: the handle as first added, lower-case.")
+_STREAM = _required("stream_id", STRING, "creator_id:room id, or creator_id:start where no room id is known.")
+_OBSERVED = (
+    _CREATOR,
+    _required("vendor", STRING, "Who answered: konbini, social_fetch, tikliveapi or tikhub."),
+    _required("observed_at", TIME, "When the reading was true: receipt less the answer's Age."),
+    _required("capture_id", STRING, "The raw row that this was read from."),
+)
+
+_RAW_COLUMNS = (
+    _required("capture_id", STRING, "Unique id of the attempt; carries its capture window."),
+    _required("vendor", STRING, "konbini, social_fetch, tikliveapi or tikhub."),
+    _required("endpoint", STRING, "The endpoint's path template."),
+    Column("creator_id", STRING, "Roster id; null for searches and rankings."),
+    _required("subject", STRING, "What was asked for: handle, user id, room id or keyword."),
+    _required("page", pl.Int32(), "Page number from 0."),
+    Column("cursor", STRING, "Cursor sent; null on the first page."),
+    _required("requested_at", TIME, "When the request was sent."),
+    _required("received_at", TIME, "When the answer, or the failure, arrived."),
+    _required("observed_at", TIME, "received_at less the answer's Age."),
+    Column("elapsed_ms", RATIO, "Wall time from request to answer, ms; measured on the replay clock too."),
+    _required("attempt", pl.Int16(), "1 for the first try; every try is a row."),
+    Column("http_status", pl.Int16(), "HTTP status; null if no answer came."),
+    _required("outcome", STRING, "What the answer means: ok, empty, not_found, not_live, private, blocked, ..."),
+    Column("error", STRING, "The vendor's error code or the network error; null when ok."),
+    Column("request_id", STRING, "The vendor's id of the request."),
+    Column("credits", RATIO, "Credits charged, as told or else by price list; null if not known."),
+    _required("headers", STRING, "JSON of the answer's headers that matter; never a credential."),
+    Column("body", STRING, "The body as received, less cookies and credentials; null if none came."),
+    Column("run_id", STRING, "Dagster run that asked."),
+)
+
+
+def _raw(name: str, description: str) -> Table:
+    return Table(name, "raw", "hour", "one row an HTTP attempt", ("capture_id",), description, _RAW_COLUMNS)
+
+
+RAW_LIVES = _raw("raw_lives", "Who is live, asked of vendors: live and room endpoints, every attempt as it came.")
+RAW_PROFILES = _raw("raw_profiles", "Profiles asked of vendors: names, ids and counts, every attempt as it came.")
+RAW_STORIES = _raw("raw_stories", "Stories asked of vendors, page by page, every attempt as it came.")
+
+PROFILE_OBSERVATIONS = Table(
+    "profile_observations",
+    "normalized",
+    "day",
+    "one row a payload that carries a profile",
+    ("capture_id", "source"),
+    "What a vendor said of a creator's profile, from any payload that carries one.",
+    (
+        *_OBSERVED,
+        Column("user_id", STRING, "TikTok's numeric user id."),
+        Column("sec_uid", STRING, "TikTok's opaque stable user id."),
+        Column("handle", STRING, "Handle at that time, lower-case, without @."),
+        Column("display_name", STRING, "Name shown on the profile."),
+        Column("bio", STRING, "Profile text."),
+        Column("avatar_url", STRING, "Address of the avatar, without signing tokens."),
+        Column("verified", FLAG, "Verified by TikTok."),
+        Column("private", FLAG, "Private account."),
+        Column("language", STRING, "Language code, as given."),
+        Column("region", STRING, "Region code, as given."),
+        Column("followers", COUNT, "Followers; exact or rounded by followers_precision."),
+        Column("following", COUNT, "Accounts followed."),
+        Column("likes", COUNT, "Likes received."),
+        Column("videos", COUNT, "Posts."),
+        Column("followers_precision", STRING, "exact or rounded; null when no count came."),
+        Column("followers_unit", COUNT, "Quantum of the follower count: 1, 100, 100000, ..."),
+        _required("source", STRING, "Kind of payload: profile, live, room, story, post or followers."),
+    ),
+)
+
+LIVE_OBSERVATIONS = Table(
+    "live_observations",
+    "normalized",
+    "day",
+    "one row a reading of somebody's live state",
+    ("capture_id",),
+    "Whether a creator was live by one vendor at one instant: live, paused, ended or unknown.",
+    (
+        *_OBSERVED,
+        _required("live_state", STRING, "live, paused (still the same stream), ended or unknown."),
+        _required("evidence", STRING, "strong: names the room and its status; weak: a flag or an absence."),
+        Column("room_id", STRING, "Room of the broadcast."),
+        Column("title", STRING, "Title of the broadcast."),
+        Column("started_at", TIME, "Start as the vendor says it."),
+        Column("ended_at", TIME, "End as the vendor says it, only where the room's status is ended."),
+        Column("viewers", COUNT, "Concurrent viewers."),
+        Column("viewers_total", COUNT, "Cumulative viewers of the room."),
+        Column("likes", COUNT, "Likes of the room."),
+        Column("gifters", COUNT, "Distinct gifters of the room."),
+        Column("new_followers", COUNT, "New follows in the room by TikTok's own count."),
+        Column("cover_url", STRING, "Address of the cover, without signing tokens."),
+        Column("reason", STRING, "Why the state is what it is, where it is not plainly said."),
+    ),
+)
+
+STREAM_VARIANTS = Table(
+    "stream_variants",
+    "normalized",
+    "day",
+    "one row a playback variant in a live payload",
+    ("capture_id", "codec", "source", "quality"),
+    "Playback variants (codec, quality, bitrate) that a live payload lists.",
+    (
+        *_OBSERVED,
+        Column("room_id", STRING, "Room of the broadcast."),
+        Column("codec", STRING, "h264 or h265."),
+        Column("source", STRING, "Bundle that the variant came from: primary or hevc."),
+        Column("quality", STRING, "Quality key: origin, hd, sd, ..."),
+        Column("label", STRING, "Quality as shown to people."),
+        Column("flv_url", STRING, "FLV address, without signing tokens."),
+        Column("hls_url", STRING, "HLS address, without signing tokens."),
+        Column("cmaf_url", STRING, "CMAF address, without signing tokens."),
+        Column("width", COUNT, "Pixels."),
+        Column("height", COUNT, "Pixels."),
+        Column("bitrate_bps", COUNT, "Target bitrate, bits a second."),
+    ),
+)
+
+STORY_OBSERVATIONS = Table(
+    "story_observations",
+    "normalized",
+    "day",
+    "one row a story in a payload",
+    ("capture_id", "story_id"),
+    "A story and its counts as one payload showed them.",
+    (
+        *_OBSERVED,
+        _required("story_id", STRING, "TikTok's id of the story."),
+        Column("published_at", TIME, "When it was published."),
+        Column("expires_at", TIME, "When it goes away, 24 hours later."),
+        Column("media_type", STRING, "video or image."),
+        Column("duration_s", RATIO, "Length, seconds."),
+        Column("views", COUNT, "Views so far."),
+        Column("likes", COUNT, "Likes so far."),
+        Column("comments", COUNT, "Comments so far."),
+        Column("shares", COUNT, "Shares so far."),
+        Column("saves", COUNT, "Saves so far."),
+        Column("reposts", COUNT, "Reposts so far."),
+        Column("caption", STRING, "Caption."),
+        Column("media_url", STRING, "Address of the media, without signing tokens."),
+        Column("music", STRING, "Name of the sound."),
+    ),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "normalized",
+    "day",
+    "one row a body, or part of one, that could not be read",
+    ("capture_id", "table", "field", "reason"),
+    "What could not be read, why, and the raw row it came from; the rest of the batch went on.",
+    (
+        Column("creator_id", STRING, "Roster id; null for searches and rankings."),
+        *_OBSERVED[1:],
+        _required("table", STRING, "The raw table."),
+        _required("reason", STRING, "What is wrong."),
+        Column("field", STRING, "Path of the field, where one is to blame."),
+        Column("value", STRING, "The offending value or the body's beginning, cut to 200 characters."),
+    ),
+)
+
+CREATORS = Table(
+    "creators",
+    "marts",
+    "whole",
+    "one row a creator",
+    ("creator_id",),
+    "Everybody on the roster or ever observed, with the latest identity and counts.",
+    (
+        _CREATOR,
+        Column("handle", STRING, "Newest handle observed, else the roster's."),
+        Column("previous_handles", NAMES, "Handles observed before, oldest first."),
+        Column("user_id", STRING, "TikTok's numeric user id."),
+        Column("sec_uid", STRING, "TikTok's opaque stable user id."),
+        Column("niche", STRING, "Niche, from the roster."),
+        Column("tier", STRING, "Tier a, b or c, from the roster."),
+        Column("display_name", STRING, "Name shown on the profile."),
+        Column("verified", FLAG, "Verified by TikTok."),
+        Column("followers", COUNT, "Newest follower count of the best precision seen in the last 7 days."),
+        Column("followers_precision", STRING, "exact or rounded."),
+        Column("first_seen_at", TIME, "First time that a vendor knew the creator."),
+        Column("last_seen_at", TIME, "Last time that a vendor knew the creator."),
+        _required("on_roster", FLAG, "Whether the roster still lists the creator."),
+    ),
+)
+
+STREAMS = Table(
+    "streams",
+    "marts",
+    "day",
+    "one row a stream, in the day of its start",
+    ("stream_id",),
+    "Streams rebuilt from observations: one broadcast each, pauses and reconnects included.",
+    (
+        _STREAM,
+        _CREATOR,
+        Column("room_id", STRING, "Room id of the stream's first room; null when no vendor said one."),
+        Column("title", STRING, "Last title observed."),
+        _required("started_at", TIME, "Best estimate of the start."),
+        Column("started_at_lo", TIME, "Earliest possible start: last reading of off air; null when censored."),
+        _required("started_at_hi", TIME, "Latest possible start: first reading of on air."),
+        Column("ended_at", TIME, "Best estimate of the end; null while live."),
+        Column("ended_at_lo", TIME, "Earliest possible end: last reading of on air."),
+        Column("ended_at_hi", TIME, "Latest possible end; null while open."),
+        _required("status", STRING, "live, ended, or lost (observation stopped before an end was seen)."),
+        _required("rooms", COUNT, "Rooms that make up the stream."),
+        _required("reconnects", COUNT, "rooms - 1."),
+        _required("airtime_s", RATIO, "Start to end, or to the last reading while live, s."),
+        _required("observed_s", RATIO, "Airtime that polling covers, s: a gap counts up to the cap."),
+        _required("coverage_ratio", RATIO, "observed_s / airtime_s, at most 1."),
+        _required("observations", COUNT, "Readings of on air."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers observed: a lower bound."),
+        Column("peak_at", TIME, "When."),
+        Column("average_viewers", RATIO, "Time-weighted: hours watched / hours observed with a viewer count."),
+        Column("hours_watched", RATIO, "Viewer-hours over the observed time."),
+        Column("viewers_total", COUNT, "Cumulative viewers, summed over rooms."),
+        Column("likes", COUNT, "Likes, summed over rooms."),
+        Column("gap_since_previous_s", RATIO, "From the previous stream's end, s; null for the first known."),
+        _required("vendors", NAMES, "Vendors that saw the stream on air."),
+        Column("detection_delay_s", RATIO, "First on-air reading less the start, s; null where start is a guess."),
+        _required("flags", NAMES, "What to know: censored_start, censored_end, disagree_start, over_24h, ..."),
+    ),
+)
+
+STREAM_LIFT = Table(
+    "stream_lift",
+    "marts",
+    "day",
+    "one row a stream, in the day of its start",
+    ("stream_id",),
+    "Followers gained around a stream over what the creator would have gained anyway, with an interval.",
+    (
+        _STREAM,
+        _CREATOR,
+        _required("started_at", TIME, "The stream's start."),
+        Column("ended_at", TIME, "The stream's end; null while live."),
+        Column("started_at_lo", TIME, "Earliest possible start."),
+        Column("started_at_hi", TIME, "Latest possible start."),
+        Column("ended_at_lo", TIME, "Earliest possible end."),
+        Column("ended_at_hi", TIME, "Latest possible end."),
+        Column("followers_before", COUNT, "Last follower count at or before the start."),
+        Column("before_at", TIME, "When that was."),
+        Column("followers_after", COUNT, "First follower count after end + carry-over (or the next start)."),
+        Column("after_at", TIME, "When that was."),
+        Column("provider_before", STRING, "Vendor of the count before."),
+        Column("provider_after", STRING, "Vendor of the count after; the same as before by construction."),
+        Column("before_gap_s", RATIO, "Start less before_at, s."),
+        Column("after_gap_s", RATIO, "after_at less the window's end, s."),
+        _required("carry_over_min", COUNT, "Minutes after the end that count as the stream's."),
+        Column("naive_delta", COUNT, "followers_after - followers_before."),
+        Column("baseline_rate_per_h", RATIO, "Organic followers an hour around the stream."),
+        Column("baseline_hours", RATIO, "Clean off-air hours that the rate rests on."),
+        _required("profile_used", FLAG, "Whether the creator's hour-of-day profile was used."),
+        Column("expected_organic", RATIO, "Followers expected without the stream, between the snapshots."),
+        Column("lift", RATIO, "naive_delta - expected_organic."),
+        Column("lift_lo", RATIO, "Lower end of the 90 % interval."),
+        Column("lift_hi", RATIO, "Upper end of the 90 % interval."),
+        Column("interval_level", RATIO, "Nominal level of the interval; null where there is none."),
+        Column("lift_pct", RATIO, "lift in percent of followers_before."),
+        Column("lift_per_hour", RATIO, "lift an hour of airtime."),
+        Column("resolution", COUNT, "Quantum of the coarser snapshot, followers."),
+        _required("observable", FLAG, "False where counts are missing or too coarse for the delta to mean much."),
+        Column("platform_new_followers", COUNT, "TikTok's own count of new follows in the stream's rooms."),
+        _required("placebos", COUNT, "Placebo windows behind the interval."),
+        Column("is_significant", FLAG, "lift_lo > 0."),
+        _required("is_final", FLAG, "True once the window that the baseline looks at has closed."),
+        _required("flags", NAMES, "late_before, below_resolution, overlap_next, few_placebo, ..."),
+        _required("method", STRING, "Name and version of the method."),
+    ),
+)
+
+LEADERBOARD = Table(
+    "leaderboard",
+    "marts",
+    "day",
+    "one row a period, niche, metric and creator, as of the end of the day",
+    ("as_of", "period", "niche", "metric", "creator_id"),
+    "Who leads, by period, niche and metric; periods end with the day.",
+    (
+        _required("as_of", pl.Date(), "Last day of the period, UTC."),
+        _required("period", STRING, "day, week (7 days) or month (30 days), ending with as_of."),
+        _required("niche", STRING, "Niche of the roster; * for all."),
+        _required("metric", STRING, "airtime (s), streams, peak_viewers, hours_watched, lift, ..."),
+        _CREATOR,
+        _required("value", RATIO, "The metric over the streams that started in the period."),
+        Column("value_lo", RATIO, "Lower end of the 90 % interval; null where the value is exact."),
+        Column("value_hi", RATIO, "Upper end of the 90 % interval; null where the value is exact."),
+        Column("share", RATIO, "Share of the board's total; null where a sum means nothing."),
+        _required("rank", COUNT, "Rank by value; ties share a rank."),
+        Column("previous_rank", COUNT, "Rank in the period of the same length before."),
+        Column("rank_change", COUNT, "previous_rank - rank: positive is up; null when absent before."),
+        _required("is_new", FLAG, "True when absent in the period before."),
+    ),
+)
+
+STORIES = Table(
+    "stories",
+    "marts",
+    "day",
+    "one row a story, in the day it was published",
+    ("story_id",),
+    "Stories with their last known counts and the views at 1, 6 and 24 hours of age.",
+    (
+        _required("story_id", STRING, "TikTok's id of the story."),
+        _CREATOR,
+        _required("published_at", TIME, "When it was published."),
+        Column("expires_at", TIME, "When it goes away."),
+        Column("media_type", STRING, "video or image."),
+        Column("views", COUNT, "Views at the last observation."),
+        Column("likes", COUNT, "Likes at the last observation."),
+        Column("comments", COUNT, "Comments at the last observation."),
+        Column("shares", COUNT, "Shares at the last observation."),
+        Column("saves", COUNT, "Saves at the last observation."),
+        Column("views_1h", COUNT, "Views at 1 h of age, interpolated; null unless observed around it."),
+        Column("views_6h", COUNT, "Views at 6 h of age, interpolated; null unless observed around it."),
+        Column("views_24h", COUNT, "Views at 24 h of age: last observation past 23 h; else null."),
+        _required("observations", COUNT, "Times that it was observed."),
+        _required("last_observed_at", TIME, "Last time that it was observed."),
+        _required("completeness", RATIO, "Share of its 24 hours between publishing and the last observation."),
+    ),
+)
+
+VENDOR_USAGE = Table(
+    "vendor_usage",
+    "marts",
+    "day",
+    "one row a day, vendor and endpoint",
+    ("day", "vendor", "endpoint"),
+    "Requests, outcomes, latency and credits by vendor and endpoint: the ledger.",
+    (
+        _required("day", pl.Date(), "Day of the request, UTC."),
+        _required("vendor", STRING, "Vendor."),
+        _required("endpoint", STRING, "The endpoint's path template."),
+        _required("requests", COUNT, "Attempts."),
+        _required("ok", COUNT, "Attempts answered with data."),
+        _required("empty", COUNT, "Answered, with nothing in it."),
+        _required("not_found", COUNT, "Answered: no such creator or room."),
+        _required("not_live", COUNT, "Answered: not live."),
+        _required("private", COUNT, "Answered: private account."),
+        _required("blocked", COUNT, "Refused by TikTok or a bot wall: says nothing of the creator."),
+        _required("rate_limited", COUNT, "Refused: too many requests."),
+        _required("unauthorized", COUNT, "Refused: key wrong, disabled or expired."),
+        _required("out_of_credits", COUNT, "Refused: no credits left."),
+        _required("session_expired", COUNT, "Refused: the vendor's session expired."),
+        _required("invalid_request", COUNT, "Refused: the request is wrong."),
+        _required("server_error", COUNT, "Failed on the vendor's side."),
+        _required("network_error", COUNT, "No answer."),
+        _required("malformed", COUNT, "Answered with something that cannot be read."),
+        Column("credits", RATIO, "Credits charged; null where nothing is known."),
+        _required("not_billed", COUNT, "Attempts known to have cost nothing."),
+        Column("p50_ms", RATIO, "Median wall time of an answer, ms."),
+        Column("p95_ms", RATIO, "95th percentile of the wall time of an answer, ms."),
+    ),
+)
+
+COVERAGE = Table(
+    "coverage",
+    "marts",
+    "day",
+    "one row a day and creator",
+    ("day", "creator_id"),
+    "How well each creator was watched that day: what the other numbers can be trusted for.",
+    (
+        _required("day", pl.Date(), "Day, UTC."),
+        _CREATOR,
+        _required("polls", COUNT, "Readings of the live state, unknown included."),
+        _required("known_polls", COUNT, "Readings that said live, paused or ended."),
+        Column(
+            "largest_gap_s",
+            RATIO,
+            "Longest time without a known reading between the day's first and last, s.",
+        ),
+        Column("median_gap_s", RATIO, "Median time between known readings, s."),
+        Column("unknown_share", RATIO, "Readings that said nothing / readings."),
+    ),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        RAW_LIVES,
+        RAW_PROFILES,
+        RAW_STORIES,
+        PROFILE_OBSERVATIONS,
+        LIVE_OBSERVATIONS,
+        STREAM_VARIANTS,
+        STORY_OBSERVATIONS,
+        QUARANTINE,
+        CREATORS,
+        STREAMS,
+        STREAM_LIFT,
+        LEADERBOARD,
+        STORIES,
+        VENDOR_USAGE,
+        COVERAGE,
+    )
+}

@@ -1,0 +1,76 @@
+"""The `creators` mart: who they are now, by the latest that any vendor said."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tiktok_pipeline.tables import CREATORS
+
+# An exact count this old still says more of a creator than a rounded one of today.
+_EXACT_COUNTS_FOR = pl.duration(days=7)
+
+
+def creators(roster: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
+    """One row a creator, of the roster or ever observed.
+
+    Args:
+        roster: creator_id, handle, niche, tier, user_id, sec_uid; strings, "" where not given.
+        profiles: PROFILE_OBSERVATIONS schema, any order.
+
+    Returns:
+        CREATORS schema, sorted by creator_id.
+    """
+    seen = profiles.sort("observed_at", "capture_id", "source")
+    latest = seen.group_by("creator_id", maintain_order=True).agg(
+        pl.col("user_id", "sec_uid", "display_name", "verified").drop_nulls().last(),
+        pl.col("handle").drop_nulls().last().alias("handle_seen"),
+        pl.col("handle").drop_nulls().unique(maintain_order=True).alias("handles"),
+        pl.col("observed_at").min().alias("first_seen_at"),
+        pl.col("observed_at").max().alias("last_seen_at"),
+    )
+    listed = roster.select(
+        "creator_id",
+        "niche",
+        "tier",
+        pl.col("handle").alias("handle_listed"),
+        _given("user_id").alias("user_id_listed"),
+        _given("sec_uid").alias("sec_uid_listed"),
+        on_roster=pl.lit(value=True),
+    ).with_columns(_given("niche"))
+    known = listed.join(latest, on="creator_id", how="full", coalesce=True)
+    return CREATORS.conform(
+        known.join(_followers(seen), on="creator_id", how="left")
+        .with_columns(
+            handle=pl.coalesce("handle_seen", "handle_listed", "creator_id"),
+            user_id=pl.coalesce("user_id", "user_id_listed"),
+            sec_uid=pl.coalesce("sec_uid", "sec_uid_listed"),
+            on_roster=pl.col("on_roster").fill_null(value=False),
+        )
+        .with_columns(
+            previous_handles=pl.concat_list(
+                pl.col("handle_listed").fill_null(pl.col("creator_id")),
+                pl.col("handles").fill_null([]),
+            )
+            .list.unique(maintain_order=True)
+            .list.set_difference(pl.concat_list("handle"))
+        )
+        .sort("creator_id")
+    )
+
+
+def _followers(seen: pl.DataFrame) -> pl.DataFrame:
+    """The newest exact count of the last week before the newest count, else the newest of any precision."""
+    counted = seen.filter(pl.col("followers").is_not_null()).with_columns(
+        newest=pl.col("observed_at").max().over("creator_id")
+    )
+    recent = counted.filter(pl.col("observed_at") >= pl.col("newest") - _EXACT_COUNTS_FOR)
+    return (
+        recent.sort(pl.col("followers_precision") == "exact", "observed_at", "capture_id")
+        .group_by("creator_id", maintain_order=True)
+        .agg(pl.col("followers", "followers_precision").last())
+    )
+
+
+def _given(column: str) -> pl.Expr:
+    """Null for the roster's empty cells."""
+    return pl.when(pl.col(column) != "").then(pl.col(column))

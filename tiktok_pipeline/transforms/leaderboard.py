@@ -1,0 +1,144 @@
+"""The `leaderboard` mart: who leads, by period, niche and metric.
+
+A stream counts in the period that it started in. Periods end with the day: the day itself, 7 days, 30 days; the
+period before has the same length. Sums of lift carry the interval of section 2.7 of the methods: errors of one
+creator's streams are mildly correlated.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from tiktok_pipeline.tables import LEADERBOARD
+
+PERIODS = {"day": 1, "week": 7, "month": 30}
+
+# How far back the streams of a board reach: the longest period and the one before it.
+LOOKBACK_DAYS = 2 * max(PERIODS.values())
+
+# Correlation between the errors of one creator's lifts: .05 covers .914 where 0 covers .81 (methods, 2.7).
+_LIFT_ERROR_CORRELATION = 0.05
+
+# Metrics whose sum over creators means something, so that a share of it does.
+_ADDITIVE = ("airtime", "streams", "hours_watched")
+_METRICS = (
+    "airtime",
+    "streams",
+    "peak_viewers",
+    "average_viewers",
+    "hours_watched",
+    "active_days",
+    "lift",
+    "lift_per_hour",
+)
+_KEYS = ("period", "niche", "metric")
+
+# Streams whose lift is estimated but confounded: methods, 2.5 and 2.7.
+CONFOUNDED = ("viral_overlap", "count_anomaly")
+
+
+def leaderboard(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The boards as of the end of the day `as_of`.
+
+    Args:
+        streams: STREAMS schema; those started in the `LOOKBACK_DAYS` before the end of `as_of`.
+        lift: STREAM_LIFT schema, for the same streams.
+        creators: CREATORS schema, for the niches.
+
+    Returns:
+        LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board.
+    """
+    started = _joined(streams, lift, creators)
+    boards = []
+    for period, days in PERIODS.items():
+        now = _ranked(_values(started, as_of - timedelta(days=days - 1), as_of))
+        before = _ranked(_values(started, as_of - timedelta(days=2 * days - 1), as_of - timedelta(days=days)))
+        boards.append(
+            now.join(
+                before.select("niche", "metric", "creator_id", previous_rank="rank"),
+                on=["niche", "metric", "creator_id"],
+                how="left",
+            ).with_columns(period=pl.lit(period))
+        )
+    additive = pl.col("metric").is_in(_ADDITIVE)
+    total = pl.col("value").sum().over(_KEYS)
+    return LEADERBOARD.conform(
+        pl.concat(boards)
+        .with_columns(
+            as_of=pl.lit(as_of),
+            share=pl.when(additive & (total > 0)).then(pl.col("value") / total),
+            rank_change=pl.col("previous_rank") - pl.col("rank"),
+            is_new=pl.col("previous_rank").is_null(),
+        )
+        .sort(*_KEYS, "rank", "creator_id")
+    )
+
+
+def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -> pl.DataFrame:
+    """One row a stream with what the boards count, once for its niche and once for all."""
+    usable = pl.col("observable") & ~pl.col("flags").list.set_intersection(list(CONFOUNDED)).list.len().cast(pl.Boolean)
+    lifts = lift.filter(usable).select("stream_id", "lift", "lift_lo", "lift_hi")
+    joined = (
+        streams.select(
+            "stream_id",
+            "creator_id",
+            "airtime_s",
+            "peak_viewers",
+            "hours_watched",
+            "average_viewers",
+            day=pl.col("started_at").dt.date(),
+        )
+        .join(lifts, on="stream_id", how="left")
+        .join(creators.select("creator_id", "niche"), on="creator_id", how="left")
+    )
+    overall = joined.with_columns(niche=pl.lit("*"))
+    return pl.concat([overall, joined.filter(pl.col("niche").is_not_null())])
+
+
+def _values(started: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """niche, creator_id, metric, value, value_lo, value_hi over the streams that started in [first, last]."""
+    half = (pl.col("lift_hi") - pl.col("lift_lo")) / 2
+    squares, square_of_sum = (half**2).sum(), half.sum() ** 2
+    lift_known = pl.col("lift").is_not_null()
+    hours = pl.col("airtime_s").filter(lift_known).sum() / 3600
+    watched_hours = (pl.col("hours_watched") / pl.col("average_viewers")).filter(pl.col("average_viewers") > 0)
+    sums = (
+        started.filter(pl.col("day").is_between(first, last))
+        .group_by("niche", "creator_id")
+        .agg(
+            airtime=pl.col("airtime_s").sum(),
+            streams=pl.len().cast(pl.Float64),
+            peak_viewers=pl.col("peak_viewers").max().cast(pl.Float64),
+            hours_watched=_sum_or_null("hours_watched"),
+            # A ratio of sums, never a mean of means.
+            average_viewers=_sum_or_null("hours_watched") / watched_hours.sum(),
+            active_days=pl.col("day").n_unique().cast(pl.Float64),
+            lift=_sum_or_null("lift"),
+            lift_half=(squares + _LIFT_ERROR_CORRELATION * (square_of_sum - squares)).sqrt(),
+            hours=hours,
+        )
+        .with_columns(lift_per_hour=pl.when(pl.col("hours") > 0).then(pl.col("lift") / pl.col("hours")))
+    )
+    half_of = {"lift": pl.col("lift_half"), "lift_per_hour": pl.col("lift_half") / pl.col("hours")}
+    return pl.concat(
+        sums.select(
+            "niche",
+            "creator_id",
+            metric=pl.lit(metric),
+            value=pl.col(metric),
+            value_lo=pl.col(metric) - half_of[metric] if metric in half_of else pl.lit(None, pl.Float64),
+            value_hi=pl.col(metric) + half_of[metric] if metric in half_of else pl.lit(None, pl.Float64),
+        )
+        for metric in _METRICS
+    ).filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
+
+
+def _sum_or_null(column: str) -> pl.Expr:
+    """A sum that is null, not 0, where nothing is known."""
+    return pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum())
+
+
+def _ranked(values: pl.DataFrame) -> pl.DataFrame:
+    return values.with_columns(rank=pl.col("value").rank("min", descending=True).over("niche", "metric").cast(pl.Int64))

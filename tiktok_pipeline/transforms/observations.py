@@ -1,0 +1,216 @@
+"""Raw rows to observations: each body is decoded once and gives rows of every normalized table.
+
+What cannot be read goes to `quarantine` with its reason, and the rest goes on. Here also stands what one body
+cannot know by itself: that a failed live question is an `unknown` reading, that a 404 means off air when the
+profile is known, and that a body may be somebody else's.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from tiktok_pipeline import tables
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.observations import (
+    ABSENT,
+    LiveReading,
+    Problem,
+    ProfileReading,
+    Reading,
+    StoryReading,
+    VariantReading,
+)
+from tiktok_pipeline.providers.vendor import Outcome, Unreadable
+
+_TABLE_OF_READING: dict[type, tables.Table] = {
+    ProfileReading: tables.PROFILE_OBSERVATIONS,
+    LiveReading: tables.LIVE_OBSERVATIONS,
+    VariantReading: tables.STREAM_VARIANTS,
+    StoryReading: tables.STORY_OBSERVATIONS,
+}
+NORMALIZED = (*_TABLE_OF_READING.values(), tables.QUARANTINE)
+
+_LIVE_CAPABILITIES = ("live", "room")
+
+# How long a successful profile vouches that a creator exists, so that "not found" from /live means off air.
+PROFILE_VOUCHES_FOR = timedelta(hours=48)
+
+
+def read_bodies(raw: pl.DataFrame, table: str) -> dict[str, pl.DataFrame]:
+    """Observations in the rows of one raw table.
+
+    Args:
+        raw: rows with the raw columns, of one raw table.
+        table: that table's name, for the quarantine.
+
+    Returns:
+        A frame for each normalized table, by name, in its schema.
+    """
+    batch = _Batch(table)
+    columns = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "observed_at", "outcome", "body")
+    # A loop over rows: msgspec decodes one body at a time, and one bad body must cost one row, not a batch.
+    with _no_garbage_collection():
+        for row in raw.select(columns).iter_rows():
+            batch.read(*row)
+    return batch.frames()
+
+
+class _Batch:
+    def __init__(self, raw_table: str) -> None:
+        self._raw_table = raw_table
+        self._found: dict[type, list[tuple[Any, ...]]] = {kind: [] for kind in _TABLE_OF_READING}
+        self._problems: list[tuple[Any, ...]] = []
+
+    def read(
+        self,
+        capture_id: str,
+        vendor: str,
+        endpoint: str,
+        creator_id: str | None,
+        subject: str,
+        observed_at: datetime,
+        outcome: str,
+        body: str | None,
+    ) -> None:
+        about = (creator_id, vendor, observed_at, capture_id)
+        reader = VENDORS.get(vendor)
+        capability = reader.endpoints.get(endpoint) if reader else None
+        if reader is None or capability is None:
+            self._quarantine(about, Problem("no reader for this vendor and endpoint", None, f"{vendor} {endpoint}"))
+            return
+        readings: list[Reading] = []
+        if outcome == Outcome.MALFORMED:
+            self._quarantine(about, Problem("the body is not what the vendor documents", None, (body or "")[:200]))
+        else:
+            try:
+                for reading in reader.read(endpoint, Outcome(outcome), (body or "").encode()):
+                    if isinstance(reading, Problem):
+                        self._quarantine(about, reading)
+                    else:
+                        readings.append(reading)
+            except Unreadable as error:
+                self._quarantine(about, error.problem)
+        stranger = _stranger(readings, capability, subject)
+        if stranger is not None:
+            self._quarantine(about, Problem("the answer is about somebody else", "handle", stranger))
+            readings = []
+        # A question about being live that brought no state is a reading too: unknown, never off air.
+        if capability in _LIVE_CAPABILITIES and not any(isinstance(r, LiveReading) for r in readings):
+            readings.append(LiveReading(live_state="unknown", evidence="weak", reason=outcome))
+        for reading in readings:
+            self._found[type(reading)].append((*about, *_values(reading)))
+
+    def _quarantine(self, about: tuple[Any, ...], problem: Problem) -> None:
+        value = None if problem.value is None else problem.value[:200]
+        self._problems.append((*about, self._raw_table, problem.reason[:200], problem.field, value))
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        frames = {}
+        for kind, table in _TABLE_OF_READING.items():
+            frames[table.name] = pl.DataFrame(self._found[kind], schema=_by_field(kind), orient="row").select(
+                table.schema.names()
+            )
+        frames[tables.QUARANTINE.name] = pl.DataFrame(self._problems, schema=tables.QUARANTINE.schema, orient="row")
+        return frames
+
+
+def _values(reading: Reading) -> Iterable[Any]:
+    return (getattr(reading, name) for name in reading.__struct_fields__)
+
+
+def _by_field(kind: type) -> dict[str, pl.DataType]:
+    """The table's types, in the order of the struct's fields."""
+    schema = _TABLE_OF_READING[kind].schema
+    names = ("creator_id", "vendor", "observed_at", "capture_id", *kind.__struct_fields__)  # type: ignore[attr-defined]
+    return {name: schema[name] for name in names}
+
+
+def _stranger(readings: Iterable[Reading], capability: str, subject: str) -> str | None:
+    """The handle that an answer is about, where a handle was asked for and it is another one."""
+    if capability == "room":
+        return None
+    for reading in readings:
+        if isinstance(reading, ProfileReading) and reading.handle and reading.source in ("profile", "live"):
+            return reading.handle if reading.handle != subject.lstrip("@").lower() else None
+    return None
+
+
+def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """`live` with "not found" turned to off air (weak) wherever the creator is known to exist.
+
+    KonbiniAPI says the same 404 for offline, private and unknown (vendors' notes, section 1). A profile that
+    was found within `PROFILE_VOUCHES_FOR`, and not denied since, tells them apart. Before the first profile
+    answer, the next one after vouches too.
+
+    Args:
+        live: LIVE_OBSERVATIONS schema.
+        answers: creator_id, observed_at, known (bool): what profile questions said, any order.
+    """
+    said = answers.filter(pl.col("creator_id").is_not_null()).sort("observed_at")
+    absent = (pl.col("reason") == ABSENT).fill_null(value=False)
+    if said.is_empty() or live.is_empty():
+        return live
+    open_questions = live.sort("observed_at").with_row_index("row")
+    before, after = (
+        open_questions.join_asof(
+            said,
+            on="observed_at",
+            by="creator_id",
+            strategy=strategy,
+            tolerance=PROFILE_VOUCHES_FOR,
+            check_sortedness=False,
+        )["known"]
+        for strategy in ("backward", "forward")
+    )
+    exists = pl.Series("exists", before).fill_null(pl.Series(after)).fill_null(value=False)
+    off_air = absent & exists
+    return (
+        open_questions.with_columns(
+            live_state=pl.when(off_air).then(pl.lit("ended")).otherwise("live_state"),
+            reason=pl.when(off_air).then(pl.lit("absent, and the profile is known")).otherwise("reason"),
+        )
+        .drop("row")
+        .select(live.columns)
+    )
+
+
+def profile_answers(raw: Iterable[pl.LazyFrame]) -> pl.DataFrame:
+    """What profile questions said of creators' existence: creator_id, observed_at, known.
+
+    Args:
+        raw: raw tables; only their small columns are read.
+    """
+    asked = pl.concat([frame.select("creator_id", "vendor", "endpoint", "observed_at", "outcome") for frame in raw])
+    profile_endpoints = [
+        (vendor.name, endpoint)
+        for vendor in VENDORS.values()
+        for endpoint, capability in vendor.endpoints.items()
+        if capability == "profile"
+    ]
+    is_profile = pl.any_horizontal(
+        (pl.col("vendor") == vendor) & (pl.col("endpoint") == endpoint) for vendor, endpoint in profile_endpoints
+    )
+    return (
+        asked.filter(is_profile, pl.col("outcome").is_in(["ok", "private", "not_found"]))
+        # A private account cannot be watched: absent then says nothing about being off air.
+        .select("creator_id", "observed_at", known=pl.col("outcome") == "ok")
+        .collect()
+    )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Millions of small objects and no cycles: collecting them costs 5 to 12 % and finds nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,33 @@
+"""The `vendor_usage` mart: what was asked of whom, what came of it, and what it cost."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tiktok_pipeline.providers.vendor import Outcome
+from tiktok_pipeline.tables import VENDOR_USAGE
+
+
+def vendor_usage(attempts: pl.DataFrame) -> pl.DataFrame:
+    """One row a day, vendor and endpoint.
+
+    Args:
+        attempts: raw rows; vendor, endpoint, requested_at, outcome, credits and elapsed_ms are used.
+
+    Returns:
+        VENDOR_USAGE schema. Latency is of attempts that were answered.
+    """
+    answered = pl.col("elapsed_ms").filter(pl.col("http_status").is_not_null())
+    return VENDOR_USAGE.conform(
+        attempts.with_columns(day=pl.col("requested_at").dt.date())
+        .group_by("day", "vendor", "endpoint")
+        .agg(
+            requests=pl.len(),
+            **{outcome.value: (pl.col("outcome") == outcome.value).sum() for outcome in Outcome},
+            credits=pl.when(pl.col("credits").is_not_null().any()).then(pl.col("credits").sum()),
+            not_billed=(pl.col("credits") == 0).sum(),
+            p50_ms=answered.quantile(0.5, "nearest"),
+            p95_ms=answered.quantile(0.95, "nearest"),
+        )
+        .sort("day", "vendor", "endpoint")
+    )

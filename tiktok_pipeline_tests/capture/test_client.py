@@ -1,0 +1,251 @@
+"""The client: every attempt lands, and each failure has its fate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import msgspec
+import pytest
+
+from tiktok_pipeline.capture.access import Access, accesses
+from tiktok_pipeline.capture.client import Answer, Client, Spent, open_client
+from tiktok_pipeline.capture.clock import ReplayClock
+from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.settings import Settings, Vendor, Vendors
+from tiktok_pipeline_tests.providers import bodies
+
+START = datetime(2026, 11, 2, 10, tzinfo=UTC)
+MIRA = Target("mira.paints", "mira.paints")
+Handler = Callable[[httpx.Request], httpx.Response]
+
+KEYS = {
+    name: Access(vendor, f"https://{name}.example", tuple("sandbox-secret" for _ in vendor.credential_variables))
+    for name, vendor in VENDORS.items()
+}
+
+
+class Capture:
+    """Runs a conversation on the replay clock, against a handler."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        settings: Settings | None = None,
+        *,
+        only: tuple[str, ...] = (),
+        spent: Spent | None = None,
+    ) -> None:
+        self.clock = ReplayClock(START)
+        self.landed: list[Attempt] = []
+        self.requests: list[httpx.Request] = []
+        self._handler, self._settings, self._spent = handler, settings or Settings(), spent
+        self._keys = {name: key for name, key in KEYS.items() if not only or name in only}
+        self.client: Client
+
+    def run(self, ask: Callable[[Client], object]) -> object:
+        def handle(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return self._handler(request)
+
+        async def main() -> object:
+            async with open_client(
+                self._keys,
+                self._settings,
+                self.clock,
+                self.landed.append,
+                spent=self._spent,
+                transport=httpx.MockTransport(handle),
+            ) as client:
+                self.client = client
+                return await ask(client)  # type: ignore[misc]
+
+        return asyncio.run(main())
+
+    def ask_live(self) -> Answer | None:
+        answer = self.run(lambda client: client.ask("live", MIRA))
+        assert answer is None or isinstance(answer, Answer)
+        return answer
+
+    @property
+    def outcomes(self) -> list[tuple[str, str, int]]:
+        return [(a.vendor, a.verdict.outcome.value, a.attempt) for a in self.landed]
+
+
+def respond(status: int, body: bytes, **headers: str) -> httpx.Response:
+    return httpx.Response(status, content=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+LIVE = bodies.fetch_ok(bodies.fetch_live())
+
+
+def test_an_answer_lands_with_its_age_and_carries_the_replayed_instant() -> None:
+    capture = Capture(lambda request: respond(200, LIVE, age="42"))
+    answer = capture.ask_live()
+    assert answer is not None
+    (row,) = capture.landed
+    assert row.requested_at == row.received_at == START
+    assert row.observed_at == START - timedelta(seconds=42)
+    assert row.verdict.credits == 1
+    assert capture.requests[0].headers["x-replay-at"] == "2026-11-02T10:00:00.000Z"
+    assert capture.requests[0].headers["x-api-key"] == "sandbox-secret"
+
+
+def test_no_credential_lands() -> None:
+    capture = Capture(lambda request: respond(200, LIVE, set_cookie="session=abc"))
+    capture.ask_live()
+    assert "sandbox-secret" not in repr(capture.landed)
+    assert "session=abc" not in repr(capture.landed)
+
+
+def test_every_try_is_a_row_and_backoff_takes_replayed_time() -> None:
+    answers = iter([respond(502, bodies.fetch_error("lookup_failed")), respond(200, LIVE)])
+    capture = Capture(lambda request: next(answers))
+    assert capture.ask_live() is not None
+    assert capture.outcomes == [("social_fetch", "server_error", 1), ("social_fetch", "ok", 2)]
+    assert timedelta(seconds=1) <= capture.landed[1].requested_at - START <= timedelta(seconds=3)
+
+
+def test_retry_after_is_honoured() -> None:
+    answers = iter([respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="30"), respond(200, LIVE)])
+    capture = Capture(lambda request: next(answers))
+    assert capture.ask_live() is not None
+    assert capture.landed[1].requested_at - START == timedelta(seconds=30)
+
+
+def test_a_vendor_that_asks_for_an_hour_is_passed_over() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "social_fetch" in request.url.host:
+            return respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="3600")
+        return respond(404, bodies.konbini_error("not_found"), x_credits_used="1")
+
+    capture = Capture(handle)
+    answer = capture.ask_live()
+    assert answer is not None
+    assert answer.vendor.name == "konbini"
+    assert capture.clock.now() == START
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, bodies.fetch_error("unauthorized")),
+        (402, bodies.fetch_error("insufficient_credits")),
+        (403, bodies.fetch_error("forbidden")),
+    ],
+)
+def test_a_refused_account_is_not_asked_again(status: int, body: bytes) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "social_fetch" in request.url.host:
+            return respond(status, body)
+        return respond(404, bodies.konbini_error("not_found"), x_credits_used="1")
+
+    capture = Capture(handle)
+
+    async def thrice(client: Client) -> None:
+        for _ in range(3):
+            assert await client.ask("live", MIRA) is not None
+
+    capture.run(thrice)
+    assert [vendor for vendor, _, _ in capture.outcomes] == ["social_fetch", "konbini", "konbini", "konbini"]
+
+
+def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
+    down = True
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return respond(500, bodies.fetch_error("internal_error")) if down else respond(200, LIVE)
+
+    capture = Capture(handle, only=("social_fetch",))
+
+    async def talk(client: Client) -> None:
+        nonlocal down
+        while len(capture.landed) < 8:
+            assert await client.ask("live", MIRA) is None
+        for _ in range(5):
+            assert await client.ask("live", MIRA) is None
+        assert len(capture.landed) == 8
+        down = False
+        await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
+        assert await client.ask("live", MIRA) is not None
+
+    capture.run(talk)
+    assert capture.client.tally.unanswered >= 5
+
+
+def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there")
+
+    capture = Capture(handle, only=("social_fetch",))
+    assert capture.ask_live() is None
+    assert {(a.http_status, a.verdict.error, a.body) for a in capture.landed} == {(None, "ConnectError", None)}
+
+
+def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
+    settings = Settings(vendors=Vendors(social_fetch=Vendor(credits_per_day=10)))
+    spent = {("social_fetch", date(2026, 11, 2)): 7.0}
+    capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), spent=spent)
+
+    async def many(client: Client) -> list[Answer | None]:
+        return await client.clock.gather(client.ask("live", MIRA) for _ in range(9))
+
+    answers = capture.run(many)
+    assert isinstance(answers, list)
+    assert sum(answer is not None for answer in answers) == 3
+    assert len(capture.landed) == 3
+
+
+def test_the_cap_is_a_days_and_the_next_day_goes_on() -> None:
+    settings = Settings(vendors=Vendors(social_fetch=Vendor(credits_per_day=1)))
+    capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
+
+    async def two_days(client: Client) -> list[bool]:
+        asked = [await client.ask("live", MIRA) is not None, await client.ask("live", MIRA) is not None]
+        await client.clock.sleep_until(START + timedelta(days=1))
+        return [*asked, await client.ask("live", MIRA) is not None]
+
+    assert capture.run(two_days) == [True, False, True]
+
+
+def test_a_walk_stops_at_a_repeated_cursor() -> None:
+    page = bodies.konbini_page([bodies.konbini_story()], "1793600000000")
+    capture = Capture(lambda request: respond(200, page, x_credits_used="1"))
+    answers = capture.run(lambda client: client.walk("stories", MIRA, pages=10))
+    assert isinstance(answers, list)
+    assert [(a.attempt.request.page, a.attempt.request.cursor) for a in answers] == [(0, None), (1, "1793600000000")]
+
+
+def test_a_slow_vendor_holds_up_nobody_else() -> None:
+    settings = Settings(vendors=Vendors(social_fetch=Vendor(requests_per_second=2)))
+    capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
+
+    async def many(client: Client) -> None:
+        await client.clock.gather(client.ask("live", MIRA) for _ in range(6))
+
+    capture.run(many)
+    assert [(a.requested_at - START).total_seconds() for a in capture.landed] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_vendor_without_all_its_credentials_is_off() -> None:
+    assert list(accesses({"TIKHUB_USERNAME": "me"})) == []
+    found = accesses({"TIKHUB_USERNAME": "me", "TIKHUB_PASSWORD": "pw", "TIKHUB_BASE_URL": "http://h/x/"})
+    assert found["tikhub"].base_url == "http://h/x"
+    assert "pw" not in repr(found)
+
+
+def test_a_credential_that_no_header_can_carry_is_refused_without_being_shown() -> None:
+    with pytest.raises(SettingsError, match="KONBINI_API_KEY") as caught:
+        accesses({"KONBINI_API_KEY": "knbn_ключ"})
+    assert "ключ" not in str(caught.value)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Settings().watch.round_seconds = 1  # type: ignore[misc]
+    assert msgspec.to_builtins(Settings())["routes"]["live"] == ("social_fetch", "konbini")

@@ -1,0 +1,133 @@
+"""The one clock."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between, real_clock, replaying, written
+from tiktok_pipeline.errors import SettingsError
+
+START = datetime(2026, 11, 2, 10, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_replay_jumps_over_every_wait_in_order() -> None:
+    clock, seen = ReplayClock(START), []
+
+    async def sleeper(name: str, *waits: float) -> None:
+        for wait in waits:
+            await clock.sleep_until(clock.now() + timedelta(seconds=wait))
+            seen.append((name, (clock.now() - START).total_seconds()))
+
+    async def main() -> None:
+        await clock.gather([sleeper("a", 3600, 10), sleeper("b", 60, 60), sleeper("c")])
+
+    asyncio.run(main())
+    assert seen == [("b", 60), ("b", 120), ("a", 3600), ("a", 3610)]
+    assert clock.now() == after(3610)
+
+
+def test_replay_stands_still_while_an_answer_is_on_its_way() -> None:
+    clock, seen = ReplayClock(START), []
+
+    async def asks() -> None:
+        await asyncio.sleep(0.02)  # the network, in real time
+        seen.append(("answer", clock.now()))
+
+    async def sleeps() -> None:
+        await clock.sleep_until(after(1))
+        seen.append(("woke", clock.now()))
+
+    async def main() -> None:
+        await clock.gather([sleeps(), asks()])
+
+    asyncio.run(main())
+    assert seen == [("answer", START), ("woke", after(1))]
+
+
+def test_replay_hands_the_turn_back_before_it_moves() -> None:
+    clock = ReplayClock(START)
+
+    async def child() -> None:
+        await clock.sleep_until(after(5))
+
+    async def parent(seen: list[datetime]) -> None:
+        await clock.gather([child(), child()])
+        seen.append(clock.now())
+
+    async def other() -> None:
+        await clock.sleep_until(after(1_000_000))
+
+    async def main() -> list[datetime]:
+        seen: list[datetime] = []
+        await clock.gather([parent(seen), other()])
+        return seen
+
+    assert asyncio.run(main()) == [after(5)]
+
+
+def test_replay_never_goes_back() -> None:
+    clock = ReplayClock(START)
+
+    async def main() -> datetime:
+        await clock.sleep_until(START - timedelta(hours=1))
+        return clock.now()
+
+    assert asyncio.run(main()) == START
+
+
+def test_replay_ends_when_one_of_many_fails() -> None:
+    clock = ReplayClock(START)
+
+    async def fails() -> None:
+        await clock.sleep_until(after(1))
+        raise ValueError("no")
+
+    async def sleeps() -> None:
+        await clock.sleep_until(after(10_000))
+
+    async def main() -> None:
+        await clock.gather([fails(), sleeps()])
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(main())
+
+
+def test_the_real_clock_waits() -> None:
+    clock = RealClock()
+    begun = clock.now()
+    asyncio.run(clock.sleep_until(begun + timedelta(seconds=0.05)))
+    assert clock.now() - begun >= timedelta(seconds=0.05)
+
+
+def test_a_fast_clock_is_the_same_in_every_process() -> None:
+    wall = datetime.now(UTC) - timedelta(minutes=1)
+    environment = {
+        "TIKTOK_PIPELINE_CLOCK_SPEED": "60",
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{wall.isoformat()}/{START.isoformat()}",
+    }
+    shown = real_clock(environment).now()
+    assert abs((shown - after(3600)).total_seconds()) < 60
+
+
+def test_an_unknown_clock_is_refused() -> None:
+    assert replaying({"TIKTOK_PIPELINE_CLOCK": "replay"})
+    assert not replaying({})
+    with pytest.raises(SettingsError, match="real or replay"):
+        replaying({"TIKTOK_PIPELINE_CLOCK": "sundial"})
+
+
+def test_times_are_written_as_rfc_3339_in_utc() -> None:
+    assert written(datetime(2026, 11, 2, 10, 0, 0, 123_000, tzinfo=UTC)) == "2026-11-02T10:00:00.123Z"
+
+
+def test_hours_are_those_that_a_span_touches() -> None:
+    assert hours_between(after(1800), after(3600)) == [START]
+    assert hours_between(after(1800), after(3601)) == [START, after(3600)]
+    assert hours_between(START, START) == []

@@ -1,0 +1,200 @@
+"""A watch asks in rounds, follows who is live into the room, and confirms an end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import polars as pl
+import pytest
+
+from tiktok_pipeline.capture import memory, window
+from tiktok_pipeline.capture.clock import RealClock, hours_between
+from tiktok_pipeline.capture.watch import LastSeen, RoundRobin
+from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.settings import Retries, Routes, Settings
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
+from tiktok_pipeline_tests.capture.test_client import KEYS, Handler, respond
+from tiktok_pipeline_tests.providers import bodies
+
+START = datetime(2026, 11, 2, 10, tzinfo=UTC)
+MIRA = Target("mira.paints", "mira.paints")
+
+
+def at(request: httpx.Request) -> datetime:
+    return datetime.fromisoformat(request.headers["x-replay-at"])
+
+
+def deployment(folder: Path, handler: Handler, targets: list[Target], **settings: object) -> window.Deployment:
+    return window.Deployment(
+        Lake(folder),
+        Settings(**settings),  # type: ignore[arg-type]
+        KEYS,
+        targets,
+        run_id="run-1",
+        transport=httpx.MockTransport(handler),
+    )
+
+
+def landed(folder: Path, hours: int = 1) -> pl.DataFrame:
+    span = hours_between(START, START + timedelta(hours=hours))
+    return Lake(folder).scan_raw(RAW_LIVES, span).sort("requested_at", "capture_id").collect()
+
+
+def offline(request: httpx.Request) -> httpx.Response:
+    return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")))
+
+
+def live_from(start: datetime, end: datetime) -> Handler:
+    """A vendor for whom Mira is live in [start, end)."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        on_air = start <= at(request) < end
+        if "tikhub" in request.url.host:
+            return respond(200, bodies.room_body(bodies.room(2 if on_air else 4)))
+        return respond(200, bodies.fetch_ok(bodies.fetch_live("live" if on_air else "offline")))
+
+    return handle
+
+
+def test_round_robin_gives_each_creator_a_phase_of_its_own() -> None:
+    rounds = RoundRobin(5, 300)
+    first = [rounds.next_due(index, START) for index in range(5)]
+    assert sorted(first) == first
+    assert len(set(first)) == 5
+    for due in first:
+        assert START <= due < START + timedelta(seconds=300)
+    assert rounds.next_due(2, first[2] + timedelta(seconds=1)) == first[2] + timedelta(seconds=300)
+    assert rounds.next_due(2, first[2]) == first[2]
+
+
+def test_a_replayed_hour_asks_each_creator_every_round_and_lands_one_file(tmp_path: Path) -> None:
+    targets = [Target(f"creator{n}", f"creator{n}") for n in range(6)]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        name = request.url.path.split("/")[-2]
+        live = bodies.fetch_live("offline")
+        live["profile"]["handle"] = name
+        return respond(200, bodies.fetch_ok(live))
+
+    report = window.replay_hours(deployment(tmp_path, handle, targets), RAW_LIVES, [START], kind="watch")
+    rows = landed(tmp_path)
+    assert report.tally.requests == rows.height == 6 * 12
+    assert rows.group_by("creator_id").len()["len"].unique().to_list() == [12]
+    gaps = rows.sort("creator_id", "requested_at").select(pl.col("requested_at").diff().over("creator_id"))
+    assert gaps.to_series().drop_nulls().unique().to_list() == [timedelta(seconds=300)]
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+    assert rows["run_id"].unique().to_list() == ["run-1"]
+
+
+def test_the_room_is_asked_when_a_stream_is_found_and_once_when_it_is_gone(tmp_path: Path) -> None:
+    on_air = live_from(START + timedelta(minutes=20), START + timedelta(minutes=41))
+    window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
+    rows = landed(tmp_path)
+    rooms = rows.filter(pl.col("vendor") == "tikhub")
+    assert rooms["subject"].unique().to_list() == [bodies.ROOM_ID]
+    minutes = [(moment - START).total_seconds() / 60 for moment in rooms["requested_at"]]
+    assert minutes == [20, 35, 45]
+
+
+def test_an_end_is_confirmed_after_the_shortest_gap(tmp_path: Path) -> None:
+    on_air = live_from(START, START + timedelta(minutes=21))
+    window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
+    asked = landed(tmp_path).filter(pl.col("vendor") == "social_fetch")
+    minutes = [(moment - START).total_seconds() / 60 for moment in asked["requested_at"]]
+    assert minutes[5:8] == [25, 27, 30]
+
+
+def test_the_next_window_knows_what_the_last_one_saw(tmp_path: Path) -> None:
+    on_air = live_from(START, START + timedelta(minutes=58))
+    for hour in hours_between(START, START + timedelta(hours=2)):
+        window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
+        seen = memory.last_seen(Lake(tmp_path), hour + timedelta(hours=1))
+        assert seen["mira.paints"].live == (hour == START)
+    second = landed(tmp_path, 2).filter(pl.col("requested_at") >= START + timedelta(hours=1))
+    # The end is seen at the first question of the second hour, and the room is asked for it.
+    assert second["vendor"].to_list()[:2] == ["social_fetch", "tikhub"]
+
+
+def test_one_span_and_single_hours_land_the_same_questions(tmp_path: Path) -> None:
+    on_air = live_from(START + timedelta(minutes=50), START + timedelta(minutes=80))
+    hours = hours_between(START, START + timedelta(hours=3))
+    window.replay_hours(deployment(tmp_path / "one", on_air, [MIRA]), RAW_LIVES, hours, kind="watch")
+    for hour in hours:
+        window.replay_hours(deployment(tmp_path / "many", on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
+    columns = ["capture_id", "vendor", "requested_at", "outcome", "body"]
+    one, many = landed(tmp_path / "one", 3).select(columns), landed(tmp_path / "many", 3).select(columns)
+    assert one.equals(many)
+
+
+def test_an_hour_that_landed_is_not_asked_again(tmp_path: Path) -> None:
+    here = deployment(tmp_path, offline, [MIRA])
+    hours = hours_between(START, START + timedelta(hours=2))
+    window.replay_hours(here, RAW_LIVES, hours[:1], kind="watch")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
+    report = window.replay_hours(here, RAW_LIVES, hours, kind="watch")
+    assert report.hours_skipped == 1
+    assert report.tally.requests == 12
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_an_hour_in_which_nothing_was_due_is_done_too(tmp_path: Path) -> None:
+    here = deployment(tmp_path, offline, [MIRA])
+    hours = hours_between(START, START + timedelta(hours=3))
+    first = window.replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
+    again = window.replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
+    assert first.tally.requests > 0
+    assert again.tally.requests == 0
+    assert again.hours_skipped == 3
+
+
+def test_a_vendor_that_is_down_fails_the_window_in_words_keeps_the_rows_and_is_asked_again(tmp_path: Path) -> None:
+    def down(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there")
+
+    quick = Retries(attempts=1)
+    with pytest.raises(CaptureError, match=r"no vendor answered.*social_fetch: ConnectError"):
+        window.replay_hours(deployment(tmp_path, down, [MIRA], retries=quick), RAW_LIVES, [START], kind="watch")
+    assert landed(tmp_path)["outcome"].unique().to_list() == ["network_error"]
+    report = window.replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
+    assert report.hours_skipped == 0
+    assert landed(tmp_path)["outcome"].unique().to_list() == ["not_live"]
+
+
+def test_a_window_on_the_real_clock_lands_as_it_goes_and_a_retry_goes_on(tmp_path: Path) -> None:
+    here = deployment(tmp_path, offline, [MIRA])
+    for _ in range(2):
+        window.sweep_now(here, RAW_LIVES, RealClock(), "sweep-test")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = Lake(tmp_path).scan_raw(RAW_LIVES, [hour - timedelta(hours=1), hour]).collect()
+    assert rows.height == 2
+    assert rows["capture_id"].n_unique() == 2
+    assert all(capture_id.startswith("sweep-test-000") for capture_id in rows["capture_id"])
+
+
+def test_raw_is_refused_for_any_hour_but_this_one() -> None:
+    now = START + timedelta(minutes=59)
+    window.check_partition(START, now)
+    for hour in (START - timedelta(hours=1), START + timedelta(hours=1)):
+        with pytest.raises(BackfillError, match="vendors only know now"):
+            window.check_partition(hour, now)
+
+
+def test_a_route_without_a_vendor_names_what_to_set(tmp_path: Path) -> None:
+    nobody = window.Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
+    with pytest.raises(SettingsError, match="KONBINI_API_KEY"):
+        window.require_route(nobody, "live")
+
+
+def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:
+    window.replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
+    spent = memory.spent(Lake(tmp_path), [START.date()], Settings().vendors)
+    assert spent == {("social_fetch", START.date()): 12.0}
+
+
+def test_a_room_keeps_what_was_known_of_the_creator() -> None:
+    seen = LastSeen(live=True, room_id="1", user_id="2")
+    assert seen.after([]) == seen

@@ -1,0 +1,161 @@
+"""The command line: exit codes, one-line reasons, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with start_in_process(creators=2, start=START) as sandbox:
+        yield sandbox
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "TIKTOK_PIPELINE_HOME": str(folder / "data"), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith("tiktok-pipeline: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
+    assert run(tmp_path, "roster", "add", "@Mira.Paints", "--niche", "art", "--tier", "a").returncode == 0
+    assert_refused(run(tmp_path, "roster", "add", "mira.paints"), "on the roster already")
+    assert_refused(run(tmp_path, "roster", "add", "not a handle"), "is no handle")
+    (tmp_path / "more.csv").write_text("handle,niche\nmira.paints,art\nbo,food\n")
+    assert "added 1, 1 were there already" in run(tmp_path, "roster", "import", "more.csv").stdout
+    listed = run(tmp_path, "roster", "list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["mira.paints", "bo"]
+    assert run(tmp_path, "roster", "remove", "@BO").returncode == 0
+    assert_refused(run(tmp_path, "roster", "remove", "bo"), "not on the roster")
+    assert "1 creators, no bad line" in run(tmp_path, "roster", "validate").stdout
+
+
+def test_a_bad_line_is_named_and_survives_every_command(tmp_path: Path) -> None:
+    text = "handle,niche\nmira.paints,art\nno good,art\n"
+    (tmp_path / "roster.csv").write_text(text)
+    for arguments in (["validate"], ["add", "bo"], ["remove", "mira.paints"]):
+        assert_refused(run(tmp_path, "roster", *arguments), "roster.csv, line 3")
+    assert (tmp_path / "roster.csv").read_text() == text
+
+
+def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
+    for arguments in (["replay"], ["replay", "--from", "yesterday", "--to", "2026-11-03"], ["no-such-command"]):
+        assert run(tmp_path, *arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "clock", "said"),
+    [
+        ("2026-11-02", "2026-11-03", "real", "TIKTOK_PIPELINE_CLOCK=replay"),
+        ("2026-11-03", "2026-11-02", "replay", "is empty"),
+        ("2026-11-02T10:30", "2026-11-03", "replay", "not a whole hour"),
+        ("2020-01-01", "2020-01-02", "replay", "before the first partition"),
+        ("2098-01-01", "2098-01-02", "replay", "in the future"),
+        ("2026-11-02", "2026-11-03", "sundial", "say real or replay"),
+    ],
+)
+def test_a_span_that_cannot_be_replayed_is_refused_in_words(
+    tmp_path: Path, start: str, end: str, clock: str, said: str
+) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    assert_refused(run(tmp_path, "replay", "--from", start, "--to", end, TIKTOK_PIPELINE_CLOCK=clock), said)
+
+
+def test_a_replay_without_a_roster_or_with_bad_settings_is_refused_in_words(tmp_path: Path) -> None:
+    span = ("replay", "--from", "2026-11-02", "--to", "2026-11-03")
+    assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "roster add HANDLE")
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    (tmp_path / "settings.toml").write_text("[wach]\n")
+    assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "unknown key `wach`")
+
+
+def test_a_replay_against_nobody_says_who_did_not_answer(tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    (tmp_path / "settings.toml").write_text("[retries]\nattempts = 1\n")
+    done = run(
+        tmp_path, "replay", "--from", "2026-11-02", "--to", "2026-11-02T02:00", TIKTOK_PIPELINE_CLOCK="replay",
+        SOCIAL_FETCH_API_KEY="sfk_x_secret", SOCIAL_FETCH_BASE_URL="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert_refused(done, "no vendor answered")
+    assert "sfk_x_secret" not in done.stdout + done.stderr
+
+
+def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    done = run(tmp_path, "check")
+    assert done.returncode == 1
+    assert "roster add HANDLE" in done.stdout
+    assert "set SOCIAL_FETCH_API_KEY" in done.stdout
+    assert "checks failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    done = run(tmp_path, "check", **sandbox.environment)
+    assert done.returncode == 0, done.stdout
+    assert "the key is good" in done.stdout
+    assert "credits left" in done.stdout
+    assert "route live: social_fetch, then konbini" in done.stdout
+    for name, value in sandbox.environment.items():
+        if name.endswith(("KEY", "PASSWORD")):
+            assert value not in done.stdout + done.stderr
+
+
+def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\nbad line here\n")
+    wrong = sandbox.environment | {"SOCIAL_FETCH_API_KEY": "sfk_wrong", "TIKHUB_BASE_URL": "http://127.0.0.1:9"}
+    done = run(tmp_path, "check", **wrong)
+    assert done.returncode == 1
+    assert "BAD  vendor social_fetch: refused" in done.stdout
+    assert "BAD  vendor tikhub: no answer from http://127.0.0.1:9" in done.stdout
+    assert "roster.csv, line 3" in done.stdout
+    assert "sfk_wrong" not in done.stdout + done.stderr
+
+
+def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tiktok_pipeline.cli", "sandbox", "--port", "0", "--creators", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(9)]
+    finally:
+        child.terminate()
+        child.communicate(timeout=20)
+    names = {line.split("=", 1)[0] for line in lines}
+    assert {"KONBINI_BASE_URL", "SOCIAL_FETCH_API_KEY", "TIKHUB_PASSWORD", "TIKLIVEAPI_API_KEY"} <= names
+
+
+def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    port = sandbox.url.rsplit(":", 1)[1]
+    assert_refused(run(tmp_path, "sandbox", "--port", port), "try --port 0")
+
+
+def test_dev_without_a_demo_says_what_to_run_first(tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, "dev"), "make demo")
+
+
+def test_a_demo_never_mixes_with_real_data(tmp_path: Path) -> None:
+    (tmp_path / "data" / "lake").mkdir(parents=True)
+    assert_refused(run(tmp_path, "demo"), "TIKTOK_PIPELINE_HOME")

@@ -1,0 +1,189 @@
+"""Raw assets as a user materializes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from tiktok_pipeline.defs.raw.raw_lives import raw_lives
+from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.partitions import hour_key
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline.tables import RAW_LIVES
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with start_in_process(seed=3, creators=8, start=datetime.now(UTC) - timedelta(days=1)) as sandbox:
+        yield sandbox
+
+
+@dataclass
+class Deployed:
+    home: Path
+    environment: dict[str, str]
+
+    def materialize(
+        self, asset: dg.AssetsDefinition, hour: datetime, config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        name = asset.key.to_user_string()
+        return dg.materialize(
+            [asset],
+            resources={"pipeline": Pipeline(environment=self.environment)},
+            partition_key=hour_key(hour),
+            run_config={"ops": {name: {"config": config or {}}}},
+            raise_on_error=False,
+        )
+
+    def landed(self) -> pl.DataFrame:
+        files = sorted((self.home / "lake" / "raw").rglob("*.parquet"))
+        return pl.concat([pl.read_parquet(file) for file in files]) if files else RAW_LIVES.empty()
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, sandbox: RunningSandbox) -> Deployed:
+    handles = "\n".join(creator.handle for creator in sandbox.world.creators)
+    (tmp_path / "roster.csv").write_text(f"handle\n{handles}\n")
+    places = {
+        "TIKTOK_PIPELINE_HOME": str(tmp_path),
+        "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv"),
+        "TIKTOK_PIPELINE_SETTINGS": str(tmp_path / "settings.toml"),
+    }
+    return Deployed(tmp_path, sandbox.environment | places)
+
+
+def this_hour() -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    data = event.step_failure_data.user_failure_data
+    assert data is not None, "a traceback at the user"
+    assert data.description
+    return data.description
+
+
+def test_by_hand_everybody_is_asked_once(deployed: Deployed) -> None:
+    result = deployed.materialize(raw_lives, this_hour())
+    assert result.success
+    rows = deployed.landed()
+    assert rows["creator_id"].n_unique() == 8
+    assert rows.filter(pl.col("attempt") == 1).height == 8
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata["requests"].value == rows.height
+    assert metadata["dagster/partition_row_count"].value == rows.height
+
+
+def test_by_hand_again_adds_and_replaces_nothing(deployed: Deployed) -> None:
+    assert deployed.materialize(raw_lives, this_hour()).success
+    before = {path: path.read_bytes() for path in deployed.home.rglob("*.parquet")}
+    assert deployed.materialize(raw_lives, this_hour()).success
+    assert all(path.read_bytes() == content for path, content in before.items())
+    rows = deployed.landed()
+    assert rows["capture_id"].n_unique() == rows.height == 16
+
+
+def test_raw_of_the_past_cannot_be_backfilled_and_nothing_is_touched(deployed: Deployed) -> None:
+    result = deployed.materialize(raw_lives, this_hour() - timedelta(hours=3))
+    assert not result.success
+    assert "vendors only know now" in failure(result)
+    assert not (deployed.home / "lake").exists()
+
+
+def test_a_scheduled_window_watches_until_it_ends(deployed: Deployed) -> None:
+    (deployed.home / "settings.toml").write_text(
+        "[watch]\nwindow_minutes = 1\nround_seconds = 2\nmin_gap_seconds = 1\n"
+    )
+    start = datetime.now(UTC) - timedelta(seconds=55)
+    late = {"mode": "watch", "window_start": start.isoformat()}
+    result = deployed.materialize(raw_lives, start.replace(minute=0, second=0, microsecond=0), late)
+    assert result.success, failure(result)
+    rows = deployed.landed()
+    # The window was over but for five seconds: it is asked to its end, not for another minute.
+    assert rows.height == 0 or (datetime.now(UTC) - start) < timedelta(seconds=75)
+
+
+def test_a_window_that_is_over_asks_nobody(deployed: Deployed) -> None:
+    start = datetime.now(UTC) - timedelta(hours=2)
+    config = {"mode": "watch", "window_start": start.isoformat()}
+    assert deployed.materialize(raw_lives, start.replace(minute=0, second=0, microsecond=0), config).success
+    assert deployed.landed().is_empty()
+
+
+def test_without_a_vendor_the_asset_is_skipped_and_says_why(deployed: Deployed) -> None:
+    deployed.environment |= dict.fromkeys(("SOCIAL_FETCH_API_KEY", "KONBINI_API_KEY"), "")
+    result = deployed.materialize(raw_lives, this_hour())
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert deployed.landed().is_empty()
+
+
+def test_a_wrong_key_is_told_in_words_and_lands_as_a_row(deployed: Deployed) -> None:
+    deployed.environment |= {"SOCIAL_FETCH_API_KEY": "sfk_wrong", "KONBINI_API_KEY": ""}
+    (deployed.home / "settings.toml").write_text("[vendors.social_fetch]\nmax_in_flight = 1\n")
+    result = deployed.materialize(raw_lives, this_hour())
+    assert not result.success
+    said = failure(result)
+    assert "social_fetch: unauthorized" in said
+    assert "sfk_wrong" not in said
+    rows = deployed.landed()
+    assert rows["outcome"].unique().to_list() == ["unauthorized"]
+    # One refusal is enough: the account is not tried eight times.
+    assert rows.height == 1
+
+
+def test_a_vendor_that_is_down_is_passed_over(deployed: Deployed) -> None:
+    deployed.environment |= {"SOCIAL_FETCH_BASE_URL": "http://127.0.0.1:9"}
+    (deployed.home / "settings.toml").write_text("[retries]\nattempts = 1\n")
+    result = deployed.materialize(raw_lives, this_hour())
+    assert result.success
+    answered = deployed.landed().filter(pl.col("http_status").is_not_null())
+    assert answered["vendor"].unique().to_list() == ["konbini"]
+    assert answered["creator_id"].n_unique() == 8
+
+
+def test_a_bad_line_of_the_roster_costs_that_line(deployed: Deployed) -> None:
+    roster = deployed.home / "roster.csv"
+    roster.write_text(roster.read_text() + "not a handle!\n")
+    assert deployed.materialize(raw_profiles, this_hour()).success
+    assert deployed.landed()["creator_id"].n_unique() == 8
+
+
+def test_no_roster_and_unknown_settings_are_told_in_words(deployed: Deployed) -> None:
+    (deployed.home / "settings.toml").write_text("[wach]\n")
+    assert "unknown key `wach`" in failure(deployed.materialize(raw_lives, this_hour()))
+    (deployed.home / "settings.toml").unlink()
+    (deployed.home / "roster.csv").unlink()
+    assert "roster add HANDLE" in failure(deployed.materialize(raw_lives, this_hour()))
+
+
+def test_an_unknown_handle_lands_and_harms_nobody(deployed: Deployed) -> None:
+    roster = deployed.home / "roster.csv"
+    roster.write_text(roster.read_text() + "nobody.has.this.name\n")
+    assert deployed.materialize(raw_profiles, this_hour()).success
+    rows = deployed.landed().filter(pl.col("creator_id") == "nobody.has.this.name")
+    assert rows["outcome"].to_list() == ["not_found"]
+
+
+def test_on_the_replay_clock_an_hour_of_the_past_is_captured_once(deployed: Deployed) -> None:
+    deployed.environment |= {"TIKTOK_PIPELINE_CLOCK": "replay"}
+    hour = this_hour() - timedelta(hours=30)
+    assert deployed.materialize(raw_lives, hour).success
+    first = {path: path.read_bytes() for path in deployed.home.rglob("*.parquet")}
+    assert deployed.materialize(raw_lives, hour).success
+    assert {path: path.read_bytes() for path in deployed.home.rglob("*.parquet")} == first
+    rows = Lake(deployed.home / "lake").scan_raw(RAW_LIVES, [hour]).collect()
+    assert rows["requested_at"].unique().to_list() == [hour]

@@ -1,0 +1,94 @@
+"""The deployment as Dagster sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.partitions import DAILY, HOURLY
+from tiktok_pipeline.tables import TABLES
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    return build_definitions()
+
+
+def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Path) -> None:
+    program = (
+        "import dagster as dg; from tiktok_pipeline.definitions import build_definitions; "
+        "dg.Definitions.validate_loadable(build_definitions())"
+    )
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**kept, "HOME": str(tmp_path)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+
+
+def test_every_asset_introduces_itself(defs: dg.Definitions) -> None:
+    specs = list(defs.resolve_all_asset_specs())
+    assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse"}
+    for spec in specs:
+        name = spec.key.to_user_string()
+        assert spec.description, name
+        assert len(spec.description) > 150, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert spec.group_name in ("raw", "normalized", "marts", "publish"), name
+
+
+def test_every_table_shows_its_columns_with_types_and_descriptions(defs: dg.Definitions) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        table = TABLES.get(spec.key.to_user_string())
+        if table is None:
+            continue
+        schema = spec.metadata["dagster/column_schema"]
+        assert isinstance(schema, dg.TableSchema)
+        assert [column.name for column in schema.columns] == [column.name for column in table.columns]
+        assert all(column.description for column in schema.columns)
+
+
+def test_raw_is_hourly_and_the_rest_daily_or_whole(defs: dg.Definitions) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        table = TABLES.get(spec.key.to_user_string())
+        expected = None if table is None or table.files == "whole" else HOURLY if table.files == "hour" else DAILY
+        assert spec.partitions_def == expected
+
+
+def test_jobs_and_schedules_say_what_they_do_and_how_often(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    assert {job.name for job in jobs} == {"watch", "sweep_profiles", "sweep_stories", "replay", "derive"}
+    assert all(job.description for job in jobs)
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert set(schedules) == {"watch", "sweep_profiles", "sweep_stories", "derive"}
+    for schedule in schedules.values():
+        assert schedule.description
+        assert schedule.description.startswith("Every ")
+
+
+def test_runs_execute_in_one_process(defs: dg.Definitions) -> None:
+    assert defs.executor is dg.in_process_executor
+
+
+def test_dagster_is_imported_only_where_it_belongs() -> None:
+    allowed = {"definitions.py", "resources.py", "partitions.py", "cli.py"}
+    for path in (ROOT / "tiktok_pipeline").rglob("*.py"):
+        place = path.relative_to(ROOT / "tiktok_pipeline")
+        if place.parts[0] == "defs" or str(place) in allowed:
+            continue
+        imports = [
+            line.strip() for line in path.read_text().splitlines() if line.strip().startswith(("import", "from"))
+        ]
+        assert not [line for line in imports if line.split()[1].split(".")[0].startswith("dagster")], place

@@ -1,0 +1,189 @@
+"""One suite over every vendor: what each documented answer comes to, costs, and says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tiktok_pipeline.providers import VENDORS, konbini, social_fetch, tikhub, tikliveapi
+from tiktok_pipeline.providers.observations import (
+    LiveReading,
+    Problem,
+    ProfileReading,
+    Reading,
+    StoryReading,
+    VariantReading,
+)
+from tiktok_pipeline.providers.vendor import Outcome, Target, Unreadable
+from tiktok_pipeline_tests.providers import bodies
+from tiktok_pipeline_tests.providers.bodies import CASES, Case
+
+READABLE = [case for case in CASES if case.outcome != "malformed"]
+TARGET = Target("mira.paints", "mira.paints", bodies.USER_ID, bodies.SEC_UID, bodies.ROOM_ID)
+
+
+def read(case: Case) -> list[Reading | Problem]:
+    return list(VENDORS[case.vendor].read(case.endpoint, Outcome(case.outcome), case.body))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.vendor}: {case.about}")
+def test_an_answer_comes_to_its_outcome_and_its_price(case: Case) -> None:
+    verdict = VENDORS[case.vendor].judge(case.endpoint, case.status, case.headers, case.body)
+    assert verdict.outcome == case.outcome
+    assert verdict.credits == case.credits
+    if case.error is not None or case.outcome in ("ok", "not_live", "empty"):
+        assert verdict.error == case.error
+    if case.retry_after_s is not None:
+        assert verdict.retry_after_s == case.retry_after_s
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: f"{case.vendor}: {case.about}")
+def test_a_body_says_what_it_says_and_no_more(case: Case) -> None:
+    readings = read(case)
+    states = [r.live_state for r in readings if isinstance(r, LiveReading)]
+    if case.endpoint not in (konbini.USER,):
+        assert states == ([case.live_state] if case.live_state else [])
+    counts = [r.followers for r in readings if isinstance(r, ProfileReading) and r.followers is not None]
+    assert counts == ([case.followers] if case.followers is not None else [])
+    assert not [r for r in readings if isinstance(r, Problem)]
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: f"{case.vendor}: {case.about}")
+def test_ids_survive_as_strings(case: Case) -> None:
+    for reading in read(case):
+        for name in ("room_id", "user_id", "story_id"):
+            value = getattr(reading, name, None)
+            assert value is None or (isinstance(value, str) and not value.endswith("000"))
+        if isinstance(reading, LiveReading) and reading.room_id:
+            assert reading.room_id == bodies.ROOM_ID
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: f"{case.vendor}: {case.about}")
+def test_no_address_keeps_its_signature(case: Case) -> None:
+    for reading in read(case):
+        written = repr(reading)
+        assert "sign=" not in written
+        assert "x-signature" not in written
+
+
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize(
+    "body", [b"", b"<html></html>", b"{", b"[]", b"null", b"{}", b'"words"', b"\xff\xfe", b"x" * 10_000]
+)
+@pytest.mark.parametrize("status", [200, 404, 429, 500, 503])
+def test_nonsense_is_never_a_success_and_never_an_exception(vendor: object, body: bytes, status: int) -> None:
+    for endpoint in vendor.endpoints:  # type: ignore[attr-defined]
+        verdict = vendor.judge(endpoint, status, {}, body)  # type: ignore[attr-defined]
+        assert verdict.outcome not in (Outcome.OK, Outcome.NOT_LIVE, Outcome.EMPTY, Outcome.PRIVATE)
+
+
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
+def test_every_endpoint_can_be_asked_and_is_told_apart(vendor: object) -> None:
+    for endpoint, capability in vendor.endpoints.items():  # type: ignore[attr-defined]
+        request = vendor.request(capability, TARGET)  # type: ignore[attr-defined]
+        assert request is not None
+        assert request.endpoint == endpoint
+        assert "{" not in request.path
+    assert vendor.request("no such capability", TARGET) is None  # type: ignore[attr-defined]
+
+
+def test_a_room_is_not_asked_without_both_of_its_ids() -> None:
+    assert VENDORS["tikhub"].request("room", Target("mira.paints", "mira.paints", room_id=bodies.ROOM_ID)) is None
+    assert VENDORS["tikhub"].request("room", Target("mira.paints", "mira.paints", bodies.USER_ID)) is None
+
+
+def test_konbini_counts_are_rounded_and_social_fetch_counts_exact() -> None:
+    rounded = next(VENDORS["konbini"].read(konbini.USER, Outcome.OK, bodies.encoded({"data": bodies.person()})))
+    assert isinstance(rounded, ProfileReading)
+    assert (rounded.followers_precision, rounded.followers_unit) == ("rounded", 100)
+    big = bodies.encoded({"data": bodies.person(followerCount=9_000_000)})
+    reading = next(VENDORS["konbini"].read(konbini.USER, Outcome.OK, big))
+    assert isinstance(reading, ProfileReading)
+    assert (reading.followers_precision, reading.followers_unit) == ("rounded", 100_000)
+    exact = next(
+        r
+        for r in VENDORS["social_fetch"].read(social_fetch.LIVE, Outcome.OK, bodies.fetch_ok(bodies.fetch_live()))
+        if isinstance(r, ProfileReading)
+    )
+    assert (exact.followers_precision, exact.followers_unit) == ("exact", 1)
+
+
+def test_a_negative_count_is_an_overflow_and_no_number() -> None:
+    body = bodies.encoded({"data": bodies.person(likeCount=-977_433_948)})
+    reading = next(VENDORS["konbini"].read(konbini.USER, Outcome.OK, body))
+    assert isinstance(reading, ProfileReading)
+    assert reading.likes is None
+
+
+def test_a_zero_in_a_rooms_stats_is_not_supplied_and_finish_time_ends_nothing_while_live() -> None:
+    live = next(VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(bodies.room())))
+    assert isinstance(live, LiveReading)
+    assert live.viewers_total is None
+    assert live.gifters is None
+    assert live.new_followers == 41
+    assert live.ended_at is None
+    assert live.viewers == 309
+    ended = next(VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(bodies.room(4))))
+    assert isinstance(ended, LiveReading)
+    assert ended.ended_at == datetime.fromtimestamp(1_793_642_405 + 3_600, UTC)
+    assert ended.evidence == "strong"
+    assert ended.viewers is None
+
+
+def test_malformed_stream_data_costs_the_variants_and_nothing_else() -> None:
+    broken = bodies.room(stream_url={"live_core_sdk_data": {"pull_data": {"stream_data": '{"common":'}}})
+    readings = list(VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(broken)))
+    assert [type(r) for r in readings] == [LiveReading, ProfileReading, Problem]
+
+
+def test_variants_carry_codec_size_and_bitrate() -> None:
+    (variant,) = (
+        r
+        for r in VENDORS["social_fetch"].read(social_fetch.LIVE, Outcome.OK, bodies.fetch_ok(bodies.fetch_live()))
+        if isinstance(r, VariantReading)
+    )
+    assert (variant.codec, variant.source, variant.quality) == ("h265", "hevc", "origin")
+    assert (variant.width, variant.height, variant.bitrate_bps) == (1080, 1920, 4_000_000)
+    (variant,) = (
+        r
+        for r in VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(bodies.room()))
+        if isinstance(r, VariantReading)
+    )
+    assert (variant.quality, variant.codec, variant.width, variant.bitrate_bps) == ("hd", "h264", 720, 1_500_000)
+
+
+def test_a_story_without_an_id_is_a_problem_and_the_next_is_read() -> None:
+    nameless = bodies.konbini_story()
+    del nameless["entityId"]
+    body = bodies.konbini_page([nameless, bodies.konbini_story()], None)
+    readings = list(VENDORS["konbini"].read(konbini.STORIES, Outcome.OK, body))
+    assert [type(r) for r in readings] == [Problem, StoryReading]
+    story = readings[1]
+    assert isinstance(story, StoryReading)
+    assert (story.media_type, story.duration_s, story.views, story.music) == ("video", 14.0, 1_200, "original sound")
+
+
+def test_a_walk_goes_on_where_the_cursor_says_and_ends_with_an_empty_page() -> None:
+    judge = VENDORS["konbini"].judge
+    more = judge(konbini.STORIES, 200, {}, bodies.konbini_page([bodies.konbini_story()], "1793600000000"))
+    assert more.next_cursor == "1793600000000"
+    end = judge(konbini.STORIES, 200, {}, bodies.konbini_page([bodies.konbini_story()], None))
+    assert end.next_cursor is None
+    empty = judge(konbini.STORIES, 200, {}, bodies.konbini_page([], "1793600000000"))
+    assert empty.next_cursor is None
+
+
+def test_a_wrong_type_names_the_field() -> None:
+    body = bodies.fetch_ok({"lookupStatus": "found", "profile": {"verified": "perhaps"}, "metrics": None})
+    with pytest.raises(Unreadable) as caught:
+        list(VENDORS["social_fetch"].read(social_fetch.PROFILE, Outcome.OK, body))
+    assert caught.value.problem.field == "$.data.profile.verified"
+    assert caught.value.problem.value == "perhaps"
+
+
+def test_no_credential_is_in_a_request() -> None:
+    for vendor in VENDORS.values():
+        for capability in vendor.endpoints.values():
+            assert "secret" not in repr(vendor.request(capability, TARGET))
+    assert tikliveapi.USERINFO in VENDORS["tikliveapi"].endpoints

@@ -1,0 +1,176 @@
+"""The sandbox's KonbiniAPI: shape, key, billing, rounding, errors; and that it agrees with the truth."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.streams import TrueStream
+from tiktok_pipeline.sandbox.world import World
+from tiktok_pipeline_tests.sandbox.conftest import START, Asker, of_kind
+
+USERS = "/konbini/v1/tiktok/users/"
+
+
+def middle(stream: TrueStream) -> datetime:
+    return stream.started_at + (stream.rooms[0].ended_at - stream.started_at) / 2
+
+
+def spelling(data: dict[str, object]) -> str:
+    return "old" if "internalId" in data else "new"
+
+
+def test_a_user_is_a_person_with_rounded_counts(ask: Asker, world: World) -> None:
+    for creator in (c for c in world.creators if c.kind != "missing"):
+        reply = ask(USERS + creator.handle, START)
+        person = reply.json["data"]
+        followers = world.followers_at(creator, START)
+        unit = 1 if followers < 10_000 else 100 if followers < 1_000_000 else 100_000
+        assert person["type"] == "Person"
+        assert person["preferredUsername"] == creator.handle
+        assert person["isPrivate"] == (creator.kind == "private")
+        assert person["followerCount"] % unit == 0
+        assert abs(person["followerCount"] - followers) <= unit / 2
+        assert reply.headers["x-credits-used"] == "1"
+
+
+def test_both_spellings_are_served_and_stay_with_their_creator(ask: Asker, world: World) -> None:
+    seen = {}
+    for creator in (c for c in world.creators if c.kind == "public" and c.renamed_at is None):
+        spellings = {
+            spelling(ask(USERS + creator.handle, START + timedelta(days=day)).json["data"]) for day in range(3)
+        }
+        assert len(spellings) == 1
+        seen[creator.handle] = spellings.pop()
+    assert set(seen.values()) == {"old", "new"}
+    assert list(seen.values()).count("old") < len(seen) / 2
+
+
+def test_the_old_spelling_has_the_old_names_throughout(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+    bodies = [ask(f"{USERS}{s.creator.handle}/live", middle(s)).json["data"] for s in streams[::5]]
+    old = [data for data in bodies if spelling(data) == "old"]
+    new = [data for data in bodies if spelling(data) == "new"]
+    assert old
+    assert new
+    for data in old:
+        assert isinstance(data["image"], dict)
+        assert "content" not in data
+        assert {"internalId", "userId", "videoCount"} <= data["attributedTo"].keys()
+    for data in new:
+        assert isinstance(data["image"], list)
+        assert "summary" not in data
+        assert {"entityId", "mediaCount"} <= data["attributedTo"].keys()
+
+
+def test_a_live_answer_agrees_with_the_truth(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+    for stream in streams[::7]:
+        at = middle(stream)
+        data = ask(f"{USERS}{stream.creator.handle}/live", at).json["data"]
+        room = stream.rooms[0]
+        assert data.get("entityId", data.get("internalId")) == room.room_id
+        assert datetime.fromisoformat(data["published"]) == room.started_at
+        assert data["viewerCount"] == world.viewers_at(stream.creator, at)
+        assert data["viewCount"] == room.enters(at.timestamp())
+        assert data["isLive"] is True
+        assert data["attributedTo"]["isLive"] is False
+
+
+def test_a_pause_is_live_and_a_reconnect_gap_is_not(ask: Asker, streams: list[TrueStream]) -> None:
+    paused = next(s for s in streams if s.rooms[0].pauses)
+    begin, end = paused.rooms[0].pauses[0]
+    at = paused.started_at + timedelta(seconds=(begin + end) / 2 - paused.start_s)
+    assert ask(f"{USERS}{paused.creator.handle}/live", at).status == 200
+    broken = next(s for s in streams if len(s.rooms) == 2)
+    gap = broken.rooms[0].ended_at + (broken.rooms[1].started_at - broken.rooms[0].ended_at) / 2
+    assert ask(f"{USERS}{broken.creator.handle}/live", gap).status == 404
+
+
+def test_offline_private_and_unknown_are_the_same_billed_404(
+    ask: Asker, world: World, streams: list[TrueStream]
+) -> None:
+    offline = streams[0]
+    handles = [
+        offline.creator.handle,
+        of_kind(world, "private").handle,
+        of_kind(world, "missing").handle,
+        "nobody.at.all",
+    ]
+    replies = [ask(f"{USERS}{handle}/live", offline.started_at - timedelta(minutes=10)) for handle in handles]
+    assert len({reply.body for reply in replies}) == 1
+    for reply in replies:
+        assert reply.status == 404
+        assert reply.json["errors"][0]["code"] == "not_found"
+        assert reply.json["data"] is None
+        assert reply.headers["x-credits-used"] == "1"
+
+
+def test_a_handle_may_carry_an_at_sign_and_capitals(ask: Asker, public: list[Creator]) -> None:
+    handle = next(c for c in public if c.renamed_at is None).handle
+    assert ask(f"{USERS}@{handle.upper()}", START).body == ask(USERS + handle, START).body
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "missing_api_key"),
+        ({"Authorization": "sandbox"}, "missing_api_key"),
+        ({"Authorization": "Bearer knbn_wrong"}, "invalid_api_key"),
+    ],
+)
+def test_a_bad_key_is_refused_free_of_charge_without_credit_headers(
+    ask: Asker, headers: dict[str, str], code: str
+) -> None:
+    reply = ask(USERS + "anybody", START, headers)
+    assert reply.status == 401
+    assert reply.json == {"errors": [{"code": code, "message": reply.json["errors"][0]["message"]}], "data": None}
+    assert "x-credits-remaining" not in reply.headers
+    assert ask("/truth/ledger").json[0]["credits"] == 0
+
+
+def test_an_unknown_route_has_its_own_code_and_is_free(ask: Asker) -> None:
+    reply = ask("/konbini/v1/tiktok/nothing", START)
+    assert (reply.status, reply.json["errors"][0]["code"]) == (404, "route_not_found")
+    assert reply.headers["x-credits-used"] == "0"
+
+
+def test_credits_remaining_fall_by_what_was_used(ask: Asker, world: World) -> None:
+    left = [int(ask(USERS + world.creators[0].handle, START).headers["x-credits-remaining"]) for _ in range(3)]
+    assert [left[0] - value for value in left] == [0, 1, 2]
+
+
+def test_stories_are_paged_without_loss_or_repetition(ask: Asker, world: World) -> None:
+    moments = [START + timedelta(hours=6 * n) for n in range(40)]
+    creator, at = max(
+        ((c, at) for c in world.creators if c.renamed_at is None for at in moments),
+        key=lambda pair: len(world.stories_at(*pair)),
+    )
+    shown = world.stories_at(creator, at)
+    assert len(shown) >= 4
+    cursor, told = "0", []
+    while cursor is not None:
+        page = ask(f"{USERS}{creator.handle}/stories?count=2&cursor={cursor}", at).json["data"]
+        assert len(page["orderedItems"]) <= 2
+        told += page["orderedItems"]
+        cursor = page["nextCursor"]
+    assert [s.get("entityId", s.get("internalId")) for s in told] == [s.story_id for s in reversed(shown)]
+    for item, story in zip(told, reversed(shown), strict=True):
+        assert item["viewCount"] == story.views(at.timestamp())
+        assert datetime.fromisoformat(item["endTime"]) == story.expires_at
+        assert ("duration" in item) == (story.media_type == "video")
+        assert ("headers" in item["attachment"][0]) == (story.media_type == "video")
+
+
+def test_four_stories_are_the_default_page(ask: Asker, world: World) -> None:
+    at = START + timedelta(days=2)
+    creator = max((c for c in world.creators if c.renamed_at is None), key=lambda c: len(world.stories_at(c, at)))
+    page = ask(f"{USERS}{creator.handle}/stories", at).json["data"]
+    assert page["itemCount"] == len(page["orderedItems"]) == min(4, len(world.stories_at(creator, at)))
+
+
+@pytest.mark.parametrize("query", ["count=0", "count=36", "count=many", "cursor=later"])
+def test_a_bad_page_is_a_free_validation_error(ask: Asker, world: World, query: str) -> None:
+    reply = ask(f"{USERS}{world.creators[0].handle}/stories?{query}", START)
+    assert (reply.status, reply.json["errors"][0]["code"]) == (400, "validation_error")
+    assert reply.headers["x-credits-used"] == "0"

@@ -1,0 +1,131 @@
+"""The truth over HTTP agrees with the world; the ledger and the log count what was asked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import datetime, timedelta
+
+import pytest
+
+from tiktok_pipeline.sandbox.world import World
+from tiktok_pipeline_tests.sandbox.conftest import START, Asker
+
+SPAN = "from=2026-03-02T00:00:00Z&to=2026-03-07T00:00:00Z"
+END = START + timedelta(days=5)
+
+
+def test_the_roster_is_a_roster_file_of_everybody(ask: Asker, world: World) -> None:
+    rows = list(csv.DictReader(io.StringIO(ask("/truth/roster.csv").body.decode())))
+    assert list(rows[0]) == ["handle", "niche", "tier", "user_id", "sec_uid", "note"]
+    assert [row["handle"] for row in rows] == [c.handle for c in world.creators]
+    assert {row["tier"] for row in rows} <= {"a", "b", "c"}
+
+
+def test_creators_are_told_with_kind_and_rename(ask: Asker, world: World) -> None:
+    rows = ask("/truth/creators", END).json
+    assert [row["kind"] for row in rows] == [c.kind for c in world.creators]
+    assert [row["handle_now"] for row in rows] == [world.handle_at(c, END) for c in world.creators]
+
+
+def test_streams_are_told_with_rooms_lift_and_audience(ask: Asker, world: World) -> None:
+    rows = ask(f"/truth/streams?{SPAN}").json
+    true = {s.rooms[0].room_id: s for c in world.creators for s in world.streams(c, START, END)}
+    assert {row["room_id"] for row in rows} == set(true)
+    assert [row["started_at"] for row in rows] == sorted(row["started_at"] for row in rows)
+    for row in rows:
+        stream = true[row["room_id"]]
+        assert row["creator"] == stream.creator.handle
+        assert datetime.fromisoformat(row["ended_at"]) == stream.ended_at
+        assert row["lift"] == pytest.approx(world.stream_lift(stream))
+        assert row["reconnects"] == len(row["rooms"]) - 1
+        assert 0 < row["average_viewers"] <= row["peak_viewers"] <= row["viewers_total"]
+        assert row["hours_watched"] == pytest.approx(row["average_viewers"] * row["airtime_s"] / 3600)
+
+
+def test_streams_can_be_asked_of_one_creator(ask: Asker, world: World) -> None:
+    handle = next(c.handle for c in world.creators if world.streams(c, START, END))
+    rows = ask(f"/truth/streams?{SPAN}&creator={handle}").json
+    assert {row["creator"] for row in rows} == {handle}
+
+
+@pytest.mark.parametrize(
+    "query", ["at=2026-03-03T00:00:00Z,2026-03-04T00:00:00Z", "at=2026-03-03T00:00:00Z&at=2026-03-04T00:00:00Z"]
+)
+def test_followers_are_told_for_several_instants_at_once(ask: Asker, world: World, query: str) -> None:
+    creator = world.creators[0]
+    rows = ask(f"/truth/followers?creator={creator.handle}&{query}").json
+    expected = [world.followers_at(creator, START + timedelta(days=days)) for days in (1, 2)]
+    assert [row["followers"] for row in rows] == expected
+
+
+def test_the_lift_of_a_span_is_told_for_everybody(ask: Asker, world: World) -> None:
+    rows = ask(f"/truth/lift?{SPAN}").json
+    assert [row["lift"] for row in rows] == pytest.approx([world.lift_between(c, START, END) for c in world.creators])
+
+
+def test_stories_are_told_with_their_final_counts(ask: Asker, world: World) -> None:
+    rows = ask(f"/truth/stories?{SPAN}").json
+    true = {s.story_id: s for c in world.creators for s in world.stories(c, START, END)}
+    assert {row["story_id"] for row in rows} == set(true)
+    assert all(
+        row["views"] == true[row["story_id"]].views(true[row["story_id"]].expires_at.timestamp()) for row in rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/truth/streams", "from is required"),
+        ("/truth/streams?from=yesterday&to=2026-03-02T00:00:00Z", "not an RFC 3339 time"),
+        ("/truth/followers?at=2026-03-02T00:00:00", "no time zone"),
+        ("/truth/followers?at=2026-03-02T00:00:00Z&creator=nobody", "nobody starts as"),
+    ],
+)
+def test_a_wrong_question_is_answered_in_words(ask: Asker, path: str, words: str) -> None:
+    reply = ask(path)
+    assert reply.status == 400
+    assert words in reply.json["error"]
+
+
+def test_an_offset_whose_plus_was_not_escaped_is_understood(ask: Asker) -> None:
+    plain = ask(f"/truth/streams?{SPAN}").body
+    assert ask("/truth/streams?from=2026-03-02T00:00:00+00:00&to=2026-03-07T00:00:00+00:00").body == plain
+
+
+def test_an_unknown_truth_lists_the_known_ones(ask: Asker) -> None:
+    reply = ask("/truth/everything")
+    assert reply.status == 404
+    assert "/truth/streams" in reply.json["error"]
+
+
+def test_the_ledger_counts_requests_statuses_and_credits(ask: Asker, world: World) -> None:
+    creator = next(c for c in world.creators if c.kind == "public" and c.renamed_at is None)
+    for _ in range(3):
+        ask(f"/konbini/v1/tiktok/users/{creator.handle}", START)
+    ask("/konbini/v1/tiktok/users/nobody.at.all", START)
+    ask(f"/konbini/v1/tiktok/users/{creator.handle}", START, {})
+    (row,) = ask("/truth/ledger").json
+    assert row == {
+        "vendor": "konbini",
+        "endpoint": "/v1/tiktok/users/{username}",
+        "requests": 5,
+        "by_status": {"200": 3, "401": 1, "404": 1},
+        "credits": 4.0,
+    }
+
+
+def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, world: World) -> None:
+    instants = [START + timedelta(minutes=m) for m in (9, 3, 6)]
+    for at in instants:
+        ask(f"/social-fetch/v1/tiktok/profiles/{world.creators[0].handle}/live", at)
+    rows = ask("/truth/log").json
+    assert [datetime.fromisoformat(row["at"]) for row in rows] == instants
+    assert {(row["vendor"], row["status"], row["subject"]) for row in rows} == {
+        ("social_fetch", 200, world.creators[0].handle)
+    }
+
+
+def test_asking_for_the_truth_is_not_in_the_ledger(ask: Asker) -> None:
+    ask(f"/truth/streams?{SPAN}")
+    assert ask("/truth/ledger").json == []

@@ -1,0 +1,316 @@
+"""The whole job against the sandbox: two days over HTTP, raw to DuckDB, compared with the truth.
+
+The sandbox runs in a process of its own; the pipeline is driven by the command that a user runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from urllib.request import urlopen
+
+import duckdb
+import polars as pl
+import pytest
+
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline.sandbox.streams import TrueStream
+from tiktok_pipeline.tables import TABLES
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+DAYS = 2
+END = START + timedelta(days=DAYS)
+
+# Polling in rounds of five minutes sees an edge at most one round late; the start is told by vendors.
+ROUND = timedelta(seconds=300)
+
+
+@dataclass
+class Replayed:
+    home: Path
+    sandbox: RunningSandbox
+    environment: dict[str, str]
+    said: str
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home / "lake")
+
+    def query(self, sql: str) -> pl.DataFrame:
+        with duckdb.connect(str(self.home / "warehouse" / "tiktok.duckdb"), read_only=True) as connection:
+            return connection.sql(sql).pl()
+
+    def replay(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tiktok_pipeline.cli", "replay", f"--from={START:%F}", f"--to={END:%F}"],
+            env=self.environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    def watched(self) -> list[str]:
+        """Handles of public creators who keep them."""
+        return [c.handle for c in self.sandbox.world.creators if c.kind == "public" and c.renamed_at is None]
+
+    def true_streams(self) -> list[TrueStream]:
+        """Streams of watched creators that began and ended within the span, long enough to be met by a round."""
+        world = self.sandbox.world
+        return [
+            stream
+            for creator in world.creators
+            if creator.handle in self.watched()
+            for stream in world.streams(creator, START, END)
+            if stream.started_at > START + ROUND and stream.ended_at < END - 3 * ROUND
+            and stream.ended_at - stream.started_at > ROUND
+        ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+    home = tmp_path_factory.mktemp("home")
+    with start_in_process(seed=7, creators=14, start=START) as sandbox:
+        with urlopen(f"{sandbox.url}/truth/roster.csv") as answer:
+            (home / "roster.csv").write_bytes(answer.read())
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TIKTOK_PIPELINE")},
+            **sandbox.environment,
+            "TIKTOK_PIPELINE_HOME": str(home),
+            "TIKTOK_PIPELINE_ROSTER": str(home / "roster.csv"),
+            "TIKTOK_PIPELINE_SETTINGS": str(home / "settings.toml"),
+            "TIKTOK_PIPELINE_CLOCK": "replay",
+            "DAGSTER_HOME": "",
+        }
+        result = Replayed(home, sandbox, environment, "")
+        done = result.replay()
+        assert done.returncode == 0, done.stderr
+        result.said = done.stdout
+        yield result
+
+
+def matched(replayed: Replayed) -> list[tuple[TrueStream, dict[str, object]]]:
+    """True streams with the streams that were found in their time."""
+    found = replayed.query("SELECT * FROM streams").rows(named=True)
+    pairs = []
+    for true in replayed.true_streams():
+        mine = [
+            row
+            for row in found
+            if row["creator_id"] == true.creator.handle
+            and row["started_at"].replace(tzinfo=UTC) < true.ended_at
+            and row["ended_at_lo"].replace(tzinfo=UTC) > true.started_at - ROUND
+        ]
+        assert len(mine) == 1, f"{true.creator.handle} at {true.started_at}: found {len(mine)} streams for one"
+        pairs.append((true, mine[0]))
+    return pairs
+
+
+def test_every_stream_is_found_once_and_none_is_invented(replayed: Replayed) -> None:
+    pairs = matched(replayed)
+    assert len(pairs) >= 5
+    world = replayed.sandbox.world
+    by_handle = {creator.handle: creator for creator in world.creators}
+    for row in replayed.query("SELECT creator_id, started_at, ended_at_lo FROM streams").rows(named=True):
+        started, last = row["started_at"].replace(tzinfo=UTC), row["ended_at_lo"].replace(tzinfo=UTC)
+        true = world.streams(by_handle[row["creator_id"]], started - timedelta(minutes=1), last + timedelta(minutes=1))
+        assert true, f"invented: {row}"
+
+
+def test_starts_are_exact_and_ends_within_a_round(replayed: Replayed) -> None:
+    for true, row in matched(replayed):
+        started, ended = row["started_at"].replace(tzinfo=UTC), row["ended_at"].replace(tzinfo=UTC)  # type: ignore[attr-defined]
+        assert abs(started - true.started_at) <= timedelta(seconds=60)
+        assert abs(ended - true.ended_at) <= ROUND
+        low = row["ended_at_lo"].replace(tzinfo=UTC)  # type: ignore[attr-defined]
+        assert low <= true.ended_at + timedelta(seconds=1)
+        assert row["status"] == "ended"
+
+
+def test_viewers_are_what_the_world_saw(replayed: Replayed) -> None:
+    for true, row in matched(replayed):
+        seconds = range(int(true.start_s), int(true.end_s), 30)
+        truth = [replayed.sandbox.world.viewers_at(true.creator, datetime.fromtimestamp(s, UTC)) for s in seconds]
+        assert isinstance(row["peak_viewers"], int)
+        assert row["peak_viewers"] <= max(truth) + 1
+        if true.ended_at - true.started_at > timedelta(minutes=30):
+            mean = sum(truth) / len(truth)
+            assert row["average_viewers"] == pytest.approx(mean, rel=0.3)
+
+
+def test_exact_follower_counts_are_the_worlds_own(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    by_handle = {creator.handle: creator for creator in world.creators}
+    rows = replayed.query(
+        "SELECT creator_id, observed_at, followers FROM profile_observations "
+        "WHERE followers_precision = 'exact' AND vendor = 'social_fetch' AND followers IS NOT NULL"
+    )
+    assert rows.height > 1_000
+    for row in rows.sample(300, seed=1).rows(named=True):
+        true = world.followers_at(by_handle[row["creator_id"]], row["observed_at"].replace(tzinfo=UTC))
+        assert row["followers"] == true
+
+
+def test_stories_are_all_there_with_their_views(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    rows = {row["story_id"]: row for row in replayed.query("SELECT * FROM stories").rows(named=True)}
+    true = {
+        story.story_id: story
+        for creator in world.creators
+        if creator.handle in replayed.watched()
+        for story in world.stories(creator, START, END)
+        # Seen by a sweep, and published on a day that was derived.
+        if START <= story.published_at < END - timedelta(hours=2)
+    }
+    assert true
+    assert true.keys() <= rows.keys()
+    for story_id, story in true.items():
+        seen = rows[story_id]
+        assert seen["views"] == story.views(seen["last_observed_at"].replace(tzinfo=UTC).timestamp())
+
+
+def test_the_leaderboard_ranks_by_the_truth(replayed: Replayed) -> None:
+    day = (START + timedelta(days=1)).date()
+    board = replayed.query(
+        f"SELECT creator_id, value, rank FROM leaderboard WHERE as_of = '{day}' AND period = 'week' "
+        "AND niche = '*' AND metric = 'airtime' ORDER BY rank"
+    )
+    world = replayed.sandbox.world
+    hours: dict[str, float] = {}
+    for creator in world.creators:
+        if creator.handle in replayed.watched():
+            for stream in world.streams(creator, START, END):
+                if stream.started_at >= START:
+                    aired = min(stream.ended_at, END) - stream.started_at
+                    hours[creator.handle] = hours.get(creator.handle, 0.0) + aired.total_seconds() / 3600
+    found = {row["creator_id"]: row["value"] / 3600 for row in board.rows(named=True)}
+    for handle, aired in hours.items():
+        if aired > 0.2:
+            assert found[handle] == pytest.approx(aired, abs=0.25)
+    assert board["rank"].to_list() == board["value"].rank("min", descending=True).to_list()
+
+
+def test_lift_beats_the_naive_difference_and_says_when_it_cannot_be_seen(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    rows = replayed.query("SELECT * FROM stream_lift WHERE observable AND lift IS NOT NULL").rows(named=True)
+    assert rows
+    by_handle = {creator.handle: creator for creator in world.creators}
+    naive = mine = 0.0
+    for row in rows:
+        creator = by_handle[row["creator_id"]]
+        before, after = row["before_at"].replace(tzinfo=UTC), row["after_at"].replace(tzinfo=UTC)
+        truth = world.lift_between(creator, before, after)
+        unit = max(world.organic_per_day(creator), 1.0)
+        naive += abs(row["naive_delta"] - truth) / unit
+        mine += abs(row["lift"] - truth) / unit
+        assert row["lift_lo"] <= row["lift"] <= row["lift_hi"]
+    assert mine < naive
+
+
+def test_an_account_that_is_missing_or_private_is_never_off_air(replayed: Replayed) -> None:
+    hidden = [c.handle for c in replayed.sandbox.world.creators if c.kind == "missing"]
+    assert hidden
+    quoted = ", ".join(f"'{handle}'" for handle in hidden)
+    states = replayed.query(f"SELECT DISTINCT live_state FROM live_observations WHERE creator_id IN ({quoted})")
+    assert states["live_state"].to_list() == ["unknown"]
+
+
+def test_the_ledger_agrees_with_the_vendors_own(replayed: Replayed) -> None:
+    mine = replayed.query(
+        "SELECT vendor, endpoint, CAST(sum(requests) AS BIGINT) AS requests, sum(credits) AS credits "
+        "FROM vendor_usage GROUP BY ALL"
+    )
+    with urlopen(f"{replayed.sandbox.url}/truth/ledger") as answer:
+        theirs = pl.read_json(answer.read())
+    assert mine["requests"].sum() > 5_000
+    totals = {(r["vendor"], r["endpoint"]): (r["requests"], r["credits"]) for r in mine.rows(named=True)}
+    for row in theirs.rows(named=True):
+        assert totals[row["vendor"], row["endpoint"]] == (row["requests"], pytest.approx(row["credits"]))
+
+
+def test_ids_survive_as_strings(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    users = {creator.user_id for creator in world.creators}
+    seen = replayed.query("SELECT DISTINCT user_id FROM profile_observations WHERE user_id IS NOT NULL")["user_id"]
+    assert set(seen) <= users
+    rooms = {room.room_id for creator in world.creators for s in world.streams(creator, START, END) for room in s.rooms}
+    found = replayed.query("SELECT DISTINCT room_id FROM live_observations WHERE room_id IS NOT NULL")["room_id"]
+    assert set(found) <= rooms
+    assert len(found) > 5
+
+
+def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
+    secrets = [
+        value.encode()
+        for name, value in replayed.sandbox.environment.items()
+        if not name.endswith("_URL") and name != "TIKHUB_USERNAME"
+    ] + [b"tt_chain_token=", b"x-signature=a", b"Bearer ", b"Basic "]
+    assert len(secrets) == 8
+    looked = 0
+    for path in replayed.home.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        contents = [path.read_bytes()]
+        if path.suffix == ".parquet":
+            frame = pl.read_parquet(path)
+            contents = (
+                [frame.write_csv().encode()]
+                if "previous_handles" not in frame.columns and not any(isinstance(d, pl.List) for d in frame.dtypes)
+                else [repr(frame.to_dicts()).encode()]
+            )
+        for content in contents:
+            looked += 1
+            for secret in secrets:
+                position = content.find(secret)
+                # A redacted token keeps its name: only what follows would be the secret.
+                while position >= 0 and content[position + len(secret) :].startswith(b"[redacted]"):
+                    position = content.find(secret, position + 1)
+                assert position < 0, f"{secret!r} in {path.name}"
+    assert looked > 50
+
+
+def contents(home: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
+        for folder in ("lake", "warehouse")
+        for path in (home / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_same_replay_again_changes_nothing(replayed: Replayed) -> None:
+    before = contents(replayed.home)
+    done = replayed.replay()
+    assert done.returncode == 0, done.stderr
+    assert contents(replayed.home) == before
+
+
+def test_everything_after_raw_is_rebuilt_to_the_same_bytes(replayed: Replayed) -> None:
+    before = {name: digest for name, digest in contents(replayed.home).items() if name.startswith("lake/")}
+    for table in TABLES.values():
+        if table.layer != "raw":
+            for path in replayed.lake.folder(table).rglob("*.parquet"):
+                path.unlink()
+    assert replayed.replay().returncode == 0
+    after = {name: digest for name, digest in contents(replayed.home).items() if name.startswith("lake/")}
+    assert after == before
+
+
+def test_progress_is_shown(replayed: Replayed) -> None:
+    assert "capturing 2026-11-02 00:00 to 2026-11-04 00:00" in replayed.said
+    assert "raw_lives 2026-11-0" in replayed.said
+
+
+def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: Replayed) -> None:
+    columns = replayed.query("SELECT table_name, column_name, data_type, comment FROM duckdb_columns()")
+    plain = {"VARCHAR", "BIGINT", "INTEGER", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
+    assert set(columns["data_type"]) <= plain
+    tables = columns.filter(pl.col("table_name").is_in(list(TABLES)))
+    assert tables["comment"].null_count() == 0
+    for view in ("live_now", "leaderboard_today", "stream_overview", "movers", "went_dark"):
+        replayed.query(f"SELECT * FROM {view}")
+    overview = replayed.query("SELECT count(*) AS n FROM stream_overview")["n"][0]
+    assert overview == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]

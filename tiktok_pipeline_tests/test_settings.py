@@ -1,0 +1,91 @@
+"""What the operator can set, and what is said when it is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.settings import Places, Settings, load_settings
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_means_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "settings.toml") == Settings()
+
+
+def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, "[watch]\nwindow_minutes = 5\n[vendors.tikhub]\nmax_in_flight = 1\n"))
+    assert settings.watch.window_minutes == 5
+    assert settings.watch.round_seconds == Settings().watch.round_seconds
+    assert settings.vendors.tikhub.max_in_flight == 1
+    # The vendor's own default, not the one of vendors in general.
+    assert settings.vendors.tikhub.requests_per_second == Settings().vendors.tikhub.requests_per_second == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[watch]\nwindw_minutes = 5\n", r"\[watch\] unknown key `windw_minutes`"),
+        ("[wach]\n", "unknown key `wach`"),
+        ("[vendors.tiktube]\n", r"\[vendors\] unknown key `tiktube`"),
+        ('[watch]\nwindow_minutes = "ten"\n', r"\[watch.window_minutes\] Expected `int`, got `str`"),
+        ("[vendors.tikhub]\nrequests_per_second = 0\n", "must be above 0"),
+        ('[routes]\nlive = ["tiktube"]\n', r"live names 'tiktube'; vendors are konbini"),
+        ("watch\n", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_named_in_the_operators_words(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        load_settings(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+SHIPPED = Path(__file__).parent.parent / "settings.toml"
+
+
+def test_the_shipped_settings_are_the_defaults() -> None:
+    assert load_settings(SHIPPED) == Settings()
+
+
+def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) -> None:
+    shown = SHIPPED.read_text().splitlines()
+    lines = [re.sub(r"^# (?=[a-z_]+ = )", "", line) for line in shown if "not set" not in line]
+    path = written(tmp_path, "\n".join(lines))
+    assert load_settings(path) == Settings()
+    assert _keys(tomllib.loads("\n".join(lines))) == _keys(msgspec.to_builtins(Settings())) - NOT_SET
+
+
+# Keys whose default is "not set" cannot be shown with a value.
+NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
+    "retention.raw_days"
+}
+
+
+def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in tree.items():
+        found |= _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+def test_places_follow_the_environment(tmp_path: Path) -> None:
+    places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(tmp_path)})
+    assert places.lake == tmp_path / "lake"
+    assert places.warehouse == tmp_path / "warehouse"
+    assert Places.from_environment({"TIKTOK_PIPELINE_LAKE": str(tmp_path / "x")}).lake == tmp_path / "x"
+
+
+def test_a_lake_in_an_object_store_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match="keeps its lake in a folder"):
+        Places.from_environment({"TIKTOK_PIPELINE_LAKE": "s3://bucket/lake"})

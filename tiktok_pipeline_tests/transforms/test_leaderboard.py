@@ -1,0 +1,121 @@
+"""Who leads."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tiktok_pipeline.tables import CREATORS, LEADERBOARD, STREAM_LIFT, STREAMS
+from tiktok_pipeline.transforms.leaderboard import leaderboard
+from tiktok_pipeline_tests.transforms.frames import frame, hours
+
+TODAY = date(2026, 11, 2)
+
+CREATOR_ROWS = frame(
+    CREATORS,
+    {"creator_id": "ana", "niche": "art", "on_roster": True},
+    {"creator_id": "bo", "niche": "art", "on_roster": True},
+    {"creator_id": "cy", "niche": "food", "on_roster": True},
+)
+
+
+def stream(creator: str, start_h: float, airtime_h: float, **more: Any) -> dict[str, Any]:
+    return {
+        "stream_id": f"{creator}:{start_h}",
+        "creator_id": creator,
+        "started_at": hours(start_h),
+        "airtime_s": airtime_h * 3600,
+        "peak_viewers": 100,
+        "hours_watched": airtime_h * 50,
+        "average_viewers": 50.0,
+    } | more
+
+
+def lift(creator: str, start_h: float, value: float | None, half: float = 10.0, **more: Any) -> dict[str, Any]:
+    bounds = {} if value is None else {"lift_lo": value - half, "lift_hi": value + half}
+    return {
+        "stream_id": f"{creator}:{start_h}", "creator_id": creator, "lift": value,
+        "observable": value is not None,
+    } | bounds | more  # fmt: skip
+
+
+def board(streams: list[dict[str, Any]], lifts: list[dict[str, Any]], **where: str) -> pl.DataFrame:
+    whole = leaderboard(frame(STREAMS, *streams), frame(STREAM_LIFT, *lifts), CREATOR_ROWS, TODAY)
+    wanted = {"period": "day", "niche": "*", "metric": "airtime"} | where
+    return whole.filter(pl.all_horizontal(pl.col(k) == v for k, v in wanted.items())).sort("rank", "creator_id")
+
+
+def test_ties_share_a_rank_and_the_next_is_passed_over() -> None:
+    rows = board([stream("ana", 1, 2), stream("bo", 2, 2), stream("cy", 3, 1)], [])
+    assert rows["creator_id"].to_list() == ["ana", "bo", "cy"]
+    assert rows["rank"].to_list() == [1, 1, 3]
+    assert rows["share"].to_list() == pytest.approx([0.4, 0.4, 0.2])
+
+
+def test_a_niche_has_its_own_board() -> None:
+    streams = [stream("ana", 1, 1), stream("bo", 2, 2), stream("cy", 3, 9)]
+    assert board(streams, [], niche="art")["creator_id"].to_list() == ["bo", "ana"]
+    assert board(streams, [], niche="food")["rank"].to_list() == [1]
+
+
+def test_rank_change_is_against_the_period_of_the_same_length_before() -> None:
+    streams = [stream("ana", 1, 1), stream("bo", 2, 2), stream("ana", -20, 5), stream("bo", -20, 1)]
+    rows = board([*streams, stream("cy", 3, 0.5)], [])
+    assert rows["creator_id"].to_list() == ["bo", "ana", "cy"]
+    assert rows["previous_rank"].to_list() == [2, 1, None]
+    assert rows["rank_change"].to_list() == [1, -1, None]
+    assert rows["is_new"].to_list() == [False, False, True]
+
+
+def test_periods_end_with_the_day() -> None:
+    streams = [stream("ana", 1, 1), stream("ana", -24 * 6, 1), stream("ana", -24 * 7, 1), stream("ana", -24 * 29, 1)]
+    for period, hours_on_air in (("day", 1), ("week", 2), ("month", 4)):
+        assert board(streams, [], period=period)["value"].to_list() == [hours_on_air * 3600]
+    assert board(streams, [], period="week")["previous_rank"].to_list() == [1]
+
+
+def test_average_viewers_are_a_ratio_of_sums() -> None:
+    streams = [
+        stream("ana", 1, 1, hours_watched=100.0, average_viewers=100.0),
+        stream("ana", 5, 3, hours_watched=30.0, average_viewers=10.0),
+    ]
+    assert board(streams, [], metric="average_viewers")["value"].to_list() == pytest.approx([130 / 4])
+
+
+def test_a_sum_of_lifts_has_an_interval_between_independent_and_dependent_errors() -> None:
+    streams = [stream("ana", 1, 1), stream("ana", 5, 1)]
+    rows = board(streams, [lift("ana", 1, 100), lift("ana", 5, 50)], metric="lift")
+    assert rows["value"].to_list() == [150]
+    half = rows["value_hi"][0] - rows["value"][0]
+    assert 10 * 2**0.5 < half < 20
+    assert rows["value"][0] - rows["value_lo"][0] == pytest.approx(half)
+    per_hour = board(streams, [lift("ana", 1, 100), lift("ana", 5, 50)], metric="lift_per_hour")
+    assert per_hour["value"].to_list() == [75]
+
+
+def test_lift_that_is_not_observable_or_confounded_counts_for_nothing_not_for_zero() -> None:
+    streams = [stream("ana", 1, 1), stream("bo", 2, 1), stream("cy", 3, 1)]
+    lifts = [
+        lift("ana", 1, None),
+        lift("bo", 2, 900, flags=["viral_overlap"]),
+        lift("cy", 3, -5, flags=["few_placebo"]),
+    ]
+    rows = board(streams, lifts, metric="lift")
+    assert rows["creator_id"].to_list() == ["cy"]
+
+
+def test_unknown_viewers_are_on_no_board_of_viewers() -> None:
+    unseen = {"peak_viewers": None, "hours_watched": None, "average_viewers": None}
+    streams = [stream("ana", 1, 1, **unseen)]
+    for metric in ("peak_viewers", "hours_watched", "average_viewers"):
+        assert board(streams, [], metric=metric).is_empty()
+    assert board(streams, [], metric="active_days")["value"].to_list() == [1]
+
+
+def test_no_streams_are_an_empty_board_of_the_right_shape() -> None:
+    empty = leaderboard(STREAMS.empty(), STREAM_LIFT.empty(), CREATOR_ROWS, TODAY)
+    assert empty.schema == LEADERBOARD.schema
+    assert empty.is_empty()
