@@ -132,7 +132,7 @@ def test_starts_are_exact_and_ends_within_a_round(replayed: Replayed) -> None:
 
 def test_viewers_are_what_the_world_saw(replayed: Replayed) -> None:
     for true, row in matched(replayed):
-        seconds = range(int(true.start_s), int(true.end_s), 30)
+        seconds = range(int(true.start_s), int(true.end_s), 5)
         truth = [replayed.sandbox.world.viewers_at(true.creator, datetime.fromtimestamp(s, UTC)) for s in seconds]
         assert isinstance(row["peak_viewers"], int)
         assert row["peak_viewers"] <= max(truth) + 1
@@ -305,7 +305,9 @@ def test_progress_is_shown(replayed: Replayed) -> None:
 
 
 def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: Replayed) -> None:
-    columns = replayed.query("SELECT table_name, column_name, data_type, comment FROM duckdb_columns()")
+    columns = replayed.query(
+        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
+    )
     plain = {"VARCHAR", "BIGINT", "INTEGER", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
     assert set(columns["data_type"]) <= plain
     tables = columns.filter(pl.col("table_name").is_in(list(TABLES)))

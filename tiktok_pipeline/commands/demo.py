@@ -161,7 +161,8 @@ def _show(snapshot: Path) -> None:
         ).fetchall()
         lifts = connection.execute(
             "SELECT handle, started_at, airtime_s / 60, average_viewers, followers_before, naive_delta, lift, "
-            "lift_lo, lift_hi, observable, is_final FROM stream_overview WHERE status = 'ended' ORDER BY started_at DESC LIMIT 10"
+            "lift_lo, lift_hi, observable, is_final FROM stream_overview "
+            "WHERE status = 'ended' ORDER BY started_at DESC LIMIT 10"
         ).fetchall()
     table = Table(title="Hours on air, last 7 days", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("rank", "change", "creator", "hours", "share"):

@@ -66,13 +66,13 @@ def leaderboard(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFram
     total = pl.col("value").sum().over(_KEYS)
     return LEADERBOARD.conform(
         pl.concat(boards)
+        .sort(*_KEYS, "rank", "creator_id")
         .with_columns(
             as_of=pl.lit(as_of),
             share=pl.when(additive & (total > 0)).then(pl.col("value") / total),
             rank_change=pl.col("previous_rank") - pl.col("rank"),
             is_new=pl.col("previous_rank").is_null(),
         )
-        .sort(*_KEYS, "rank", "creator_id")
     )
 
 
@@ -92,6 +92,8 @@ def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -
         )
         .join(lifts, on="stream_id", how="left")
         .join(creators.select("creator_id", "niche"), on="creator_id", how="left")
+        # Sums of floats depend on their order: the same rows must give the same bytes.
+        .sort("stream_id")
     )
     overall = joined.with_columns(niche=pl.lit("*"))
     return pl.concat([overall, joined.filter(pl.col("niche").is_not_null())])
@@ -106,7 +108,7 @@ def _values(started: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     watched_hours = (pl.col("hours_watched") / pl.col("average_viewers")).filter(pl.col("average_viewers") > 0)
     sums = (
         started.filter(pl.col("day").is_between(first, last))
-        .group_by("niche", "creator_id")
+        .group_by("niche", "creator_id", maintain_order=True)
         .agg(
             airtime=pl.col("airtime_s").sum(),
             streams=pl.len().cast(pl.Float64),

@@ -29,8 +29,8 @@ def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Pa
     )
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env={**kept, "HOME": str(tmp_path)}, capture_output=True, text=True,
-        check=False,
+        [sys.executable, "-c", program], cwd=tmp_path, env={**kept, "HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
