@@ -11,6 +11,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from tiktok_pipeline import roster, settings
+from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.window import Deployment
@@ -76,7 +77,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 lake=self.lake,
                 settings=self.settings(),
                 accesses=accesses(self.variables),
-                targets=[creator.target for creator in self.roster().creators],
+                targets=memory.known_as(self.lake, [creator.target for creator in self.roster().creators]),
                 run_id=run_id,
                 progress=progress,
             )

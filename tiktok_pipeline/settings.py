@@ -32,6 +32,7 @@ class Routes(_Section, frozen=True):
     profile: tuple[str, ...] = ("social_fetch", "konbini", "tikliveapi")
     stories: tuple[str, ...] = ("konbini",)
     user_id: tuple[str, ...] = ("tikliveapi",)
+    identity: tuple[str, ...] = ("tikliveapi",)
 
 
 class Vendor(_Section, frozen=True):
@@ -92,39 +93,57 @@ class Retries(_Section, frozen=True):
 class Streams(_Section, frozen=True):
     """Constants of sessionisation (methods, section 3.2)."""
 
+    # Weak readings of off air that end a stream, and the time that they must span.
     confirm_offline: int = 2
     confirm_span_seconds: int = 120
+    # Rooms closer than this are one stream with a reconnect. The valley between reconnects and new streams.
     merge_gap_minutes: int = 10
-    reopen_minutes: int = 30
+    # Without a reading of on air for this long, a stream without an end is lost.
     stale_open_minutes: int = 30
+    # Without any known reading for this long, what comes next is another stream.
     censor_hours: int = 12
     lookback_days: int = 3
     # A gap between readings counts as observed up to this much: three rounds of the default cadence.
     gap_cap_seconds: int = 900
 
+    def __post_init__(self) -> None:
+        """Refuse what would end every stream at once."""
+        if self.confirm_offline < 1 or self.gap_cap_seconds < 1:
+            raise ValueError("confirm_offline and gap_cap_seconds must be at least 1")
+
 
 class Lift(_Section, frozen=True):
     """Constants of the lift (methods, sections 2.4 and 2.6)."""
 
+    # Minutes after the end that still count as the stream's.
     carry_over_minutes: int = 60
+    # What lies this close to a stream is not organic: carry-over after, people waiting before.
     guard_minutes: int = 180
     guard_before_minutes: int = 15
+    # The organic rate is taken from this long on each side, and from longer until it holds enough clean time.
     local_hours: int = 24
     lookback_days: int = 28
     alpha: float = 0.10
     min_placebos: int = 19
     few_placebos: int = 40
+    # Placebo quantiles of all creators that join a creator's own, and the most placebo windows of one stream.
     pool_size: int = 50
     max_placebos: int = 400
     min_clean_hours: float = 6.0
+    # Two counts further apart than this say nothing of the time between them.
     max_segment_hours: float = 12.0
+    # 24 hours of baseline and 2 of guard after the window, and one for late answers.
     final_after_hours: float = 27.0
+
+    def __post_init__(self) -> None:
+        """Refuse a level that is none."""
+        if not 0 < self.alpha < 1 or self.max_placebos < 1:
+            raise ValueError("alpha must lie between 0 and 1, and max_placebos must be at least 1")
 
 
 class Retention(_Section, frozen=True):
-    """How long things are kept. Raw is kept for ever unless the operator says otherwise."""
+    """How long things are kept. Raw is kept for ever."""
 
-    raw_days: int | None = None
     snapshots: int = 3
 
 

@@ -54,8 +54,8 @@ class Replayed:
         )  # fmt: skip
 
     def watched(self) -> list[str]:
-        """Handles of public creators who keep them."""
-        return [c.handle for c in self.sandbox.world.creators if c.kind == "public" and c.renamed_at is None]
+        """Handles, as on the roster, of public creators; one of them renames."""
+        return [c.handle for c in self.sandbox.world.creators if c.kind == "public"]
 
     def true_streams(self) -> list[TrueStream]:
         """Streams of watched creators that began and ended within the span, long enough to be met by a round."""

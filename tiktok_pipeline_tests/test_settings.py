@@ -67,9 +67,7 @@ def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) ->
 
 
 # Keys whose default is "not set" cannot be shown with a value.
-NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
-    "retention.raw_days"
-}
+NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")}
 
 
 def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
@@ -77,6 +75,14 @@ def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
     for key, value in tree.items():
         found |= _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
     return found
+
+
+def test_every_setting_does_something() -> None:
+    package = SHIPPED.parent / "tiktok_pipeline"
+    code = "\n".join(p.read_text() for p in package.rglob("*.py") if p.name != "settings.py")
+    for key in _keys(msgspec.to_builtins(Settings())):
+        name = key.rsplit(".", 1)[1]
+        assert name in code or key.startswith("routes."), f"{key} is read by nobody"
 
 
 def test_places_follow_the_environment(tmp_path: Path) -> None:

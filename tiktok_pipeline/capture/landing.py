@@ -16,6 +16,7 @@ import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Request, Verdict
 
 TABLE_OF_CAPABILITY = {
@@ -23,6 +24,7 @@ TABLE_OF_CAPABILITY = {
     "room": tables.RAW_LIVES,
     "profile": tables.RAW_PROFILES,
     "user_id": tables.RAW_PROFILES,
+    "identity": tables.RAW_PROFILES,
     "stories": tables.RAW_STORIES,
 }
 
@@ -95,6 +97,38 @@ class Landing:
         frame = raw_frame(attempts, f"{name}-{hour:%H}", self.run_id)
         self.lake.write_raw(self.table, hour, name, frame)
         self.rows += frame.height
+
+
+@dataclass
+class Landings:
+    """The landings of one window: a question that leads to another may land in another table."""
+
+    lake: Lake
+    kind: str
+    window: str | None = None
+    run_id: str | None = None
+    _by_table: dict[str, Landing] = field(default_factory=dict)
+
+    def of(self, table: tables.Table) -> Landing:
+        """The landing of one table."""
+        if table.name not in self._by_table:
+            self._by_table[table.name] = Landing(self.lake, table, self.kind, self.window, self.run_id)
+        return self._by_table[table.name]
+
+    def add(self, attempt: Attempt) -> None:
+        """Keep an attempt, for the table of what was asked."""
+        capability = VENDORS[attempt.vendor].endpoints[attempt.request.endpoint]
+        self.of(TABLE_OF_CAPABILITY[capability]).add(attempt)
+
+    def flush(self, before: datetime | None = None) -> None:
+        """Write what waits in all of them."""
+        for landing in self._by_table.values():
+            landing.flush(before)
+
+    @property
+    def rows(self) -> int:
+        """Rows on disk."""
+        return sum(landing.rows for landing in self._by_table.values())
 
 
 def hour_of(moment: datetime) -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -13,7 +14,7 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.watch import LastSeen
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Unreadable
+from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target, Unreadable
 
 RAW_TABLES = (tables.RAW_LIVES, tables.RAW_PROFILES, tables.RAW_STORIES)
 
@@ -47,6 +48,22 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
             continue
         seen[creator_id] = known.after(readings)
     return seen
+
+
+def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
+    """`targets` under their newest handles and with the ids that were learned: the roster keeps the first."""
+    rows = lake.scan_all(tables.CREATORS).select("creator_id", "handle", "user_id", "sec_uid").collect()
+    known = {row[0]: row[1:] for row in rows.iter_rows()}
+    return [_known(target, *known.get(target.creator_id, (None, None, None))) for target in targets]
+
+
+def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str | None) -> Target:
+    return replace(
+        target,
+        handle=handle or target.handle,
+        user_id=target.user_id or user_id,
+        sec_uid=target.sec_uid or sec_uid,
+    )
 
 
 def spent(lake: Lake, days: Iterable[date], vendors: configuration.Vendors) -> dict[tuple[str, date], float]:

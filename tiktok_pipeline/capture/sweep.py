@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiktok_pipeline.capture.client import Client
+from tiktok_pipeline.capture.watch import current
 from tiktok_pipeline.providers.observations import ProfileReading
-from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.providers.vendor import Outcome, Target
 
 # Cadences of the schedules, and of a replay: follower counts move by the hour, and a story that is seen every
 # two hours of its 24 is missed by nobody.
@@ -34,7 +35,14 @@ async def sweep_stories(client: Client, targets: Sequence[Target]) -> None:
 
 async def _profile(client: Client, target: Target) -> None:
     answer = await client.ask("profile", target)
-    if answer is None or answer.outcome.value != "ok" or target.user_id:
+    if answer is None:
+        return
+    if answer.outcome is Outcome.NOT_FOUND and target.user_id:
+        renamed = await current(client, target)
+        if renamed.handle != target.handle:
+            await client.ask("profile", renamed)
+        return
+    if answer.outcome is not Outcome.OK or target.user_id:
         return
     if not any(isinstance(reading, ProfileReading) and reading.user_id for reading in answer.readings()):
         await client.ask("user_id", target)

@@ -3,7 +3,8 @@
 Round robin: creator i of N is asked at fixed instants, i/N of a round after the round's beginning, so that the
 load is even and windows join without a seam, whatever process runs them. While somebody is live their room is
 asked too (cumulative viewers, TikTok's own count of new follows); when somebody was live and no longer is, the
-room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm.
+room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm. Who is
+gone under a handle is looked up by user id: creators rename.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tiktok_pipeline.capture.client import Answer, Client
-from tiktok_pipeline.providers.observations import LiveReading, ProfileReading, Reading
-from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading, Reading
+from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.settings import Watch
 
 # Creators that may wait for an answer at the same time. More than any vendor lets be in flight, so that a
 # vendor that is slow, or one creator's retries, holds up nobody else.
 _WORKERS = 64
+
+# A handle that is gone may be a rename or a banned account: its user id is asked about once in this time.
+_IDENTITY_PERIOD = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,6 +37,7 @@ class LastSeen:
     room_id: str | None = None
     user_id: str | None = None
     room_asked_at: datetime | None = None
+    identity_asked_at: datetime | None = None
 
     def after(self, readings: Iterable[object]) -> LastSeen:
         """This, and what an answer added."""
@@ -84,11 +89,11 @@ class _Watcher:
         seen: dict[str, LastSeen],
     ) -> None:
         self._client = client
-        self._targets = targets
+        self._targets = list(targets)
         self._settings = settings
         self._until = until
         self._seen = seen
-        self._policy = RoundRobin(len(targets), settings.round_seconds)
+        self._policy = RoundRobin(len(targets), min(settings.round_seconds, settings.max_gap_minutes * 60))
         now = client.clock.now()
         self._due = [(self._policy.next_due(index, now), index) for index in range(len(targets))]
         heapq.heapify(self._due)
@@ -101,20 +106,27 @@ class _Watcher:
             await clock.sleep_until(due)
             if clock.now() >= self._until:
                 return
-            confirm = await self._ask(self._targets[index])
+            confirm = await self._ask(index)
             gap = timedelta(seconds=self._settings.min_gap_seconds)
             again = clock.now() + gap if confirm else self._policy.next_due(index, due + gap)
             heapq.heappush(self._due, (max(again, clock.now()), index))
 
-    async def _ask(self, target: Target) -> bool:
+    async def _ask(self, index: int) -> bool:
         """Ask one creator; whether the answer is to be confirmed soon."""
+        target = self._targets[index]
         before = self._seen.get(target.creator_id, LastSeen(user_id=target.user_id))
         answer = await self._client.ask("live", target)
+        if answer is not None and _is_gone(answer) and self._may_ask_identity(before):
+            before = replace(before, identity_asked_at=self._client.clock.now())
+            self._seen[target.creator_id] = before
+            renamed = await current(self._client, replace(target, user_id=before.user_id))
+            if renamed.handle != target.handle:
+                self._targets[index] = target = renamed
+                answer = await self._client.ask("live", target)
         if answer is None:
             return False
-        readings = _readings(answer)
         # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
-        after = before.after(readings)
+        after = before.after(_readings(answer))
         self._seen[target.creator_id] = after
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
@@ -126,6 +138,25 @@ class _Watcher:
             self._seen[target.creator_id] = replace(after, room_asked_at=now)
             await self._client.ask("room", room)
         return ended
+
+    def _may_ask_identity(self, seen: LastSeen) -> bool:
+        asked = seen.identity_asked_at
+        return seen.user_id is not None and (asked is None or self._client.clock.now() - asked >= _IDENTITY_PERIOD)
+
+
+async def current(client: Client, target: Target) -> Target:
+    """`target` under the handle that its user id has now; as it is where nobody knows."""
+    answer = await client.ask("identity", target)
+    readings = _readings(answer) if answer is not None else []
+    handles = [r.handle for r in readings if isinstance(r, ProfileReading) and r.handle]
+    return replace(target, handle=handles[0]) if handles else target
+
+
+def _is_gone(answer: Answer) -> bool:
+    """Whether the vendor says that nobody has this handle; not where it says the same of who is off air."""
+    return answer.outcome is Outcome.NOT_FOUND and not any(
+        isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in _readings(answer)
+    )
 
 
 def _readings(answer: Answer) -> list[Reading]:

@@ -21,7 +21,7 @@ from tiktok_pipeline.capture import memory, sweep
 from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
-from tiktok_pipeline.capture.landing import Attempt, Landing, hour_of
+from tiktok_pipeline.capture.landing import Attempt, Landings, hour_of
 from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
@@ -143,11 +143,11 @@ def _run(
     span: tuple[datetime, datetime] | None = None,
 ) -> Report:
     begun = time.perf_counter()
-    landing = Landing(deployment.lake, table, kind, window, deployment.run_id)
+    landings = Landings(deployment.lake, kind, window, deployment.run_id)
     start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
     days = sorted({hour.date() for hour in hours_between(start, end)})
     spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
-    flusher = _Flusher(landing, clock, deployment.settings.watch.flush_seconds, deployment.progress)
+    flusher = _Flusher(landings, table, clock, deployment.settings.watch.flush_seconds, deployment.progress)
 
     async def main() -> Tally:
         async with open_client(
@@ -168,20 +168,23 @@ def _run(
         # Whatever ended the window, what was answered is landed; a replayed hour that was cut short is not,
         # so that it is asked again as a whole.
         if not clock.replaying:
-            landing.flush()
+            landings.flush()
     if clock.replaying:
-        landing.flush()
+        landings.flush()
         for hour in hours_between(start, end):
-            landing.mark(hour)
+            landings.of(table).mark(hour)
     _check_answered(tally, table)
-    return Report(tally, landing.rows, seconds=time.perf_counter() - begun)
+    return Report(tally, landings.rows, seconds=time.perf_counter() - begun)
 
 
 class _Flusher:
     """Lands what waits: every `flush_seconds`, or on the replay clock when an hour is over."""
 
-    def __init__(self, landing: Landing, clock: Clock, seconds: float, progress: Callable[[str], None]) -> None:
-        self._landing = landing
+    def __init__(
+        self, landings: Landings, table: Table, clock: Clock, seconds: float, progress: Callable[[str], None]
+    ) -> None:
+        self._landings = landings
+        self._table = table
         self._clock = clock
         self._seconds = seconds
         self._progress = progress
@@ -190,24 +193,24 @@ class _Flusher:
         self.tally = Tally()
 
     def add(self, attempt: Attempt) -> None:
-        self._landing.add(attempt)
+        self._landings.add(attempt)
         if not self._clock.replaying:
             if time.monotonic() - self._last >= self._seconds:
                 self._last = time.monotonic()
-                self._landing.flush()
+                self._landings.flush()
                 self._report(attempt.requested_at)
             return
         hour = hour_of(attempt.requested_at)
         if self._hour is not None and hour > self._hour:
-            self._landing.flush(before=hour)
-            _check_answered(self.tally, self._landing.table)
+            self._landings.flush(before=hour)
+            _check_answered(self.tally, self._table)
             self._report(hour)
         self._hour = max(hour, self._hour or hour)
 
     def _report(self, moment: datetime) -> None:
         tally = self.tally
         self._progress(
-            f"{self._landing.table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} asked, "
+            f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} asked, "
             f"{tally.answered:,} answered, {tally.credits:,.0f} credits"
         )
 

@@ -114,6 +114,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
         os.environ |= {
             "TIKTOK_PIPELINE_SETTINGS": str(settings),
             "TIKTOK_PIPELINE_CLOCK": "real",
+            "TIKTOK_PIPELINE_SCHEDULES": "on",
             "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
             "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
         }
@@ -121,7 +122,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
         catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
-        say(f"Dagster UI: http://127.0.0.1:{port} (Automation: switch the schedules on; Overview: watch them run)")
+        say(f"Dagster UI: http://127.0.0.1:{port} (schedules are on: watch them under Runs)")
         dagster = Path(sys.executable).with_name("dagster")
         command = [str(dagster), "dev", "--workspace", "workspace.yaml", "--port", str(port)]
         try:
@@ -153,7 +154,8 @@ def _newest(snapshot: Path) -> datetime:
 
 def _show(snapshot: Path) -> None:
     """A small leaderboard and the lifts of the last streams."""
-    console = Console()
+    # Tables are for reading, also where the output is a file.
+    console = Console(width=max(Console().width, 110))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
             "SELECT rank, rank_change, handle, value / 3600, share FROM leaderboard_today "

@@ -11,6 +11,14 @@ import dagster as dg
 # `make dev` runs the world and the clock this many times faster; its schedules tick more often by as much.
 _SPEED = float(os.environ.get("TIKTOK_PIPELINE_CLOCK_SPEED") or 1)
 
+# Asking vendors costs money: schedules are off until somebody says TIKTOK_PIPELINE_SCHEDULES=on, or switches them
+# on in the UI.
+STATUS = (
+    dg.DefaultScheduleStatus.RUNNING
+    if os.environ.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
+    else dg.DefaultScheduleStatus.STOPPED
+)
+
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

@@ -30,6 +30,7 @@ from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadabl
 
 USERID = "/userid/"
 USERINFO = "/userinfo-by-username/"
+USERINFO_BY_ID = "/userinfo-by-id/"
 
 _REFUSALS = {
     400: Outcome.INVALID_REQUEST,
@@ -89,14 +90,23 @@ class TikLiveAPI(vendor.Vendor):
     base_url_variable: ClassVar[str] = "TIKLIVEAPI_BASE_URL"
     base_url: ClassVar[str] = "https://api.tikliveapi.com"
     credential_variables: ClassVar[tuple[str, ...]] = ("TIKLIVEAPI_API_KEY",)
-    endpoints: ClassVar[Mapping[str, str]] = {USERID: "user_id", USERINFO: "profile"}
+    endpoints: ClassVar[Mapping[str, str]] = {
+        USERID: "user_id",
+        USERINFO: "profile",
+        USERINFO_BY_ID: "identity",
+    }
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """`X-Api-Key: ...`."""
         return {"X-Api-Key": credentials[0]}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Profile and id are asked by handle."""
+        """Profile and id are asked by handle; who somebody is now, by numeric id."""
+        if capability == "identity":
+            if not target.user_id:
+                return None
+            params = {"userid": target.user_id}
+            return Request(USERINFO_BY_ID, target.user_id, USERINFO_BY_ID, params, target.creator_id)
         endpoint = {"user_id": USERID, "profile": USERINFO}.get(capability)
         if endpoint is None:
             return None

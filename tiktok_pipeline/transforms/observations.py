@@ -133,7 +133,7 @@ def _by_field(kind: type) -> dict[str, pl.DataType]:
 
 def _stranger(readings: Iterable[Reading], capability: str, subject: str) -> str | None:
     """The handle that an answer is about, where a handle was asked for and it is another one."""
-    if capability == "room":
+    if capability in ("room", "identity"):  # asked for by id
         return None
     for reading in readings:
         if isinstance(reading, ProfileReading) and reading.handle and reading.source in ("profile", "live"):

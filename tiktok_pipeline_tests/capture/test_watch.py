@@ -198,3 +198,42 @@ def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:
 def test_a_room_keeps_what_was_known_of_the_creator() -> None:
     seen = LastSeen(live=True, room_id="1", user_id="2")
     assert seen.after([]) == seen
+
+
+def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
+    renamed_at = START + timedelta(minutes=32)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        after = at(request) >= renamed_at
+        if "tikliveapi" in request.url.host:
+            assert request.url.params["userid"] == bodies.USER_ID
+            name = "mira.arts" if after else "mira.paints"
+            return respond(200, bodies.userinfo().replace(b"mira.paints", name.encode()))
+        asked = request.url.path.split("/")[-2]
+        if asked != ("mira.arts" if after else "mira.paints"):
+            gone = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
+            return respond(200, bodies.fetch_ok(gone))
+        return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")).replace(b"mira.paints", asked.encode()))
+
+    report = window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
+    rows = landed(tmp_path)
+    assert rows["subject"].unique(maintain_order=True).to_list() == ["mira.paints", "mira.arts"]
+    assert rows["creator_id"].unique().to_list() == ["mira.paints"]
+    # One question found nobody, and the same round asked again under the new name.
+    assert rows["outcome"].to_list() == ["not_live"] * 7 + ["not_found"] + ["not_live"] * 5
+    looked_up = Lake(tmp_path).scan_raw(RAW_PROFILES, [START]).collect()
+    assert looked_up["endpoint"].to_list() == ["/userinfo-by-id/"]
+    assert report.rows == 14
+
+
+def test_who_is_gone_for_good_is_looked_up_once_an_hour(tmp_path: Path) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "tikliveapi" in request.url.host:
+            return respond(404, bodies.encoded({"message": "user not found"}))
+        gone = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
+        return respond(200, bodies.fetch_ok(gone))
+
+    known = Target("mira.paints", "mira.paints", bodies.USER_ID)
+    hours = hours_between(START, START + timedelta(hours=3))
+    window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, hours, kind="watch")
+    assert Lake(tmp_path).scan_raw(RAW_PROFILES, hours).collect().height == 3

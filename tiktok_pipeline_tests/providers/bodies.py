@@ -625,6 +625,7 @@ TIKLIVEAPI = [
          followers=48_300),
     Case("tikliveapi", tikliveapi.USERINFO, "a count with a suffix", userinfo(followers="48.3K"), "ok", 1,
          followers=48_300),
+    Case("tikliveapi", tikliveapi.USERINFO_BY_ID, "who an id is now", userinfo(), "ok", 1, followers=48_300),
     Case("tikliveapi", tikliveapi.USERID, "user id", encoded({"userid": USER_ID}), "ok", 1),
     Case("tikliveapi", tikliveapi.USERINFO, "empty user", encoded({"user": {}, "stats": {}}), "malformed", None,
          error="no_user"),

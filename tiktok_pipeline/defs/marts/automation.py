@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.guard import every, stale_or_overlapping
+from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
 
@@ -23,6 +23,7 @@ derive = dg.define_asset_job(
     name="derive",
     job=derive,
     cron_schedule=every(minutes=15, at_minute=7),
+    default_status=STATUS,
     description="Every 15 minutes: derives the last three days and publishes, unless the last run is under way.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:

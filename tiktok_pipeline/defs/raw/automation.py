@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 
 from tiktok_pipeline.capture.sweep import PROFILE_SWEEP_HOURS, STORY_SWEEP_HOURS
-from tiktok_pipeline.defs.guard import every, stale_or_overlapping
+from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES
@@ -68,6 +68,7 @@ def _captures(context: dg.ScheduleEvaluationContext, job: str, cadence: timedelt
     name="watch",
     job=watch,
     cron_schedule=every(minutes=10),
+    default_status=STATUS,
     description="Every ten minutes: starts a watch window, unless the last one is still running.",
 )
 def watch_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
@@ -79,6 +80,7 @@ def watch_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.
     name="sweep_profiles",
     job=sweep_profiles,
     cron_schedule=every(hours=PROFILE_SWEEP_HOURS, at_minute=5),
+    default_status=STATUS,
     description="Every hour at :05: asks for everybody's profile, unless the last sweep is still running.",
 )
 def profiles_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
@@ -90,6 +92,7 @@ def profiles_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | 
     name="sweep_stories",
     job=sweep_stories,
     cron_schedule=every(hours=STORY_SWEEP_HOURS, at_minute=15),
+    default_status=STATUS,
     description="Every two hours at :15: asks for everybody's stories, unless the last sweep is still running.",
 )
 def stories_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
