@@ -1,4 +1,4 @@
-"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | roster`.
+"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | forget | roster`.
 
 Each command prints what it did; a failure is one line on stderr and exit 1, wrong usage exit 2.
 """
@@ -16,7 +16,7 @@ import click
 
 from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.errors import PipelineError, RosterError
-from tiktok_pipeline.settings import Places
+from tiktok_pipeline.settings import Places, hash_key
 
 
 class Moment(click.ParamType[datetime]):
@@ -95,16 +95,32 @@ def dev(speed: float, port: int) -> None:
 
 
 @cli.command()
-def check() -> None:
+@click.option("--spend", is_flag=True, help="Also try the keys of vendors without a free endpoint: one credit each.")
+def check(spend: bool) -> None:
     """Check settings, roster, keys, vendors, lake and warehouse; say what is wrong and what to do."""
     from tiktok_pipeline.commands.check import check_deployment  # noqa: PLC0415
 
-    findings = check_deployment(os.environ)
+    findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
         click.echo(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.said}")
     bad = sum(not finding.good for finding in findings)
     if bad:
         raise PipelineError(f"{bad} of {len(findings)} checks failed")
+
+
+@cli.command()
+@click.argument("handle")
+@click.confirmation_option(prompt="This deletes raw answers for good. Go on?")
+def forget(handle: str) -> None:
+    """Erase a creator, by present or past HANDLE, from every layer and from what is published."""
+    from tiktok_pipeline.commands.forget import forget as erase  # noqa: PLC0415
+
+    places = Places.from_environment()
+    erased = erase(handle, places, hash_key(places.home))
+    for table, rows in sorted(erased.rows.items()):
+        click.echo(f"{table:<24} {rows:>9,} rows")
+    click.echo(f"{'roster':<24} {'removed' if erased.from_roster else 'was not listed':>9}")
+    click.echo(f"forgot {erased.creator_id}: {sum(erased.rows.values()):,} rows; run `derive` to rank the boards anew")
 
 
 @cli.group()

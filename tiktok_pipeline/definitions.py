@@ -13,11 +13,11 @@ from typing import Any
 
 import dagster as dg
 
-from tiktok_pipeline.capture.sweep import PROFILE_SWEEP_HOURS, STORY_SWEEP_HOURS
+from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tags
 from tiktok_pipeline.resources import build_resources
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES
+from tiktok_pipeline.tables import RAW_LIVES
 
 
 def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -43,11 +43,8 @@ def run_capture(start: datetime, end: datetime) -> None:
     Raises:
         PipelineError: the run failed; its reason.
     """
-    ops: dict[str, Any] = {
-        RAW_LIVES.name: {"config": {"mode": "watch"}},
-        RAW_PROFILES.name: {"config": {"every_hours": PROFILE_SWEEP_HOURS}},
-        RAW_STORIES.name: {"config": {"every_hours": STORY_SWEEP_HOURS}},
-    }
+    ops: dict[str, Any] = {asset: {"config": {"every_hours": hours}} for asset, hours in EVERY_HOURS.items()}
+    ops[RAW_LIVES.name] = {"config": {"mode": "watch"}}
     _run("replay", hour_range_tags(start, end - timedelta(hours=1)), {"ops": ops})
 
 

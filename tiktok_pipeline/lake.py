@@ -81,6 +81,14 @@ class Lake:
         pattern = f"{table.name}.parquet" if table.files == "whole" else f"date=*/{table.name}.parquet"
         return _scan(table, sorted(self.folder(table).glob(pattern)))
 
+    def scan_all_raw(self, table: Table) -> pl.LazyFrame:
+        """Every row of a raw table, as landed."""
+        return _scan(table, sorted(self.folder(table).rglob("*.parquet")))
+
+    def rewrite(self, path: Path, frame: pl.DataFrame) -> Path:
+        """Replace one file, raw ones too: for erasing a person, and for nothing else."""
+        return self._write(path, frame)
+
     def days(self, table: Table) -> list[date]:
         """The days that a table has, oldest first."""
         return sorted(date.fromisoformat(path.name[5:]) for path in self.folder(table).glob("date=*"))

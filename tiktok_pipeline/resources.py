@@ -14,7 +14,7 @@ from tiktok_pipeline import roster, settings
 from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
-from tiktok_pipeline.capture.window import Deployment
+from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake import Lake
 
@@ -58,6 +58,11 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Who is watched."""
         with plain_failures():
             return roster.read_roster(self.places.roster)
+
+    def hash_key(self) -> bytes:
+        """The key that followers' ids are hashed with: TIKTOK_PIPELINE_HASH_KEY, else one made for this home."""
+        with plain_failures():
+            return settings.hash_key(self.places.home, self.variables)
 
     @property
     def replaying(self) -> bool:

@@ -2,12 +2,13 @@
 
 `load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml); a missing file
 means defaults. Where things lie comes from the environment: see `Places`. Secrets are never settings: each
-vendor's file in `providers/` names the environment variables of its credentials.
+vendor's file in `providers/` names the environment variables of its credentials, and how hard it may be asked.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from typing import Any, Literal
 import msgspec
 
 from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import Limits
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,36 +33,14 @@ class Routes(_Section, frozen=True):
     room: tuple[str, ...] = ("tikhub",)
     # Exact counts first: a rounded one makes the lift of a large account unobservable.
     profile: tuple[str, ...] = ("social_fetch", "konbini", "tikliveapi")
-    stories: tuple[str, ...] = ("konbini",)
+    stories: tuple[str, ...] = ("konbini", "tikliveapi", "tikhub")
+    posts: tuple[str, ...] = ("social_fetch", "konbini", "tikliveapi")
+    # Its list says the exact total, where its profile rounds.
+    followers: tuple[str, ...] = ("tikliveapi", "social_fetch", "konbini")
+    user_search: tuple[str, ...] = ("konbini", "social_fetch", "tikliveapi")
+    live_ranking: tuple[str, ...] = ("tikhub",)
     user_id: tuple[str, ...] = ("tikliveapi",)
-    identity: tuple[str, ...] = ("tikliveapi",)
-
-
-class Vendor(_Section, frozen=True):
-    """How hard one vendor may be asked, and what it may cost."""
-
-    requests_per_second: float = 10.0
-    max_in_flight: int = 8
-    timeout_s: float = 20.0
-    credits_per_day: float | None = None
-    credits_per_request: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse what could never send a request."""
-        if self.requests_per_second <= 0 or self.max_in_flight < 1 or self.timeout_s <= 0:
-            raise ValueError("requests_per_second and timeout_s must be above 0 and max_in_flight at least 1")
-
-
-class Vendors(_Section, frozen=True):
-    """Per vendor limits. Defaults stay below what each vendor documents (vendors' notes, sections 1 to 4)."""
-
-    # Konbini documents no limit; Social Fetch recommends up to ~500 in flight.
-    konbini: Vendor = Vendor(requests_per_second=20, max_in_flight=16)
-    social_fetch: Vendor = Vendor(requests_per_second=50, max_in_flight=32)
-    # 200 requests a minute documented.
-    tikliveapi: Vendor = Vendor(requests_per_second=3, max_in_flight=4)
-    # "No high QPS" is all that the product family says; its sibling documents about 10 a second.
-    tikhub: Vendor = Vendor(requests_per_second=5, max_in_flight=4)
+    identity: tuple[str, ...] = ("tikliveapi", "tikhub")
 
 
 class Watch(_Section, frozen=True):
@@ -88,6 +69,17 @@ class Retries(_Section, frozen=True):
     # Failures in a row that open a vendor's circuit, and the first pause before it is tried again.
     circuit_failures: int = 8
     circuit_seconds: float = 60.0
+
+
+class Sweeps(_Section, frozen=True):
+    """What is asked beside lives, profiles and stories, and how far a listing is walked."""
+
+    # Pages of one walk: a page of posts holds 10 to 35, of followers 30 to 50.
+    post_pages: int = 2
+    follower_pages: int = 2
+    # Keywords to search users for, and regions whose live rankings are read; none costs nothing.
+    keywords: tuple[str, ...] = ()
+    ranking_regions: tuple[str, ...] = ()
 
 
 class Streams(_Section, frozen=True):
@@ -151,8 +143,9 @@ class Settings(_Section, frozen=True):
     """Everything in settings.toml."""
 
     routes: Routes = Routes()
-    vendors: Vendors = Vendors()
+    vendors: dict[str, Limits] = msgspec.field(default_factory=lambda: {n: v.limits for n, v in VENDORS.items()})
     watch: Watch = Watch()
+    sweeps: Sweeps = Sweeps()
     retries: Retries = Retries()
     streams: Streams = Streams()
     lift: Lift = Lift()
@@ -195,6 +188,23 @@ class Places:
         return self.home / "warehouse"
 
 
+def hash_key(home: Path, environment: Mapping[str, str] = os.environ) -> bytes:
+    """The key that followers' ids are hashed with: at most 64 bytes.
+
+    TIKTOK_PIPELINE_HASH_KEY, else the key in `home`, which is made when it is first needed. With another key the
+    same follower is somebody else: keep it with the data, and away from those who must not know.
+    """
+    said = environment.get("TIKTOK_PIPELINE_HASH_KEY", "")
+    if said:
+        return said.encode()[:64]
+    path = home / "hash.key"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip().encode()[:64]
+
+
 def load_settings(path: Path) -> Settings:
     """Settings from the TOML file at `path`; defaults where the file or a key is missing.
 
@@ -211,7 +221,9 @@ def load_settings(path: Path) -> Settings:
         raise SettingsError(f"{path.name} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path.name}: {_plain(error)}") from None
-    known = set(Vendors.__struct_fields__)
+    known = set(VENDORS)
+    for vendor in settings.vendors.keys() - known:
+        raise SettingsError(f"{path.name}: [vendors.{vendor}] is no vendor; vendors are {', '.join(sorted(known))}")
     for capability in Routes.__struct_fields__:
         for vendor in getattr(settings.routes, capability):
             if vendor not in known:

@@ -113,6 +113,11 @@ RAW_LIVES = _raw("raw_lives", "Who is live, asked of vendors: live and room endp
 RAW_PROFILES = _raw("raw_profiles", "Profiles asked of vendors: names, ids and counts, every attempt as it came.")
 RAW_STORIES = _raw("raw_stories", "Stories asked of vendors, page by page, every attempt as it came.")
 
+RAW_POSTS = _raw("raw_posts", "Posts asked of vendors, page by page, every attempt as it came.")
+RAW_FOLLOWERS = _raw("raw_followers", "Follower lists asked of vendors, page by page, every attempt as it came.")
+RAW_LIVE_RANKINGS = _raw("raw_live_rankings", "Live rankings asked of vendors, every attempt as it came.")
+RAW_USER_SEARCHES = _raw("raw_user_searches", "Searches for users by keyword, every attempt as it came.")
+
 PROFILE_OBSERVATIONS = Table(
     "profile_observations",
     "normalized",
@@ -213,6 +218,83 @@ STORY_OBSERVATIONS = Table(
         Column("caption", STRING, "Caption."),
         Column("media_url", STRING, "Address of the media, without signing tokens."),
         Column("music", STRING, "Name of the sound."),
+    ),
+)
+
+POST_OBSERVATIONS = Table(
+    "post_observations",
+    "normalized",
+    "day",
+    "one row a post in a payload",
+    ("capture_id", "post_id"),
+    "A post and its counts as one payload showed them.",
+    (
+        *_OBSERVED,
+        _required("post_id", STRING, "TikTok's id of the post."),
+        Column("published_at", TIME, "When it was published."),
+        Column("caption", STRING, "Caption; null where the post has none."),
+        Column("pinned", FLAG, "Pinned to the top of the profile, out of order."),
+        Column("duration_s", RATIO, "Length, seconds."),
+        Column("views", COUNT, "Views so far."),
+        Column("likes", COUNT, "Likes so far."),
+        Column("comments", COUNT, "Comments so far."),
+        Column("shares", COUNT, "Shares so far."),
+        Column("saves", COUNT, "Saves so far."),
+    ),
+)
+
+FOLLOWER_LIST_ENTRIES = Table(
+    "follower_list_entries",
+    "normalized",
+    "day",
+    "one row a follower in a payload",
+    ("capture_id", "follower_key"),
+    "Who follows a creator, as one page of a list showed it; lists are never complete.",
+    (
+        *_OBSERVED,
+        _required("follower_key", STRING, "Keyed hash of the follower's user id; the id itself is not stored here."),
+        _required("page", COUNT, "Page of the walk, from 0."),
+        _required("position", COUNT, "Place in the page, from 1; newest followers come first."),
+        Column("list_total", COUNT, "Followers in all, as the list says: exact where profiles round."),
+    ),
+)
+
+LIVE_RANKING_ENTRIES = Table(
+    "live_ranking_entries",
+    "normalized",
+    "day",
+    "one row a place of a ranking in a payload",
+    ("capture_id", "ranked_user_id"),
+    "Who leads a live ranking of TikTok, in the ranking's own unit.",
+    (
+        Column("creator_id", STRING, "Null: a ranking is about nobody on the roster."),
+        *_OBSERVED[1:],
+        _required("list", STRING, "Which ranking: hourly, daily, ..."),
+        Column("region", STRING, "Region that was asked for."),
+        Column("window_start", TIME, "Begin of the ranking's window, as TikTok says it."),
+        Column("rank", COUNT, "Rank from 1; null for who is not ranked."),
+        Column("score", COUNT, "Score in score_unit; null for who is not ranked."),
+        Column("score_unit", STRING, "Unit of the score; it differs by list."),
+        _required("ranked_user_id", STRING, "TikTok's numeric user id."),
+        Column("ranked_handle", STRING, "Handle."),
+    ),
+)
+
+SEARCH_HITS = Table(
+    "search_hits",
+    "normalized",
+    "day",
+    "one row a hit of a search in a payload",
+    ("capture_id", "rank"),
+    "Users that a search for a keyword found: candidates for a roster.",
+    (
+        Column("creator_id", STRING, "Null: a search is about nobody on the roster."),
+        *_OBSERVED[1:],
+        _required("keyword", STRING, "What was searched for."),
+        _required("rank", COUNT, "Place among the hits, from 1."),
+        Column("handle", STRING, "Handle."),
+        Column("user_id", STRING, "TikTok's numeric user id."),
+        Column("followers", COUNT, "Followers, as the search says them: mostly rounded."),
     ),
 )
 
@@ -455,10 +537,18 @@ TABLES: dict[str, Table] = {
         RAW_LIVES,
         RAW_PROFILES,
         RAW_STORIES,
+        RAW_POSTS,
+        RAW_FOLLOWERS,
+        RAW_LIVE_RANKINGS,
+        RAW_USER_SEARCHES,
         PROFILE_OBSERVATIONS,
         LIVE_OBSERVATIONS,
         STREAM_VARIANTS,
         STORY_OBSERVATIONS,
+        POST_OBSERVATIONS,
+        FOLLOWER_LIST_ENTRIES,
+        LIVE_RANKING_ENTRIES,
+        SEARCH_HITS,
         QUARANTINE,
         CREATORS,
         STREAMS,

@@ -48,8 +48,11 @@ class Replayed:
             return connection.sql(sql).pl()
 
     def replay(self) -> subprocess.CompletedProcess[str]:
+        return self.run("replay", f"--from={START:%F}", f"--to={END:%F}")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "tiktok_pipeline.cli", "replay", f"--from={START:%F}", f"--to={END:%F}"],
+            [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
             env=self.environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
@@ -316,3 +319,41 @@ def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: R
         replayed.query(f"SELECT * FROM {view}")
     overview = replayed.query("SELECT count(*) AS n FROM stream_overview")["n"][0]
     assert overview == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]
+
+
+def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> None:
+    """Runs last: it changes the deployment that the other tests look at."""
+    world = replayed.sandbox.world
+    creator = next(c for c in world.creators if c.renamed_to is not None and c.kind == "public")
+    names = [creator.handle, creator.renamed_to or "", creator.user_id, creator.sec_uid]
+    assert sum(name in written for written in texts(replayed.home) for name in names) > 100
+    before = {p.name: p for p in (replayed.home / "lake").rglob("*.parquet")}
+    done = replayed.run("forget", f"@{creator.renamed_to}", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"forgot {creator.handle}" in done.stdout
+    assert "raw_lives" in done.stdout
+    for written in texts(replayed.home):
+        for name in names:
+            assert name not in written
+    # Nobody else lost anything, and every file is still where it was.
+    assert before.keys() == {p.name: p for p in (replayed.home / "lake").rglob("*.parquet")}.keys()
+    others = [c.handle for c in world.creators if c is not creator and c.kind == "public"]
+    left = replayed.query("SELECT DISTINCT creator_id FROM live_observations")["creator_id"]
+    assert set(others) <= set(left)
+    assert replayed.run("forget", creator.handle, "--yes").returncode == 1
+
+
+def texts(home: Path) -> Iterator[str]:
+    """Everything that a deployment's files say, decompressed; Dagster's own records aside."""
+    for path in home.rglob("*"):
+        if not path.is_file() or path.is_symlink() or "dagster" in path.parts:
+            continue
+        if path.suffix == ".parquet":
+            yield repr(pl.read_parquet(path).to_dicts())
+        elif path.suffix == ".duckdb":
+            with duckdb.connect(str(path), read_only=True) as connection:
+                for (table,) in connection.sql("SELECT table_name FROM duckdb_tables()").fetchall():
+                    yield repr(connection.sql(f"SELECT * FROM {table}").fetchall())
+            yield path.read_bytes().decode("latin-1")
+        else:
+            yield path.read_text(errors="replace")

@@ -28,9 +28,9 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
     settings = load_settings(written(tmp_path, "[watch]\nwindow_minutes = 5\n[vendors.tikhub]\nmax_in_flight = 1\n"))
     assert settings.watch.window_minutes == 5
     assert settings.watch.round_seconds == Settings().watch.round_seconds
-    assert settings.vendors.tikhub.max_in_flight == 1
+    assert settings.vendors["tikhub"].max_in_flight == 1
     # The vendor's own default, not the one of vendors in general.
-    assert settings.vendors.tikhub.requests_per_second == Settings().vendors.tikhub.requests_per_second == 5
+    assert settings.vendors["tikhub"].requests_per_second == Settings().vendors["tikhub"].requests_per_second == 5
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
     [
         ("[watch]\nwindw_minutes = 5\n", r"\[watch\] unknown key `windw_minutes`"),
         ("[wach]\n", "unknown key `wach`"),
-        ("[vendors.tiktube]\n", r"\[vendors\] unknown key `tiktube`"),
+        ("[vendors.tiktube]\n", r"\[vendors.tiktube\] is no vendor; vendors are konbini"),
         ('[watch]\nwindow_minutes = "ten"\n', r"\[watch.window_minutes\] Expected `int`, got `str`"),
         ("[vendors.tikhub]\nrequests_per_second = 0\n", "must be above 0"),
         ('[routes]\nlive = ["tiktube"]\n', r"live names 'tiktube'; vendors are konbini"),

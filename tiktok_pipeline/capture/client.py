@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import aiohttp
@@ -120,8 +120,18 @@ class Client:
         attempt = await self._ask_vendor(channel, request) if request is not None else None
         return attempt if attempt is not None and attempt.verdict.fate is Fate.ANSWER else None
 
-    async def walk(self, capability: str, target: Target, *, pages: int) -> list[Answer]:
-        """Pages of one listing, from one vendor: to its end, an empty page, a repeated cursor, or `pages`."""
+    async def walk(
+        self,
+        capability: str,
+        target: Target,
+        *,
+        pages: int,
+        enough: Callable[[Answer], bool] = lambda answer: False,
+    ) -> list[Answer]:
+        """Pages of one listing, from one vendor.
+
+        Ends with the vendor's end, an empty page, a repeated cursor, `pages`, or a page that is `enough`.
+        """
         answers: list[Answer] = []
         seen: set[str] = set()
         cursor: str | None = None
@@ -132,7 +142,7 @@ class Client:
                 break
             answers.append(answer)
             cursor = answer.attempt.verdict.next_cursor
-            if cursor is None or cursor in seen:
+            if cursor is None or cursor in seen or enough(answer):
                 break
             seen.add(cursor)
         return answers
@@ -169,7 +179,7 @@ class _Channel:
     ) -> None:
         self.vendor = access.vendor
         self.retries = settings.retries
-        self._limits: configuration.Vendor = getattr(settings.vendors, access.vendor.name)
+        self._limits = settings.vendors[access.vendor.name]
         self._base_url = access.base_url
         self._headers = access.vendor.authentication(access.credentials)
         self._clock = clock
@@ -237,7 +247,8 @@ class _Channel:
             verdict = self.vendor.judge(request.endpoint, status, response.headers, content)
             age = _age(response.headers)
         except (httpx.HTTPError, aiohttp.ClientError, httpx.InvalidURL, OSError) as error:
-            verdict = Verdict(Outcome.NETWORK_ERROR, type(error).__name__)
+            # The transport's own error names what happened; httpx's translation of it is coarser.
+            verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
         elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
         received_at = _milliseconds(self._clock.now())
         return Attempt(
@@ -249,23 +260,19 @@ class _Channel:
             elapsed_ms=elapsed_ms,
             attempt=number,
             http_status=status,
-            verdict=self._priced(verdict),
+            verdict=self._priced(verdict, status),
             headers=kept,
             body=body,
         )
 
-    def _priced(self, verdict: Verdict) -> Verdict:
-        """An answer that does not say what it cost, cost what the operator's price list says."""
-        if verdict.credits is not None or verdict.fate is not Fate.ANSWER:
+    def _priced(self, verdict: Verdict, status: int | None) -> Verdict:
+        """An answer that does not say what it cost, cost what the price list says; so does a spoilt HTTP 200.
+
+        What failed otherwise and does not say, stays unknown.
+        """
+        if verdict.credits is not None or (verdict.fate is not Fate.ANSWER and status != 200):
             return verdict
-        return Verdict(
-            verdict.outcome,
-            verdict.error,
-            verdict.request_id,
-            self._limits.credits_per_request,
-            verdict.retry_after_s,
-            verdict.next_cursor,
-        )
+        return replace(verdict, credits=self._limits.credits_per_request)
 
 
 @asynccontextmanager
@@ -293,9 +300,13 @@ async def open_client(
 
 def _session() -> aiohttp.ClientSession:
     """Keeps no cookies (they are not ours to keep); what is in flight is bounded by the gates, not here."""
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
     )
+    # aiohttp asks a second time by itself when a kept connection breaks: an attempt that nobody would land, and
+    # that a vendor may bill. There is no public switch; a test watches that this one keeps working.
+    session._retry_connection = False
+    return session
 
 
 def _milliseconds(moment: datetime) -> datetime:

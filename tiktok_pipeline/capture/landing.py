@@ -26,6 +26,12 @@ TABLE_OF_CAPABILITY = {
     "user_id": tables.RAW_PROFILES,
     "identity": tables.RAW_PROFILES,
     "stories": tables.RAW_STORIES,
+    "live_check": tables.RAW_LIVES,
+    "posts": tables.RAW_POSTS,
+    "followers": tables.RAW_FOLLOWERS,
+    "live_ranking": tables.RAW_LIVE_RANKINGS,
+    "live_ranking_of": tables.RAW_LIVE_RANKINGS,
+    "user_search": tables.RAW_USER_SEARCHES,
 }
 
 

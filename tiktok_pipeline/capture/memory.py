@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from tiktok_pipeline import settings as configuration
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.watch import LastSeen
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target, Unreadable
+from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target, Unreadable
 
-RAW_TABLES = (tables.RAW_LIVES, tables.RAW_PROFILES, tables.RAW_STORIES)
+RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "raw")
 
 # Whoever was live longer ago than this is found again by the round.
 _RECENT = timedelta(minutes=60)
@@ -66,7 +65,13 @@ def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str
     )
 
 
-def spent(lake: Lake, days: Iterable[date], vendors: configuration.Vendors) -> dict[tuple[str, date], float]:
+def known_posts(lake: Lake) -> set[tuple[str, str]]:
+    """(creator, post) of every post that was ever read."""
+    rows = lake.scan_all(tables.POST_OBSERVATIONS).select("creator_id", "post_id").unique().collect()
+    return set(rows.iter_rows())
+
+
+def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
     """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
     totals: dict[tuple[str, date], float] = {}
     for day in days:
@@ -80,11 +85,6 @@ def spent(lake: Lake, days: Iterable[date], vendors: configuration.Vendors) -> d
                 .collect()
             )
             for vendor, credits, unknown in sums.iter_rows():
-                price = _price(vendors, vendor)
+                price = vendors[vendor].credits_per_request if vendor in vendors else 1.0
                 totals[vendor, day] = totals.get((vendor, day), 0.0) + credits + unknown * price
     return totals
-
-
-def _price(vendors: configuration.Vendors, vendor: str) -> float:
-    limits: configuration.Vendor = getattr(vendors, vendor)
-    return limits.credits_per_request

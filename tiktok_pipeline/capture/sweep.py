@@ -2,35 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from tiktok_pipeline.capture.client import Client
+from tiktok_pipeline import tables
+from tiktok_pipeline.capture import memory
+from tiktok_pipeline.capture.client import Answer, Client
+from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.watch import current
-from tiktok_pipeline.providers.observations import ProfileReading
+from tiktok_pipeline.providers.observations import PostReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 
-# Cadences of the schedules, and of a replay: follower counts move by the hour, and a story that is seen every
-# two hours of its 24 is missed by nobody.
-PROFILE_SWEEP_HOURS = 1
-STORY_SWEEP_HOURS = 2
+# How often each sweep runs, hours: by its schedule, and in a replay. Follower counts move by the hour; a story that
+# is seen every two hours of its 24 is missed by nobody; posts gain most of their views within a day; follower lists
+# and searches are dear and change slowly; an hourly ranking is gone after its hour.
+EVERY_HOURS = {
+    tables.RAW_PROFILES.name: 1,
+    tables.RAW_STORIES.name: 2,
+    tables.RAW_POSTS.name: 6,
+    tables.RAW_FOLLOWERS.name: 24,
+    tables.RAW_LIVE_RANKINGS.name: 1,
+    tables.RAW_USER_SEARCHES.name: 24,
+}
 
 # A page holds 35 stories and they live a day: whoever has more than 70 alive is not a person.
 _STORY_PAGES = 2
 
+_RANKINGS = ("hourly", "daily")
 
-async def sweep_lives(client: Client, targets: Sequence[Target]) -> None:
+
+async def sweep_lives(client: Client, deployment: Deployment) -> None:
     """Ask once who is live."""
-    await client.clock.gather(client.ask("live", target) for target in targets)
+    await client.clock.gather(client.ask("live", target) for target in deployment.targets)
 
 
-async def sweep_profiles(client: Client, targets: Sequence[Target]) -> None:
+async def sweep_profiles(client: Client, deployment: Deployment) -> None:
     """Ask once for every profile; for the user id too, where neither roster nor profile says it."""
-    await client.clock.gather(_profile(client, target) for target in targets)
+    await client.clock.gather(_profile(client, target) for target in deployment.targets)
 
 
-async def sweep_stories(client: Client, targets: Sequence[Target]) -> None:
+async def sweep_stories(client: Client, deployment: Deployment) -> None:
     """Ask once for everybody's stories, page by page."""
-    await client.clock.gather(client.walk("stories", target, pages=_STORY_PAGES) for target in targets)
+    await client.clock.gather(client.walk("stories", target, pages=_STORY_PAGES) for target in deployment.targets)
+
+
+async def sweep_posts(client: Client, deployment: Deployment) -> None:
+    """Ask for everybody's newest posts, page by page, until a page holds one that is known."""
+    known = memory.known_posts(deployment.lake)
+    pages = deployment.settings.sweeps.post_pages
+
+    def has_known(target: Target) -> Callable[[Answer], bool]:
+        # Pinned posts come first, out of order, and again on every page: they say nothing of where we are.
+        return lambda answer: any(
+            isinstance(reading, PostReading) and not reading.pinned and (target.creator_id, reading.post_id) in known
+            for reading in answer.readings()
+        )
+
+    await client.clock.gather(
+        client.walk("posts", target, pages=pages, enough=has_known(target)) for target in deployment.targets
+    )
+
+
+async def sweep_followers(client: Client, deployment: Deployment) -> None:
+    """Ask for the newest followers of everybody, page by page."""
+    pages = deployment.settings.sweeps.follower_pages
+    await client.clock.gather(client.walk("followers", target, pages=pages) for target in deployment.targets)
+
+
+async def sweep_live_rankings(client: Client, deployment: Deployment) -> None:
+    """Ask for the live rankings of every region in the settings."""
+    regions = deployment.settings.sweeps.ranking_regions
+    subjects = [f"{kind}:{region}" for region in regions for kind in _RANKINGS]
+    await client.clock.gather(client.ask("live_ranking", Target("", "", subject=subject)) for subject in subjects)
+
+
+async def sweep_user_searches(client: Client, deployment: Deployment) -> None:
+    """Search for users by every keyword in the settings."""
+    keywords = deployment.settings.sweeps.keywords
+    await client.clock.gather(client.ask("user_search", Target("", "", subject=keyword)) for keyword in keywords)
 
 
 async def _profile(client: Client, target: Target) -> None:

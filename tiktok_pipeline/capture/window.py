@@ -9,47 +9,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import httpx
 import polars as pl
 
-from tiktok_pipeline import settings as configuration
+from tiktok_pipeline import tables
 from tiktok_pipeline.capture import memory, sweep
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
+from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt, Landings, hour_of
 from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES, Table
+from tiktok_pipeline.tables import Table
 
-Sweep = Callable[[Client, Sequence[Target]], Awaitable[None]]
+Sweep = Callable[[Client, Deployment], Awaitable[None]]
 
 # What a sweep of each raw table asks, and the route that it needs.
 SWEEPS: dict[str, tuple[Sweep, str]] = {
-    RAW_LIVES.name: (sweep.sweep_lives, "live"),
-    RAW_PROFILES.name: (sweep.sweep_profiles, "profile"),
-    RAW_STORIES.name: (sweep.sweep_stories, "stories"),
+    tables.RAW_LIVES.name: (sweep.sweep_lives, "live"),
+    tables.RAW_PROFILES.name: (sweep.sweep_profiles, "profile"),
+    tables.RAW_STORIES.name: (sweep.sweep_stories, "stories"),
+    tables.RAW_POSTS.name: (sweep.sweep_posts, "posts"),
+    tables.RAW_FOLLOWERS.name: (sweep.sweep_followers, "followers"),
+    tables.RAW_LIVE_RANKINGS.name: (sweep.sweep_live_rankings, "live_ranking"),
+    tables.RAW_USER_SEARCHES.name: (sweep.sweep_user_searches, "user_search"),
 }
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What every window needs to know of the deployment."""
-
-    lake: Lake
-    settings: configuration.Settings
-    accesses: Mapping[str, Access]
-    targets: Sequence[Target]
-    run_id: str | None = None
-    progress: Callable[[str], None] = field(default=lambda message: None)
-    transport: httpx.AsyncBaseTransport | None = None
 
 
 @dataclass
@@ -84,7 +73,7 @@ def check_partition(hour: datetime, now: datetime) -> None:
 def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: str) -> Report:
     """Ask everybody once, now."""
     asks, _ = SWEEPS[table.name]
-    return _run(deployment, table, clock, "sweep", window, lambda client: asks(client, deployment.targets))
+    return _run(deployment, table, clock, "sweep", window, lambda client: asks(client, deployment))
 
 
 def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> Report:
@@ -94,7 +83,7 @@ def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, wind
     async def work(client: Client) -> None:
         await watch(client, deployment.targets, deployment.settings.watch, until=until, seen=seen)
 
-    return _run(deployment, RAW_LIVES, clock, "watch", window, work)
+    return _run(deployment, tables.RAW_LIVES, clock, "watch", window, work)
 
 
 def replay_hours(
@@ -121,7 +110,7 @@ def replay_hours(
             for hour in hours_between(start, end):
                 if every_hours == 1 or hour.hour % every_hours == 0:
                     await client.clock.sleep_until(hour)
-                    await asks(client, deployment.targets)
+                    await asks(client, deployment)
 
         done = _run(deployment, table, clock, kind, None, work, span=(start, end))
         report.rows += done.rows

@@ -32,8 +32,11 @@ class Finding:
     said: str
 
 
-def check_deployment(environment: Mapping[str, str]) -> list[Finding]:
-    """Look at everything that a deployment needs; never raises, never spends a credit."""
+def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> list[Finding]:
+    """Look at everything that a deployment needs; never raises.
+
+    With `spend`, a vendor without a free endpoint is asked for one profile, which costs a credit.
+    """
     findings: list[Finding] = []
     try:
         places = settings.Places.from_environment(environment)
@@ -49,7 +52,7 @@ def check_deployment(environment: Mapping[str, str]) -> list[Finding]:
     findings.extend(_roster(places.roster))
     try:
         keys = accesses(environment)
-        findings.extend(_vendors(environment, keys, configured))
+        findings.extend(_vendors(environment, keys, configured, places.roster if spend else None))
         findings.extend(_routes(configured, keys))
     except PipelineError as error:
         findings.append(Finding("vendors", False, str(error)))
@@ -72,7 +75,10 @@ def _roster(path: Path) -> Iterator[Finding]:
 
 
 def _vendors(
-    environment: Mapping[str, str], keys: Mapping[str, Access], configured: settings.Settings
+    environment: Mapping[str, str],
+    keys: Mapping[str, Access],
+    configured: settings.Settings,
+    spend_on: Path | None,
 ) -> Iterator[Finding]:
     for name, vendor in VENDORS.items():
         lacking = missing(vendor, environment)
@@ -81,6 +87,8 @@ def _vendors(
             yield Finding(f"vendor {name}", True, f"off: set {' and '.join(lacking)} to use it")
         elif "balance" in vendor.endpoints.values():
             yield asyncio.run(_balance(keys[name], configured))
+        elif spend_on is not None:
+            yield asyncio.run(_spend(keys[name], configured, spend_on))
         else:
             yield asyncio.run(_reach(keys[name]))
 
@@ -100,6 +108,25 @@ async def _balance(access: Access, configured: settings.Settings) -> Finding:
     return Finding(what, False, f"no answer from {access.base_url} ({verdict.error}): check the address and network")
 
 
+async def _spend(access: Access, configured: settings.Settings, path: Path) -> Finding:
+    """Ask for one profile: proves the key, for a credit."""
+    what = f"vendor {access.vendor.name}"
+    try:
+        targets = [creator.target for creator in roster.read_roster(path).creators]
+    except PipelineError:
+        targets = []
+    if not targets:
+        return Finding(what, False, "nobody on the roster to ask about: the key was not tried")
+    landed: list[Attempt] = []
+    async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
+        answer = await client.ask_vendor(access.vendor.name, "profile", targets[0])
+    spent = sum(attempt.verdict.credits or 0.0 for attempt in landed)
+    if answer is not None:
+        return Finding(what, True, f"the key is good (asked for @{targets[0].handle}, {spent:g} credits)")
+    error = landed[-1].verdict.error if landed else "the vendor has no profile to ask for"
+    return Finding(what, False, f"no answer ({error}, {spent:g} credits): check the key and the account")
+
+
 async def _reach(access: Access) -> Finding:
     """See whether anybody is there; the key stays at home, because an answer to it would cost a credit."""
     what = f"vendor {access.vendor.name}"
@@ -109,7 +136,9 @@ async def _reach(access: Access) -> Finding:
     except (httpx.HTTPError, OSError) as error:
         return Finding(what, False, f"no answer from {access.base_url} ({type(error).__name__}): check the address")
     return Finding(
-        what, True, f"reachable (HTTP {answer.status_code}); it has no free endpoint, so the key was not tried"
+        what,
+        True,
+        f"reachable (HTTP {answer.status_code}); it has no free endpoint: --spend tries the key for a credit",
     )
 
 

@@ -33,7 +33,8 @@ def every(*, hours: int = 0, minutes: int = 0, at_minute: int = 0) -> str:
     if _SPEED != 1:
         return f"*/{min(59, max(1, ceil((hours * 60 + minutes) / _SPEED)))} * * * *"
     if hours:
-        return f"{at_minute} */{hours} * * *" if hours > 1 else f"{at_minute} * * * *"
+        hour = "0" if hours == 24 else "*" if hours == 1 else f"*/{hours}"
+        return f"{at_minute} {hour} * * *"
     return f"{at_minute}-59/{minutes} * * * *"
 
 

@@ -1,4 +1,4 @@
-"""KonbiniAPI: profiles, live streams and stories, in ActivityStreams shapes.
+"""KonbiniAPI: profiles, live streams, stories, posts, followers and searches, in ActivityStreams shapes.
 
 Wire facts from the vendors' notes, section 1: bearer key; `{"data": ...}` or `{"errors": [...], "data": null}`;
 one credit a call, misses included, refunded on 400 and 5xx; counts rounded as on TikTok's web page. `/live`
@@ -9,7 +9,7 @@ became a list).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -17,7 +17,10 @@ import msgspec
 from tiktok_pipeline.providers import vendor
 from tiktok_pipeline.providers.observations import (
     ABSENT,
+    FollowerReading,
+    HitReading,
     LiveReading,
+    PostReading,
     Problem,
     ProfileReading,
     Reading,
@@ -29,16 +32,20 @@ from tiktok_pipeline.providers.observations import (
     handle,
     identifier,
     instant,
+    seconds,
     web_precision,
 )
-from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadable, Verdict
+from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
 USER = "/v1/tiktok/users/{username}"
 LIVE = "/v1/tiktok/users/{username}/live"
 STORIES = "/v1/tiktok/users/{username}/stories"
+VIDEOS = "/v1/tiktok/users/{username}/videos"
+FOLLOWERS = "/v1/tiktok/users/{username}/followers"
+SEARCH = "/v1/tiktok/search/users"
 
-# The default of 4 a page would cost a credit for every four stories.
-STORIES_A_PAGE = 35
+# The most that a page may hold: a page costs a credit, whatever is on it (the default of stories is 4).
+_PAGE_SIZES = {STORIES: "35", VIDEOS: "35", FOLLOWERS: "30", SEARCH: "10"}
 
 _OUTCOMES = {
     "validation_error": Outcome.INVALID_REQUEST,
@@ -143,29 +150,35 @@ class Konbini(vendor.Vendor):
     base_url_variable: ClassVar[str] = "KONBINI_BASE_URL"
     base_url: ClassVar[str] = "https://api.konbiniapi.com"
     credential_variables: ClassVar[tuple[str, ...]] = ("KONBINI_API_KEY",)
-    endpoints: ClassVar[Mapping[str, str]] = {USER: "profile", LIVE: "live", STORIES: "stories"}
+    endpoints: ClassVar[Mapping[str, str]] = {
+        USER: "profile",
+        LIVE: "live",
+        STORIES: "stories",
+        VIDEOS: "posts",
+        FOLLOWERS: "followers",
+        SEARCH: "user_search",
+    }
+    # It documents no limit of requests.
+    limits: ClassVar[Limits] = Limits(requests_per_second=20, max_in_flight=16)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """`Authorization: Bearer knbn_...`."""
         return {"Authorization": f"Bearer {credentials[0]}"}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Everything is asked by handle."""
+        """Everybody is asked by handle, a search by keyword."""
         endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
         if endpoint is None:
             return None
-        params = {"count": str(STORIES_A_PAGE)} if endpoint == STORIES else {}
+        params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
+        subject = target.handle
+        if endpoint == SEARCH:
+            subject = target.subject or ""
+            params["query"] = subject
         if cursor is not None:
             params["cursor"] = cursor
-        return Request(
-            endpoint,
-            target.handle,
-            endpoint.format(username=target.handle),
-            params,
-            target.creator_id,
-            page,
-            cursor,
-        )
+        path = endpoint.format(username=target.handle)
+        return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Switches on the error code; credits from `X-Credits-Used`, which 401, 402, 403 do not carry."""
@@ -195,7 +208,7 @@ class Konbini(vendor.Vendor):
             )
         if bytes(envelope.data) in _NOTHING:
             return Verdict(Outcome.MALFORMED, "no_data", credits=charged)
-        if self.endpoints.get(endpoint) != "stories":
+        if endpoint not in _PAGE_SIZES:
             return Verdict(Outcome.OK, credits=charged)
         try:
             page = vendor.decode(_page, envelope.data)
@@ -227,7 +240,11 @@ class Konbini(vendor.Vendor):
         elif endpoint == LIVE:
             yield from _live(vendor.decode(_video, data))
         elif endpoint == STORIES:
-            yield from _stories(vendor.decode(_page, data))
+            yield from _videos(vendor.decode(_page, data), _story, "story")
+        elif endpoint == VIDEOS:
+            yield from _videos(vendor.decode(_page, data), _post, "post")
+        elif endpoint in (FOLLOWERS, SEARCH):
+            yield from _people(vendor.decode(_page, data), endpoint)
 
 
 def _profile(person: _Person, source: str) -> ProfileReading:
@@ -289,19 +306,57 @@ def _live(video: _Video) -> Iterator[Reading]:
         )
 
 
-def _stories(page: _Page) -> Iterator[Reading | Problem]:
+def _videos(page: _Page, read: Callable[[_Video], Reading], source: str) -> Iterator[Reading | Problem]:
     author: _Person | None = None
     for item in page.ordered_items:
         try:
             video = vendor.decode(_video, item)
-            yield _story(video)
+            yield read(video)
         except Unreadable as error:
             yield error.problem
             continue
         author = author or video.attributed_to
-    # Each story of a page repeats the same author: one reading of the profile is what the page says.
+    # Each item of a page repeats the same author: one reading of the profile is what the page says.
     if author is not None:
-        yield _profile(author, "story")
+        yield _profile(author, source)
+
+
+def _people(page: _Page, endpoint: str) -> Iterator[Reading | Problem]:
+    """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (notes, 1.4)."""
+    for place, item in enumerate(page.ordered_items, 1):
+        try:
+            person = vendor.decode(_person, item)
+        except Unreadable as error:
+            yield error.problem
+            continue
+        user_id = identifier(person.user_id)
+        if endpoint == SEARCH:
+            name = handle(person.preferred_username)
+            yield HitReading(rank=place, handle=name, user_id=user_id, followers=count(person.follower_count))
+            continue
+        # There is no numeric id: the secUid is as stable.
+        follower = user_id or identifier(person.entity_id, person.internal_id)
+        if follower is None:
+            yield Problem("a follower without an id", "entityId", None)
+            continue
+        yield FollowerReading(follower_id=follower, position=place)
+
+
+def _post(video: _Video) -> PostReading:
+    post_id = identifier(video.entity_id, video.internal_id)
+    if post_id is None:
+        raise Unreadable("a post without an id", "entityId", None)
+    return PostReading(
+        post_id=post_id,
+        published_at=instant(video.published),
+        caption=video.content or video.summary,
+        duration_s=seconds(video.duration),
+        views=count(video.view_count),
+        likes=count(video.like_count),
+        comments=count(video.comment_count),
+        shares=count(video.share_count),
+        saves=count(video.save_count),
+    )
 
 
 def _story(video: _Video) -> StoryReading:
@@ -317,7 +372,7 @@ def _story(video: _Video) -> StoryReading:
         published_at=instant(video.published),
         expires_at=instant(video.end_time),
         media_type=kind if kind in ("video", "image") else None,
-        duration_s=float(video.duration) if isinstance(video.duration, int | float) else None,
+        duration_s=seconds(video.duration),
         views=count(video.view_count),
         likes=count(video.like_count),
         comments=count(video.comment_count),

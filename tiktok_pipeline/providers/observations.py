@@ -105,7 +105,59 @@ class StoryReading(msgspec.Struct, frozen=True, kw_only=True):
     music: str | None = None
 
 
-Reading = ProfileReading | LiveReading | VariantReading | StoryReading
+class PostReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A post (table post_observations)."""
+
+    post_id: str
+    published_at: datetime | None = None
+    caption: str | None = None
+    pinned: bool | None = None
+    duration_s: float | None = None
+    views: int | None = None
+    likes: int | None = None
+    comments: int | None = None
+    shares: int | None = None
+    saves: int | None = None
+
+
+class FollowerReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A follower in a list (table follower_list_entries). The id is hashed before anything is written."""
+
+    follower_id: str
+    position: int
+    list_total: int | None = None
+
+
+class RankingReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A place of a live ranking (table live_ranking_entries)."""
+
+    ranked_user_id: str
+    ranked_handle: str | None = None
+    window_start: datetime | None = None
+    rank: int | None = None
+    score: int | None = None
+    score_unit: str | None = None
+
+
+class HitReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A hit of a user search (table search_hits)."""
+
+    rank: int
+    handle: str | None = None
+    user_id: str | None = None
+    followers: int | None = None
+
+
+Reading = (
+    ProfileReading
+    | LiveReading
+    | VariantReading
+    | StoryReading
+    | PostReading
+    | FollowerReading
+    | RankingReading
+    | HitReading
+)
 
 _SUFFIX = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "万": 10_000}
 
@@ -203,6 +255,15 @@ def instant(value: Scalar) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment.astimezone(UTC) if 2016 <= moment.year < 2100 else None
+
+
+def seconds(value: Scalar, *, milliseconds: bool = False) -> float | None:
+    """A length said as a number or as digits; None for nonsense. Vendors differ in the unit (notes, section 6)."""
+    if isinstance(value, str):
+        value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) else None
+    if value is None or isinstance(value, bool) or value < 0:
+        return None
+    return value / 1000 if milliseconds else float(value)
 
 
 def address(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Social Fetch: profiles with exact counts, and live lookups that carry the profile, also when offline.
+"""Social Fetch: profiles with exact counts, live lookups that carry the profile, posts, followers, searches.
 
 Wire facts from the vendors' notes, section 2, and the vendor's page of the live endpoint: `x-api-key`;
 `{"data": ..., "meta": {requestId, creditsCharged, cached?}}` or `{"error": {code, message, requestId}}`. Not
@@ -9,14 +9,17 @@ carry `Age`. A 503 carries Retry-After; a 502 on a profile may have been billed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import msgspec
 
 from tiktok_pipeline.providers import vendor
 from tiktok_pipeline.providers.observations import (
+    FollowerReading,
+    HitReading,
     LiveReading,
+    PostReading,
     Problem,
     ProfileReading,
     Reading,
@@ -28,11 +31,15 @@ from tiktok_pipeline.providers.observations import (
     handle,
     identifier,
     instant,
+    seconds,
 )
-from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadable, Verdict
+from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
 PROFILE = "/v1/tiktok/profiles/{handle}"
 LIVE = "/v1/tiktok/profiles/{handle}/live"
+VIDEOS = "/v1/tiktok/profiles/{handle}/videos"
+FOLLOWERS = "/v1/tiktok/profiles/{handle}/followers"
+SEARCH = "/v1/tiktok/users/search"
 BALANCE = "/v1/balance"
 
 _OUTCOMES = {
@@ -61,9 +68,23 @@ class _Fault(msgspec.Struct, rename="camel"):
     request_id: str | None = None
 
 
+class _PageEnd(msgspec.Struct, rename="camel"):
+    next_cursor: Scalar = None
+    has_more: bool | int | None = None
+
+
 class _Head(msgspec.Struct, rename="camel"):
     lookup_status: str | None = None
     live_status: str | None = None
+    page: _PageEnd | None = None
+    videos: list[msgspec.Raw] | None = None
+    followers: list[msgspec.Raw] | None = None
+    users: list[msgspec.Raw] | None = None
+
+    @property
+    def items(self) -> list[msgspec.Raw] | None:
+        """The list of a listing, whichever it is."""
+        return next((found for found in (self.videos, self.followers, self.users) if found is not None), None)
 
 
 class _Verdict(msgspec.Struct):
@@ -137,6 +158,23 @@ class _LiveBody(msgspec.Struct):
     data: _LiveData
 
 
+class _PostStats(msgspec.Struct):
+    views: Scalar = None
+    likes: Scalar = None
+    comments: Scalar = None
+    shares: Scalar = None
+    saves: Scalar = None
+
+
+class _Post(msgspec.Struct, rename="camel"):
+    id: Scalar = None
+    caption: str | None = None
+    created_at: Scalar = None
+    duration_ms: Scalar = None
+    pinned: bool | None = None
+    stats: _PostStats = msgspec.field(default_factory=_PostStats)
+
+
 class _Balance(msgspec.Struct):
     balance: Scalar = None
 
@@ -147,6 +185,8 @@ class _BalanceBody(msgspec.Struct):
 
 _verdict = msgspec.json.Decoder(_Verdict)
 _profile_body = msgspec.json.Decoder(_ProfileBody)
+_post_item = msgspec.json.Decoder(_Post)
+_person_item = msgspec.json.Decoder(_Profile)
 _balance_body = msgspec.json.Decoder(_BalanceBody)
 _live_body = msgspec.json.Decoder(_LiveBody)
 
@@ -158,24 +198,42 @@ class SocialFetch(vendor.Vendor):
     base_url_variable: ClassVar[str] = "SOCIAL_FETCH_BASE_URL"
     base_url: ClassVar[str] = "https://api.socialfetch.dev"
     credential_variables: ClassVar[tuple[str, ...]] = ("SOCIAL_FETCH_API_KEY",)
-    endpoints: ClassVar[Mapping[str, str]] = {PROFILE: "profile", LIVE: "live", BALANCE: "balance"}
+    endpoints: ClassVar[Mapping[str, str]] = {
+        PROFILE: "profile",
+        LIVE: "live",
+        VIDEOS: "posts",
+        FOLLOWERS: "followers",
+        SEARCH: "user_search",
+        BALANCE: "balance",
+    }
+    # Up to ~500 in flight is what it recommends.
+    limits: ClassVar[Limits] = Limits(requests_per_second=50, max_in_flight=32)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """`x-api-key: sfk_...`."""
         return {"x-api-key": credentials[0]}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Everything is asked by handle; the balance of nobody."""
-        if capability == "balance":
-            return Request(BALANCE, "account", BALANCE)
-        endpoint = {"profile": PROFILE, "live": LIVE}.get(capability)
+        """Everybody is asked by handle, a search by keyword, the balance of nobody."""
+        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
         if endpoint is None:
             return None
-        return Request(endpoint, target.handle, endpoint.format(handle=target.handle), creator_id=target.creator_id)
+        if endpoint == BALANCE:
+            return Request(BALANCE, "account", BALANCE)
+        params = {} if cursor is None else {"cursor": cursor}
+        subject = target.handle
+        if endpoint == SEARCH:
+            subject = target.subject or ""
+            params["query"] = subject
+        path = endpoint.format(handle=target.handle)
+        return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Switches on the error code, then on lookupStatus; credits from `meta.creditsCharged`."""
         unbilled = 0.0 if status >= 400 and status not in (500, 502) else None
+        if status == 502 and endpoint == PROFILE:
+            # The price list bills a profile that could not be normalized (notes, section 2.1).
+            unbilled = 1.0
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
             return vendor.with_credits(odd, unbilled)
@@ -197,15 +255,20 @@ class SocialFetch(vendor.Vendor):
         )
         if answer.data is None:
             return _changed(known, Outcome.MALFORMED, "no_data")
-        if self.endpoints.get(endpoint) not in ("profile", "live"):
-            return known
+        if endpoint in (VIDEOS, SEARCH, BALANCE):
+            # No lookupStatus here: an empty list may be none, private or unknown (notes, section 2.3).
+            return known if endpoint == BALANCE else _judge_list(known, answer.data)
         lookup = answer.data.lookup_status
         if lookup == "not_found":
             return _changed(known, Outcome.NOT_FOUND, "not_found")
         if lookup == "private":
             return _changed(known, Outcome.PRIVATE, "private")
+        if lookup == "hidden":
+            return _changed(known, Outcome.PRIVATE, "hidden")
         if lookup != "found":
             return _changed(known, Outcome.MALFORMED, "no_lookup_status")
+        if endpoint == FOLLOWERS:
+            return _judge_list(known, answer.data)
         if endpoint == LIVE and answer.data.live_status == "offline":
             return _changed(known, Outcome.NOT_LIVE, None)
         return known
@@ -226,6 +289,19 @@ class SocialFetch(vendor.Vendor):
             yield LiveReading(live_state="unknown", evidence="weak", reason="not_found")
         elif endpoint == LIVE and outcome in (Outcome.OK, Outcome.NOT_LIVE):
             yield from _live(vendor.decode(_live_body, body).data)
+        elif endpoint in _ITEMS and outcome is Outcome.OK:
+            yield from _items(endpoint, vendor.decode(_verdict, body).data)
+
+
+def _judge_list(known: Verdict, head: _Head) -> Verdict:
+    """The end of a walk: no items, no cursor, or `hasMore` false."""
+    if head.items is None:
+        return _changed(known, Outcome.MALFORMED, "no_list")
+    if not head.items:
+        return _changed(known, Outcome.EMPTY, None)
+    more = head.page is not None and head.page.has_more not in (False, 0)
+    cursor = identifier(head.page.next_cursor) if more and head.page else None
+    return Verdict(known.outcome, None, known.request_id, known.credits, next_cursor=cursor)
 
 
 def _changed(verdict: Verdict, outcome: Outcome, error: str | None) -> Verdict:
@@ -314,6 +390,54 @@ def _live(data: _LiveData) -> Iterator[Reading]:
             height=height,
             bitrate_bps=count(stream.bitrate),
         )
+
+
+def _items(endpoint: str, head: _Head | None) -> Iterator[Reading | Problem]:
+    for place, item in enumerate((head.items if head else None) or (), 1):
+        try:
+            yield _ITEMS[endpoint](item, place)
+        except Unreadable as error:
+            yield error.problem
+
+
+def _post(item: msgspec.Raw, place: int) -> PostReading:
+    post = vendor.decode(_post_item, item)
+    post_id = identifier(post.id)
+    if post_id is None:
+        raise Unreadable("a post without an id", "data.videos[].id", None)
+    return PostReading(
+        post_id=post_id,
+        published_at=instant(post.created_at),
+        caption=post.caption,
+        pinned=post.pinned,
+        duration_s=seconds(post.duration_ms, milliseconds=True),
+        views=count(post.stats.views),
+        likes=count(post.stats.likes),
+        comments=count(post.stats.comments),
+        shares=count(post.stats.shares),
+        saves=count(post.stats.saves),
+    )
+
+
+def _follower(item: msgspec.Raw, place: int) -> FollowerReading:
+    person = vendor.decode(_person_item, item)
+    follower = identifier(person.platform_user_id) or identifier(person.sec_uid)
+    if follower is None:
+        raise Unreadable("a follower without an id", "data.followers[].platformUserId", None)
+    return FollowerReading(follower_id=follower, position=place)
+
+
+def _hit(item: msgspec.Raw, place: int) -> HitReading:
+    person = vendor.decode(_person_item, item)
+    return HitReading(
+        rank=place,
+        handle=handle(person.handle),
+        user_id=identifier(person.platform_user_id),
+        followers=count(person.follower_count),
+    )
+
+
+_ITEMS: dict[str, Callable[[msgspec.Raw, int], Reading]] = {VIDEOS: _post, FOLLOWERS: _follower, SEARCH: _hit}
 
 
 def _resolution(written: str | None) -> tuple[int | None, int | None]:

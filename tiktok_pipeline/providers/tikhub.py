@@ -1,4 +1,4 @@
-"""TikHub (tikhubapi.com): the room itself, as TikTok's webcast API describes it.
+"""TikHub (tikhubapi.com): the room itself as TikTok's webcast API describes it, rankings, users, stories.
 
 Wire facts from the vendors' notes, sections 4.1 and 5.1 to 5.4: Basic auth; `{"code", "msg", "data": {"data":
 room}}`; the double slash of the path is the vendor's. Status 2 is live, 3 paused, 4 ended; `finish_time` is an
@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, TypeVar
 
 import msgspec
 
-from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers import upstream, vendor
 from tiktok_pipeline.providers.observations import (
     LiveReading,
     LiveState,
     Problem,
     ProfileReading,
+    RankingReading,
     Reading,
     Scalar,
     VariantReading,
@@ -33,13 +34,27 @@ from tiktok_pipeline.providers.observations import (
     instant,
     supplied,
 )
-from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadable, Verdict
+from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
 ROOM = "/api/v1//live/info"
+# Documented as menu entries only: paths, parameters and bodies of these are guesses after TikTok's own shapes.
+USER = "/api/v1//user/info"
+CHECK = "/api/v1//live/check"
+RANKING = "/api/v1//live/ranking"
+RANKING_OF = "/api/v1//live/ranking/info"
+STORIES = "/api/v1//user/stories"
+KEY = "/api/v1//key/info"
+
+# Numbers by which a sibling product names TikTok's lists (notes, section 4.2).
+_LISTS = {"hourly": "0", "daily": "8"}
+
+T = TypeVar("T")
 
 _STATES: dict[int, LiveState] = {2: "live", 3: "paused", 4: "ended"}
 _ROOM_ENDED = 30003
 _BAD_ROOM = 10011
+# User missing, blocked, or not to be told.
+_NO_USER = (10221, 2065)
 # Denied, login required, age-gated: says nothing of the room (notes, section 5.4).
 _BLOCKED = {4003110, 4003182, 20003}
 
@@ -106,7 +121,71 @@ class _Envelope(msgspec.Struct):
     code: int | None = None
     msg: str | None = None
     message: str | None = None
-    data: _Inner | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Alive(msgspec.Struct):
+    alive: bool | None = None
+
+
+class _Checked(msgspec.Struct):
+    data: list[_Alive] = []
+    status_code: int | None = None
+
+
+class _UserInfo(msgspec.Struct):
+    user: upstream.User | None = None
+    stats: upstream.Stats | None = None
+    exact: upstream.Stats | None = msgspec.field(name="statsV2", default=None)
+
+
+class _Detail(msgspec.Struct):
+    """A user in the web's spelling (`userInfo`) or the mobile app's (`user`)."""
+
+    user_info: _UserInfo | None = msgspec.field(name="userInfo", default=None)
+    user: upstream.User | None = None
+    status_code: int | None = None
+    web_status_code: int | None = msgspec.field(name="statusCode", default=None)
+
+    @property
+    def found(self) -> upstream.User | None:
+        return self.user_info.user if self.user_info else self.user
+
+
+class _StoryPage(msgspec.Struct):
+    items: list[msgspec.Raw] = msgspec.field(name="itemList", default_factory=list)
+    has_more: bool | int | None = msgspec.field(name="HasMoreAfter", default=None)
+    min_cursor: Scalar = msgspec.field(name="MinCursor", default=None)
+    total_count: Scalar = msgspec.field(name="TotalCount", default=None)
+    status_code: int | None = None
+
+
+class _Place(msgspec.Struct):
+    user: _Owner | None = None
+    rank: Scalar = None
+    score: Scalar = None
+
+
+class _Ranking(msgspec.Struct):
+    ranks: list[_Place] = []
+    anchor_info: _Place | None = None
+    begin_time: Scalar = None
+    currency: str | None = None
+
+
+class _RankingData(msgspec.Struct):
+    data: _Ranking | None = None
+    status_code: int | None = None
+
+
+class _Key(msgspec.Struct):
+    remaining: Scalar = None
+    balance: Scalar = None
+    quota: Scalar = None
+
+
+class _KeyBody(msgspec.Struct):
+    data: _Key = msgspec.field(default_factory=_Key)
 
 
 class _Main(msgspec.Struct):
@@ -131,6 +210,12 @@ class _SdkParams(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_inner = msgspec.json.Decoder(_Inner)
+_checked = msgspec.json.Decoder(_Checked)
+_detail = msgspec.json.Decoder(_Detail)
+_story_page = msgspec.json.Decoder(_StoryPage)
+_ranking_data = msgspec.json.Decoder(_RankingData)
+_key_body = msgspec.json.Decoder(_KeyBody)
 _stream_data = msgspec.json.Decoder(_StreamData)
 _sdk_params = msgspec.json.Decoder(_SdkParams)
 
@@ -142,7 +227,17 @@ class TikHub(vendor.Vendor):
     base_url_variable: ClassVar[str] = "TIKHUB_BASE_URL"
     base_url: ClassVar[str] = "https://api.tikhubapi.com"
     credential_variables: ClassVar[tuple[str, ...]] = ("TIKHUB_USERNAME", "TIKHUB_PASSWORD")
-    endpoints: ClassVar[Mapping[str, str]] = {ROOM: "room"}
+    endpoints: ClassVar[Mapping[str, str]] = {
+        ROOM: "room",
+        USER: "identity",
+        CHECK: "live_check",
+        RANKING: "live_ranking",
+        RANKING_OF: "live_ranking_of",
+        STORIES: "stories",
+        KEY: "balance",
+    }
+    # "No high QPS" is all that the product family says; its sibling documents about 10 a second.
+    limits: ClassVar[Limits] = Limits(requests_per_second=5, max_in_flight=4)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """`Authorization: Basic base64(username:password)`."""
@@ -150,11 +245,35 @@ class TikHub(vendor.Vendor):
         return {"Authorization": f"Basic {pair}"}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """A room by its id and its owner's user id: the vendor requires both."""
-        if capability != "room" or not target.room_id or not target.user_id:
+        """A room by its id and its owner's (the vendor requires both), a user by id, a ranking by list and region."""
+        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        params = self._parameters(capability, target) if endpoint is not None else None
+        if endpoint is None or params is None:
             return None
-        params = {"room_id": target.room_id, "user_id": target.user_id}
-        return Request(ROOM, target.room_id, ROOM, params, target.creator_id)
+        if cursor is not None:
+            params["cursor"] = cursor
+        subject = target.subject or params.get("room_id") or params.get("user_id") or "account"
+        return Request(endpoint, subject, endpoint, params, target.creator_id or None, page, cursor)
+
+    @staticmethod
+    def _parameters(capability: str, target: Target) -> dict[str, str] | None:
+        room, user = target.room_id, target.user_id
+        if capability in ("room", "live_ranking_of"):
+            return {"room_id": room, "user_id": user} if room and user else None
+        if capability == "live_check":
+            return {"room_id": room} if room else None
+        if capability == "live_ranking":
+            kind, _, region = (target.subject or "").partition(":")
+            return {"rank_type": _LISTS[kind], "region": region} if region and kind in _LISTS else None
+        if capability == "balance":
+            return {}
+        return {"user_id": user} if user else None
+
+    def describe_balance(self, body: bytes) -> str:
+        """What /key/info says, as far as it is understood."""
+        key = vendor.decode(_key_body, body).data
+        left = next((found for found in (key.remaining, key.balance, key.quota) if found is not None), None)
+        return "credits left are not said" if left is None else f"{left} credits left"
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Splits 500 by its words, and 200 by `code` and `status_code`."""
@@ -192,37 +311,142 @@ class TikHub(vendor.Vendor):
                 f"code_{answer.code}",
                 retry_after_s=wait,
             )
-        return _judge_room(answer.data)
+        if endpoint == KEY:
+            return Verdict(Outcome.OK, credits=0.0)
+        return _JUDGES.get(endpoint, _judge_room)(answer.data)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
         """The room's state, its owner's profile and its playback variants."""
+        if endpoint not in (ROOM, CHECK):
+            yield from _READERS[endpoint](body) if outcome is Outcome.OK else ()
+            return
         if outcome is Outcome.NOT_LIVE:
             yield LiveReading(live_state="ended", evidence="strong", reason="room has finished")
             return
         if outcome is not Outcome.OK:
             return
-        inner = vendor.decode(_envelope, body).data
-        room = inner.data if inner else None
+        if endpoint == CHECK:
+            # It was seen to say alive for any id, and to flap (notes, section 5.3): weak, whatever it says.
+            yield LiveReading(live_state="live", evidence="weak", reason="check says alive")
+            return
+        room = vendor.decode(_inner, vendor.decode(_envelope, body).data).data
         if room is None:
             raise Unreadable("no room", "data.data", vendor.text(body))
         yield from _live(room)
 
 
-def _judge_room(inner: _Inner | None) -> Verdict:
-    """What TikTok's own status code and the room's status say (notes, section 5.4)."""
-    upstream = inner.status_code if inner else None
-    if upstream == _ROOM_ENDED:
-        return Verdict(Outcome.NOT_LIVE, str(upstream))
-    if upstream == _BAD_ROOM:
-        return Verdict(Outcome.NOT_FOUND, str(upstream))
-    if upstream in _BLOCKED:
-        return Verdict(Outcome.BLOCKED, str(upstream))
-    if upstream:
-        return Verdict(Outcome.SERVER_ERROR, str(upstream))
-    room = inner.data if inner else None
-    if room is None or identifier(room.id_str, room.id) is None:
+def _refused(code: int | None) -> Verdict | None:
+    """What TikTok's own status code says (notes, section 5.4); None for 0."""
+    if code == _ROOM_ENDED:
+        return Verdict(Outcome.NOT_LIVE, str(code))
+    if code in (_BAD_ROOM, *_NO_USER):
+        return Verdict(Outcome.NOT_FOUND, str(code))
+    if code in _BLOCKED:
+        return Verdict(Outcome.BLOCKED, str(code))
+    return Verdict(Outcome.SERVER_ERROR, str(code)) if code else None
+
+
+def _judge_room(data: msgspec.Raw) -> Verdict:
+    inner = _decoded(_inner, data)
+    if inner is None:
+        return Verdict(Outcome.MALFORMED, "no_room")
+    refused = _refused(inner.status_code)
+    if refused is not None:
+        return refused
+    if inner.data is None or identifier(inner.data.id_str, inner.data.id) is None:
         return Verdict(Outcome.MALFORMED, "no_room")
     return Verdict(Outcome.OK)
+
+
+def _judge_check(data: msgspec.Raw) -> Verdict:
+    checked = _decoded(_checked, data)
+    if checked is None:
+        return Verdict(Outcome.MALFORMED, "no_check")
+    if checked.status_code:
+        return _refused(checked.status_code) or Verdict(Outcome.MALFORMED, "no_check")
+    if not checked.data:
+        return Verdict(Outcome.NOT_FOUND, "no_room")
+    return Verdict(Outcome.OK) if checked.data[0].alive else Verdict(Outcome.EMPTY, "not_alive")
+
+
+def _judge_user(data: msgspec.Raw) -> Verdict:
+    detail = _decoded(_detail, data)
+    if detail is None:
+        return Verdict(Outcome.MALFORMED, "no_user")
+    refused = _refused(detail.status_code or detail.web_status_code)
+    if refused is not None:
+        return refused
+    found = detail.found
+    known = found is not None and identifier(found.id_str, found.id, found.uid) is not None
+    # HTTP 200 with empty user and stats is TikTok's way to say that it will not tell (notes, section 5.4).
+    return Verdict(Outcome.OK) if known else Verdict(Outcome.MALFORMED, "no_user")
+
+
+def _judge_stories(data: msgspec.Raw) -> Verdict:
+    page = _decoded(_story_page, data)
+    if page is None:
+        return Verdict(Outcome.MALFORMED, "no_list")
+    refused = _refused(page.status_code)
+    if refused is not None:
+        return refused
+    if not page.items:
+        return Verdict(Outcome.EMPTY) if page.total_count is not None else Verdict(Outcome.MALFORMED, "no_list")
+    return Verdict(Outcome.OK, next_cursor=identifier(page.min_cursor) if page.has_more else None)
+
+
+def _judge_ranking(data: msgspec.Raw) -> Verdict:
+    ranking = _decoded(_ranking_data, data)
+    if ranking is None or ranking.data is None:
+        return Verdict(Outcome.MALFORMED, "no_ranking")
+    refused = _refused(ranking.status_code)
+    if refused is not None:
+        return refused
+    return Verdict(Outcome.OK if ranking.data.ranks or ranking.data.anchor_info else Outcome.EMPTY)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], data: msgspec.Raw) -> T | None:
+    try:
+        return vendor.decode(decoder, data)
+    except Unreadable:
+        return None
+
+
+def _read_user(body: bytes) -> Iterator[Reading | Problem]:
+    detail = vendor.decode(_detail, vendor.decode(_envelope, body).data)
+    if detail.found is None:
+        raise Unreadable("no user", "data.userInfo.user", vendor.text(body))
+    info = detail.user_info or _UserInfo()
+    yield upstream.profile(detail.found, info.stats, info.exact)
+
+
+def _read_stories(body: bytes) -> Iterator[Reading | Problem]:
+    yield from upstream.stories(vendor.decode(_story_page, vendor.decode(_envelope, body).data).items)
+
+
+def _read_ranking(body: bytes) -> Iterator[Reading | Problem]:
+    ranking = vendor.decode(_ranking_data, vendor.decode(_envelope, body).data).data or _Ranking()
+    places = [*ranking.ranks, *([ranking.anchor_info] if ranking.anchor_info else [])]
+    seen = set()
+    for place in places:
+        user = place.user or _Owner()
+        user_id = identifier(user.id_str, user.id)
+        if user_id is None:
+            yield Problem("a ranked user without an id", "ranks[].user.id_str", None)
+            continue
+        if user_id in seen:  # the anchor stands in the list as well
+            continue
+        seen.add(user_id)
+        # Rank 0 is "not ranked", and the score beside it says nothing (notes, section 5.9).
+        rank = supplied(place.rank)
+        yield RankingReading(
+            ranked_user_id=user_id,
+            ranked_handle=handle(user.display_id),
+            window_start=instant(ranking.begin_time),
+            rank=rank,
+            score=count(place.score) if rank else None,
+            score_unit=ranking.currency,
+        )
+        # follow_info of ranked users is 0: not supplied, and no follower count.
 
 
 def _live(room: _Room) -> Iterator[Reading | Problem]:
@@ -305,3 +529,19 @@ def _variants(room: _Room, room_id: str | None) -> Iterator[Reading | Problem]:
             height=count(height),
             bitrate_bps=count(params.bitrate),
         )
+
+
+_JUDGES: dict[str, Callable[[msgspec.Raw], Verdict]] = {
+    CHECK: _judge_check,
+    USER: _judge_user,
+    STORIES: _judge_stories,
+    RANKING: _judge_ranking,
+    RANKING_OF: _judge_ranking,
+}
+_READERS: dict[str, Callable[[bytes], Iterator[Reading | Problem]]] = {
+    USER: _read_user,
+    STORIES: _read_stories,
+    RANKING: _read_ranking,
+    RANKING_OF: _read_ranking,
+    KEY: lambda body: iter(()),
+}

@@ -1,9 +1,9 @@
-"""TikLiveAPI: profiles and numeric user ids; it has no live endpoint.
+"""TikLiveAPI: profiles, numeric user ids, posts, followers, searches, stories; it has no live endpoint.
 
 Wire facts from the vendors' notes, section 3: `X-Api-Key`; bodies are bare, without an envelope, though its
 sibling of the same shape wraps in `{code, msg, data}` and says `code: -1` with HTTP 200: both are read. One
 credit a successful request. `stats` stands beside `user` or inside it. Counts are rounded as on the web page.
-No error body is documented.
+No error body is documented, nor the body of stories: TikTok's own shape is expected (notes, section 5.8).
 """
 
 from __future__ import annotations
@@ -13,24 +13,32 @@ from typing import ClassVar
 
 import msgspec
 
-from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers import upstream, vendor
 from tiktok_pipeline.providers.observations import (
+    FollowerReading,
+    HitReading,
     Problem,
     ProfileReading,
     Reading,
     Scalar,
-    address,
     count,
+    exact_precision,
     handle,
     identifier,
     rounded_text,
-    web_precision,
 )
-from tiktok_pipeline.providers.vendor import Outcome, Request, Target, Unreadable, Verdict
+from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
 USERID = "/userid/"
 USERINFO = "/userinfo-by-username/"
 USERINFO_BY_ID = "/userinfo-by-id/"
+POSTS = "/user-posts/"
+FOLLOWERS = "/user-followers/"
+SEARCH = "/search-user/"
+STORIES = "/user-stories/"
+
+# The most that a page may hold: every page costs a credit.
+_PAGE_SIZES = {POSTS: "35", FOLLOWERS: "50", SEARCH: "30"}
 
 _REFUSALS = {
     400: Outcome.INVALID_REQUEST,
@@ -42,29 +50,6 @@ _REFUSALS = {
 }
 
 
-class _Stats(msgspec.Struct, rename="camel"):
-    follower_count: Scalar = None
-    following_count: Scalar = None
-    heart_count: Scalar = None
-    heart: Scalar = None
-    video_count: Scalar = None
-
-
-class _User(msgspec.Struct, rename="camel"):
-    id: Scalar = None
-    unique_id: str | None = None
-    sec_uid: str | None = None
-    nickname: str | None = None
-    signature: str | None = None
-    verified: bool | None = None
-    private_account: bool | None = None
-    secret: bool | None = None
-    language: str | None = None
-    region: str | None = None
-    avatar_thumb: object = None
-    stats: _Stats | None = None
-
-
 class _Body(msgspec.Struct):
     """Everything that may stand at the top level, bare or inside the sibling's envelope."""
 
@@ -72,14 +57,41 @@ class _Body(msgspec.Struct):
     msg: str | None = None
     message: str | None = None
     error: object = None
-    user: _User | None = None
-    stats: _Stats | None = None
+    user: upstream.User | None = None
+    stats: upstream.Stats | None = None
     userid: Scalar = None
     user_id: Scalar = None
     id: Scalar = None
     data: _Body | None = None
+    # listings
+    videos: list[msgspec.Raw] | None = None
+    followers: list[msgspec.Raw] | None = None
+    user_list: list[msgspec.Raw] | None = None
+    item_list: list[msgspec.Raw] | None = msgspec.field(name="itemList", default=None)
+    total: Scalar = None
+    cursor: Scalar = None
+    time: Scalar = None
+    has_more: bool | int | None = msgspec.field(name="hasMore", default=None)
+    has_more_after: bool | int | None = msgspec.field(name="HasMoreAfter", default=None)
+    min_cursor: Scalar = msgspec.field(name="MinCursor", default=None)
+    total_count: Scalar = msgspec.field(name="TotalCount", default=None)
 
 
+class _Follower(msgspec.Struct):
+    id: Scalar = None
+    sec_uid: str | None = None
+
+
+class _Found(msgspec.Struct):
+    """A hit: the vendor documents `user`, a client that checked reads `user_info`."""
+
+    user: upstream.User | None = None
+    user_info: upstream.User | None = None
+    stats: upstream.Stats | None = None
+
+
+_follower = msgspec.json.Decoder(_Follower)
+_found = msgspec.json.Decoder(_Found)
 _body = msgspec.json.Decoder(_Body)
 
 
@@ -94,23 +106,36 @@ class TikLiveAPI(vendor.Vendor):
         USERID: "user_id",
         USERINFO: "profile",
         USERINFO_BY_ID: "identity",
+        POSTS: "posts",
+        FOLLOWERS: "followers",
+        SEARCH: "user_search",
+        STORIES: "stories",
     }
+    # 200 requests a minute are documented.
+    limits: ClassVar[Limits] = Limits(requests_per_second=3, max_in_flight=4)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """`X-Api-Key: ...`."""
         return {"X-Api-Key": credentials[0]}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Profile and id are asked by handle; who somebody is now, by numeric id."""
-        if capability == "identity":
-            if not target.user_id:
-                return None
-            params = {"userid": target.user_id}
-            return Request(USERINFO_BY_ID, target.user_id, USERINFO_BY_ID, params, target.creator_id)
-        endpoint = {"user_id": USERID, "profile": USERINFO}.get(capability)
+        """Profile and id are asked by handle, a search by keyword, everything else by numeric id."""
+        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
         if endpoint is None:
             return None
-        return Request(endpoint, target.handle, endpoint, {"username": target.handle}, creator_id=target.creator_id)
+        params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
+        if cursor is not None:
+            # The page says `cursor`, the sibling of the same shape takes `time`: one of them is ignored.
+            params |= {"cursor": cursor} if endpoint != FOLLOWERS else {"cursor": cursor, "time": cursor}
+        if endpoint in (USERID, USERINFO):
+            subject = params["username"] = target.handle
+        elif endpoint == SEARCH:
+            subject = params["keyword"] = target.subject or ""
+        elif target.user_id:
+            subject = params["userid"] = target.user_id
+        else:
+            return None
+        return Request(endpoint, subject, endpoint, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """By status, then by what the body has; one credit only where it has the answer."""
@@ -136,14 +161,7 @@ class TikLiveAPI(vendor.Vendor):
                 credits=0.0,
                 retry_after_s=wait,
             )
-        inner = answer.data or answer
-        if endpoint == USERID:
-            found = identifier(inner.userid, inner.user_id, inner.id)
-        else:
-            found = identifier(inner.user.id, inner.user.unique_id) if inner.user else None
-        if found is None:
-            return Verdict(Outcome.MALFORMED, "no_user", credits=None)
-        return Verdict(Outcome.OK, credits=1.0)
+        return _judge_answer(endpoint, answer.data or answer)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
         """A profile; from /userid/ one that has only the id."""
@@ -154,36 +172,91 @@ class TikLiveAPI(vendor.Vendor):
         if endpoint == USERID:
             yield ProfileReading(source="profile", user_id=identifier(inner.userid, inner.user_id, inner.id))
             return
-        if inner.user is None:
-            raise Unreadable("no user", "user", vendor.text(body))
-        yield from _profile(inner.user, inner.stats or inner.user.stats or _Stats())
+        if endpoint in (USERINFO, USERINFO_BY_ID):
+            if inner.user is None:
+                raise Unreadable("no user", "user", vendor.text(body))
+            yield from _profile(inner.user, inner.stats or inner.user.stats or upstream.Stats())
+        elif endpoint == POSTS:
+            yield from upstream.posts(inner.videos or [])
+        elif endpoint == STORIES:
+            yield from upstream.stories(inner.item_list or [])
+        elif endpoint == FOLLOWERS:
+            yield from _followers(inner)
+        elif endpoint == SEARCH:
+            yield from _hits(inner)
 
 
-def _profile(user: _User, stats: _Stats) -> Iterator[Reading | Problem]:
-    followers = count(stats.follower_count)
-    precision, unit = web_precision(followers)
-    if followers is None and stats.follower_count is not None:
+def _judge_answer(endpoint: str, inner: _Body) -> Verdict:
+    """One credit where the body has what was asked for; an empty list is an answer, and the end of a walk."""
+    if endpoint == USERID:
+        found = identifier(inner.userid, inner.user_id, inner.id)
+    elif endpoint in (USERINFO, USERINFO_BY_ID):
+        found = identifier(inner.user.id, inner.user.unique_id) if inner.user else None
+    else:
+        return _judge_list(endpoint, inner)
+    return Verdict(Outcome.OK, credits=1.0) if found is not None else Verdict(Outcome.MALFORMED, "no_user", credits=0.0)
+
+
+def _judge_list(endpoint: str, inner: _Body) -> Verdict:
+    lists = {POSTS: inner.videos, FOLLOWERS: inner.followers, SEARCH: inner.user_list, STORIES: inner.item_list}
+    items = lists[endpoint]
+    if items is None and endpoint == STORIES and inner.total_count is not None:
+        items = []  # itemList is left out when there are none (notes, section 5.8)
+    if items is None:
+        return Verdict(Outcome.MALFORMED, "no_list", credits=0.0)
+    if not items:
+        return Verdict(Outcome.EMPTY, credits=1.0)
+    more = inner.has_more if endpoint != STORIES else inner.has_more_after
+    cursor = identifier(inner.min_cursor if endpoint == STORIES else inner.cursor, inner.time)
+    return Verdict(Outcome.OK, credits=1.0, next_cursor=cursor if more else None)
+
+
+def _followers(inner: _Body) -> Iterator[Reading | Problem]:
+    total = count(inner.total)
+    for place, item in enumerate(inner.followers or (), 1):
+        try:
+            person = vendor.decode(_follower, item)
+        except Unreadable as error:
+            yield error.problem
+            continue
+        follower = identifier(person.id, person.sec_uid)
+        if follower is None:
+            yield Problem("a follower without an id", "followers[].id", None)
+            continue
+        yield FollowerReading(follower_id=follower, position=place, list_total=total)
+    if total is not None:
+        # The list's total is exact where this vendor's profiles round (notes, section 3).
+        precision, unit = exact_precision(total)
+        yield ProfileReading(source="followers", followers=total, followers_precision=precision, followers_unit=unit)
+
+
+def _hits(inner: _Body) -> Iterator[Reading | Problem]:
+    for place, item in enumerate(inner.user_list or (), 1):
+        try:
+            found = vendor.decode(_found, item)
+        except Unreadable as error:
+            yield error.problem
+            continue
+        user = found.user or found.user_info or upstream.User()
+        stats = found.stats or user.stats or upstream.Stats()
+        # Documented in camel case with `stats`; the client that checked found followerCount in the user itself.
+        said = stats.follower_count if stats.follower_count is not None else user.followers_beside
+        yield HitReading(
+            rank=place,
+            handle=handle(user.unique_id or user.unique_id_mobile),
+            user_id=identifier(user.id, user.uid),
+            followers=count(said),
+        )
+
+
+def _profile(user: upstream.User, stats: upstream.Stats) -> Iterator[Reading | Problem]:
+    reading = upstream.profile(user, stats)
+    if reading.followers is None and stats.follower_count is not None:
         written = rounded_text(stats.follower_count)
         if written is None:
             yield Problem("not a count", "stats.followerCount", str(stats.follower_count)[:200])
         else:
-            (followers, unit), precision = written, "rounded"
-    yield ProfileReading(
-        source="profile",
-        user_id=identifier(user.id),
-        sec_uid=identifier(user.sec_uid),
-        handle=handle(user.unique_id),
-        display_name=user.nickname,
-        bio=user.signature,
-        avatar_url=address(user.avatar_thumb),
-        verified=user.verified,
-        private=user.private_account if user.private_account is not None else user.secret,
-        language=user.language,
-        region=user.region,
-        followers=followers,
-        following=count(stats.following_count),
-        likes=count(stats.heart_count if stats.heart_count is not None else stats.heart),
-        videos=count(stats.video_count),
-        followers_precision=precision,
-        followers_unit=unit,
-    )
+            reading = msgspec.structs.replace(
+                reading, followers=written[0], followers_unit=written[1], followers_precision="rounded"
+            )
+    yield reading

@@ -78,6 +78,21 @@ FATES: dict[Outcome, Fate] = {
 }
 
 
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How hard one vendor may be asked, and what it may cost: each vendor's defaults, and [vendors.NAME]."""
+
+    requests_per_second: float = 10.0
+    max_in_flight: int = 8
+    timeout_s: float = 20.0
+    credits_per_day: float | None = None
+    credits_per_request: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could never send a request."""
+        if self.requests_per_second <= 0 or self.max_in_flight < 1 or self.timeout_s <= 0:
+            raise ValueError("requests_per_second and timeout_s must be above 0 and max_in_flight at least 1")
+
+
 @dataclass(frozen=True)
 class Target:
     """Whom a question is about. A vendor takes the id that it needs."""
@@ -87,6 +102,8 @@ class Target:
     user_id: str | None = None
     sec_uid: str | None = None
     room_id: str | None = None
+    # For questions that are about nobody on the roster: a keyword, a region.
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,7 @@ class Vendor(ABC):
     credential_variables: ClassVar[tuple[str, ...]]
     # Endpoint -> what it answers: live, room, profile, stories, ... and where to land it.
     endpoints: ClassVar[Mapping[str, str]]
+    limits: ClassVar[Limits] = Limits()
 
     @abstractmethod
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:

@@ -15,6 +15,10 @@ class Topic(IntEnum):
     STREAMS = 2
     GROWTH = 3
     STORIES = 4
+    POSTS = 5
+    PURGES = 6
+    ROUTINES = 7
+    NEW_HABITS = 8
 
 
 def generator(seed: int, topic: Topic, index: int = 0) -> np.random.Generator:

@@ -16,6 +16,9 @@ from tiktok_pipeline.sandbox.chance import Topic, generator
 Kind = Literal["public", "private", "missing"]
 Habit = Literal["weekly", "daily", "irregular", "rare"]
 
+# Cumulative: 45 % weekly slots, 20 % a daily window, 25 % irregular, 10 % rare (methods 1.3).
+HABIT_SHARES: tuple[tuple[float, Habit], ...] = ((0.45, "weekly"), (0.65, "daily"), (0.90, "irregular"), (1.0, "rare"))
+
 NICHES = ("gaming", "beauty", "music", "cooking", "fitness", "talk")
 
 _SYLLABLES = ("vel", "mo", "ra", "qui", "bin", "zo", "tal", "ish", "ko", "lun", "fen", "dri", "wex", "pa", "nou", "sky")
@@ -148,9 +151,8 @@ def _sizes(rng: np.random.Generator, count: int) -> list[int]:
 
 
 def _habits(rng: np.random.Generator, count: int) -> list[Habit]:
-    """45 % weekly slots, 20 % a daily window, 25 % irregular, 10 % rare (methods 1.3), in exact shares."""
-    ladder: list[tuple[float, Habit]] = [(0.45, "weekly"), (0.65, "daily"), (0.90, "irregular"), (1.01, "rare")]
-    habits = [next(habit for limit, habit in ladder if (rank + 0.5) / count < limit) for rank in range(count)]
+    """Habits in exactly the shares of `HABIT_SHARES`."""
+    habits = [next(habit for limit, habit in HABIT_SHARES if (rank + 0.5) / count < limit) for rank in range(count)]
     return [habits[int(i)] for i in rng.permutation(count)]
 
 

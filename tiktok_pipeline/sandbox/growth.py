@@ -1,7 +1,8 @@
-"""How a creator's followers grow: the organic rate, viral bumps, and the known lift of each stream.
+"""How a creator's followers grow: the organic rate, viral bumps, the known lift of each stream, and purges.
 
-Followers at t = hourly knots of organic growth, linear in between, + the lift of each stream in closed form.
-Both are exact, so that the truth of any interval can be told. The constants follow methods 2.2.
+Followers at t = hourly knots of organic growth, linear in between, + the lift of each stream in closed form, less
+what the platform has purged. All are exact, so that the truth of any interval can be told. The constants follow
+methods 2.2.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _HOUR = 3600.0
 _TAIL_S = 24 * _HOUR  # a stream's carry-over is complete a day after its end: six e-foldings of the slowest
 _LONGEST_STREAM_S = 4 * _HOUR
 _NO_LIFT_SHARE = 0.35
+_PURGE_EVERY_DAYS = 200  # rare: about one creator in forty sees one in five days
+_SMALLEST_PURGE, _LARGEST_PURGE = 0.003, 0.015  # of the followers: well above the 0.1 % of an anomaly (methods 2.5)
+MOST_PURGES = 8  # in one plan: the follower list tells so many apart
 _LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.62, 1.46  # of the streams that have one: median .06, p75 .32, p95 1.5 days over all
 
 
@@ -47,6 +51,14 @@ class Lift:
         return self.total * (self.during + (1.0 - self.during) * tail)
 
 
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Bot accounts that the platform removes from the followers in one stroke, at unix second `at_s`."""
+
+    at_s: float
+    size: int
+
+
 class Growth:
     """The followers of one creator as a function of time."""
 
@@ -60,16 +72,25 @@ class Growth:
         knots = self._organic(rng, creator, since, until)
         at_start = float(np.interp(start, since + _HOUR * np.arange(len(knots)), knots))
         self.lifts = self._lifts(rng, streams)
+        self.purges = _plan_purges(seed, creator, since, until)
         self._starts = [lift.start_s for lift in self.lifts]
         self._totals: list[float] = [0.0, *np.cumsum([lift.total for lift in self.lifts]).tolist()]
         # The size that the creator was given is the one at the start of the world. An array of doubles, not a
         # list: 5,000 knots of each of 2,000 creators are 80 MB instead of 330.
-        offset = creator.followers_at_start + 0.5 - at_start - self.lift(start)
+        offset = creator.followers_at_start + 0.5 - at_start - self.lift(start) + self.purged(start)
         self._knots: array[float] = array("d", (knots + offset).tolist())
 
     def followers(self, at: float) -> int:
         """Followers at unix second `at`."""
+        return max(self.unpurged(at) - self.purged(at), 0)
+
+    def unpurged(self, at: float) -> int:
+        """Followers if the platform had never purged any: never falling."""
         return max(int(self.organic(at) + self.lift(at)), 0)
+
+    def purged(self, at: float) -> int:
+        """Followers that all purges have removed by unix second `at`."""
+        return sum(purge.size for purge in self.purges if purge.at_s <= at)
 
     def organic(self, at: float) -> float:
         """Followers without any stream; outside the planned span the mean rate goes on."""
@@ -114,6 +135,15 @@ class Growth:
             Lift(stream.start_s, stream.end_s, *row)
             for stream, *row in zip(streams, totals.tolist(), during.tolist(), carry_over.tolist(), strict=True)
         ]
+
+
+def _plan_purges(seed: int, creator: Creator, since: float, until: float) -> list[Purge]:
+    """The purges of one creator in [since, until), in order."""
+    rng = generator(seed, Topic.PURGES, creator.index)
+    count = min(int(rng.poisson((until - since) / 86_400 / _PURGE_EVERY_DAYS)), MOST_PURGES)
+    times = np.sort(np.floor(rng.uniform(since, until, count))).tolist()
+    shares = rng.uniform(_SMALLEST_PURGE, _LARGEST_PURGE, count).tolist()
+    return [Purge(at, max(int(creator.followers_at_start * share), 1)) for at, share in zip(times, shares, strict=True)]
 
 
 def _slow_noise(rng: np.random.Generator, hours: int) -> NDArray[np.float64]:

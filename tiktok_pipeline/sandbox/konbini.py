@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import msgspec
 
 from tiktok_pipeline.sandbox.chance import bits, chance
 from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.followers import Follower
+from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.stories import TrueStory
 from tiktok_pipeline.sandbox.streams import Room
 from tiktok_pipeline.sandbox.vendor import (
@@ -23,10 +26,13 @@ from tiktok_pipeline.sandbox.vendor import (
     iso_milliseconds,
     picture,
     web_rounded,
+    whole,
 )
 
 _CONTEXT = ["https://www.w3.org/ns/activitystreams#", "https://konbiniapi.com/ns/social#"]
-_STORIES_DEFAULT, _STORIES_MOST = 4, 35
+_BASE = "https://api.konbiniapi.com"
+# (usual, largest) items of a page (section 1.2); a search has pages of ten, not fewer and not more
+_STORIES_A_PAGE, _VIDEOS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE = (4, 35), (35, 35), (30, 30), (10, 10)
 _OLD_SPELLING_SHARE = 0.2
 _WITHOUT_CREDIT_HEADERS = {401, 402, 403, 413}
 
@@ -50,12 +56,13 @@ _REFUSALS: dict[Refusal, tuple[int, str, str]] = {
 
 
 class Konbini(Vendor):
-    """Users, their live streams and their stories, by handle."""
+    """Users, their live streams, stories, videos and followers, by handle; and a search."""
 
     name: ClassVar[str] = "konbini"
     prefix: ClassVar[str] = "/konbini"
     base_url_variable: ClassVar[str] = "KONBINI_BASE_URL"
     credentials: ClassVar[Mapping[str, str]] = {"KONBINI_API_KEY": "knbn_sandbox"}
+    subject_parameters: ClassVar[tuple[str, ...]] = ("query",)
     _authorization: ClassVar[bytes] = b"Bearer " + credentials["KONBINI_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -64,6 +71,9 @@ class Konbini(Vendor):
             "/v1/tiktok/users/{username}": self.user,
             "/v1/tiktok/users/{username}/live": self.live,
             "/v1/tiktok/users/{username}/stories": self.stories,
+            "/v1/tiktok/users/{username}/videos": self.videos,
+            "/v1/tiktok/users/{username}/followers": self.followers,
+            "/v1/tiktok/search/users": self.search,
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
@@ -117,28 +127,94 @@ class Konbini(Vendor):
 
     def stories(self, request: Request) -> Answer:
         """A page of the active stories, newest first; the cursor is the epoch millisecond of the last one shown."""
-        count, cursor = request.query.get("count", str(_STORIES_DEFAULT)), request.query.get("cursor", "0")
-        if not (count.isdecimal() and 1 <= int(count) <= _STORIES_MOST and cursor.isdecimal()):
+        paging = _paging(request, *_STORIES_A_PAGE)
+        if paging is None:
             return self.refuse(Refusal.INVALID, request, "count must be 1 to 35, cursor a number")
-        creator = self.world.find(request.subject, request.at)
-        if creator is None or creator.kind == "private":
+        creator = self._public(request)
+        if creator is None:
             return self._miss("User not found")
+        count, before = paging
         shown = list(reversed(self.world.stories_at(creator, request.at)))
-        rest = [s for s in shown if cursor == "0" or s.published_s * 1000 < int(cursor)]
-        page = rest[: int(count)]
-        following = str(int(page[-1].published_s * 1000)) if len(rest) > len(page) else None
-        collection = f"https://api.konbiniapi.com/v1/tiktok/users/{self.world.handle_at(creator, request.at)}/stories"
+        rest = [s for s in shown if before is None or s.published_s * 1000 < before]
+        page = rest[:count]
+        following = int(page[-1].published_s * 1000) if len(rest) > len(page) else None
+        return self._page(request, creator, count, following, [self._story(story, request.at) for story in page])
+
+    def videos(self, request: Request) -> Answer:
+        """A page of posts, newest first, the pinned ones on top of each page again; cursors as in `stories`.
+
+        Only the default order is served; of the documented `popular` and `oldest` no page is known.
+        """
+        paging = _paging(request, *_VIDEOS_A_PAGE)
+        if paging is None or request.query.get("order", "newest") != "newest":
+            return self.refuse(Refusal.INVALID, request, "count must be 1 to 35, cursor a number, order newest")
+        creator = self._public(request)
+        if creator is None:
+            return self._miss("User not found")
+        count, before = paging
+        feed = self.world.feed(creator)
+        pinned = feed.pinned()
+        fresh, more = feed.page(
+            request.at.timestamp(), None if before is None else before / 1000, max(count - len(pinned), 1)
+        )
+        following = int(fresh[-1].published_s * 1000) if more else None
+        items = [self._video(post, request.at) for post in [*pinned, *fresh]]
+        return self._page(request, creator, count, following, items)
+
+    def followers(self, request: Request) -> Answer:
+        """A page of followers, newest first; a hidden list is an empty page (a guess: no real one is known)."""
+        paging = _paging(request, *_FOLLOWERS_A_PAGE)
+        if paging is None:
+            return self.refuse(Refusal.INVALID, request, "count must be 1 to 30, cursor a number")
+        creator = self._public(request)
+        if creator is None:
+            return self._miss("User not found")
+        count, before = paging
+        members = self.world.follower_list(creator)
+        if members.hidden:
+            return self._page(request, creator, count, None, [])
+        start = None if before is None else members.joined(before / 1000)
+        page = members.page(request.at.timestamp(), start, count, ticks_a_second=1000)
+        items = [_follower(follower, request.at) for follower in page.followers]
+        return self._page(request, creator, count, page.next_tick, items)
+
+    def search(self, request: Request) -> Answer:
+        """Ten users a page by handle, name or niche; nobody found is an empty page. The cursor is a position."""
+        paging, query = _paging(request, *_HITS_A_PAGE), request.query.get("query", "").strip()
+        if paging is None or paging[0] != _HITS_A_PAGE[0] or not query:
+            return self.refuse(Refusal.INVALID, request, "query is required, count must be 10, cursor a number")
+        count, first = paging[0], paging[1] or 0
+        hits = self.world.search(query, request.at)
+        people = [
+            self._person(creator, request.at, self.world.room_at(creator, request.at) is not None)
+            for creator in hits[first : first + count]
+        ]
+        following = first + count if len(hits) > first + count else None
+        return self._page(request, None, count, following, people)
+
+    def _public(self, request: Request) -> Creator | None:
+        creator = self.world.find(request.subject, request.at)
+        return None if creator is None or creator.kind == "private" else creator
+
+    def _page(
+        self, request: Request, owner: Creator | None, count: int, following: int | None, items: list[dict[str, Any]]
+    ) -> Answer:
+        """A page of whatever kind; `owner` is whose collection it is, none for a search."""
+        handle = "" if owner is None else self.world.handle_at(owner, request.at)
+        collection = _BASE + request.endpoint.replace("{username}", handle)
+        query = f"query={quote(request.query['query'])}&" if owner is None else ""
         return self._ok(
             {
                 "@context": _CONTEXT,
                 "type": "OrderedCollectionPage",
                 "partOf": collection,
-                "totalItems": self.world.videos_at(creator, request.at),  # theirs counts posts, not stories
-                "cursor": cursor,
-                "nextCursor": following,
-                "next": f"{collection}?cursor={following}&count={count}" if following else None,
-                "itemCount": len(page),
-                "orderedItems": [self._story(story, request.at) for story in page],
+                # Theirs counts the owner's posts, whatever the page holds.
+                "totalItems": None if owner is None else self.world.videos_at(owner, request.at),
+                "cursor": request.query.get("cursor", "0"),
+                "nextCursor": None if following is None else str(following),
+                "next": None if following is None else f"{collection}?{query}cursor={following}&count={count}",
+                "itemCount": len(items),
+                "orderedItems": items,
             }
         )
 
@@ -173,40 +249,61 @@ class Konbini(Vendor):
         )
 
     def _story(self, story: TrueStory, at: datetime) -> dict[str, Any]:
-        handle, old = self.world.handle_at(story.creator, at), _spells_the_old_way(story.creator)
+        data = self._item(story, story.story_id, at, _media(story.story_id, story.media_type, at))
+        data["endTime"] = iso_milliseconds(story.expires_at)
+        return data | (self._sound(story, story.story_id, at) if story.media_type == "video" else {})
+
+    def _video(self, post: TruePost, at: datetime) -> dict[str, Any]:
+        """Nothing in it says that a post is pinned, but that it stands on top, out of order."""
+        data = self._item(post, post.post_id, at, _media(post.post_id, "video", at))
+        data |= {"language": post.creator.language, "isSponsored": False}
+        if chance(post.post_id, "location") < 0.5:
+            data["location"] = {"type": "Place", "name": post.creator.region}
+        names = [word[1:] for word in (post.caption or "").split() if word.startswith("#") and len(word) > 1]
+        data["tag"] = [
+            {"type": "Tag", "name": name, "href": f"https://www.tiktok.com/tag/{quote(name)}"} for name in names
+        ]
+        return data | self._sound(post, post.post_id, at)
+
+    def _item(self, item: TrueStory | TruePost, item_id: str, at: datetime, media: dict[str, Any]) -> dict[str, Any]:
+        """What a story and a video have in common."""
+        handle, old = self.world.handle_at(item.creator, at), _spells_the_old_way(item.creator)
         second = at.timestamp()
-        address = f"https://www.tiktok.com/@{handle}/video/{story.story_id}"
-        image = _image(picture(story.story_id, at, "story"))
+        address = f"https://www.tiktok.com/@{handle}/video/{item_id}"
+        image = _image(picture(item_id, at, "story"))
         data: dict[str, Any] = {
             "type": "Video",
             "id": address,
             "url": address,
-            "internalId" if old else "entityId": story.story_id,
-            "summary" if old else "content": story.caption,
-            "published": iso_milliseconds(story.published_at),
-            "endTime": iso_milliseconds(story.expires_at),
-            "viewCount": story.views(second),
-            "likeCount": story.likes(second),
-            "commentCount": story.comments(second),
+            "internalId" if old else "entityId": item_id,
+            "published": iso_milliseconds(item.published_at),
+            "viewCount": item.views(second),
+            "likeCount": item.likes(second),
+            "commentCount": item.comments(second),
             "repostCount": 0,
-            "shareCount": story.shares(second),
-            "saveCount": story.saves(second),
-            "attributedTo": self._person(story.creator, at, is_live=False),
-            "attachment": [_media(story, at)],
+            "shareCount": item.shares(second),
+            "saveCount": item.saves(second),
+            "attributedTo": self._person(item.creator, at, is_live=False),
+            "attachment": [media],
             "image": image,
             "preview": image,
         }
-        if story.media_type == "video":
-            data["duration"] = story.duration_s
-            data["audio"] = {
+        if item.caption is not None:
+            data["summary" if old else "content"] = item.caption
+        return data
+
+    def _sound(self, item: TrueStory | TruePost, item_id: str, at: datetime) -> dict[str, Any]:
+        return {
+            "duration": item.duration_s,
+            "audio": {
                 "type": "Audio",
-                "id": f"https://www.tiktok.com/music/original-sound-{bits(story.story_id, 'audio') >> 2}",
-                "name": f"original sound - {handle}",
-                "duration": story.duration_s,
+                "id": f"https://www.tiktok.com/music/original-sound-{bits(item_id, 'audio') >> 2}",
+                "name": f"original sound - {self.world.handle_at(item.creator, at)}",
+                "duration": item.duration_s,
                 "mediaType": "audio/mpeg",
                 "isOriginal": True,
-            }
-        return data
+            },
+        }
 
     def _ok(self, data: dict[str, Any]) -> Answer:
         return Answer(200, msgspec.json.encode({"data": data}), 1.0, self._credit_headers(1))
@@ -229,6 +326,33 @@ class Konbini(Vendor):
 def _spells_the_old_way(creator: Creator) -> bool:
     """Whether this creator is answered in the spelling of before the rename of fields (section 1.4)."""
     return chance("konbini", "spelling", creator.user_id) < _OLD_SPELLING_SHARE
+
+
+def _paging(request: Request, usual: int, most: int) -> tuple[int, int | None] | None:
+    """(count, cursor; none for the first page), or none where one of them is not what the vendor takes."""
+    count, cursor = whole(request.query.get("count", str(usual))), whole(request.query.get("cursor", "0"))
+    return None if count is None or not 1 <= count <= most or cursor is None else (count, cursor or None)
+
+
+def _follower(follower: Follower, at: datetime) -> dict[str, Any]:
+    """A Person whom nobody knows: no bio, no links."""
+    address = f"https://www.tiktok.com/@{follower.handle}"
+    return {
+        "type": "Person",
+        "id": address,
+        "url": address,
+        "entityId": follower.sec_uid,
+        "name": follower.display_name,
+        "preferredUsername": follower.handle,
+        "isPrivate": False,
+        "isVerified": False,
+        "isLive": False,
+        "followerCount": web_rounded(follower.followers),
+        "followingCount": follower.following,
+        "likeCount": follower.videos * 31,
+        "mediaCount": follower.videos,
+        "image": [_image(picture(follower.user_id, at))],
+    }
 
 
 def _image(address: str) -> dict[str, Any]:
@@ -254,23 +378,21 @@ def _playback(room: Room) -> list[dict[str, Any]]:
     ]
 
 
-def _media(story: TrueStory, at: datetime) -> dict[str, Any]:
-    """The file of a story; a video's address only works with a cookie, which the vendor passes on."""
-    if story.media_type == "image":
+def _media(item_id: str, kind: str, at: datetime) -> dict[str, Any]:
+    """The file of a story or video; a video's address only works with a cookie, which the vendor passes on."""
+    if kind == "image":
         return {
             "type": "Image",
-            "url": [picture(story.story_id, at, "photo")],
+            "url": [picture(item_id, at, "photo")],
             "mediaType": "image/jpeg",
             "width": 1080,
             "height": 1920,
         }
     expires = int((at.astimezone(UTC) + timedelta(hours=6)).timestamp()) // 3600 * 3600
-    token = f"{bits(story.story_id, expires):016x}"
+    token = f"{bits(item_id, expires):016x}"
     return {
         "type": "Video",
-        "url": [
-            f"https://v19-webapp.tiktokcdn.example/video/{story.story_id}.mp4?x-expires={expires}&x-signature={token}"
-        ],
+        "url": [f"https://v19-webapp.tiktokcdn.example/video/{item_id}.mp4?x-expires={expires}&x-signature={token}"],
         "mediaType": "video/mp4",
         "width": 720,
         "height": 1280,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -11,12 +12,15 @@ import msgspec
 
 from tiktok_pipeline.sandbox.chance import bits, chance
 from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.followers import Follower
+from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.streams import Room
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, iso_milliseconds, picture
+from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, iso_milliseconds, picture, whole
 
 _LONGEST_HANDLE = 64
 _CACHED_SHARE, _OLDEST_CACHED_S = 0.05, 60
 _WITHOUT_COUNT_SHARE = 0.1
+_VIDEOS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE = 20, 20, 10  # fixed: no parameter sets them
 
 # status, code, usual message (section 2.1)
 _REFUSALS: dict[Refusal, tuple[int, str, str]] = {
@@ -38,15 +42,22 @@ _REFUSALS: dict[Refusal, tuple[int, str, str]] = {
 
 PROFILE = "/v1/tiktok/profiles/{handle}"
 LIVE = "/v1/tiktok/profiles/{handle}/live"
+VIDEOS = "/v1/tiktok/profiles/{handle}/videos"
+FOLLOWERS = "/v1/tiktok/profiles/{handle}/followers"
+SEARCH = "/v1/tiktok/users/search"
 
 
 class SocialFetch(Vendor):
-    """Profile and live lookups by handle; balance and whoami are free."""
+    """Profiles, live lookups, videos and followers by handle, and a search; balance and whoami are free.
+
+    Of a follower and of a search's hit no body is published: theirs are guesses in the words of a profile.
+    """
 
     name: ClassVar[str] = "social_fetch"
     prefix: ClassVar[str] = "/social-fetch"
     base_url_variable: ClassVar[str] = "SOCIAL_FETCH_BASE_URL"
     credentials: ClassVar[Mapping[str, str]] = {"SOCIAL_FETCH_API_KEY": "sfk_sandbox"}
+    subject_parameters: ClassVar[tuple[str, ...]] = ("query",)
     _key: ClassVar[bytes] = credentials["SOCIAL_FETCH_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -54,6 +65,9 @@ class SocialFetch(Vendor):
         return {
             PROFILE: self.profile,
             LIVE: self.live,
+            VIDEOS: self.videos,
+            FOLLOWERS: self.followers,
+            SEARCH: self.search,
             "/v1/balance": self.balance,
             "/v1/whoami": self.whoami,
             "/health": self.health,
@@ -149,6 +163,66 @@ class SocialFetch(Vendor):
         }
         return self._found(request, data, age)
 
+    def videos(self, request: Request) -> Answer:
+        """Twenty videos a page, newest first, the pinned ones on top of the first; no word on why there are none.
+
+        Only `sortBy=latest` is served; of the documented `popular` no page is known.
+        """
+        cursor = _opened("videos", request)
+        if (
+            cursor is None
+            or len(request.subject) > _LONGEST_HANDLE
+            or request.query.get("sortBy", "latest") != "latest"
+        ):
+            return self.refuse(Refusal.INVALID, request)
+        at, age = self._as_of(request)
+        creator = self.world.find(request.subject, at)
+        if creator is None or creator.kind == "private":
+            return self._found(request, {"videos": [], "page": _page("videos", None)}, age)
+        feed = self.world.feed(creator)
+        pinned = [] if cursor else feed.pinned()
+        before = cursor / 1000 if cursor else None
+        fresh, more = feed.page(at.timestamp(), before, _VIDEOS_A_PAGE - len(pinned))
+        following = int(fresh[-1].published_s * 1000) if more else None
+        handle = self.world.handle_at(creator, at)
+        videos = [_video(post, handle, at) for post in [*pinned, *fresh]]
+        return self._found(request, {"videos": videos, "page": _page("videos", following)}, age)
+
+    def followers(self, request: Request) -> Answer:
+        """Twenty followers a page, newest first, and whether there is a list to see."""
+        cursor = _opened("followers", request)
+        if cursor is None or len(request.subject) > _LONGEST_HANDLE:
+            return self.refuse(Refusal.INVALID, request)
+        at, age = self._as_of(request)
+        creator = self.world.find(request.subject, at)
+        members = None if creator is None else self.world.follower_list(creator)
+        if creator is None or members is None or members.hidden:
+            status = "not_found" if creator is None else "private" if creator.kind == "private" else "hidden"
+            nobody = {"lookupStatus": status, "followers": [], "page": _page("followers", None)}
+            return self._found(request, nobody, age)
+        page = members.page(at.timestamp(), cursor or None, _FOLLOWERS_A_PAGE)
+        data = {
+            "lookupStatus": "found",
+            "followers": [_follower(follower, at) for follower in page.followers],
+            "page": _page("followers", page.next_start),
+        }
+        return self._found(request, data, age)
+
+    def search(self, request: Request) -> Answer:
+        """Ten users a page by handle, name or niche; nobody found is an empty page, billed."""
+        cursor, query = _opened("search", request), request.query.get("query", "").strip()
+        if cursor is None or not query:
+            return self.refuse(Refusal.INVALID, request)
+        at, age = self._as_of(request)
+        hits = self.world.search(query, at)
+        users = [
+            _identity(creator, self.world.handle_at(creator, at), at.toordinal())
+            | {"followerCount": self.world.followers_at(creator, at), "privateAccount": creator.kind == "private"}
+            for creator in hits[cursor : cursor + _HITS_A_PAGE]
+        ]
+        following = cursor + _HITS_A_PAGE if len(hits) > cursor + _HITS_A_PAGE else None
+        return self._found(request, {"users": users, "page": _page("search", following)}, age)
+
     def balance(self, request: Request) -> Answer:
         """Credits left; free."""
         return self._free(request, {"balance": self.credits_left(), "billingAlert": None})
@@ -179,6 +253,64 @@ class SocialFetch(Vendor):
     def _free(self, request: Request, data: dict[str, Any]) -> Answer:
         meta = {"requestId": f"req_{self.request_id(request)}", "creditsCharged": 0, "version": "v1"}
         return Answer(200, msgspec.json.encode({"data": data, "meta": meta}))
+
+
+def _page(kind: str, following: int | None) -> dict[str, Any]:
+    """`page`: the cursor is sealed, so that nobody reads an instant or a position out of it."""
+    sealed = None if following is None else base64.urlsafe_b64encode(f"{kind}/{following}".encode()).decode()
+    return {"nextCursor": sealed, "hasMore": following is not None}
+
+
+def _opened(kind: str, request: Request) -> int | None:
+    """What is in the request's cursor, 0 without one; none for a cursor of another list or of nobody."""
+    sealed = request.query.get("cursor")
+    if not sealed:
+        return 0
+    try:
+        name, _, value = base64.urlsafe_b64decode(sealed).decode().partition("/")
+    except ValueError:
+        return None
+    return whole(value) if name == kind else None
+
+
+def _video(post: TruePost, handle: str, at: datetime) -> dict[str, Any]:
+    second = at.timestamp()
+    return {
+        "id": post.post_id,
+        "caption": post.caption,
+        "createdAt": iso_milliseconds(post.published_at),
+        "url": f"https://www.tiktok.com/@{handle}/video/{post.post_id}",
+        "thumbnailUrl": picture(post.post_id, at, "thumb"),
+        "durationMs": post.duration_s * 1000 + bits(post.post_id, "ms") % 1000,
+        "pinned": post.pinned,
+        "isAd": False,
+        "stats": {
+            "views": post.views(second),
+            "likes": post.likes(second),
+            "comments": post.comments(second),
+            "shares": post.shares(second),
+            "saves": post.saves(second),
+        },
+        "media": {"downloadUrl": None, "downloadWithoutWatermarkUrl": None},
+    }
+
+
+def _follower(follower: Follower, at: datetime) -> dict[str, Any]:
+    """A short profile; here `accountCreatedAt` is unix seconds, not ISO as in a profile (section 2.3)."""
+    return {
+        "platform": "tiktok",
+        "handle": follower.handle,
+        "displayName": follower.display_name,
+        "bio": None,
+        "avatarUrl": picture(follower.user_id, at),
+        "verified": False,
+        "profileUrl": f"https://www.tiktok.com/@{follower.handle}",
+        "platformUserId": follower.user_id,
+        "secUid": follower.sec_uid,
+        "accountCreatedAt": follower.created_s,
+        "followerCount": follower.followers,
+        "followingCount": follower.following,
+    }
 
 
 @lru_cache(maxsize=8192)

@@ -1,7 +1,7 @@
 """When creators are live: true streams with their rooms, pauses and reconnects, and who watches them.
 
-The habits follow methods 1.3 (weekly slots, a daily window, irregular, rare); times inside are unix seconds.
-How many followers a stream brings is in growth, not here.
+Times inside are unix seconds. At which hours of the week a creator goes live is in habits, how many followers a
+stream brings is in growth, not here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tiktok_pipeline.sandbox.chance import Topic, chance, generator
 from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.habits import plan_starts
 
-_DAY, _WEEK = 86_400.0, 604_800.0
 MIN_GAP_S = 20 * 60.0  # what is closer than this is a reconnect of the same stream, not a second one
 _SHORTEST_S, _LONGEST_S = 5 * 60.0, 240 * 60.0
 _ABORTED_SHARE = 0.12  # of 5 to 14 minutes: with the log-normal's own tail about 15 % are below 15 minutes
@@ -90,6 +90,10 @@ class Room:
         """Cumulative distinct viewers who sent a gift."""
         return int(self.enters(at) * 0.015 * chance(self.room_id, "gifters"))
 
+    def viewer_seconds(self, at: float) -> float:
+        """What the room was watched by unix second `at`, viewers x seconds; without the noise of the minute."""
+        return self._watched(min(max(at - self.start_s, 0.0), self.end_s - self.start_s))
+
     def _ramp_s(self) -> float:
         return min(480.0, 0.2 * (self.end_s - self.start_s))
 
@@ -155,7 +159,7 @@ def plan_streams(seed: int, creator: Creator, since: float, until: float) -> lis
     if creator.kind != "public":
         return []
     rng = generator(seed, Topic.STREAMS, creator.index)
-    starts = _starts(rng, creator, since, until)
+    starts = plan_starts(rng, seed, creator, since, until)
     lengths = _lengths(rng, len(starts))
     peak = 0.9 * creator.followers_at_start**0.62 * math.exp(rng.normal(0.0, 0.5))
     peaks = peak * np.exp(rng.normal(0.0, 0.35, len(starts)))
@@ -170,38 +174,6 @@ def plan_streams(seed: int, creator: Creator, since: float, until: float) -> lis
         streams.append(_stream(creator, start, length, crowd, draw))
         free_from = start + length + MIN_GAP_S
     return streams
-
-
-def _starts(rng: np.random.Generator, creator: Creator, since: float, until: float) -> NDArray[np.float64]:
-    """Candidate starts by habit, sorted, whole unix seconds."""
-    evening = (rng.normal(20.0, 2.5) - creator.utc_offset_h) * 3600.0
-    first_week = since - (since + 3 * _DAY) % _WEEK  # 1970-01-01 was a Thursday: weeks begin on Monday, 00:00 UTC
-    weeks = first_week + _WEEK * np.arange(math.ceil((until - first_week) / _WEEK) + 1)
-    days = weeks[:, None] + _DAY * np.arange(7)
-    match creator.habit:
-        case "weekly":
-            chosen = rng.permutation(7)[: int(rng.integers(4, 7))]
-            slots = evening + rng.normal(0.0, 1800.0, len(chosen))
-            jitter = 900.0 * math.exp(rng.normal(0.0, 0.5))
-            candidates = (days[:, chosen] + slots + rng.normal(0.0, jitter, (len(weeks), len(chosen)))).ravel()
-            kept = rng.uniform(size=candidates.size) < 0.78
-        case "daily":
-            spread = rng.uniform(30.0, 110.0) * 60.0
-            candidates = (days + evening + rng.normal(0.0, spread, days.shape)).ravel()
-            kept = rng.uniform(size=candidates.size) < 0.8
-        case "irregular":
-            candidates = (days + evening + rng.normal(0.0, 4 * 3600.0, days.shape)).ravel()
-            kept = rng.uniform(size=candidates.size) < rng.uniform(0.5, 0.9)
-        case "rare":
-            candidates = (days + evening + rng.normal(0.0, 4 * 3600.0, days.shape)).ravel()
-            kept = rng.uniform(size=candidates.size) < rng.uniform(0.08, 0.4) / 7
-    starts = candidates[kept]
-    again = rng.uniform(size=starts.size) < 0.12
-    seconds = starts[again] + rng.uniform(3.0, 9.0, int(again.sum())) * 3600.0
-    if creator.habit == "rare":
-        seconds = seconds[:0]
-    starts = np.sort(np.floor(np.concatenate([starts, seconds])))
-    return starts[(starts >= since) & (starts < until)]
 
 
 def _lengths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
-"""TikHub (tikhubapi.com) as it answers (vendors' notes, sections 4.1 and 5.1): the platform's own room, wrapped twice.
+"""TikHub (tikhubapi.com) as it answers (vendors' notes, sections 4.1 and 5): the platform's own bodies, wrapped.
 
-Its numbers went through a client whose integers stop at 2^53: numeric ids are damaged, their `*_str` twins right.
+Of its endpoints only `/api/v1//live/info` is documented. The paths, parameters and bodies of the others are guesses:
+the vendor's menu names what they do, and the bodies are the platform's own (sections 5.3, 5.5, 5.8 and 5.9), with
+flags as 0 and 1, cursors as integers of milliseconds, and damaged numeric ids beside right `*_str` twins.
 """
 
 from __future__ import annotations
@@ -8,20 +10,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
 
-from tiktok_pipeline.sandbox.chance import bits, chance
 from tiktok_pipeline.sandbox.creators import Creator
-from tiktok_pipeline.sandbox.streams import Room
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, picture
+from tiktok_pipeline.sandbox.rankings import ListKind, Ranking
+from tiktok_pipeline.sandbox.story_list import story_item, story_page
+from tiktok_pipeline.sandbox.tikhub_room import damaged, image, room_body
+from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, whole
 
-_LIVE, _PAUSED, _ENDED = 2, 3, 4
 _KEPT_AFTER_END = timedelta(hours=24)
-_COUNTS_FOLLOWS_SHARE = 2 / 3
+_ROOMS_A_CHECK = 50  # the platform's own check takes as many at once (section 5.3)
+_STORIES_A_PAGE = (10, 35)
+# The numbers by which a sibling product names the platform's lists (section 4.2).
+_RANK_TYPES: Mapping[str, ListKind] = {"0": "hourly", "8": "daily"}
+_BAD_PARAMETER, _ROOM_FINISHED, _NO_SUCH_USER = 10011, 30003, 2065
 
 # http status, code in the body, usual message (section 4.1; risk control is the body's own 500 inside HTTP 200)
 _REFUSALS: dict[Refusal, tuple[int, int, str]] = {
@@ -43,18 +47,26 @@ _REFUSALS: dict[Refusal, tuple[int, int, str]] = {
 
 
 class TikHub(Vendor):
-    """Live rooms by room id and user id."""
+    """Live rooms, live rankings, users and their stories, by the platform's ids."""
 
     name: ClassVar[str] = "tikhub"
     prefix: ClassVar[str] = "/tikhub"
     base_url_variable: ClassVar[str] = "TIKHUB_BASE_URL"
     credentials: ClassVar[Mapping[str, str]] = {"TIKHUB_USERNAME": "sandbox", "TIKHUB_PASSWORD": "thub_sandbox"}
-    subject_parameters: ClassVar[tuple[str, ...]] = ("room_id",)
+    subject_parameters: ClassVar[tuple[str, ...]] = ("room_id", "user_id", "region")
     _authorization: ClassVar[bytes] = b"Basic " + base64.b64encode(":".join(credentials.values()).encode())
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         """What is served; the double slash is the vendor's."""
-        return {"/api/v1//live/info": self.live_info}
+        return {
+            "/api/v1//live/info": self.live_info,
+            "/api/v1//live/check": self.live_check,
+            "/api/v1//live/ranking": self.ranking,
+            "/api/v1//live/ranking/info": self.ranking_of_anchor,
+            "/api/v1//user/info": self.user_info,
+            "/api/v1//user/stories": self.stories,
+            "/api/v1//key/info": self.key_info,
+        }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
         """`Authorization: Basic base64(username:password)`."""
@@ -79,171 +91,166 @@ class TikHub(Vendor):
             return self.refuse(Refusal.INVALID, request, "room_id and user_id are required")
         found = self.world.find_room(room_id)
         if found is None or not user_id.isdecimal() or request.at.timestamp() * 1000 < found[1].created_ms:
-            return self._platform(10011, {"message": "Request params error", "prompts": ""}, request.at)
+            return self._bad_parameter(request)
         creator, room = found
         if request.at >= room.ended_at + _KEPT_AFTER_END:
             gone = {"message": "room has finished", "prompts": "This LIVE video has ended"}
-            return self._platform(30003, gone, request.at)
-        return self._platform(0, self._room(creator, room, request.at), request.at)
+            return self._platform(_ROOM_FINISHED, gone, request.at)
+        return self._platform(0, room_body(self.world, creator, room, request.at), request.at)
 
-    def _platform(self, code: int, data: dict[str, Any], at: datetime) -> Answer:
+    def live_check(self, request: Request) -> Answer:
+        """Whether rooms are open: `room_id` is one or up to fifty, with commas; nobody's room is not alive."""
+        room_ids = [part for part in request.query.get("room_id", "").split(",") if part]
+        if not 1 <= len(room_ids) <= _ROOMS_A_CHECK or None in map(whole, room_ids):
+            return self.refuse(Refusal.INVALID, request, "room_id is required: one to 50 numbers")
+        second = request.at.timestamp()
+        found = [(room_id, self.world.find_room(room_id)) for room_id in room_ids]
+        rows = [
+            {"alive": room is not None and room[1].is_open(second), "room_id": damaged(room_id), "room_id_str": room_id}
+            for room_id, room in found
+        ]
+        return self._platform(0, rows, request.at)
+
+    def ranking(self, request: Request) -> Answer:
+        """The list of a `region` (US, BR, ...) in its current window; `rank_type` 0 is hourly, 8 daily."""
+        kind, region = _RANK_TYPES.get(request.query.get("rank_type", "0")), request.query.get("region", "").upper()
+        if kind is None or not region:
+            return self.refuse(Refusal.INVALID, request, "region is required, rank_type is 0 or 8")
+        return self._ranked(self.world.ranking(kind, region, request.at), None, request.at)
+
+    def ranking_of_anchor(self, request: Request) -> Answer:
+        """The list that a room's owner competes in, with the owner's own place: rank 0 where there is none."""
+        kind = _RANK_TYPES.get(request.query.get("rank_type", "0"))
+        room_id, user_id = request.query.get("room_id"), request.query.get("user_id")
+        if kind is None or not room_id or not user_id:
+            return self.refuse(Refusal.INVALID, request, "room_id and user_id are required, rank_type is 0 or 8")
+        found = self.world.find_room(room_id)
+        if found is None or found[0].user_id != user_id or request.at.timestamp() * 1000 < found[1].created_ms:
+            return self._bad_parameter(request)
+        return self._ranked(self.world.ranking(kind, found[0].region, request.at), found[0], request.at)
+
+    def user_info(self, request: Request) -> Answer:
+        """The mobile app's user, with exact counts; the room id is that of the last stream, live or not."""
+        user_id = request.query.get("user_id", "")
+        if not user_id.isdecimal():
+            return self.refuse(Refusal.INVALID, request, "user_id is required and numeric")
+        creator = self.world.find_id(user_id)
+        extra = {"fatal_item_ids": [], "logid": self.request_id(request), "now": int(request.at.timestamp() * 1000)}
+        body: dict[str, Any] = {"extra": extra, "log_pb": {"impr_id": self.request_id(request)}}
+        if creator is None:
+            body |= {"status_code": _NO_SUCH_USER, "status_msg": "User doesn't exist"}
+        else:
+            body |= {"status_code": 0, "status_msg": "", "user": self._user(creator, request.at)}
+        return Answer(200, self.upstream(msgspec.json.encode(body)), 1.0)
+
+    def stories(self, request: Request) -> Answer:
+        """The platform's own list in integers; `itemList` is absent where there is no story."""
+        user_id = request.query.get("user_id", "")
+        count = whole(request.query.get("count", str(_STORIES_A_PAGE[0])))
+        before = whole(request.query.get("cursor", "0"))
+        if not user_id.isdecimal() or not count or before is None:
+            return self.refuse(Refusal.INVALID, request, "user_id is required; it, count and cursor are numeric")
+        creator = self.world.find_id(user_id)
+        shown = [] if creator is None else self.world.stories_at(creator, request.at)
+        page = story_page(shown, before, min(count, _STORIES_A_PAGE[1]))
+        body: dict[str, Any] = {
+            "AllViewed": 0,
+            "CurrentPosition": 0,
+            "HasMoreAfter": int(page.more_after),
+            "HasMoreBefore": int(page.more_before),
+            "LastStoryCreatedAt": page.newest_ms,
+            "MaxCursor": page.max_cursor,
+            "MinCursor": page.min_cursor,
+            "TotalCount": page.total,
+            "extra": {"now": int(request.at.timestamp() * 1000)},
+            "status_code": 0 if creator is not None else _NO_SUCH_USER,
+        }
+        if creator is not None and page.stories:
+            handle = self.world.handle_at(creator, request.at)
+            body["itemList"] = [story_item(story, handle, request.at) for story in page.stories]
+        return Answer(200, self.upstream(msgspec.json.encode(body)), 1.0)
+
+    def key_info(self, request: Request) -> Answer:
+        """Whose key it is and what is left of it; free."""
+        used = int(self.ledger.charged(self.name))
+        data = {"username": self.credentials["TIKHUB_USERNAME"], "status": 1, "quota": int(self.allowance)}
+        body = msgspec.json.encode(data | {"used": used, "remaining": self.credits_left()})
+        return Answer(200, self.upstream(body))
+
+    def _bad_parameter(self, request: Request) -> Answer:
+        return self._platform(_BAD_PARAMETER, {"message": "Request params error", "prompts": ""}, request.at)
+
+    def _platform(self, code: int, data: dict[str, Any] | list[dict[str, Any]], at: datetime) -> Answer:
         extra = {"now": int(at.timestamp() * 1000), "region": "US", "finished_perception_msg": "", "pay_scores": 0}
         body = msgspec.json.encode({"data": data, "extra": extra, "status_code": code})
         return Answer(200, self.upstream(body), 1.0)
 
-    def _room(self, creator: Creator, room: Room, at: datetime) -> dict[str, Any]:
-        second = at.timestamp()
-        ended = second >= room.end_s
-        created = room.created_ms // 1000
-        viewers = room.viewers(second)
-        owner = _owner(creator) | {
+    def _ranked(self, ranking: Ranking, anchor: Creator | None, at: datetime) -> Answer:
+        """A list: `delta` is the gap to the row above, `delta_time` the seconds that are left of the window."""
+        scores = [row.score for row in ranking.rows]
+        above = [*scores[:1], *scores]
+        rows = [
+            self._row(row.creator, row.rank, row.score, above[place] - row.score, ranking.unit, at)
+            for place, row in enumerate(ranking.rows)
+        ]
+        own = None
+        if anchor is not None:
+            place = next((n for n, row in enumerate(ranking.rows) if row.creator is anchor), None)
+            last = scores[-1] if scores else 0
+            own = rows[place] if place is not None else self._row(anchor, 0, 0, last, ranking.unit, at)
+        data = {
+            "anchor_info": own,
+            "begin_time": ranking.begin_s,
+            "currency": ranking.unit,
+            "delta_time": ranking.end_s - int(at.timestamp()),
+            "has_more": 0,
+            "rank_type": next(int(number) for number, kind in _RANK_TYPES.items() if kind == ranking.kind),
+            "ranks": rows,
+            "region": ranking.region,
+            "seats": [],
+            "subtitle": "",
+            "title": f"{ranking.kind.title()} ranking",
+        }
+        return self._platform(0, data, at)
+
+    def _row(self, creator: Creator, rank: int, score: int, delta: int, unit: str, at: datetime) -> dict[str, Any]:
+        room = self.world.room_at(creator, at)
+        user = {
+            "avatar_thumb": image(creator.user_id, "thumb", creator.created_at),
             "display_id": self.world.handle_at(creator, at),
-            "follow_info": {
-                "follow_status": 0,
-                "follower_count": self.world.followers_at(creator, at),
-                "following_count": creator.following,
-                "push_status": 0,
-            },
+            # Never supplied in a list (section 5.9): 0 is not a count.
+            "follow_info": {"follow_status": 0, "follower_count": 0, "following_count": 0},
+            "id": damaged(creator.user_id),
+            "id_str": creator.user_id,
+            "nickname": creator.display_name,
             "own_room": {
-                "room_ids": [] if ended else [_damaged(room.room_id)],
-                "room_ids_str": [] if ended else [room.room_id],
+                "room_ids": [] if room is None else [damaged(room.room_id)],
+                "room_ids_str": [] if room is None else [room.room_id],
             },
+            "sec_uid": creator.sec_uid,
+            "verified": creator.verified,
         }
-        return _static(creator, room) | {
-            "finish_time": int(room.end_s) if ended else created,
-            "last_ping_time": 0 if ended else int(second),
-            "like_count": room.likes(second),
-            "owner": owner,
-            "room_pcu": viewers,
-            "stats": {
-                "comment_count": 0,
-                "digg_count": 0,
-                "enter_count": 0,
-                "follow_count": self.world.new_follows(creator, room, at) if _counts_follows(creator) else 0,
-                "gift_uv_count": room.gifters(second),
-                "id": _damaged(room.room_id),
-                "id_str": room.room_id,
-                "like_count": 0,
-                "share_count": 0,
-                # Asking with user_id makes the platform zero this one (section 0 fact 6).
-                "total_user": 0,
-                "total_user_desp": "",
-                "user_count_composition": {"my_follow": 0.03, "other": 0.71, "video_detail": 0.26},
-                "watermelon": 0,
-            },
-            "status": _ENDED if ended else _PAUSED if room.is_paused(second) else _LIVE,
-            "stream_status": 0 if ended else 1,
-            "user_count": viewers,
+        words = f"{score} {unit}" if score < 10_000 else f"{score / 1000:.1f}K {unit}"
+        return {"delta": delta, "gap_description": words, "rank": rank, "score": score, "user": user}
+
+    def _user(self, creator: Creator, at: datetime) -> dict[str, Any]:
+        room = self.world.last_room(creator, at)
+        return {
+            "avatar_thumb": image(creator.user_id, "thumb", creator.created_at),
+            "aweme_count": self.world.videos_at(creator, at),
+            "create_time": int(creator.created_at.timestamp()),
+            "follower_count": self.world.followers_at(creator, at),
+            "following_count": creator.following,
+            "language": creator.language,
+            "nickname": creator.display_name,
+            "region": creator.region,
+            "room_id": 0 if room is None else damaged(room.room_id),
+            "room_id_str": "" if room is None else room.room_id,
+            "sec_uid": creator.sec_uid,
+            "secret": int(creator.kind == "private"),
+            "signature": creator.bio,
+            "total_favorited": self.world.likes_at(creator, at),
+            "uid": creator.user_id,
+            "unique_id": self.world.handle_at(creator, at),
+            "verified": creator.verified,
         }
-
-
-def _damaged(number: str) -> int:
-    """The integer as a client with 64-bit floats prints it: 7503448765740976902 becomes ...977000."""
-    return int(Decimal(repr(float(number))))
-
-
-@lru_cache(maxsize=8192)
-def _counts_follows(creator: Creator) -> bool:
-    return chance("tikhub", "follow_count", creator.user_id) < _COUNTS_FOLLOWS_SHARE
-
-
-def _image(subject: str, kind: str, at: datetime) -> dict[str, Any]:
-    address = picture(subject, at, kind)
-    return {
-        "avg_color": "",
-        "height": 0,
-        "image_type": 0,
-        "is_animated": False,
-        "open_web_url": "",
-        "uri": f"tos-sandbox/{bits(subject, kind):016x}",
-        "url_list": [address, address.replace("p16", "p19")],
-        "width": 0,
-    }
-
-
-@lru_cache(maxsize=4096)
-def _owner(creator: Creator) -> dict[str, Any]:
-    return {
-        "allow_find_by_contacts": False,
-        "avatar_large": _image(creator.user_id, "large", creator.created_at),
-        "avatar_medium": _image(creator.user_id, "medium", creator.created_at),
-        "avatar_thumb": _image(creator.user_id, "thumb", creator.created_at),
-        "badge_list": [],
-        "bio_description": creator.bio,
-        "create_time": 0,
-        "id": _damaged(creator.user_id),
-        "id_str": creator.user_id,
-        "is_follower": False,
-        "is_following": False,
-        "nickname": creator.display_name,
-        "pay_grade": {"grade_banner": "", "level": 0, "score": 0},
-        "sec_uid": creator.sec_uid,
-        "secret": 0,
-        "status": 1,
-        "subscribe_info": {"enable_subscription": False, "is_in_grace_period": False, "subscriber_count": 0},
-        "user_role": 0,
-        "verified": creator.verified,
-    }
-
-
-@lru_cache(maxsize=4096)
-def _static(creator: Creator, room: Room) -> dict[str, Any]:
-    """The part of a room that does not change while it lasts."""
-    stream_id = str(bits(room.room_id, "stream") >> 2)
-    stem = f"https://pull-f5.tiktokcdn.example/stage/stream-{stream_id}"
-    qualities = {
-        name: {"main": {"flv": f"{stem}_{name}.flv", "hls": f"{stem}_{name}/index.m3u8", "sdk_params": "{}"}}
-        for name in ("origin", "hd", "sd")
-    }
-    stream_data = msgspec.json.encode({"common": {"session_id": stream_id, "rule_ids": "{}"}, "data": qualities})
-    return {
-        "AnchorABMap": {},
-        "adjust_display_order": 1,
-        "admin_user_ids": [],
-        "age_restricted": {"AgeInterval": 0, "restricted": False, "source": 0},
-        "anchor_tab_type": 3,
-        "app_id": 1233,
-        "auto_cover": 0,
-        "client_version": 370203,
-        "commerce_info": {"commerce_permission": 0, "oec_live_enter_room_init_data": "", "product_num": 0},
-        "cover": _image(room.room_id, "cover", room.started_at),
-        "create_time": room.created_ms // 1000,
-        "deco_list": [],
-        "finish_reason": 0,
-        "finish_url": "",
-        "game_tag": [],
-        "has_commerce_goods": False,
-        "hashtag": {"id": 5, "namespace": 0, "title": creator.niche.title()},
-        "id": _damaged(room.room_id),
-        "id_str": room.room_id,
-        "is_replay": False,
-        "layout": 0,
-        "link_mic": {"audience_id_list": [], "battle_scores": [], "channel_id": 0, "rival_anchor_id": 0},
-        "live_id": 4,
-        "live_room_mode": 0,
-        "living_room_attrs": {"rank": 0, "room_id": _damaged(room.room_id), "room_id_str": room.room_id},
-        "owner_user_id": _damaged(creator.user_id),
-        "owner_user_id_str": "",
-        "regional_restricted": {"block_list": []},
-        "room_auth": {"Chat": True, "Danmaku": False, "Digg": True, "Gift": True, "Rank": 1, "Share": True},
-        "room_layout": 0,
-        "room_sticker_list": [],
-        "share_url": f"https://m.tiktok.com/share/live/{room.room_id}/?language=en",
-        "start_time": int(room.start_s),
-        "stream_id": _damaged(stream_id),
-        "stream_id_str": stream_id,
-        "stream_url": {
-            "default_resolution": "SD2",
-            "flv_pull_url": {"FULL_HD1": f"{stem}_hd.flv", "SD2": f"{stem}_sd.flv"},
-            "hls_pull_url": f"{stem}_hd/index.m3u8",
-            "id": _damaged(stream_id),
-            "id_str": stream_id,
-            "live_core_sdk_data": {
-                "pull_data": {"options": {"default_quality": {"sdk_key": "sd"}}, "stream_data": stream_data.decode()}
-            },
-            "resolution_name": {"ORIGION": "Original", "HD1": "720p", "SD2": "480p"},
-        },
-        "title": room.title or "",
-        "top_fans": [],
-        "with_linkmic": False,
-    }

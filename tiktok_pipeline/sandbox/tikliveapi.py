@@ -1,6 +1,7 @@
 """TikLiveAPI as it answers (vendors' notes, section 3): bare bodies, rounded counts, only successes billed.
 
-The vendor documents no error body; the ones here are plain `{"message": ...}`.
+The vendor documents no error body; the ones here are plain `{"message": ...}`. Nor does it document what a hidden or
+private list looks like (here: empty, with the exact total) and the stories of a user (here: the platform's own list).
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tiktok_pipeline.sandbox.chance import chance
+from tiktok_pipeline.sandbox.chance import bits, chance
 from tiktok_pipeline.sandbox.creators import Creator
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, picture, web_rounded
+from tiktok_pipeline.sandbox.followers import Follower
+from tiktok_pipeline.sandbox.posts import TruePost
+from tiktok_pipeline.sandbox.story_list import story_item, story_page
+from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, picture, web_rounded, whole
 
 _NESTED_SHARE = 0.4
+# (usual, largest) items of a page (section 3); a larger count is not refused but cut
+_POSTS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE, _STORIES_A_PAGE = (10, 35), (50, 50), (10, 30), (10, 35)
+# By creator, the name or names under which the next follower page's token comes (section 3 knows each).
+_TOKENS = (("time",), ("cursor",), ("time", "cursor"))
+_PROMISES_TOO_MUCH_SHARE = 0.25  # of creators: a last page of posts that says there are more (section 6, has_more)
 
 _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.NO_ROUTE: (404, "Endpoint not found"),
@@ -37,14 +46,14 @@ _REFUSALS: dict[Refusal, tuple[int, str]] = {
 
 
 class TikLiveAPI(Vendor):
-    """Numeric ids and profiles; nothing about live streams."""
+    """Numeric ids, profiles, posts, followers, stories and a search; nothing about live streams."""
 
     name: ClassVar[str] = "tikliveapi"
     prefix: ClassVar[str] = "/tikliveapi"
     base_url_variable: ClassVar[str] = "TIKLIVEAPI_BASE_URL"
     credentials: ClassVar[Mapping[str, str]] = {"TIKLIVEAPI_API_KEY": "tkl_sandbox"}
     bills_spoilt_answers: ClassVar[bool] = False
-    subject_parameters: ClassVar[tuple[str, ...]] = ("username", "userid")
+    subject_parameters: ClassVar[tuple[str, ...]] = ("username", "userid", "keyword")
     _key: ClassVar[bytes] = credentials["TIKLIVEAPI_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -53,6 +62,10 @@ class TikLiveAPI(Vendor):
             "/userid/": self.user_id,
             "/userinfo-by-username/": self.info_by_username,
             "/userinfo-by-id/": self.info_by_id,
+            "/user-posts/": self.posts,
+            "/user-followers/": self.followers,
+            "/user-stories/": self.stories,
+            "/search-user/": self.search,
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
@@ -88,6 +101,99 @@ class TikLiveAPI(Vendor):
         if not user_id.isdecimal():
             return self.refuse(Refusal.INVALID, request, "userid must be numeric")
         return self._info(self.world.find_id(user_id), request.at)
+
+    def posts(self, request: Request) -> Answer:
+        """Posts, newest first, the pinned ones on top of the first page; the cursor is a string of milliseconds.
+
+        For some creators the last page still says `hasMore`, and the one after it is empty and repeats its cursor.
+        """
+        asked = self._asked(request, _POSTS_A_PAGE, "cursor")
+        if isinstance(asked, Answer):
+            return asked
+        creator, count, cursor = asked
+        feed = self.world.feed(creator)
+        pinned = [] if cursor else feed.pinned()
+        fresh, more = feed.page(request.at.timestamp(), cursor / 1000 if cursor else None, max(count - len(pinned), 1))
+        handle = self.world.handle_at(creator, request.at)
+        body = {
+            "videos": [_post(post, handle, request.at) for post in [*pinned, *fresh]],
+            "cursor": str(int(fresh[-1].published_s * 1000) if fresh else cursor),
+            "hasMore": more or (bool(fresh) and _promises_too_much(creator)),
+        }
+        return Answer(200, msgspec.json.encode(body), 1.0)
+
+    def followers(self, request: Request) -> Answer:
+        """Followers, newest first; `total` is exact, where the profile's count is rounded.
+
+        The next token is `time`, `cursor` or both, in unix seconds, always the same for one creator; either is taken.
+        """
+        asked = self._asked(request, _FOLLOWERS_A_PAGE, "time", "cursor")
+        if isinstance(asked, Answer):
+            return asked
+        creator, count, before = asked
+        members = self.world.follower_list(creator)
+        shown: list[Follower] = []
+        token = None
+        if not members.hidden:
+            start = members.joined(before) if before else None
+            page = members.page(request.at.timestamp(), start, count)
+            shown, token = page.followers, page.next_tick
+        body: dict[str, Any] = {
+            "followers": [_follower(follower, creator, request.at) for follower in shown],
+            "total": self.world.followers_at(creator, request.at),
+            "hasMore": token is not None,
+        }
+        names = _TOKENS[bits("tikliveapi", "token", creator.user_id) % len(_TOKENS)]
+        return Answer(200, msgspec.json.encode(body | dict.fromkeys(names, token or before)), 1.0)
+
+    def stories(self, request: Request) -> Answer:
+        """The platform's own list: numbers as strings, flags as booleans, no `itemList` where there is no story."""
+        asked = self._asked(request, _STORIES_A_PAGE, "cursor")
+        if isinstance(asked, Answer):
+            return asked
+        creator, count, before = asked
+        page = story_page(self.world.stories_at(creator, request.at), before, count)
+        body: dict[str, Any] = {
+            "AllViewed": False,
+            "CurrentPosition": "0",
+            "HasMoreAfter": page.more_after,
+            "HasMoreBefore": page.more_before,
+            "LastStoryCreatedAt": str(page.newest_ms),
+            "MaxCursor": str(page.max_cursor),
+            "MinCursor": str(page.min_cursor),
+            "TotalCount": str(page.total),
+        }
+        if page.stories:
+            handle = self.world.handle_at(creator, request.at)
+            body["itemList"] = [story_item(story, handle, request.at) for story in page.stories]
+        return Answer(200, msgspec.json.encode(body), 1.0)
+
+    def search(self, request: Request) -> Answer:
+        """Users by handle, name or niche; which of the two documented shapes depends on the keyword alone."""
+        keyword = request.query.get("keyword", "").strip()
+        paging = _paging(request, _HITS_A_PAGE, "cursor")
+        if not keyword or paging is None:
+            return self.refuse(Refusal.INVALID, request, "keyword is required, count and cursor are numbers")
+        count, first = paging
+        hits = self.world.search(keyword, request.at)
+        shape = _hit_camel if chance("tikliveapi", "hits", keyword.lower()) < 0.5 else _hit_info
+        body = {
+            "user_list": [
+                shape(c, self.world.handle_at(c, request.at), web_rounded(self.world.followers_at(c, request.at)))
+                for c in hits[first : first + count]
+            ],
+            "cursor": min(first + count, len(hits)),
+            "hasMore": len(hits) > first + count,
+        }
+        return Answer(200, msgspec.json.encode(body), 1.0)
+
+    def _asked(self, request: Request, sizes: tuple[int, int], *tokens: str) -> tuple[Creator, int, int] | Answer:
+        """(whose list, count, token; 0 for the first page), or why there is none."""
+        user_id, paging = request.query.get("userid", ""), _paging(request, sizes, *tokens)
+        if not user_id.isdecimal() or paging is None:
+            return self.refuse(Refusal.INVALID, request, "userid, count and cursor must be numeric")
+        creator = self.world.find_id(user_id)
+        return _message(404, "User not found") if creator is None else (creator, *paging)
 
     def _info(self, creator: Creator | None, at: datetime) -> Answer:
         if creator is None:
@@ -125,6 +231,75 @@ class TikLiveAPI(Vendor):
         }
         body = {"user": user | {"stats": stats}} if _nests_stats(creator) else {"user": user, "stats": stats}
         return Answer(200, msgspec.json.encode(body), 1.0)
+
+
+def _paging(request: Request, sizes: tuple[int, int], *tokens: str) -> tuple[int, int] | None:
+    """(count, token; 0 for the first page), or none where one is not a number."""
+    count = whole(request.query.get("count", str(sizes[0])))
+    token = whole(next((request.query[name] for name in tokens if request.query.get(name, "0") != "0"), "0"))
+    return None if not count or token is None else (min(count, sizes[1]), token)
+
+
+def _post(post: TruePost, handle: str, at: datetime) -> dict[str, Any]:
+    """Nothing in it says that a post is pinned."""
+    second = at.timestamp()
+    cover = picture(post.post_id, at, "cover")
+    file = f"https://v16m-default.tiktokcdn.example/{post.post_id}"
+    return {
+        "video_id": post.post_id,
+        "region": post.creator.region,
+        "title": post.caption,
+        "cover": cover,
+        "origin_cover": cover,
+        "duration": post.duration_s,
+        "play": f"{file}.mp4",
+        "wmplay": f"{file}_wm.mp4",
+        "music": f"{file}.mp3",
+        "music_info": {"id": str(bits(post.post_id, "audio") >> 2), "title": f"original sound - {handle}"},
+        "play_count": post.views(second),
+        "digg_count": post.likes(second),
+        "comment_count": post.comments(second),
+        "share_count": post.shares(second),
+        "collect_count": post.saves(second),
+        "create_time": int(post.published_s),
+        "author": {
+            "id": post.creator.user_id,
+            "unique_id": handle,
+            "nickname": post.creator.display_name,
+            "avatar": picture(post.creator.user_id, at),
+        },
+    }
+
+
+def _follower(follower: Follower, creator: Creator, at: datetime) -> dict[str, Any]:
+    return {
+        "id": follower.user_id,
+        "region": creator.region,
+        "sec_uid": follower.sec_uid,
+        "unique_id": follower.handle,
+        "nickname": follower.display_name,
+        "signature": "",
+        "avatar": picture(follower.user_id, at),
+        "aweme_count": follower.videos,
+        "follower_count": follower.followers,
+        "favoriting_count": follower.following,
+        "total_favorited": follower.videos * 31,
+    }
+
+
+def _hit_camel(creator: Creator, handle: str, followers: int) -> dict[str, Any]:
+    user = {"id": creator.user_id, "uniqueId": handle, "nickname": creator.display_name, "secUid": creator.sec_uid}
+    return {"user": user | {"verified": creator.verified}, "stats": {"followerCount": followers}}
+
+
+def _hit_info(creator: Creator, handle: str, followers: int) -> dict[str, Any]:
+    info = {"uid": creator.user_id, "uniqueId": handle, "nickname": creator.display_name}
+    return {"user_info": info | {"followerCount": followers}}
+
+
+@lru_cache(maxsize=8192)
+def _promises_too_much(creator: Creator) -> bool:
+    return chance("tikliveapi", "hasMore", creator.user_id) < _PROMISES_TOO_MUCH_SHARE
 
 
 @lru_cache(maxsize=8192)

@@ -12,10 +12,12 @@ import msgspec
 
 from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.ledger import Ledger
+from tiktok_pipeline.sandbox.rankings import LISTS
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.sandbox.vendor import Answer
 from tiktok_pipeline.sandbox.world import World
 
+_MOST_JOINED = 200_000  # ids in one row: a day of the largest creator; more would be an answer of many megabytes
 _ROSTER = ("handle", "niche", "tier", "user_id", "sec_uid", "note")
 
 
@@ -31,6 +33,9 @@ class Truth:
             "/truth/followers": self._follower_rows,
             "/truth/lift": self._lift_rows,
             "/truth/stories": self._story_rows,
+            "/truth/posts": self._post_rows,
+            "/truth/followers-list": self._follower_list_rows,
+            "/truth/rankings": self._ranking_rows,
             "/truth/ledger": lambda query: self._ledger.totals(),
             "/truth/log": lambda query: self._ledger.log(),
             "/truth/now": lambda query: [{"now": query.now}],
@@ -65,6 +70,11 @@ class Truth:
                 "kind": creator.kind,
                 "verified": creator.verified,
                 "habit": creator.habit,
+                "habit_changes_to": world.routine(creator).then,
+                "habit_changes_at": _instant(world.routine(creator).changes_s),
+                "weeks_off": [_instant(week) for week in world.routine(creator).weeks_off],
+                "region": creator.region,
+                "hides_followers": world.follower_list(creator).hidden,
                 "utc_offset_h": creator.utc_offset_h,
                 "followers": world.followers_at(creator, query.now),
                 "organic_per_day": world.organic_per_day(creator),
@@ -129,13 +139,14 @@ class Truth:
         return rows
 
     def _lift_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """What streams brought in [from, to], all of a creator together."""
+        """What streams brought in [from, to], all of a creator together, and what purges took."""
         since, until = query.time("from"), query.time("to")
         return [
             {
                 "creator": creator.handle,
                 "lift": self._world.lift_between(creator, since, until),
                 "change": self._world.followers_at(creator, until) - self._world.followers_at(creator, since),
+                "purged": sum(purge.size for purge in self._world.purges(creator, since, until)),
             }
             for creator in self._chosen(query)
         ]
@@ -156,6 +167,75 @@ class Truth:
             }
             for creator in self._chosen(query)
             for story in self._world.stories(creator, since, until)
+        ]
+
+    def _post_rows(self, query: _Query) -> list[dict[str, Any]]:
+        """What is published in [from, to), with its counts at `to`; `recap_of` is the first room of the stream."""
+        since, until = query.time("from"), query.time("to")
+        second = until.timestamp()
+        return [
+            {
+                "creator": creator.handle,
+                "post_id": post.post_id,
+                "published_at": post.published_at,
+                "caption": post.caption,
+                "pinned": post.pinned,
+                "duration_s": post.duration_s,
+                "recap_of": None if post.recap_of is None else post.recap_of.rooms[0].room_id,
+                "views": post.views(second),
+                "likes": post.likes(second),
+                "comments": post.comments(second),
+                "shares": post.shares(second),
+                "saves": post.saves(second),
+            }
+            for creator in self._chosen(query)
+            for post in self._world.posts(creator, since, until)
+        ]
+
+    def _follower_list_rows(self, query: _Query) -> list[dict[str, Any]]:
+        """Who joined and who left in (from, to]; `banned_ids` are those of the joined whom no list ever shows."""
+        since, until = query.time("from").timestamp(), query.time("to").timestamp()
+        rows = []
+        for creator in self._chosen(query):
+            members = self._world.follower_list(creator)
+            joined = range(members.joined(since), members.joined(until))
+            if len(joined) > _MOST_JOINED:
+                raise ValueError(f"{len(joined)} joined {creator.handle!r}: ask for a shorter span than {_MOST_JOINED}")
+            rows.append(
+                {
+                    "creator": creator.handle,
+                    "hidden": members.hidden,
+                    "total_from": self._world.followers_at(creator, query.time("from")),
+                    "total_to": self._world.followers_at(creator, query.time("to")),
+                    "joined": len(joined),
+                    "left": members.left(until) - members.left(since),
+                    "purged": sum(p.size for p in self._world.purges(creator, query.time("from"), query.time("to"))),
+                    "joined_ids": [members.account(number).user_id for number in joined],
+                    "left_ids": [members.account(number).user_id for number in members.leavers(since, until)],
+                    "banned_ids": [members.account(n).user_id for n in joined if members.is_banned(n)],
+                }
+            )
+        return rows
+
+    def _ranking_rows(self, query: _Query) -> list[dict[str, Any]]:
+        """Every list of every region as it stands at `at` (repeated or with commas; without it, now)."""
+        instants = query.times("at") if query.text("at") is not None else [query.now]
+        regions = sorted({creator.region for creator in self._world.creators})
+        lists = [(at, self._world.ranking(kind, region, at)) for at in instants for kind in LISTS for region in regions]
+        return [
+            {
+                "at": at,
+                "list": ranking.kind,
+                "region": ranking.region,
+                "window_start": _instant(ranking.begin_s),
+                "rank": row.rank,
+                "score": row.score,
+                "score_unit": ranking.unit,
+                "creator": row.creator.handle,
+                "user_id": row.creator.user_id,
+            }
+            for at, ranking in lists
+            for row in ranking.rows
         ]
 
     def _chosen(self, query: _Query) -> list[Creator]:
@@ -194,6 +274,10 @@ class _Query:
     def time(self, name: str) -> datetime:
         """The one instant of a parameter."""
         return self.times(name)[0]
+
+
+def _instant(second: float | None) -> datetime | None:
+    return None if second is None else datetime.fromtimestamp(second, UTC)
 
 
 def _time(name: str, value: str) -> datetime:

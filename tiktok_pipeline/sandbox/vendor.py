@@ -129,6 +129,11 @@ class Vendor:
         return f"{bits(self.world.seed, self.name, request.endpoint, request.subject, request.at):016x}"
 
 
+def whole(text: str) -> int | None:
+    """A number as a parameter has it: decimal digits, none for anything else or beyond 64 bits."""
+    return int(text) if text.isdecimal() and len(text) <= 19 else None
+
+
 def web_rounded(count: int) -> int:
     """A count as the web app shows it: exact below 10,000, to 100 below a million, to 100,000 above.
 

@@ -8,13 +8,17 @@ Each creator's plan is made when first asked for and kept; no answer depends on 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from tiktok_pipeline.sandbox.creators import Creator, invent_creators
-from tiktok_pipeline.sandbox.growth import Growth
+from tiktok_pipeline.sandbox.followers import FollowerList
+from tiktok_pipeline.sandbox.growth import Growth, Purge
+from tiktok_pipeline.sandbox.habits import Routine, plan_routine
+from tiktok_pipeline.sandbox.posts import Feed, TruePost
+from tiktok_pipeline.sandbox.rankings import ListKind, Ranking, rank, window
 from tiktok_pipeline.sandbox.stories import TrueStory, plan_stories
 from tiktok_pipeline.sandbox.streams import Room, TrueStream, plan_streams
 
@@ -53,6 +57,23 @@ class _Life:
     @cached_property
     def stories(self) -> list[TrueStory]:
         return plan_stories(self._seed, self._creator, self._span.since, self._span.until)
+
+    @cached_property
+    def feed(self) -> Feed:
+        return Feed(self._seed, self._creator, self.streams, self._span.since, self._span.until)
+
+    @cached_property
+    def follower_list(self) -> FollowerList:
+        return FollowerList(self._creator, self.growth)
+
+    @cached_property
+    def routine(self) -> Routine:
+        return plan_routine(self._seed, self._creator, self._span.since, self._span.until)
+
+    def streams_between(self, first: float, last: float) -> list[TrueStream]:
+        """Those that overlap [first, last): streams do not overlap each other, so their ends are sorted too."""
+        begin = max(bisect_right(self.stream_starts, first) - 1, 0)
+        return [s for s in self.streams[begin : bisect_left(self.stream_starts, last)] if s.end_s > first]
 
     @cached_property
     def rooms(self) -> dict[str, Room]:
@@ -96,7 +117,7 @@ class World:
 
     def find_room(self, room_id: str) -> tuple[Creator, Room] | None:
         """Whose room this is, at whatever time it is open."""
-        if not room_id.isdecimal():
+        if not room_id.isdecimal() or len(room_id) > 19:
             return None
         for creator in self._by_worker.get(int(room_id) >> 12 & 0x3FF, []):
             room = self._lives[creator.index].rooms.get(room_id)
@@ -119,9 +140,9 @@ class World:
         return int(self.followers_at(creator, at) * creator.likes_per_follower)
 
     def videos_at(self, creator: Creator, at: datetime) -> int:
-        """Posts."""
-        days = (at - self.start).total_seconds() / 86_400
-        return max(creator.videos_at_start + int(days * creator.videos_per_day), 0)
+        """Posts, old and new: a profile counts more than its list goes back."""
+        feed = self._lives[creator.index].feed
+        return max(creator.videos_at_start + feed.count(self.start.timestamp(), at.timestamp()), 0)
 
     def lift_between(self, creator: Creator, since: datetime, until: datetime) -> float:
         """Followers that all streams together brought in [since, until]."""
@@ -135,14 +156,26 @@ class World:
         gained_until = lift.total if until is None else lift.gained(until.timestamp())
         return gained_until - (0.0 if since is None else lift.gained(since.timestamp()))
 
+    def purges(self, creator: Creator, since: datetime, until: datetime) -> list[Purge]:
+        """The purges of followers in (since, until], in order."""
+        first, last = since.timestamp(), until.timestamp()
+        return [purge for purge in self._lives[creator.index].growth.purges if first < purge.at_s <= last]
+
+    def follower_list(self, creator: Creator) -> FollowerList:
+        """Who follows, newest first, and who left."""
+        return self._lives[creator.index].follower_list
+
+    def routine(self, creator: Creator) -> Routine:
+        """What becomes of the creator's habit."""
+        return self._lives[creator.index].routine
+
     def organic_per_day(self, creator: Creator) -> float:
         """The mean organic growth, followers a day: the unit in which lifts are compared."""
         return self._lives[creator.index].growth.per_day
 
     def streams(self, creator: Creator, since: datetime, until: datetime) -> list[TrueStream]:
         """The true streams that overlap [since, until), in order."""
-        first, last = since.timestamp(), until.timestamp()
-        return [s for s in self._lives[creator.index].streams if s.start_s < last and s.end_s > first]
+        return self._lives[creator.index].streams_between(since.timestamp(), until.timestamp())
 
     def room_at(self, creator: Creator, at: datetime) -> Room | None:
         """The open room; none when offline and inside a reconnect gap."""
@@ -150,6 +183,13 @@ class World:
         life = self._lives[creator.index]
         position = bisect_right(life.stream_starts, second) - 1
         return None if position < 0 else life.streams[position].room_at(second)
+
+    def last_room(self, creator: Creator, at: datetime) -> Room | None:
+        """The open room, else the one that was open last; none before the first stream."""
+        second = at.timestamp()
+        life = self._lives[creator.index]
+        position = bisect_right(life.stream_starts, second) - 1
+        return None if position < 0 else [r for r in life.streams[position].rooms if r.start_s <= second][-1]
 
     def viewers_at(self, creator: Creator, at: datetime) -> int:
         """Concurrent viewers, 0 when offline."""
@@ -174,3 +214,41 @@ class World:
         """The stories that can be seen at `at`, oldest first."""
         second = at.timestamp()
         return [story for story in self._lives[creator.index].stories if story.is_shown(second)]
+
+    def posts(self, creator: Creator, since: datetime, until: datetime) -> list[TruePost]:
+        """The posts that are published in [since, until), oldest first."""
+        return self._lives[creator.index].feed.between(since.timestamp(), until.timestamp())
+
+    def feed(self, creator: Creator) -> Feed:
+        """The creator's posts, to be walked page by page."""
+        return self._lives[creator.index].feed
+
+    def ranking(self, kind: ListKind, region: str, at: datetime) -> Ranking:
+        """The live ranking of a region at `at`; a region without creators has an empty one."""
+        second = at.timestamp()
+        begin, _ = window(kind, second)
+        rooms = (
+            (creator, [room for s in self._lives[creator.index].streams_between(begin, second) for room in s.rooms])
+            for creator in self.creators
+            if creator.region == region and creator.kind == "public"
+        )
+        return rank(kind, region, second, rooms)
+
+    def search(self, keyword: str, at: datetime) -> list[Creator]:
+        """Whoever has the keyword in handle, name or niche: best match first, then by size. Nobody for a blank one."""
+        wanted = keyword.strip().lstrip("@").lower()
+        if not wanted:
+            return []
+        found = []
+        for creator in self.creators:
+            handle = self.handle_at(creator, at)
+            places = (
+                handle == wanted,
+                handle.startswith(wanted),
+                wanted in handle,
+                wanted in creator.display_name.lower(),
+                wanted in creator.niche,
+            )
+            if any(places) and creator.kind != "missing":
+                found.append((places.index(True), -creator.followers_at_start, creator.index))
+        return [self.creators[index] for _, _, index in sorted(found)]

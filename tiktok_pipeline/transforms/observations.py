@@ -8,6 +8,7 @@ profile is known, and that a body may be somebody else's.
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,9 +20,13 @@ from tiktok_pipeline import tables
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.observations import (
     ABSENT,
+    FollowerReading,
+    HitReading,
     LiveReading,
+    PostReading,
     Problem,
     ProfileReading,
+    RankingReading,
     Reading,
     StoryReading,
     VariantReading,
@@ -33,27 +38,32 @@ _TABLE_OF_READING: dict[type, tables.Table] = {
     LiveReading: tables.LIVE_OBSERVATIONS,
     VariantReading: tables.STREAM_VARIANTS,
     StoryReading: tables.STORY_OBSERVATIONS,
+    PostReading: tables.POST_OBSERVATIONS,
+    FollowerReading: tables.FOLLOWER_LIST_ENTRIES,
+    RankingReading: tables.LIVE_RANKING_ENTRIES,
+    HitReading: tables.SEARCH_HITS,
 }
 NORMALIZED = (*_TABLE_OF_READING.values(), tables.QUARANTINE)
 
-_LIVE_CAPABILITIES = ("live", "room")
+_LIVE_CAPABILITIES = ("live", "room", "live_check")
 
 # How long a successful profile vouches that a creator exists, so that "not found" from /live means off air.
 PROFILE_VOUCHES_FOR = timedelta(hours=48)
 
 
-def read_bodies(raw: pl.DataFrame, table: str) -> dict[str, pl.DataFrame]:
+def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, pl.DataFrame]:
     """Observations in the rows of one raw table.
 
     Args:
         raw: rows with the raw columns, of one raw table.
         table: that table's name, for the quarantine.
+        hash_key: turns followers' ids into keys that nobody can turn back.
 
     Returns:
         A frame for each normalized table, by name, in its schema.
     """
-    batch = _Batch(table)
-    columns = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "observed_at", "outcome", "body")
+    batch = _Batch(table, hash_key)
+    columns = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "page", "observed_at", "outcome", "body")
     # A loop over rows: msgspec decodes one body at a time, and one bad body must cost one row, not a batch.
     with _no_garbage_collection():
         for row in raw.select(columns).iter_rows():
@@ -62,8 +72,9 @@ def read_bodies(raw: pl.DataFrame, table: str) -> dict[str, pl.DataFrame]:
 
 
 class _Batch:
-    def __init__(self, raw_table: str) -> None:
+    def __init__(self, raw_table: str, hash_key: bytes) -> None:
         self._raw_table = raw_table
+        self._hash_key = hash_key
         self._found: dict[type, list[tuple[Any, ...]]] = {kind: [] for kind in _TABLE_OF_READING}
         self._problems: list[tuple[Any, ...]] = []
 
@@ -74,6 +85,7 @@ class _Batch:
         endpoint: str,
         creator_id: str | None,
         subject: str,
+        page: int,
         observed_at: datetime,
         outcome: str,
         body: str | None,
@@ -104,7 +116,21 @@ class _Batch:
         if capability in _LIVE_CAPABILITIES and not any(isinstance(r, LiveReading) for r in readings):
             readings.append(LiveReading(live_state="unknown", evidence="weak", reason=outcome))
         for reading in readings:
-            self._found[type(reading)].append((*about, *_values(reading)))
+            self._found[type(reading)].append((*about, *self._row(reading, subject, page).values()))
+
+    def _row(self, reading: Reading, subject: str, page: int) -> dict[str, Any]:
+        """A reading's columns, with what only the question knows."""
+        row = {name: getattr(reading, name) for name in reading.__struct_fields__}
+        if isinstance(reading, FollowerReading):
+            plain = row.pop("follower_id").encode()
+            key = hashlib.blake2b(plain, key=self._hash_key, digest_size=16).hexdigest()
+            return {"follower_key": key, "page": page} | row
+        if isinstance(reading, RankingReading):
+            kind, _, region = subject.partition(":")
+            return {"list": kind, "region": region or None} | row
+        if isinstance(reading, HitReading):
+            return {"keyword": subject} | row
+        return row
 
     def _quarantine(self, about: tuple[Any, ...], problem: Problem) -> None:
         value = None if problem.value is None else problem.value[:200]
@@ -113,22 +139,28 @@ class _Batch:
     def frames(self) -> dict[str, pl.DataFrame]:
         frames = {}
         for kind, table in _TABLE_OF_READING.items():
-            frames[table.name] = pl.DataFrame(self._found[kind], schema=_by_field(kind), orient="row").select(
-                table.schema.names()
-            )
+            # Rows are in the order of the reading's fields; the table has its own.
+            fields = {name: table.schema[name] for name in _COLUMNS[kind]}
+            frame = pl.DataFrame(self._found[kind], schema=fields, orient="row")
+            frames[table.name] = frame.select(table.schema.names())
         frames[tables.QUARANTINE.name] = pl.DataFrame(self._problems, schema=tables.QUARANTINE.schema, orient="row")
         return frames
 
 
-def _values(reading: Reading) -> Iterable[Any]:
-    return (getattr(reading, name) for name in reading.__struct_fields__)
-
-
-def _by_field(kind: type) -> dict[str, pl.DataType]:
-    """The table's types, in the order of the struct's fields."""
-    schema = _TABLE_OF_READING[kind].schema
-    names = ("creator_id", "vendor", "observed_at", "capture_id", *kind.__struct_fields__)  # type: ignore[attr-defined]
-    return {name: schema[name] for name in names}
+_ABOUT = ("creator_id", "vendor", "observed_at", "capture_id")
+_FROM_QUESTION: dict[type, tuple[str, ...]] = {
+    FollowerReading: ("follower_key", "page"),
+    RankingReading: ("list", "region"),
+    HitReading: ("keyword",),
+}
+_COLUMNS: dict[type, tuple[str, ...]] = {
+    kind: (
+        *_ABOUT,
+        *_FROM_QUESTION.get(kind, ()),
+        *(name for name in kind.__struct_fields__ if name != "follower_id"),  # type: ignore[attr-defined]
+    )
+    for kind in _TABLE_OF_READING
+}
 
 
 def _stranger(readings: Iterable[Reading], capability: str, subject: str) -> str | None:

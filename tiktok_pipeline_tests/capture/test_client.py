@@ -16,8 +16,8 @@ from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Settings, Vendor, Vendors
+from tiktok_pipeline.providers.vendor import Limits, Target
+from tiktok_pipeline.settings import Retries, Settings
 from tiktok_pipeline_tests.providers import bodies
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -28,6 +28,10 @@ KEYS = {
     name: Access(vendor, f"https://{name}.example", tuple("sandbox-secret" for _ in vendor.credential_variables))
     for name, vendor in VENDORS.items()
 }
+
+
+def limited(**limits: float) -> Settings:
+    return Settings(vendors=Settings().vendors | {"social_fetch": Limits(**limits)})  # type: ignore[arg-type]
 
 
 class Capture:
@@ -188,7 +192,7 @@ def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
 
 
 def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
-    settings = Settings(vendors=Vendors(social_fetch=Vendor(credits_per_day=10)))
+    settings = limited(credits_per_day=10)
     spent = {("social_fetch", date(2026, 11, 2)): 7.0}
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), spent=spent)
 
@@ -202,7 +206,7 @@ def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
 
 
 def test_the_cap_is_a_days_and_the_next_day_goes_on() -> None:
-    settings = Settings(vendors=Vendors(social_fetch=Vendor(credits_per_day=1)))
+    settings = limited(credits_per_day=1)
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def two_days(client: Client) -> list[bool]:
@@ -222,7 +226,7 @@ def test_a_walk_stops_at_a_repeated_cursor() -> None:
 
 
 def test_a_slow_vendor_holds_up_nobody_else() -> None:
-    settings = Settings(vendors=Vendors(social_fetch=Vendor(requests_per_second=2)))
+    settings = limited(requests_per_second=2)
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def many(client: Client) -> None:
@@ -249,3 +253,36 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Settings().watch.round_seconds = 1  # type: ignore[misc]
     assert msgspec.to_builtins(Settings())["routes"]["live"] == ("social_fetch", "konbini")
+
+
+def test_a_connection_that_breaks_is_one_attempt_and_one_request() -> None:
+    """The transport must not ask again behind our back: each request may be billed, and is a row."""
+    received = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        while await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            received += 1
+            if received > 1:
+                writer.transport.abort()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(LIVE), LIVE))
+            await writer.drain()
+
+    async def main() -> list[Attempt]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        access = Access(VENDORS["social_fetch"], f"http://127.0.0.1:{port}", ("sandbox-secret",))
+        landed: list[Attempt] = []
+        settings = Settings(retries=Retries(attempts=1))
+        async with open_client({"social_fetch": access}, settings, ReplayClock(START), landed.append) as client:
+            await client.ask("live", MIRA)
+            await client.ask("live", MIRA)
+        server.close()
+        return landed
+
+    landed = asyncio.run(main())
+    assert [a.verdict.outcome.value for a in landed] == ["ok", "network_error"]
+    assert received == 2

@@ -11,6 +11,7 @@ import pytest
 
 from tiktok_pipeline.capture import memory, window
 from tiktok_pipeline.capture.clock import RealClock, hours_between
+from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.watch import LastSeen, RoundRobin
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
@@ -28,8 +29,8 @@ def at(request: httpx.Request) -> datetime:
     return datetime.fromisoformat(request.headers["x-replay-at"])
 
 
-def deployment(folder: Path, handler: Handler, targets: list[Target], **settings: object) -> window.Deployment:
-    return window.Deployment(
+def deployment(folder: Path, handler: Handler, targets: list[Target], **settings: object) -> Deployment:
+    return Deployment(
         Lake(folder),
         Settings(**settings),  # type: ignore[arg-type]
         KEYS,
@@ -184,7 +185,7 @@ def test_raw_is_refused_for_any_hour_but_this_one() -> None:
 
 
 def test_a_route_without_a_vendor_names_what_to_set(tmp_path: Path) -> None:
-    nobody = window.Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
+    nobody = Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
     with pytest.raises(SettingsError, match="KONBINI_API_KEY"):
         window.require_route(nobody, "live")
 

@@ -471,10 +471,10 @@ SOCIAL_FETCH = [
     Case(
         "social_fetch",
         social_fetch.PROFILE,
-        "lookup failed: may have been billed",
+        "lookup failed: billed by the price list",
         fetch_error("lookup_failed"),
         "server_error",
-        None,
+        1,
         status=502,
         error="lookup_failed",
     ),
@@ -627,7 +627,7 @@ TIKLIVEAPI = [
          followers=48_300),
     Case("tikliveapi", tikliveapi.USERINFO_BY_ID, "who an id is now", userinfo(), "ok", 1, followers=48_300),
     Case("tikliveapi", tikliveapi.USERID, "user id", encoded({"userid": USER_ID}), "ok", 1),
-    Case("tikliveapi", tikliveapi.USERINFO, "empty user", encoded({"user": {}, "stats": {}}), "malformed", None,
+    Case("tikliveapi", tikliveapi.USERINFO, "empty user", encoded({"user": {}, "stats": {}}),  "malformed", 0,
          error="no_user"),
     Case("tikliveapi", tikliveapi.USERINFO, "limits as 200", encoded({"code": -1, "msg": "Free Api Limit: 1/second"}),
          "rate_limited", 0, error="code_-1"),
@@ -641,4 +641,103 @@ TIKLIVEAPI = [
          headers={"retry-after": "2"}, error="http_429", retry_after_s=2),
 ]  # fmt: skip
 
-CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI]
+
+def fetch_page(name: str, items: list[dict[str, Any]], cursor: str | None, **more: Any) -> bytes:
+    return fetch_ok({**more, name: items, "page": {"nextCursor": cursor, "hasMore": cursor is not None}})
+
+
+def fetch_video(**changes: Any) -> dict[str, Any]:
+    stats = {"views": 900, "likes": 80, "comments": 7, "shares": 6, "saves": 5}
+    video = {"id": "7569000111111111111", "caption": None, "createdAt": "2026-11-02T10:00:00.000Z", "pinned": False}
+    return video | {"durationMs": 20_500, "stats": stats} | changes
+
+
+def tik_video(**changes: Any) -> dict[str, Any]:
+    return {
+        "video_id": "7569000111111111111", "title": None, "create_time": 1_793_613_600, "duration": 20,
+        "play_count": 900, "digg_count": 80, "comment_count": 7, "share_count": 6, "collect_count": 5,
+    } | changes  # fmt: skip
+
+
+def tik_followers(**changes: Any) -> dict[str, Any]:
+    followers = [{"id": "6800000000000000123", "sec_uid": "MS4w1"}, {"id": "", "sec_uid": ""}]
+    return {"followers": followers, "total": 48_317, "time": 1_793_600_000, "hasMore": True} | changes
+
+
+def story_list(**changes: Any) -> dict[str, Any]:
+    story = {
+        "id": "7569000222222222222", "createTime": 1_793_613_600, "desc": "hello",
+        "stats": {"playCount": 10, "diggCount": 2, "commentCount": 0, "shareCount": 0, "collectCount": 0},
+        "video": {"duration": 12, "playAddr": "https://v.example/s.mp4?sign=zzz"},
+    }  # fmt: skip
+    return {"HasMoreAfter": False, "MinCursor": "0", "TotalCount": "1", "itemList": [story]} | changes
+
+
+def ranking(**changes: Any) -> dict[str, Any]:
+    def place(rank: int, score: int, number: int) -> dict[str, Any]:
+        user = {"id_str": f"691234567890123456{number}", "display_id": f"artist{number}"}
+        return {"rank": rank, "score": score, "user": user | {"follow_info": {"follower_count": 0}}}
+
+    body = {
+        "ranks": [place(1, 900, 1), place(1, 900, 2), place(3, 100, 3)],
+        "anchor_info": place(0, 0, 4),
+        "begin_time": 1_793_642_400,
+        "currency": "popularity",
+    }
+    return body | changes
+
+
+LISTINGS = [
+    Case("konbini", konbini.VIDEOS, "posts",
+         konbini_page([konbini_story("7569000111111111111", duration=20)], "1793600000000"), "ok", 1, headers=_USED),
+    Case("konbini", konbini.FOLLOWERS, "followers", konbini_page([person()], None), "ok", 1, headers=_USED),
+    Case("konbini", konbini.SEARCH, "a search", konbini_page([person()], None), "ok", 1, headers=_USED),
+    Case("social_fetch", social_fetch.VIDEOS, "posts", fetch_page("videos", [fetch_video()], "abc"), "ok", 1),
+    Case("social_fetch", social_fetch.VIDEOS, "no posts, or private, or unknown", fetch_page("videos", [], None),
+         "empty", 1),
+    Case("social_fetch", social_fetch.FOLLOWERS, "followers",
+         fetch_page("followers", [{"handle": "fan", "platformUserId": "6800000000000000123"}], None,
+                    lookupStatus="found"), "ok", 1),
+    Case("social_fetch", social_fetch.FOLLOWERS, "a hidden list",
+         fetch_page("followers", [], None, lookupStatus="hidden"), "private", 1, error="hidden"),
+    Case("social_fetch", social_fetch.SEARCH, "a search", fetch_page("users", [fetch_live()["profile"]], None),
+         "ok", 1),
+    Case("tikliveapi", tikliveapi.POSTS, "posts",
+         encoded({"videos": [tik_video()], "cursor": "1793600000000", "hasMore": True}), "ok", 1),
+    Case("tikliveapi", tikliveapi.POSTS, "no posts", encoded({"videos": [], "cursor": "0", "hasMore": False}),
+         "empty", 1),
+    Case("tikliveapi", tikliveapi.FOLLOWERS, "followers and the exact total",
+         encoded(tik_followers(followers=tik_followers()["followers"][:1])), "ok", 1, followers=48_317),
+    Case("tikliveapi", tikliveapi.SEARCH, "a search, as documented",
+         encoded({"user_list": [{"user": {"uniqueId": "mira.paints", "id": USER_ID},
+                                 "stats": {"followerCount": 48_300}}], "cursor": 1, "hasMore": 0}), "ok", 1),
+    Case("tikliveapi", tikliveapi.SEARCH, "a search, as a client saw it",
+         encoded({"user_list": [{"user_info": {"uniqueId": "mira.paints", "followerCount": 48_300}}]}), "ok", 1),
+    Case("tikliveapi", tikliveapi.STORIES, "stories", encoded(story_list()), "ok", 1),
+    Case("tikliveapi", tikliveapi.STORIES, "no stories: no itemList", encoded({"TotalCount": "0"}), "empty", 1),
+    Case("tikhub", tikhub.STORIES, "stories", encoded({"code": 0, "data": story_list(status_code=0)}), "ok", None),
+    Case("tikhub", tikhub.USER, "who an id is now",
+         encoded({"code": 0, "data": {"status_code": 0, "user": {
+             "uid": USER_ID, "unique_id": "mira.paints", "follower_count": 48_317, "secret": 0}}}), "ok", None,
+         followers=48_317),
+    Case("tikhub", tikhub.USER, "a user in the web's words, exact beside rounded",
+         encoded({"code": 0, "data": {"userInfo": {
+             "user": {"id": USER_ID, "uniqueId": "mira.paints"}, "stats": {"followerCount": 48_300},
+             "statsV2": {"followerCount": "48317"}}}}), "ok", None, followers=48_317),
+    Case("tikhub", tikhub.USER, "no such user", encoded({"code": 0, "data": {"status_code": 10221}}), "not_found",
+         None, error="10221"),
+    Case("tikhub", tikhub.USER, "an empty user", encoded({"code": 0, "data": {"userInfo": {"user": {}, "stats": {}}}}),
+         "malformed", None, error="no_user"),
+    Case("tikhub", tikhub.RANKING, "a ranking", encoded({"code": 0, "data": {"data": ranking(), "status_code": 0}}),
+         "ok", None),
+    Case("tikhub", tikhub.RANKING, "nobody is ranked",
+         encoded({"code": 0, "data": {"data": ranking(ranks=[], anchor_info=None), "status_code": 0}}), "empty", None),
+    Case("tikhub", tikhub.CHECK, "alive: a flag, and weak",
+         encoded({"code": 0, "data": {"data": [{"alive": True, "room_id_str": ROOM_ID}], "status_code": 0}}), "ok",
+         None, live_state="live"),
+    Case("tikhub", tikhub.CHECK, "not alive: says nothing",
+         encoded({"code": 0, "data": {"data": [{"alive": False, "room_id_str": ROOM_ID}], "status_code": 0}}),
+         "empty", None, error="not_alive"),
+]  # fmt: skip
+
+CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI, *LISTINGS]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from tiktok_pipeline.providers import VENDORS, konbini, social_fetch, tikhub, tikliveapi
 from tiktok_pipeline.providers.observations import (
+    FollowerReading,
     LiveReading,
+    PostReading,
     Problem,
     ProfileReading,
+    RankingReading,
     Reading,
     StoryReading,
     VariantReading,
@@ -81,7 +85,9 @@ def test_nonsense_is_never_a_success_and_never_an_exception(vendor: object, body
 @pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
 def test_every_endpoint_can_be_asked_and_is_told_apart(vendor: object) -> None:
     for endpoint, capability in vendor.endpoints.items():  # type: ignore[attr-defined]
-        request = vendor.request(capability, TARGET)  # type: ignore[attr-defined]
+        # A ranking is asked for by list and region, a search by keyword.
+        subject = {"live_ranking": "hourly:US", "user_search": "paints"}.get(capability)
+        request = vendor.request(capability, replace(TARGET, subject=subject))  # type: ignore[attr-defined]
         assert request is not None
         assert request.endpoint == endpoint
         assert "{" not in request.path
@@ -172,6 +178,75 @@ def test_a_walk_goes_on_where_the_cursor_says_and_ends_with_an_empty_page() -> N
     assert end.next_cursor is None
     empty = judge(konbini.STORIES, 200, {}, bodies.konbini_page([], "1793600000000"))
     assert empty.next_cursor is None
+
+
+def one(vendor: str, endpoint: str, kind: type, about: str | None = None) -> object:
+    case = next(c for c in CASES if c.vendor == vendor and c.endpoint == endpoint and (about or c.about) == c.about)
+    return next(reading for reading in read(case) if isinstance(reading, kind))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "endpoint"),
+    [("konbini", konbini.VIDEOS), ("social_fetch", social_fetch.VIDEOS), ("tikliveapi", tikliveapi.POSTS)],
+)
+def test_a_post_says_the_same_whoever_tells_of_it(vendor: str, endpoint: str) -> None:
+    post = one(vendor, endpoint, PostReading)
+    assert isinstance(post, PostReading)
+    assert post.post_id == "7569000111111111111"
+    assert post.published_at == datetime(2026, 11, 2, 10, tzinfo=UTC)
+    assert post.duration_s in (20.0, 20.5)
+    assert None not in (post.views, post.likes, post.comments, post.shares, post.saves)
+
+
+@pytest.mark.parametrize(("vendor", "endpoint"), [("tikliveapi", tikliveapi.STORIES), ("tikhub", tikhub.STORIES)])
+def test_a_story_in_tiktoks_own_shape_expires_a_day_after_it_was_published(vendor: str, endpoint: str) -> None:
+    story = one(vendor, endpoint, StoryReading)
+    assert isinstance(story, StoryReading)
+    assert story.published_at == datetime(2026, 11, 2, 10, tzinfo=UTC)
+    assert story.expires_at == datetime(2026, 11, 3, 10, tzinfo=UTC)
+    assert (story.views, story.media_type, story.media_url) == (10, "video", "https://v.example/s.mp4")
+
+
+def test_ties_and_the_unranked_are_told_apart_and_nobody_gets_a_follower_count() -> None:
+    case = next(c for c in CASES if c.about == "a ranking")
+    places = read(case)
+    assert all(isinstance(place, RankingReading) for place in places)
+    assert [(p.rank, p.score) for p in places if isinstance(p, RankingReading)] == [
+        (1, 900),
+        (1, 900),
+        (3, 100),
+        (None, None),
+    ]
+    assert {p.score_unit for p in places if isinstance(p, RankingReading)} == {"popularity"}
+    assert {p.window_start for p in places if isinstance(p, RankingReading)} == {datetime(2026, 11, 2, 18, tzinfo=UTC)}
+
+
+def test_a_follower_without_an_id_is_a_problem_and_the_total_is_exact() -> None:
+    body = bodies.encoded(bodies.tik_followers())
+    readings = list(VENDORS["tikliveapi"].read(tikliveapi.FOLLOWERS, Outcome.OK, body))
+    assert [type(r) for r in readings] == [FollowerReading, Problem, ProfileReading]
+    total = readings[-1]
+    assert isinstance(total, ProfileReading)
+    assert (total.source, total.followers, total.followers_precision) == ("followers", 48_317, "exact")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "endpoint", "cursor"),
+    [
+        ("konbini", konbini.VIDEOS, "1793600000000"),
+        ("social_fetch", social_fetch.VIDEOS, "abc"),
+        ("tikliveapi", tikliveapi.POSTS, "1793600000000"),
+        ("tikliveapi", tikliveapi.FOLLOWERS, "1793600000"),
+    ],
+)
+def test_the_next_page_is_asked_with_the_cursor_that_came(vendor: str, endpoint: str, cursor: str) -> None:
+    case = next(c for c in CASES if c.vendor == vendor and c.endpoint == endpoint and c.outcome == "ok")
+    verdict = VENDORS[vendor].judge(endpoint, 200, {}, case.body)
+    assert verdict.next_cursor == cursor
+    request = VENDORS[vendor].request(VENDORS[vendor].endpoints[endpoint], TARGET, page=1, cursor=cursor)
+    assert request is not None
+    assert (request.page, request.cursor) == (1, cursor)
+    assert cursor in request.params.values()
 
 
 def test_a_wrong_type_names_the_field() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -174,3 +175,115 @@ def test_a_bad_page_is_a_free_validation_error(ask: Asker, world: World, query: 
     reply = ask(f"{USERS}{world.creators[0].handle}/stories?{query}", START)
     assert (reply.status, reply.json["errors"][0]["code"]) == (400, "validation_error")
     assert reply.headers["x-credits-used"] == "0"
+
+
+def entity(item: dict[str, Any]) -> str:
+    told: str = item.get("entityId", item.get("internalId"))
+    return told
+
+
+def walk(ask: Asker, path: str, at: datetime) -> list[list[dict[str, Any]]]:
+    """The items of each page until `nextCursor` is null."""
+    cursor, pages, mark = "0", [], "&" if "?" in path else "?"
+    while cursor is not None:
+        reply = ask(f"{path}{mark}cursor={cursor}", at)
+        assert reply.status == 200
+        data = reply.json["data"]
+        assert data["cursor"] == cursor
+        assert data["itemCount"] == len(data["orderedItems"])
+        assert data["nextCursor"] != cursor
+        pages.append(data["orderedItems"])
+        cursor = data["nextCursor"]
+    return pages
+
+
+def test_videos_are_walked_to_the_end_with_the_pinned_ones_on_top_of_each_page(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
+    at = START + timedelta(days=20)
+    for creator in [c for c in public if c.renamed_at is None][:6]:
+        pinned = [p.post_id for p in world.feed(creator).pinned()]
+        pages = walk(ask, f"{USERS}{creator.handle}/videos?count=10", at)
+        assert len(pages) > 1
+        for page in pages:
+            assert len(page) <= 10
+            assert [entity(item) for item in page[: len(pinned)]] == pinned
+        told = [entity(item) for page in pages for item in page[len(pinned) :]]
+        true = world.posts(creator, START - timedelta(days=36), at + timedelta(seconds=1))
+        assert told == [p.post_id for p in reversed(true)]
+
+
+def test_a_video_agrees_with_the_truth_and_its_media_carries_a_cookie(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
+    at = START + timedelta(days=9)
+    for creator in [c for c in public if c.renamed_at is None]:
+        true = {p.post_id: p for p in [*world.feed(creator).pinned(), *world.posts(creator, at - timedelta(99), at)]}
+        for item in ask(f"{USERS}{creator.handle}/videos", at).json["data"]["orderedItems"]:
+            post = true[entity(item)]
+            assert item["viewCount"] == post.views(at.timestamp())
+            assert item.get("content", item.get("summary")) == post.caption
+            assert datetime.fromisoformat(item["published"]) == post.published_at
+            assert item["duration"] == post.duration_s
+            assert "Cookie" in item["attachment"][0]["headers"]
+            assert "endTime" not in item
+            assert spelling(item) == spelling(item["attributedTo"])
+
+
+def test_35_videos_are_the_default_and_the_most(ask: Asker, world: World, public: list[Creator]) -> None:
+    at = START + timedelta(days=120)
+    handle = next(c.handle for c in public if c.renamed_at is None and len(world.posts(c, START, at)) > 40)
+    assert ask(f"{USERS}{handle}/videos", at).json["data"]["itemCount"] == 35
+    for query in ("count=36", "count=0", "cursor=x", "order=popular"):
+        assert ask(f"{USERS}{handle}/videos?{query}", at).status == 400
+
+
+def test_a_cursor_after_the_end_is_an_empty_page_but_for_the_pinned_ones(ask: Asker, public: list[Creator]) -> None:
+    handle = next(c.handle for c in public if c.renamed_at is None)
+    for _ in range(2):
+        data = ask(f"{USERS}{handle}/videos?cursor=1500000000000", START).json["data"]
+        assert 1 <= data["itemCount"] <= 2
+        assert data["nextCursor"] is None
+
+
+def test_followers_are_walked_to_the_end_and_are_those_of_the_truth(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
+    creator = min(
+        (c for c in public if c.renamed_at is None and not world.follower_list(c).hidden),
+        key=lambda c: c.followers_at_start,
+    )
+    pages = walk(ask, f"{USERS}{creator.handle}/followers", START)
+    told = [entity(person) for page in pages for person in page]
+    assert all(len(page) <= 30 for page in pages)
+    assert len(set(told)) == len(told) < world.followers_at(creator, START)
+    members = world.follower_list(creator)
+    newest = members.page(START.timestamp(), None, 30).followers
+    assert told[: len(newest)] == [follower.sec_uid for follower in newest]
+    assert sum(row["credits"] for row in ask("/truth/ledger").json) == len(pages)
+
+
+def test_a_hidden_follower_list_is_an_empty_page_and_a_private_one_a_miss(ask: Asker, world: World) -> None:
+    hidden = next(c for c in world.creators if c.kind == "public" and world.follower_list(c).hidden)
+    data = ask(f"{USERS}{hidden.handle}/followers", START).json["data"]
+    assert (data["orderedItems"], data["nextCursor"]) == ([], None)
+    for kind in ("private", "missing"):
+        for list_of in ("followers", "videos"):
+            reply = ask(f"{USERS}{of_kind(world, kind).handle}/{list_of}", START)
+            assert (reply.status, reply.headers["x-credits-used"]) == (404, "1")
+
+
+def test_a_search_has_pages_of_ten_and_ends(ask: Asker, world: World) -> None:
+    pages = walk(ask, "/konbini/v1/tiktok/search/users?query=a", START)
+    assert [len(page) for page in pages[:-1]] == [10] * (len(pages) - 1)
+    told = [person["preferredUsername"] for page in pages for person in page]
+    assert told == [world.handle_at(c, START) for c in world.search("a", START)]
+    assert len(told) > 10
+    assert ask("/konbini/v1/tiktok/search/users?query=nobody.at.all", START).json["data"]["orderedItems"] == []
+
+
+@pytest.mark.parametrize("query", ["", "query=", "query=a&count=20", "query=a&cursor=x"])
+def test_a_search_without_a_query_or_with_another_page_size_is_refused_free(ask: Asker, query: str) -> None:
+    reply = ask(f"/konbini/v1/tiktok/search/users?{query}", START)
+    assert (reply.status, reply.json["errors"][0]["code"]) == (400, "validation_error")
+    assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -144,3 +145,117 @@ def test_a_bad_key_is_unauthorized(ask: Asker, headers: dict[str, str]) -> None:
 def test_an_unknown_route_and_a_handle_too_long_are_refused_free(ask: Asker) -> None:
     assert (ask("/social-fetch/v1/nothing", START).status, ask(PROFILES + "x" * 65, START).status) == (404, 400)
     assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0
+
+
+def uncached(ask: Asker, path: str, at: datetime) -> tuple[Reply, datetime]:
+    """The answer at `at` or soon after, whichever is not from the cache, and its instant."""
+    while True:
+        reply = ask(path, at)
+        if "age" not in reply.headers:
+            return reply, at
+        at += timedelta(seconds=1)
+
+
+def walk(ask: Asker, path: str, items: str, at: datetime) -> list[list[dict[str, Any]]]:
+    """The items of each page until `hasMore` is false."""
+    pages, cursor, mark = [], "", "&" if "?" in path else "?"
+    while True:
+        data = ask(path + (f"{mark}cursor={cursor}" if cursor else ""), at).json["data"]
+        pages.append(data[items])
+        assert data["page"]["hasMore"] == (data["page"]["nextCursor"] is not None)
+        if not data["page"]["hasMore"]:
+            return pages
+        assert data["page"]["nextCursor"] != cursor
+        cursor = data["page"]["nextCursor"]
+
+
+def test_videos_are_walked_to_the_end_with_the_pinned_ones_once(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
+    for creator in [c for c in public if c.renamed_at is None][:6]:
+        path = f"{PROFILES}{creator.handle}/videos"
+        _, at = uncached(ask, path, START + timedelta(days=15))
+        pages = walk(ask, path, "videos", at)
+        told = [video for page in pages for video in page]
+        pinned = [p.post_id for p in world.feed(creator).pinned()]
+        true = world.posts(creator, START - timedelta(days=36), at + timedelta(seconds=1))
+        assert all(len(page) == 20 for page in pages[:-1])
+        assert [v["id"] for v in told] == [*pinned, *(p.post_id for p in reversed(true))]
+        assert [v["pinned"] for v in told] == [True] * len(pinned) + [False] * len(true)
+
+
+def test_a_video_has_exact_counts_as_of_the_answers_age_and_no_caption_at_times(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
+    captions = []
+    for creator in [c for c in public if c.renamed_at is None]:
+        at = START + timedelta(days=8)
+        reply = ask(f"{PROFILES}{creator.handle}/videos?sortBy=latest", at)
+        second = as_of(reply, at).timestamp()
+        true = {p.post_id: p for p in [*world.feed(creator).pinned(), *world.posts(creator, at - timedelta(50), at)]}
+        for video in reply.json["data"]["videos"]:
+            post = true[video["id"]]
+            assert video["stats"]["views"] == post.views(second)
+            assert video["stats"]["saves"] == post.saves(second)
+            assert video["durationMs"] // 1000 == post.duration_s
+            assert datetime.fromisoformat(video["createdAt"]) == post.published_at
+            captions.append(video["caption"])
+    assert 0 < captions.count(None) < 0.12 * len(captions)
+
+
+def test_videos_of_private_and_unknown_accounts_are_empty_without_a_word(ask: Asker, world: World) -> None:
+    for handle in (of_kind(world, "private").handle, of_kind(world, "missing").handle, "nobody.at.all"):
+        reply = ask(f"{PROFILES}{handle}/videos", START)
+        assert reply.json["data"] == {"videos": [], "page": {"nextCursor": None, "hasMore": False}}
+        assert reply.json["meta"]["creditsCharged"] == 1
+
+
+def test_followers_are_walked_to_the_end_and_billed_a_page(ask: Asker, world: World, public: list[Creator]) -> None:
+    creator = min(
+        (c for c in public if c.renamed_at is None and not world.follower_list(c).hidden),
+        key=lambda c: c.followers_at_start,
+    )
+    path = f"{PROFILES}{creator.handle}/followers"
+    reply, at = uncached(ask, path, START)
+    assert reply.json["data"]["lookupStatus"] == "found"
+    before = sum(row["credits"] for row in ask("/truth/ledger").json)
+    pages = walk(ask, path, "followers", at)
+    told = [follower["platformUserId"] for page in pages for follower in page]
+    members = world.follower_list(creator)
+    assert told[:15] == [f.user_id for f in members.page(at.timestamp(), None, 20).followers][:15]
+    assert 0.5 * world.followers_at(creator, at) < len(set(told)) == len(told) < world.followers_at(creator, at)
+    assert isinstance(pages[0][0]["accountCreatedAt"], int)
+    assert sum(row["credits"] for row in ask("/truth/ledger").json) - before == len(pages)
+
+
+def test_a_follower_list_says_whether_it_is_hidden_private_or_nobodys(ask: Asker, world: World) -> None:
+    hidden = next(c for c in world.creators if c.kind == "public" and world.follower_list(c).hidden)
+    statuses = {
+        hidden.handle: "hidden",
+        of_kind(world, "private").handle: "private",
+        of_kind(world, "missing").handle: "not_found",
+    }
+    for handle, status in statuses.items():
+        data = ask(f"{PROFILES}{handle}/followers", START).json["data"]
+        assert (data["lookupStatus"], data["followers"], data["page"]["hasMore"]) == (status, [], False)
+
+
+def test_a_search_is_walked_to_the_end_with_exact_counts(ask: Asker, world: World) -> None:
+    path = "/social-fetch/v1/tiktok/users/search?query=a"
+    _, at = uncached(ask, path, START)
+    told = [user for page in walk(ask, path, "users", at) for user in page]
+    hits = world.search("a", at)
+    assert [user["handle"] for user in told] == [c.handle for c in hits]
+    assert [user["followerCount"] for user in told] == [world.followers_at(c, at) for c in hits]
+
+
+@pytest.mark.parametrize("cursor", ["!!", "bm90aGluZw==", "Zm9sbG93ZXJzLzU="])
+def test_a_cursor_of_nobody_or_of_another_list_is_refused_free(ask: Asker, world: World, cursor: str) -> None:
+    reply = ask(f"{PROFILES}{world.creators[0].handle}/videos?cursor={cursor}", START)
+    assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request")
+    assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0
+
+
+@pytest.mark.parametrize("path", ["users/search", "users/search?query=%20", "profiles/x/videos?sortBy=popular"])
+def test_what_is_not_served_is_a_bad_request(ask: Asker, path: str) -> None:
+    assert ask(f"/social-fetch/v1/tiktok/{path}", START).status == 400

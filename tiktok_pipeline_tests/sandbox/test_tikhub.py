@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tiktok_pipeline.sandbox.creators import Creator
+from tiktok_pipeline.sandbox.rankings import ListKind
 from tiktok_pipeline.sandbox.streams import Room, TrueStream
 from tiktok_pipeline.sandbox.world import World
-from tiktok_pipeline_tests.sandbox.conftest import START, Asker
+from tiktok_pipeline_tests.sandbox.conftest import START, Asker, of_kind
 
 INFO = "/tikhub/api/v1//live/info"
 
@@ -132,3 +134,123 @@ def test_both_parameters_are_required(ask: Asker, query: str) -> None:
 def test_bad_credentials_are_unauthorized(ask: Asker, headers: dict[str, str]) -> None:
     reply = ask(INFO + "?room_id=1&user_id=1", START, headers)
     assert (reply.status, reply.json["code"], reply.json["data"]) == (401, 401, None)
+
+
+API = "/tikhub/api/v1/"
+
+
+def test_a_user_has_exact_counts_and_the_room_of_the_last_stream(
+    ask: Asker, world: World, streams: list[TrueStream]
+) -> None:
+    for stream in streams[::20]:
+        at = stream.ended_at + timedelta(minutes=2)
+        reply = ask(f"{API}/user/info?user_id={stream.creator.user_id}", at).json["data"]
+        user = reply["user"]
+        assert reply["status_code"] == 0
+        assert user["follower_count"] == world.followers_at(stream.creator, at)
+        assert user["room_id_str"] == stream.rooms[-1].room_id
+        assert user["room_id"] != 0
+        assert user["unique_id"] == world.handle_at(stream.creator, at)
+
+
+def test_an_unknown_user_is_told_by_the_platforms_status_and_billed(ask: Asker, world: World) -> None:
+    data = ask(f"{API}/user/info?user_id={of_kind(world, 'missing').user_id}", START).json["data"]
+    assert data["status_code"] == 2065
+    assert "user" not in data
+    assert ask("/truth/ledger").json[0]["credits"] == 1
+
+
+def test_a_check_of_several_rooms_says_which_are_open(ask: Asker, streams: list[TrueStream]) -> None:
+    stream = streams[5]
+    at = middle(stream.rooms[0])
+    over = next(s.rooms[-1] for s in streams if s.ended_at < at)
+    rooms = [stream.rooms[0].room_id, over.room_id, "123"]
+    rows = platform(ask, f"{API}/live/check?room_id={','.join(rooms)}", at)["data"]
+    assert [(row["room_id_str"], row["alive"]) for row in rows] == list(zip(rooms, [True, False, False], strict=True))
+    assert float(rows[0]["room_id"]) == float(rooms[0])
+
+
+@pytest.mark.parametrize(("rank_type", "kind"), [("", "hourly"), ("&rank_type=0", "hourly"), ("&rank_type=8", "daily")])
+def test_a_ranking_agrees_with_the_truth_and_counts_nobodys_followers(
+    ask: Asker, world: World, streams: list[TrueStream], rank_type: str, kind: ListKind
+) -> None:
+    rows = 0
+    for stream in streams[::10]:
+        at, region = middle(stream.rooms[0]), stream.creator.region
+        data = platform(ask, f"{API}/live/ranking?region={region}{rank_type}", at)["data"]
+        ranking = world.ranking(kind, region, at)
+        told = [(row["user"]["id_str"], row["rank"], row["score"]) for row in data["ranks"]]
+        assert told == [(row.creator.user_id, row.rank, row.score) for row in ranking.rows]
+        assert data["begin_time"] == ranking.begin_s
+        assert data["begin_time"] + (3600 if kind == "hourly" else 86_400) == int(at.timestamp()) + data["delta_time"]
+        assert (data["currency"], data["has_more"], data["anchor_info"]) == (ranking.unit, 0, None)
+        assert all(row["user"]["follow_info"]["follower_count"] == 0 for row in data["ranks"])
+        assert all(b["delta"] == a["score"] - b["score"] for a, b in pairwise(data["ranks"]))
+        rows += len(told)
+    assert rows > 0
+
+
+def test_an_anchor_is_told_its_own_place_or_rank_zero(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+    ranks = set()
+    for stream in streams[::5]:
+        room = stream.rooms[0]
+        for at in (room.started_at + timedelta(seconds=2), middle(room)):
+            data = platform(ask, f"{API}/live/ranking/info?room_id={room.room_id}&user_id={stream.creator.user_id}", at)
+            own = data["data"]["anchor_info"]
+            true = world.ranking("hourly", stream.creator.region, at).rows
+            rank = next((row.rank for row in true if row.creator is stream.creator), 0)
+            assert (own["user"]["id_str"], own["rank"]) == (stream.creator.user_id, rank)
+            assert rank > 0 or own["score"] == 0
+            ranks.add(rank)
+    assert {0, 1} <= ranks
+
+
+def test_a_ranking_of_a_room_that_is_another_owners_is_a_bad_parameter(ask: Asker, streams: list[TrueStream]) -> None:
+    stream = streams[0]
+    other = next(s.creator for s in streams if s.creator is not stream.creator)
+    path = f"{API}/live/ranking/info?room_id={stream.rooms[0].room_id}&user_id={other.user_id}"
+    assert platform(ask, path, middle(stream.rooms[0]))["status_code"] == 10011
+
+
+def test_stories_are_the_platforms_list_in_integers_and_walked_to_the_end(ask: Asker, world: World) -> None:
+    at = START + timedelta(days=3)
+    for creator in (c for c in world.creators if c.kind != "missing"):
+        cursor, told, more = 0, [], 1
+        while more:
+            data = ask(f"{API}/user/stories?user_id={creator.user_id}&count=2&cursor={cursor}", at).json["data"]
+            assert data["HasMoreAfter"] in (0, 1)
+            assert isinstance(data["MinCursor"], int)
+            told += [item["aweme_id"] for item in data.get("itemList", [])]
+            cursor, more = data["MinCursor"], data["HasMoreAfter"]
+        shown = world.stories_at(creator, at)
+        assert told == [s.story_id for s in reversed(shown)]
+        assert ("itemList" in data) == bool(shown)
+
+
+def test_the_key_tells_what_is_left_of_it_free_of_charge(ask: Asker, world: World) -> None:
+    before = ask(f"{API}/key/info", START).json["data"]
+    ask(f"{API}/user/info?user_id={world.creators[0].user_id}", START)
+    after = ask(f"{API}/key/info", START).json["data"]
+    assert before["remaining"] - after["remaining"] == after["used"] - before["used"] == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/user/info",
+        "/user/info?user_id=MS4w",
+        "/live/check",
+        "/live/check?room_id=1,x",
+        "/live/check?room_id=" + ",".join(["1"] * 51),
+        "/live/check?room_id=" + "9" * 400,
+        "/live/ranking",
+        "/live/ranking?region=US&rank_type=3",
+        "/live/ranking/info?room_id=1",
+        "/user/stories",
+        "/user/stories?user_id=1&cursor=x",
+    ],
+)
+def test_a_question_without_what_it_needs_is_refused_free(ask: Asker, path: str) -> None:
+    reply = ask(API + path, START)
+    assert (reply.status, reply.json["code"], reply.json["data"]) == (400, 400, None)
+    assert ask("/truth/ledger").json[0]["credits"] == 0

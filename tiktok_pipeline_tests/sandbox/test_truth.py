@@ -129,3 +129,87 @@ def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, wor
 def test_asking_for_the_truth_is_not_in_the_ledger(ask: Asker) -> None:
     ask(f"/truth/streams?{SPAN}")
     assert ask("/truth/ledger").json == []
+
+
+def test_posts_are_told_with_the_stream_that_they_recap(ask: Asker, world: World) -> None:
+    rows = ask(f"/truth/posts?{SPAN}").json
+    true = {p.post_id: p for c in world.creators for p in world.posts(c, START, END)}
+    assert {row["post_id"] for row in rows} == set(true)
+    for row in rows:
+        post = true[row["post_id"]]
+        assert row["recap_of"] == (None if post.recap_of is None else post.recap_of.rooms[0].room_id)
+        assert row["views"] == post.views(END.timestamp())
+    assert any(row["recap_of"] for row in rows)
+
+
+def test_who_joined_and_left_in_a_span_adds_up_to_the_change_of_the_total(ask: Asker, world: World) -> None:
+    for creator in sorted(world.creators, key=lambda c: c.followers_at_start)[:8]:
+        (row,) = ask(f"/truth/followers-list?{SPAN}&creator={creator.handle}").json
+        assert row["total_to"] - row["total_from"] == row["joined"] - row["left"] - row["purged"]
+        assert row["total_from"] == world.followers_at(creator, START)
+        assert len(row["joined_ids"]) == row["joined"]
+        assert len(row["left_ids"]) == row["left"] + row["purged"]
+        assert set(row["banned_ids"]) <= set(row["joined_ids"])
+
+
+def test_who_joined_in_a_span_is_what_two_walks_of_a_vendor_differ_by(ask: Asker, world: World) -> None:
+    open_lists = [c for c in world.creators if c.kind == "public" and not world.follower_list(c).hidden]
+    creator = min(open_lists, key=lambda c: c.followers_at_start)
+    seen = []
+    for at in (START, END):
+        path, time, ids = f"/tikliveapi/user-followers/?userid={creator.user_id}", 0, set()
+        while True:
+            body = ask(f"{path}&time={time}", at).json
+            ids |= {follower["id"] for follower in body["followers"]}
+            if not body["hasMore"]:
+                break
+            time = body.get("time", body.get("cursor"))
+        seen.append(ids)
+    (row,) = ask(f"/truth/followers-list?{SPAN}&creator={creator.handle}").json
+    assert row["joined"] > 0
+    assert seen[1] - seen[0] == set(row["joined_ids"]) - set(row["banned_ids"]) - set(row["left_ids"])
+    assert seen[0] - seen[1] <= set(row["left_ids"])
+
+
+def test_a_span_in_which_too_many_joined_is_refused_in_words(ask: Asker, world: World) -> None:
+    largest = max(world.creators, key=lambda c: c.followers_at_start)
+    path = f"/truth/followers-list?from=2026-03-02T00:00:00Z&to=2036-03-02T00:00:00Z&creator={largest.handle}"
+    assert "shorter span" in ask(path).json["error"]
+
+
+def test_rankings_are_told_for_several_instants_with_window_and_unit(ask: Asker, world: World) -> None:
+    rows = ask("/truth/rankings?at=2026-03-03T20:10:00Z,2026-03-04T03:10:00Z").json
+    assert {row["at"] for row in rows} == {"2026-03-03T20:10:00Z", "2026-03-04T03:10:00Z"}
+    for row in rows:
+        at, start = datetime.fromisoformat(row["at"]), datetime.fromisoformat(row["window_start"])
+        assert start == at.replace(minute=0, hour=at.hour if row["list"] == "hourly" else 0)
+        assert row["score_unit"] == {"hourly": "diamonds", "daily": "popularity"}[row["list"]]
+        true = world.ranking(row["list"], row["region"], at).rows
+        assert (row["user_id"], row["rank"], row["score"]) in {(r.creator.user_id, r.rank, r.score) for r in true}
+    assert ask("/truth/rankings", datetime.fromisoformat("2026-03-03T20:10:00Z")).json == [
+        row for row in rows if row["at"] == "2026-03-03T20:10:00Z"
+    ]
+
+
+def test_the_change_of_followers_is_told_beside_what_purges_took(ask: Asker, world: World) -> None:
+    until = START + timedelta(days=150)
+    rows = ask("/truth/lift?from=2026-03-02T00:00:00Z&to=2026-07-30T00:00:00Z").json
+    purged = {c.handle: sum(p.size for p in world.purges(c, START, until)) for c in world.creators}
+    assert {row["creator"]: row["purged"] for row in rows} == purged
+    assert any(purged.values())
+
+
+def test_the_ledger_names_each_new_endpoint(ask: Asker, world: World) -> None:
+    user_id, handle = world.creators[0].user_id, world.creators[0].handle
+    asked = {
+        f"/konbini/v1/tiktok/users/{handle}/videos": "/v1/tiktok/users/{username}/videos",
+        f"/social-fetch/v1/tiktok/profiles/{handle}/followers": "/v1/tiktok/profiles/{handle}/followers",
+        f"/tikliveapi/user-posts/?userid={user_id}": "/user-posts/",
+        "/tikhub/api/v1//live/ranking?region=US": "/api/v1//live/ranking",
+    }
+    for path in asked:
+        ask(path, START)
+    assert {row["endpoint"] for row in ask("/truth/ledger").json} == set(asked.values())
+    subjects = {row["endpoint"]: row["subject"] for row in ask("/truth/log").json}
+    assert subjects["/user-posts/"] == user_id
+    assert subjects["/api/v1//live/ranking"] == "US"

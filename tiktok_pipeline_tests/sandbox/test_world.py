@@ -217,11 +217,55 @@ def test_the_lift_of_a_span_is_the_sum_over_its_streams(crowd: World) -> None:
         assert crowd.lift_between(c, since, until) == pytest.approx(summed, abs=1e-6)
 
 
-def test_followers_are_the_given_number_at_the_start_and_keep_growing(crowd: World) -> None:
+def test_followers_are_the_given_number_at_the_start_and_keep_growing_but_for_purges(crowd: World) -> None:
+    instants = [START + timedelta(minutes=97 * n) for n in range(200)]
     for c in crowd.creators:
         assert abs(crowd.followers_at(c, START) - c.followers_at_start) <= 1
-        counts = [crowd.followers_at(c, START + timedelta(minutes=97 * n)) for n in range(200)]
+        purged = [sum(p.size for p in crowd.purges(c, START, at)) for at in instants]
+        counts = [crowd.followers_at(c, at) + gone for at, gone in zip(instants, purged, strict=True)]
         assert counts == sorted(counts)
+
+
+def test_purges_are_rare_sudden_steps_down(crowd: World) -> None:
+    purges = [(c, p) for c in crowd.creators for p in crowd.purges(c, SINCE, UNTIL)]
+    assert 0.7 <= len(purges) / len(crowd.creators) <= 1.4  # one in 200 days
+    for c, purge in purges:
+        before, after = (datetime.fromtimestamp(purge.at_s - back, UTC) for back in (1.0, 0.0))
+        step = crowd.followers_at(c, before) - crowd.followers_at(c, after)
+        assert purge.size - 1 <= step + 20 <= purge.size + 20  # others join in that second
+        assert 0.002 <= purge.size / c.followers_at_start <= 0.016
+
+
+def test_a_purge_is_no_lift(crowd: World) -> None:
+    c, purge = next((c, p) for c in crowd.creators for p in crowd.purges(c, START, UNTIL))
+    around = [datetime.fromtimestamp(purge.at_s + shift, UTC) for shift in (-0.5, 0.0)]
+    assert 0 <= crowd.lift_between(c, *around) < 2
+
+
+def test_a_search_finds_handles_before_names_and_niches_and_larger_creators_first(crowd: World) -> None:
+    wanted = next(c for c in crowd.creators if c.kind == "public" and c.renamed_at is None)
+    assert crowd.search(f" @{wanted.handle.upper()} ", START)[0] is wanted
+    assert wanted in crowd.search(wanted.handle[:4], START)
+    niche = crowd.search("cooking", START)
+    assert {c.niche for c in niche} == {"cooking"}
+    assert len(niche) == sum(c.niche == "cooking" and c.kind != "missing" for c in crowd.creators)
+    sizes = [c.followers_at_start for c in niche]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_search_finds_nobody_by_an_old_handle_or_a_blank(crowd: World) -> None:
+    renamed = next(c for c in crowd.creators if c.renamed_to is not None)
+    assert renamed in crowd.search(renamed.handle, START)
+    assert renamed not in crowd.search(renamed.handle, UNTIL)
+    assert renamed in crowd.search(renamed.renamed_to or "", UNTIL)
+    assert crowd.search("  @ ", START) == []
+
+
+def test_the_last_room_stays_known_after_its_end(crowd: World, crowd_streams: list[TrueStream]) -> None:
+    for s in crowd_streams[::60]:
+        assert crowd.last_room(s.creator, s.ended_at + timedelta(minutes=1)) is s.rooms[-1]
+        assert crowd.last_room(s.creator, s.started_at) is s.rooms[0]
+    assert crowd.last_room(crowd_streams[0].creator, SINCE - timedelta(days=9)) is None
 
 
 def test_organic_growth_a_day_is_as_promised_in_the_mean(crowd: World) -> None:

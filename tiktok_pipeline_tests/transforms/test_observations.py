@@ -10,7 +10,8 @@ import polars as pl
 from tiktok_pipeline.providers import konbini, social_fetch
 from tiktok_pipeline.providers.observations import ABSENT
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, TABLES
-from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
+from tiktok_pipeline.transforms import observations
+from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, settle_absences
 from tiktok_pipeline_tests.providers import bodies
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -24,11 +25,16 @@ def raw(*rows: dict[str, Any]) -> pl.DataFrame:
         "subject": "mira.paints",
         "observed_at": NOON,
         "outcome": "ok",
+        "page": 0,
     }
     numbered = [{"capture_id": f"c-{n}"} | default | row for n, row in enumerate(rows)]
     return pl.DataFrame(
         [{column: row.get(column) for column in RAW_LIVES.schema} for row in numbered], schema=RAW_LIVES.schema
     )
+
+
+def read_bodies(rows: pl.DataFrame, table: str) -> dict[str, pl.DataFrame]:
+    return observations.read_bodies(rows, table, hash_key=b"test key")
 
 
 def text(body: bytes) -> str:
@@ -46,6 +52,10 @@ def test_one_body_gives_rows_of_every_table_it_speaks_of() -> None:
         "live_observations": 1,
         "stream_variants": 1,
         "story_observations": 0,
+        "post_observations": 0,
+        "follower_list_entries": 0,
+        "live_ranking_entries": 0,
+        "search_hits": 0,
         "quarantine": 0,
     }
     for table in NORMALIZED:

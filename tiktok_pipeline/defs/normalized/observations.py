@@ -12,7 +12,7 @@ from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, QUARANTINE
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
 
 _ABOUT = """
@@ -44,11 +44,11 @@ an answer from a cache may speak of some seconds before it. Derived from raw alo
 )
 def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
     """Read the raw rows of each day and replace the day's files."""
-    lake = pipeline.lake
+    lake, hash_key = pipeline.lake, pipeline.hash_key()
     rows: dict[str, int] = dict.fromkeys((table.name for table in NORMALIZED), 0)
     days = days_of_keys(list(context.partition_keys))
     for day in days:
-        frames = _read_day(lake, day)
+        frames = _read_day(lake, day, hash_key)
         for table in NORMALIZED:
             if dg.AssetKey(table.name) in context.selected_asset_keys:
                 lake.write_day(table, day, frames[table.name])
@@ -65,17 +65,13 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Itera
             )
 
 
-def _read_day(lake: Lake, day: date) -> dict[str, pl.DataFrame]:
+def _read_day(lake: Lake, day: date, hash_key: bytes) -> dict[str, pl.DataFrame]:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     hours = hours_between(start, start + timedelta(days=1))
-    read = [read_bodies(lake.scan_raw(table, hours).collect(), table.name) for table in RAW_TABLES]
+    read = [read_bodies(lake.scan_raw(table, hours).collect(), table.name, hash_key=hash_key) for table in RAW_TABLES]
     frames = {table.name: pl.concat([frames[table.name] for frames in read]) for table in NORMALIZED}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
     answers = profile_answers(lake.scan_raw(table, around) for table in RAW_TABLES)
     frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
-    # A creator's id is who was asked for: rows of nobody belong to no table but the quarantine.
-    return {
-        name: frame if name == QUARANTINE.name else frame.filter(pl.col("creator_id").is_not_null())
-        for name, frame in frames.items()
-    }
+    return frames

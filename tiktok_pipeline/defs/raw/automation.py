@@ -1,100 +1,104 @@
-"""Jobs and schedules that capture: watch, profiles, stories."""
+"""Jobs and schedules that capture: the watch, and a sweep of every other raw table."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
-from tiktok_pipeline.capture.sweep import PROFILE_SWEEP_HOURS, STORY_SWEEP_HOURS
+from tiktok_pipeline import tables
+from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_STORIES
 
-watch = dg.define_asset_job(
-    "watch",
-    selection=[RAW_LIVES.name],
-    partitions_def=HOURLY,
-    description="One watch window: who on the roster is live, asked again and again for the length of a window.",
-    config={"ops": {RAW_LIVES.name: {"config": {"mode": "watch"}}}},
-    tags={"tiktok/poll": "watch"},
+_WATCH_EVERY = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class _Capture:
+    """One job with its schedule: the asset that it makes, when it ticks, and what it does, in words."""
+
+    job: str
+    asset: str
+    at_minute: int
+    does: str
+    said: str
+
+    @property
+    def cadence(self) -> timedelta:
+        return timedelta(hours=EVERY_HOURS[self.asset]) if self.asset in EVERY_HOURS else _WATCH_EVERY
+
+
+# Sweeps tick at minutes of their own, so that they do not start all at once.
+_CAPTURES = (
+    _Capture(
+        "watch", "raw_lives", 0, "asks who is live, again and again for the length of a window", "Every ten minutes"
+    ),
+    _Capture("sweep_profiles", "raw_profiles", 5, "asks for everybody's profile once", "Every hour at :05"),
+    _Capture(
+        "sweep_stories", "raw_stories", 15, "asks for everybody's stories, page by page", "Every two hours at :15"
+    ),
+    _Capture("sweep_posts", "raw_posts", 25, "asks for everybody's newest posts", "Every six hours at :25"),
+    _Capture("sweep_followers", "raw_followers", 35, "asks for everybody's newest followers", "Every day at 00:35"),
+    _Capture("sweep_live_rankings", "raw_live_rankings", 50, "asks for live rankings", "Every hour at :50"),
+    _Capture("sweep_user_searches", "raw_user_searches", 45, "searches users by keyword", "Every day at 00:45"),
 )
-sweep_profiles = dg.define_asset_job(
-    "sweep_profiles",
-    selection=[RAW_PROFILES.name],
-    partitions_def=HOURLY,
-    description="One profile sweep: everybody on the roster is asked once.",
-    tags={"tiktok/poll": "profiles"},
-)
-sweep_stories = dg.define_asset_job(
-    "sweep_stories",
-    selection=[RAW_STORIES.name],
-    partitions_def=HOURLY,
-    description="One story sweep: everybody's stories, page by page.",
-    tags={"tiktok/poll": "stories"},
-)
-
-replay = dg.define_asset_job(
-    "replay",
-    selection=[RAW_LIVES.name, RAW_PROFILES.name, RAW_STORIES.name],
-    partitions_def=HOURLY,
-    description="All that is captured, over any span of hours, on the replay clock: `tiktok-pipeline replay` runs it.",
-)
-
-_ASSETS = {
-    watch.name: RAW_LIVES.name,
-    sweep_profiles.name: RAW_PROFILES.name,
-    sweep_stories.name: RAW_STORIES.name,
-}
 
 
-def _captures(context: dg.ScheduleEvaluationContext, job: str, cadence: timedelta) -> dg.SkipReason | dg.RunRequest:
+def _job(capture: _Capture) -> Any:  # Dagster's type for it is not public
+    mode = {"mode": "watch"} if capture.job == "watch" else {}
+    return dg.define_asset_job(
+        capture.job,
+        selection=[capture.asset],
+        partitions_def=HOURLY,
+        description=f"One window: {capture.does}.",
+        config={"ops": {capture.asset: {"config": mode}}},
+        tags={"tiktok/poll": capture.job},
+    )
+
+
+def _schedule(capture: _Capture, job: Any) -> dg.ScheduleDefinition:
+    hours = EVERY_HOURS.get(capture.asset, 0)
+    cron = every(hours=hours, at_minute=capture.at_minute) if hours else every(minutes=10)
+
+    @dg.schedule(
+        name=capture.job,
+        job=job,
+        cron_schedule=cron,
+        default_status=STATUS,
+        description=f"{capture.said}: {capture.does}, unless the last run is still under way.",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+        return _request(context, capture)
+
+    return tick
+
+
+def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.SkipReason | dg.RunRequest:
     """A run for the hour that it is now, unless the guard says no."""
     pipeline = Pipeline()
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
-    reason = stale_or_overlapping(context, job, cadence)
+    reason = stale_or_overlapping(context, capture.job, capture.cadence)
     if reason is not None:
         return reason
     now = pipeline.clock().now()
     config = {"window_start": now.isoformat(timespec="seconds")}
-    if job == watch.name:
+    if capture.job == "watch":
         config["mode"] = "watch"
-    return dg.RunRequest(partition_key=hour_key(now), run_config={"ops": {_ASSETS[job]: {"config": config}}})
+    return dg.RunRequest(partition_key=hour_key(now), run_config={"ops": {capture.asset: {"config": config}}})
 
 
-@dg.schedule(
-    name="watch",
-    job=watch,
-    cron_schedule=every(minutes=10),
-    default_status=STATUS,
-    description="Every ten minutes: starts a watch window, unless the last one is still running.",
-)
-def watch_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-    """See the description."""
-    return _captures(context, "watch", timedelta(minutes=10))
-
-
-@dg.schedule(
-    name="sweep_profiles",
-    job=sweep_profiles,
-    cron_schedule=every(hours=PROFILE_SWEEP_HOURS, at_minute=5),
-    default_status=STATUS,
-    description="Every hour at :05: asks for everybody's profile, unless the last sweep is still running.",
-)
-def profiles_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-    """See the description."""
-    return _captures(context, "sweep_profiles", timedelta(hours=PROFILE_SWEEP_HOURS))
-
-
-@dg.schedule(
-    name="sweep_stories",
-    job=sweep_stories,
-    cron_schedule=every(hours=STORY_SWEEP_HOURS, at_minute=15),
-    default_status=STATUS,
-    description="Every two hours at :15: asks for everybody's stories, unless the last sweep is still running.",
-)
-def stories_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-    """See the description."""
-    return _captures(context, "sweep_stories", timedelta(hours=STORY_SWEEP_HOURS))
+@dg.definitions
+def automation() -> dg.Definitions:
+    """All of them, and the job of `tiktok-pipeline replay`."""
+    jobs = [_job(capture) for capture in _CAPTURES]
+    schedules = [_schedule(capture, job) for capture, job in zip(_CAPTURES, jobs, strict=True)]
+    replay = dg.define_asset_job(
+        "replay",
+        selection=[table.name for table in tables.TABLES.values() if table.layer == "raw"],
+        partitions_def=HOURLY,
+        description="All that is captured, over any span, on the replay clock: `tiktok-pipeline replay` runs it.",
+    )
+    return dg.Definitions(jobs=[*jobs, replay], schedules=schedules)

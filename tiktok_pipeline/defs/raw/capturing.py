@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.partitions import hour_of_key
 from tiktok_pipeline.resources import Pipeline, plain_failures
@@ -63,7 +64,7 @@ def _now(
     context: dg.AssetExecutionContext,
     config: CaptureConfig,
     pipeline: Pipeline,
-    deployment: window.Deployment,
+    deployment: Deployment,
     table: Table,
     hours: list[datetime],
 ) -> window.Report:

@@ -1,0 +1,26 @@
+"""What every capture window needs to know of the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from tiktok_pipeline import settings as configuration
+from tiktok_pipeline.capture.access import Access
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Target
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Whom to ask about whom, where to land it, and whom to tell how it goes. `transport` is for tests."""
+
+    lake: Lake
+    settings: configuration.Settings
+    accesses: Mapping[str, Access]
+    targets: Sequence[Target]
+    run_id: str | None = None
+    progress: Callable[[str], None] = field(default=lambda message: None)
+    transport: httpx.AsyncBaseTransport | None = None

@@ -1,0 +1,112 @@
+"""`tiktok-pipeline forget HANDLE`: erase a creator from every layer and from what is published.
+
+The only command that deletes raw. A row goes when it is the creator's, and also when it only mentions them: as a
+hit of a search, in a ranking, in somebody else's follower list. The creator leaves the roster too, or the next
+window would ask again. Boards keep their other rows; `derive` ranks them anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from tiktok_pipeline import roster, settings, tables
+from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.warehouse import publish
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was removed: rows by table, and whether the roster listed the creator."""
+
+    creator_id: str
+    rows: Counter[str]
+    from_roster: bool
+
+
+@dataclass(frozen=True)
+class _Identity:
+    creator_id: str
+    handles: tuple[str, ...]
+    ids: tuple[str, ...]
+    follower_keys: tuple[str, ...]
+
+    @property
+    def mention(self) -> str:
+        """A pattern for any of the names, as a whole word: quoted, after an @, or a value of its own."""
+        names = "|".join(re.escape(handle) for handle in self.handles)
+        exact = [re.escape(value) for value in (*self.ids, *self.follower_keys)]
+        return "|".join([rf'(?i)(?:^|["@/=:])(?:{names})(?:$|["/?&:])', *exact])
+
+
+def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
+    """Erase the creator with this handle, present or past.
+
+    Raises:
+        RosterError: nobody with that handle is known.
+        LakeError: a file could not be rewritten.
+        PublishError: the warehouse could not be built again.
+    """
+    lake = Lake(places.lake)
+    listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
+    identity = _identify(handle, lake, listed, hash_key)
+    rows: Counter[str] = Counter()
+    for table in tables.TABLES.values():
+        for path in sorted(lake.folder(table).rglob("*.parquet")):
+            removed = _erase(lake, path, identity)
+            if removed:
+                rows[table.name] += removed
+    staying = [creator for creator in listed if creator.creator_id != identity.creator_id]
+    if len(staying) < len(listed):
+        roster.write_roster(places.roster, staying)
+    if places.warehouse.exists():
+        with duckdb.connect(":memory:") as connection:
+            # Older snapshots hold the creator as well: only the new one stays.
+            publish(connection, lake, places.warehouse, now=datetime.now(UTC), keep=1)
+    return Erased(identity.creator_id, rows, len(staying) < len(listed))
+
+
+def _identify(handle: str, lake: Lake, listed: tuple[roster.Creator, ...], hash_key: bytes) -> _Identity:
+    name = handle.strip().lstrip("@").lower()
+    known = lake.scan_all(tables.CREATORS).collect()
+    seen = lake.scan_all(tables.PROFILE_OBSERVATIONS)
+    mine = known.filter(
+        (pl.col("creator_id") == name) | (pl.col("handle") == name) | pl.col("previous_handles").list.contains(name)
+    )
+    found = [*mine["creator_id"], *(creator.creator_id for creator in listed if creator.creator_id == name)]
+    if not found:
+        landed = any(
+            lake.scan_all_raw(table).filter(pl.col("creator_id") == name).limit(1).collect().height
+            for table in tables.TABLES.values()
+            if table.layer == "raw"
+        )
+        if not landed:
+            raise RosterError(f"@{name} is not known here, neither on the roster nor in the lake: nothing was removed")
+        found = [name]
+    creator_id = found[0]
+    profiles = seen.filter(pl.col("creator_id") == creator_id).select("handle", "user_id", "sec_uid").unique().collect()
+    handles = {creator_id, name, *profiles["handle"].drop_nulls()}
+    ids = {*profiles["user_id"].drop_nulls(), *profiles["sec_uid"].drop_nulls()}
+    ids |= {value for c in listed if c.creator_id == creator_id for value in (c.user_id, c.sec_uid) if value}
+    keys = [hashlib.blake2b(value.encode(), key=hash_key, digest_size=16).hexdigest() for value in ids]
+    return _Identity(creator_id, tuple(sorted(handles)), tuple(sorted(ids)), tuple(sorted(keys)))
+
+
+def _erase(lake: Lake, path: Path, identity: _Identity) -> int:
+    frame = pl.read_parquet(path)
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    about = [pl.col(name).str.contains(identity.mention) for name in texts]
+    if "creator_id" in frame.columns:
+        about.append(pl.col("creator_id") == identity.creator_id)
+    kept = frame.filter(~pl.any_horizontal(about).fill_null(value=False))
+    if kept.height < frame.height:
+        lake.rewrite(path, kept)
+    return frame.height - kept.height

@@ -1,0 +1,234 @@
+"""TikTok's own shapes, which TikHub and TikLiveAPI pass on: user details, lists of items.
+
+Facts from the vendors' notes, sections 5.5 to 5.8: web and mobile spellings live side by side, counts come as
+numbers (`stats`, rounded) and as exact strings (`statsV2`), lists of stories lack `itemList` when there are none,
+cursors are strings of milliseconds, `hasMore` may be a flag or 0/1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.observations import (
+    PostReading,
+    Problem,
+    ProfileReading,
+    Reading,
+    Scalar,
+    StoryReading,
+    address,
+    count,
+    exact_precision,
+    handle,
+    identifier,
+    instant,
+    seconds,
+    web_precision,
+)
+from tiktok_pipeline.providers.vendor import Unreadable
+
+# Stories live for a day (vendors' notes, section 5.8).
+_STORY_LIFE_S = 86_400
+
+
+class Stats(msgspec.Struct):
+    """Counts of a user, in TikTok's web spelling; `statsV2` has the same as exact strings."""
+
+    follower_count: Scalar = msgspec.field(name="followerCount", default=None)
+    following_count: Scalar = msgspec.field(name="followingCount", default=None)
+    heart_count: Scalar = msgspec.field(name="heartCount", default=None)
+    heart: Scalar = None
+    video_count: Scalar = msgspec.field(name="videoCount", default=None)
+
+
+class User(msgspec.Struct):
+    """A user: web spelling, with the mobile app's beside it."""
+
+    id: Scalar = None
+    id_str: Scalar = None
+    uid: Scalar = None
+    unique_id: str | None = msgspec.field(name="uniqueId", default=None)
+    unique_id_mobile: str | None = msgspec.field(name="unique_id", default=None)
+    sec_uid: str | None = msgspec.field(name="secUid", default=None)
+    sec_uid_mobile: str | None = msgspec.field(name="sec_uid", default=None)
+    nickname: str | None = None
+    signature: str | None = None
+    verified: bool | None = None
+    private_account: bool | None = msgspec.field(name="privateAccount", default=None)
+    secret: bool | int | None = None
+    language: str | None = None
+    region: str | None = None
+    avatar_thumb: object = msgspec.field(name="avatarThumb", default=None)
+    followers_beside: Scalar = msgspec.field(name="followerCount", default=None)
+    follower_count: Scalar = None
+    following_count: Scalar = None
+    total_favorited: Scalar = None
+    aweme_count: Scalar = None
+    stats: Stats | None = None
+
+
+class _ItemStats(msgspec.Struct):
+    """Counts of an item: web spelling, then the mobile app's."""
+
+    play_count: Scalar = msgspec.field(name="playCount", default=None)
+    digg_count: Scalar = msgspec.field(name="diggCount", default=None)
+    comment_count: Scalar = msgspec.field(name="commentCount", default=None)
+    share_count: Scalar = msgspec.field(name="shareCount", default=None)
+    collect_count: Scalar = msgspec.field(name="collectCount", default=None)
+    plays: Scalar = msgspec.field(name="play_count", default=None)
+    diggs: Scalar = msgspec.field(name="digg_count", default=None)
+    comments: Scalar = msgspec.field(name="comment_count", default=None)
+    shares: Scalar = msgspec.field(name="share_count", default=None)
+    collects: Scalar = msgspec.field(name="collect_count", default=None)
+
+
+class _Media(msgspec.Struct):
+    duration: Scalar = None
+    play_address: object = msgspec.field(name="playAddr", default=None)
+    play_addr: object = None
+
+
+class _Music(msgspec.Struct):
+    title: str | None = None
+
+
+class _Item(msgspec.Struct):
+    id: Scalar = None
+    id_str: Scalar = None
+    aweme_id: Scalar = None
+    video_id: Scalar = None
+    create_time: Scalar = msgspec.field(name="createTime", default=None)
+    created: Scalar = msgspec.field(name="create_time", default=None)
+    desc: str | None = None
+    title: str | None = None
+    is_pinned: bool | int | None = msgspec.field(name="isPinnedItem", default=None)
+    is_top: bool | int | None = None
+    duration: Scalar = None
+    stats: _ItemStats | None = None
+    statistics: _ItemStats | None = None
+    video: _Media | None = None
+    image_post: object = msgspec.field(name="imagePost", default=None)
+    music: _Music | str | None = None
+    # TikLiveAPI's feed has the counts beside the id.
+    play_count: Scalar = None
+    digg_count: Scalar = None
+    comment_count: Scalar = None
+    share_count: Scalar = None
+    collect_count: Scalar = None
+
+
+_item = msgspec.json.Decoder(_Item)
+
+
+def profile(user: User, stats: Stats | None, exact: Stats | None = None) -> ProfileReading:
+    """A profile; counts of `exact` (statsV2) or of the mobile user are exact, those of `stats` rounded."""
+    stats = stats or user.stats or Stats()
+    followers = count(exact.follower_count) if exact else None
+    followers = count(user.follower_count) if followers is None else followers
+    if followers is not None:
+        precision, unit = exact_precision(followers)
+    else:
+        followers = count(stats.follower_count)
+        precision, unit = web_precision(followers)
+    best = exact or stats
+    return ProfileReading(
+        source="profile",
+        user_id=identifier(user.id_str, user.id, user.uid),
+        sec_uid=identifier(user.sec_uid, user.sec_uid_mobile),
+        handle=handle(user.unique_id or user.unique_id_mobile),
+        display_name=user.nickname,
+        bio=user.signature,
+        avatar_url=address(user.avatar_thumb),
+        verified=user.verified,
+        private=user.private_account if user.private_account is not None else _flag(user.secret),
+        language=user.language,
+        region=user.region,
+        followers=followers,
+        following=_first(best.following_count, stats.following_count, user.following_count),
+        likes=_first(best.heart_count, best.heart, stats.heart_count, user.total_favorited),
+        videos=_first(best.video_count, stats.video_count, user.aweme_count),
+        followers_precision=precision,
+        followers_unit=unit,
+    )
+
+
+def posts(items: list[msgspec.Raw]) -> Iterator[Reading | Problem]:
+    """The posts of a list; one that cannot be read is a problem, and the next is read."""
+    for raw in items:
+        try:
+            item = vendor.decode(_item, raw)
+            yield _post(item)
+        except Unreadable as error:
+            yield error.problem
+
+
+def stories(items: list[msgspec.Raw]) -> Iterator[Reading | Problem]:
+    """The stories of a list, which are items that expire after a day."""
+    for raw in items:
+        try:
+            item = vendor.decode(_item, raw)
+            yield _story(item)
+        except Unreadable as error:
+            yield error.problem
+
+
+def _post(item: _Item) -> PostReading:
+    return PostReading(
+        post_id=_item_id(item),
+        published_at=instant(item.create_time) or instant(item.created),
+        caption=item.desc or item.title,
+        pinned=_flag(item.is_pinned if item.is_pinned is not None else item.is_top),
+        duration_s=_length(item),
+        **_counts(item),
+    )
+
+
+def _story(item: _Item) -> StoryReading:
+    published = instant(item.create_time) or instant(item.created)
+    media = item.video or _Media()
+    return StoryReading(
+        story_id=_item_id(item),
+        published_at=published,
+        expires_at=instant(published.timestamp() + _STORY_LIFE_S) if published else None,
+        media_type="image" if item.image_post else "video" if item.video else None,
+        duration_s=_length(item),
+        caption=item.desc or item.title,
+        media_url=address(media.play_address) or address(media.play_addr),
+        music=item.music.title if isinstance(item.music, _Music) else None,
+        **_counts(item),
+    )
+
+
+def _item_id(item: _Item) -> str:
+    found = identifier(item.id_str, item.aweme_id, item.video_id, item.id)
+    if found is None:
+        raise Unreadable("an item without an id", "itemList[].id", None)
+    return found
+
+
+def _counts(item: _Item) -> dict[str, int | None]:
+    stats = item.stats or item.statistics or _ItemStats()
+    return {
+        "views": _first(stats.play_count, stats.plays, item.play_count),
+        "likes": _first(stats.digg_count, stats.diggs, item.digg_count),
+        "comments": _first(stats.comment_count, stats.comments, item.comment_count),
+        "shares": _first(stats.share_count, stats.shares, item.share_count),
+        "saves": _first(stats.collect_count, stats.collects, item.collect_count),
+    }
+
+
+def _length(item: _Item) -> float | None:
+    """Seconds. The mobile app says milliseconds; no post is 10,000 seconds long, and few are under 10 s in ms."""
+    said = seconds(item.duration if item.duration is not None else item.video.duration if item.video else None)
+    return said / 1000 if said is not None and said >= 10_000 else said
+
+
+def _first(*values: Scalar) -> int | None:
+    return next((found for found in map(count, values) if found is not None), None)
+
+
+def _flag(value: bool | int | None) -> bool | None:
+    return None if value is None else bool(value)

@@ -1,0 +1,118 @@
+"""Politeness and money, against the sandbox's own log, under the nastiest faults."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import urlopen
+
+import polars as pl
+import pytest
+from msgspec.structs import replace
+
+from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.access import accesses
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.sweep import EVERY_HOURS
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline.settings import Settings, Sweeps
+from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.transforms.observations import NORMALIZED, read_bodies
+from tiktok_pipeline.transforms.vendor_usage import vendor_usage
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+HOURS = hours_between(START, START + timedelta(hours=5))
+RATE = 4
+
+
+@dataclass
+class Day:
+    raw: pl.DataFrame
+    read: dict[str, pl.DataFrame]
+    ledger: pl.DataFrame
+    log: pl.DataFrame
+
+
+def settings(**social_fetch: float) -> Settings:
+    slow = {name: replace(limits, requests_per_second=RATE) for name, limits in Settings().vendors.items()}
+    slow["social_fetch"] = replace(slow["social_fetch"], **social_fetch)
+    return Settings(vendors=slow, sweeps=Sweeps(keywords=("gaming",), ranking_regions=("US",)))
+
+
+def capture(sandbox: RunningSandbox, lake: Lake, chosen: Settings) -> None:
+    targets = [Target(creator.handle, creator.handle, creator.user_id) for creator in sandbox.world.creators]
+    here = Deployment(lake, chosen, accesses(sandbox.environment), targets)
+    for table in TABLES.values():
+        if table.layer == "raw":
+            kind = "watch" if table.name == "raw_lives" else "sweep"
+            window.replay_hours(here, table, HOURS, kind=kind, every_hours=EVERY_HOURS.get(table.name, 1))
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    with start_in_process(seed=7, creators=14, start=START, faults="nasty") as sandbox:
+        capture(sandbox, lake, settings())
+        ledger, log = (
+            pl.DataFrame(json.loads(urlopen(f"{sandbox.url}/truth/{name}").read()), infer_schema_length=None)
+            for name in ("ledger", "log")
+        )
+    landed = {t.name: lake.scan_all_raw(t).collect() for t in TABLES.values() if t.layer == "raw"}
+    frames = [read_bodies(frame, name, hash_key=b"k") for name, frame in landed.items()]
+    read = {t.name: pl.concat([frame[t.name] for frame in frames]) for t in NORMALIZED}
+    return Day(pl.concat(landed.values()), read, ledger, log)
+
+
+def test_every_request_that_a_vendor_saw_is_a_row_and_none_is_made_up(nasty: Day) -> None:
+    mine = {(v, e): n for v, e, n in nasty.raw.group_by("vendor", "endpoint").len().iter_rows()}
+    theirs = {(row["vendor"], row["endpoint"]): row["requests"] for row in nasty.ledger.rows(named=True)}
+    assert mine == theirs
+    assert sum(mine.values()) > 900
+
+
+def test_the_ledgers_agree_to_the_credit(nasty: Day) -> None:
+    usage = vendor_usage(nasty.raw).group_by("vendor").agg(pl.col("credits").sum()).rows()
+    theirs = nasty.ledger.group_by("vendor").agg(pl.col("credits").sum()).rows()
+    assert dict(usage) == pytest.approx(dict(theirs))
+
+
+def test_faults_of_every_kind_came_and_none_was_taken_for_an_answer(nasty: Day) -> None:
+    outcomes = set(nasty.raw["outcome"])
+    assert {"ok", "not_live", "rate_limited", "server_error", "network_error", "malformed"} <= outcomes
+    failed = nasty.raw.filter(pl.col("outcome").is_in(["rate_limited", "server_error", "network_error", "malformed"]))
+    states = nasty.read["live_observations"].join(failed, on="capture_id", how="semi")
+    assert states.height > 50
+    assert states["live_state"].unique().to_list() == ["unknown"]
+
+
+def test_what_could_not_be_read_is_in_quarantine(nasty: Day) -> None:
+    malformed = nasty.raw.filter(pl.col("outcome") == "malformed")["capture_id"]
+    assert set(malformed) <= set(nasty.read["quarantine"]["capture_id"])
+
+
+def test_no_second_of_any_table_held_more_requests_than_allowed(nasty: Day) -> None:
+    """Tables are captured one after the other here, each on a clock of its own; within one the limit is absolute."""
+    lives = nasty.log.filter(pl.col("endpoint").str.ends_with("/live"))
+    for (vendor,), rows in lives.group_by("vendor"):
+        instants = sorted(datetime.fromisoformat(at) for at in rows["at"])
+        for n, at in enumerate(instants):
+            within = bisect_left(instants, at + timedelta(seconds=1)) - n
+            assert within <= RATE, f"{vendor}: {within} requests in the second from {at}"
+
+
+def test_a_budget_is_never_overspent_and_another_window_remembers(tmp_path: Path) -> None:
+    cap = 40
+    with start_in_process(seed=7, creators=14, start=START) as sandbox:
+        for _ in range(2):
+            capture(sandbox, Lake(tmp_path), settings(credits_per_day=cap))
+        ledger = json.loads(urlopen(f"{sandbox.url}/truth/ledger").read())
+    spent = sum(row["credits"] for row in ledger if row["vendor"] == "social_fetch")
+    assert spent == cap
+    # The next vendor of the route took over.
+    assert any(row["vendor"] == "konbini" and row["endpoint"].endswith("/live") for row in ledger)
