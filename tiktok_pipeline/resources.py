@@ -84,6 +84,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 accesses=accesses(self.variables),
                 targets=memory.known_as(self.lake, [creator.target for creator in self.roster().creators]),
                 run_id=run_id,
+                gates=self.places.home / "gates",
                 progress=progress,
             )
 

@@ -22,7 +22,7 @@ from tiktok_pipeline import settings as configuration
 from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, written
-from tiktok_pipeline.capture.gate import Gate
+from tiktok_pipeline.capture.gate import Departures, Gate
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.providers.observations import Problem, Reading
@@ -82,6 +82,7 @@ class Client:
         land: Callable[[Attempt], None],
         http: httpx.AsyncClient,
         spent: Spent,
+        departures: Callable[[str], Departures | None],
     ) -> None:
         self.clock = clock
         self.tally = Tally()
@@ -89,7 +90,8 @@ class Client:
         self._land = land
         redactor = Redactor(secret for access in accesses.values() for secret in access.credentials)
         self._channels = {
-            name: _Channel(access, settings, clock, http, redactor, dict(spent)) for name, access in accesses.items()
+            name: _Channel(access, settings, clock, http, redactor, dict(spent), departures(name))
+            for name, access in accesses.items()
         }
 
     async def ask(
@@ -176,6 +178,7 @@ class _Channel:
         http: httpx.AsyncClient,
         redactor: Redactor,
         spent: dict[tuple[str, date], float],
+        departures: Departures | None,
     ) -> None:
         self.vendor = access.vendor
         self.retries = settings.retries
@@ -185,7 +188,7 @@ class _Channel:
         self._clock = clock
         self._http = http
         self._redactor = redactor
-        self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight)
+        self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight, departures)
         self._circuit = Circuit(settings.retries.circuit_failures, settings.retries.circuit_seconds)
         self._spent = spent
 
@@ -283,9 +286,10 @@ async def open_client(
     land: Callable[[Attempt], None],
     *,
     spent: Spent | None = None,
+    departures: Callable[[str], Departures | None] = lambda vendor: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Client]:
-    """A client with its connections; `transport` is for tests.
+    """A client with its connections; `departures` tells it of a vendor's other windows, `transport` is for tests.
 
     The transport is aiohttp's: the stock pool scans all its connections at every change, which is quadratic in
     what is in flight (17 requests a second at 128 in flight, against 1,700).
@@ -295,7 +299,7 @@ async def open_client(
         headers={"User-Agent": "tiktok-pipeline", "Accept": "application/json"},
         follow_redirects=False,
     ) as http:
-        yield Client(accesses, settings, clock, land, http, spent or {})
+        yield Client(accesses, settings, clock, land, http, spent or {}, departures)
 
 
 def _session() -> aiohttp.ClientSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
@@ -15,12 +16,17 @@ from tiktok_pipeline.providers.vendor import Target
 
 @dataclass(frozen=True)
 class Deployment:
-    """Whom to ask about whom, where to land it, and whom to tell how it goes. `transport` is for tests."""
+    """Whom to ask about whom, where to land it, and whom to tell how it goes.
+
+    `gates` is a folder in which the processes of a deployment tell each other when they asked a vendor; `transport`
+    is for tests.
+    """
 
     lake: Lake
     settings: configuration.Settings
     accesses: Mapping[str, Access]
     targets: Sequence[Target]
     run_id: str | None = None
+    gates: Path | None = None
     progress: Callable[[str], None] = field(default=lambda message: None)
     transport: httpx.AsyncBaseTransport | None = None

@@ -1,33 +1,101 @@
-"""How hard one vendor is asked: requests in any second, and requests in flight."""
+"""How hard one vendor is asked: requests in any second, and requests in flight.
+
+The rate is a sliding window: request n leaves no sooner than a second after request n - rate, so that no second,
+wherever it begins, holds more than `requests_per_second`. Windows that run beside each other share it: on the real
+clock through a file of the last departures, on the replay clock through what the others have landed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
 from tiktok_pipeline.capture.clock import Clock
 
-# Requests are timed where they leave; the network may bring two of them closer together on arrival.
-_MARGIN_S = 0.05
+# Requests are timed where they leave, and counted where they arrive: one that opens a connection, on a busy machine,
+# arrives later than the next on an open one. A tenth of the rate is given up for that.
+_MARGIN_S = 0.1
+
+
+class Departures(Protocol):
+    """The departures of one vendor: when the next may be, and that one is."""
+
+    def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
+        """Note a departure at `now` and return `now`, or return the earliest time to try again."""
+
+
+class OwnDepartures:
+    """Departures of this window, beside those that other windows of the same time have landed."""
+
+    def __init__(self, others: Sequence[datetime] = ()) -> None:
+        self._all = sorted(others)
+
+    def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
+        """See `Departures`. Others may also lie ahead: a replay captures one table after the other."""
+        first, last = bisect_right(self._all, now - window), bisect_left(self._all, now + window)
+        if last - first < burst or not self._too_many(now, burst, window, first, last):
+            insort(self._all, now)
+            return now
+        # The earliest departure that is in the way leaves the window first.
+        return max(self._all[first] + window, now + timedelta(milliseconds=1))
+
+    def _too_many(self, now: datetime, burst: int, window: timedelta, first: int, last: int) -> bool:
+        """Whether any window that holds `now` would hold more than `burst` with one more."""
+        near = self._all[first:last]
+        insort(near, now)
+        return any(near[n + burst] - near[n] < window for n in range(len(near) - burst))
+
+
+class SharedDepartures:
+    """Departures of every process of this deployment, in a small file under a lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
+        """See `Departures`."""
+        with self._path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            written = file.read()
+            count = len(written) // 8
+            recent = struct.unpack(f"<{count}d", written[: count * 8])
+            # Another process may have left since `now` was read; further ahead is a clock that was set back, which
+            # must not hold everybody up.
+            latest = now.timestamp() + window.total_seconds()
+            recent = tuple(sent for sent in recent if sent <= latest)[-burst:]
+            if len(recent) == burst and now.timestamp() - recent[0] < window.total_seconds():
+                return datetime.fromtimestamp(recent[0], UTC) + window
+            departures = sorted((*recent, now.timestamp()))[-burst:]
+            file.truncate(0)
+            file.write(struct.pack(f"<{len(departures)}d", *departures))
+            return now
 
 
 class Gate:
     """Lets a request through when fewer than `max_in_flight` are out and the rate allows it.
 
-    The rate is a sliding window: request n leaves no sooner than a second after request n - rate, so that no
-    second, wherever it begins, holds more than `requests_per_second`. Below one a second the window is longer.
+    Below one request a second the window is longer than a second.
     """
 
-    def __init__(self, clock: Clock, requests_per_second: float, max_in_flight: int) -> None:
+    def __init__(
+        self, clock: Clock, requests_per_second: float, max_in_flight: int, departures: Departures | None = None
+    ) -> None:
         self._clock = clock
         self._burst = max(1, int(requests_per_second))
         self._window = timedelta(seconds=max(1.0, self._burst / requests_per_second))
         if not clock.replaying:
             self._window += timedelta(seconds=_MARGIN_S)
-        self._sent: deque[datetime] = deque(maxlen=self._burst)
+        self._departures = departures or OwnDepartures()
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -51,9 +119,8 @@ class Gate:
                 await self._clock.park(turn)
                 continue
             now = self._clock.now()
-            free = self._sent[0] + self._window if len(self._sent) == self._burst else now
-            if free <= now:
-                self._sent.append(now)
+            again = self._departures.try_leave(now, self._burst, self._window)
+            if again <= now:
                 self._in_flight += 1
                 return
-            await self._clock.sleep_until(free)
+            await self._clock.sleep_until(again)

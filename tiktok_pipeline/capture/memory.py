@@ -71,6 +71,13 @@ def known_posts(lake: Lake) -> set[tuple[str, str]]:
     return set(rows.iter_rows())
 
 
+def departures(lake: Lake, hours: Iterable[datetime]) -> dict[str, list[datetime]]:
+    """When each vendor was asked in these hours, by whatever window."""
+    hours = list(hours)
+    asked = pl.concat([lake.scan_raw(table, hours).select("vendor", "requested_at") for table in RAW_TABLES])
+    return {vendor: list(times) for vendor, times in asked.group_by("vendor").agg("requested_at").collect().iter_rows()}
+
+
 def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
     """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
     totals: dict[tuple[str, date], float] = {}

@@ -20,6 +20,7 @@ from tiktok_pipeline.capture import memory, sweep
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.gate import Departures, OwnDepartures, SharedDepartures
 from tiktok_pipeline.capture.landing import Attempt, Landings, hour_of
 from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
@@ -138,6 +139,13 @@ def _run(
     spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
     flusher = _Flusher(landings, table, clock, deployment.settings.watch.flush_seconds, deployment.progress)
 
+    asked = memory.departures(deployment.lake, hours_between(start, end)) if clock.replaying else {}
+
+    def departures(vendor: str) -> Departures | None:
+        if clock.replaying:
+            return OwnDepartures(asked.get(vendor, ()))
+        return SharedDepartures(deployment.gates / vendor) if deployment.gates else None
+
     async def main() -> Tally:
         async with open_client(
             deployment.accesses,
@@ -145,6 +153,7 @@ def _run(
             clock,
             flusher.add,
             spent=spent,
+            departures=departures,
             transport=deployment.transport,
         ) as client:
             flusher.tally = client.tally

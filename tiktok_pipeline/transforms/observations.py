@@ -68,7 +68,7 @@ def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, 
     with _no_garbage_collection():
         for row in raw.select(columns).iter_rows():
             batch.read(*row)
-    return batch.frames()
+    return expel_strangers(batch.frames(), table)
 
 
 class _Batch:
@@ -171,6 +171,39 @@ def _stranger(readings: Iterable[Reading], capability: str, subject: str) -> str
         if isinstance(reading, ProfileReading) and reading.handle and reading.source in ("profile", "live"):
             return reading.handle if reading.handle != subject.lstrip("@").lower() else None
     return None
+
+
+def expel_strangers(frames: dict[str, pl.DataFrame], raw_table: str) -> dict[str, pl.DataFrame]:
+    """`frames` of one raw table with the rooms of other people taken out.
+
+    A room is asked for by its id and may turn out to be somebody else's: its owner's user id is then none that the
+    creator's own profile had in the same rows. The state becomes unknown, the rest goes, and quarantine says so.
+    """
+    profiles = frames[tables.PROFILE_OBSERVATIONS.name]
+    own = profiles.filter(pl.col("source") != "room", pl.col("user_id").is_not_null()).select("creator_id", "user_id")
+    rooms = profiles.filter(pl.col("source") == "room", pl.col("user_id").is_not_null())
+    strangers = rooms.join(own.select("creator_id").unique(), on="creator_id", how="semi").join(
+        own.unique(), on=["creator_id", "user_id"], how="anti"
+    )
+    if strangers.is_empty():
+        return frames
+    expelled = {
+        name: frame.join(strangers.select("capture_id"), on="capture_id", how="anti") for name, frame in frames.items()
+    }
+    about = ("creator_id", "vendor", "observed_at", "capture_id")
+    unknown = strangers.select(
+        *about, live_state=pl.lit("unknown"), evidence=pl.lit("weak"), reason=pl.lit("the room is somebody else's")
+    )
+    noted = strangers.select(
+        *about,
+        table=pl.lit(raw_table),
+        reason=pl.lit("the answer is about somebody else"),
+        field=pl.lit("owner.id_str"),
+        value="user_id",
+    )
+    for table, rows in ((tables.LIVE_OBSERVATIONS, unknown), (tables.QUARANTINE, noted)):
+        expelled[table.name] = pl.concat([expelled[table.name], rows], how="diagonal").select(table.schema.names())
+    return expelled
 
 
 def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,106 @@
+"""Requests a second, and CPU a request, of the capture client against the sandbox.
+
+Peers in the same run: a stock httpx client that only asks, without landing anything, and the same over the transport
+that the capture client uses. Quote the ratios: the machine is shared. CPU is this process's; the sandbox has its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.access import accesses
+from tiktok_pipeline.capture.client import open_client
+from tiktok_pipeline.capture.clock import RealClock, hours_between
+from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.social_fetch import LIVE
+from tiktok_pipeline.providers.vendor import Limits, Target
+from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline.settings import Settings
+from tiktok_pipeline.tables import RAW_LIVES
+
+REQUESTS = 3_000
+IN_FLIGHT = 32
+ROUNDS = 2
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def measured(name: str, requests: int, run: Callable[[], object], baseline: float | None = None) -> float:
+    """Run, print requests a second of wall and of CPU; the CPU a request in microseconds."""
+    best = None
+    for _ in range(ROUNDS):
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        took = (time.process_time() - cpu) / requests * 1e6, (time.perf_counter() - wall) / requests * 1e6
+        best = min(best, took) if best else took
+    assert best is not None
+    ratio = f"{baseline / best[0]:5.1f}x less CPU than stock httpx" if baseline else ""
+    print(f"{name:<44} {1e6 / best[1]:7,.0f} requests/s {best[0]:8,.0f} us CPU a request  {ratio}")
+    return best[0]
+
+
+def stock(sandbox: RunningSandbox, handles: list[str]) -> None:
+    """A plain httpx client: what most scripts use."""
+
+    async def main() -> None:
+        async with httpx.AsyncClient(headers={"x-api-key": sandbox.environment["SOCIAL_FETCH_API_KEY"]}) as client:
+            gate = asyncio.Semaphore(IN_FLIGHT)
+
+            async def ask(handle: str) -> None:
+                async with gate:
+                    answer = await client.get(sandbox.environment["SOCIAL_FETCH_BASE_URL"] + LIVE.format(handle=handle))
+                    assert answer.status_code == 200
+
+            await asyncio.gather(*(ask(handle) for handle in handles))
+
+    asyncio.run(main())
+
+
+def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
+    """The capture client on the real clock: gates, circuit, redaction, verdicts, rows; limits out of the way."""
+    limits = Limits(requests_per_second=1e6, max_in_flight=IN_FLIGHT)
+    settings = Settings(vendors=Settings().vendors | {"social_fetch": limits})
+    landed: list[Attempt] = []
+
+    async def main() -> None:
+        async with open_client(accesses(sandbox.environment), settings, RealClock(), landed.append) as client:
+            asks: list[Awaitable[object]] = [client.ask("live", Target(h, h)) for h in handles]
+            await asyncio.gather(*asks)
+
+    window._run_loop(main)  # type: ignore[arg-type]
+    assert len(landed) == len(handles)
+
+
+def replay(sandbox: RunningSandbox, handles: list[str]) -> int:
+    """A replayed watch, landing included; how many requests it made."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Deployment(
+            Lake(Path(folder)), Settings(), accesses(sandbox.environment), [Target(h, h) for h in sorted(set(handles))]
+        )
+        hours = hours_between(START, START + timedelta(hours=12))
+        return window.replay_hours(here, RAW_LIVES, hours, kind="watch").tally.requests
+
+
+def main() -> None:
+    """Print the table."""
+    with start_in_process(creators=20, start=START) as sandbox:
+        public = [creator.handle for creator in sandbox.world.creators if creator.kind == "public"]
+        handles = [public[n % len(public)] for n in range(REQUESTS)]
+        replay(sandbox, handles)  # warm: the world is generated at its first use
+        baseline = measured(f"stock httpx, {IN_FLIGHT} in flight", REQUESTS // 4, lambda: stock(sandbox, handles[::4]))
+        measured(f"capture client, {IN_FLIGHT} in flight", REQUESTS, lambda: ours(sandbox, handles), baseline)
+        requests = replay(sandbox, handles)
+        measured("replayed watch, landing included", requests, lambda: replay(sandbox, handles), baseline)
+
+
+if __name__ == "__main__":
+    main()
