@@ -153,8 +153,10 @@ def _ended(rooms: pl.DataFrame) -> pl.DataFrame:
     next_start = pl.when(same).then(pl.col("start").shift(-1))
     exact = pl.when(pl.col("said_end") >= pl.col("last_on") - _END_SLACK).then(pl.max_horizontal("said_end", "last_on"))
     off = pl.when(pl.col("closed")).then(pl.col("first_off"))
-    # Where on air overlaps with the next room, the two vendors disagree: the end is the last reading.
-    latest = pl.max_horizontal(pl.min_horizontal(off, next_start), "last_on")
+    # Where on air overlaps with the next room, the two vendors disagree: the end is the last reading. Without
+    # either kind of evidence there is no end.
+    earliest = pl.min_horizontal(off, next_start)
+    latest = pl.when(earliest.is_not_null()).then(pl.max_horizontal(earliest, "last_on"))
     end_hi = pl.coalesce(exact, latest)
     return rooms.with_columns(
         end=pl.coalesce(exact, pl.col("last_on") + (latest - pl.col("last_on")) / 2),
