@@ -167,7 +167,7 @@ class Konbini(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Everybody is asked by handle, a search by keyword."""
-        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        endpoint = self.endpoint_of(capability)
         if endpoint is None:
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}

@@ -215,7 +215,7 @@ class SocialFetch(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Everybody is asked by handle, a search by keyword, the balance of nobody."""
-        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        endpoint = self.endpoint_of(capability)
         if endpoint is None:
             return None
         if endpoint == BALANCE:

@@ -246,7 +246,7 @@ class TikHub(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """A room by its id and its owner's (the vendor requires both), a user by id, a ranking by list and region."""
-        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        endpoint = self.endpoint_of(capability)
         params = self._parameters(capability, target) if endpoint is not None else None
         if endpoint is None or params is None:
             return None

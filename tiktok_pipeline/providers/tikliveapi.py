@@ -120,7 +120,7 @@ class TikLiveAPI(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Profile and id are asked by handle, a search by keyword, everything else by numeric id."""
-        endpoint = next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        endpoint = self.endpoint_of(capability)
         if endpoint is None:
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}

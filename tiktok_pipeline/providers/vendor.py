@@ -155,6 +155,10 @@ class Vendor(ABC):
     endpoints: ClassVar[Mapping[str, str]]
     limits: ClassVar[Limits] = Limits()
 
+    def endpoint_of(self, capability: str) -> str | None:
+        """The endpoint that answers `capability`; None where the vendor cannot."""
+        return next((path for path, answers in self.endpoints.items() if answers == capability), None)
+
     @abstractmethod
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
         """Request headers that carry the credentials, in the order of `credential_variables`."""

@@ -1,7 +1,5 @@
 """What the raw assets share: their run configuration, and one capture window as a materialization."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,8 +10,9 @@ from pydantic import Field
 
 from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
-from tiktok_pipeline.partitions import hour_of_key
+from tiktok_pipeline.partitions import HOURLY, hour_of_key
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import Table
 
@@ -39,7 +38,27 @@ class CaptureConfig(dg.Config):
     )
 
 
-def capture(
+def raw_asset(table: Table, about: str) -> dg.AssetsDefinition:
+    """The asset of a raw table: hourly, one run for any range, skipped where there is no vendor to ask."""
+
+    @dg.asset(
+        name=table.name,
+        partitions_def=HOURLY,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        output_required=False,
+        description=describe(table, about),
+        **shown(table),
+    )
+    def land(
+        context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        yield from _capture(context, config, pipeline, table)
+
+    asset: dg.AssetsDefinition = land
+    return asset
+
+
+def _capture(
     context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline, table: Table
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Run one window of `table` and report it; without a vendor to ask, log the reason and skip."""

@@ -1,13 +1,6 @@
 """The raw table `raw_followers`."""
 
-from collections.abc import Iterator
-
-import dagster as dg
-
-from tiktok_pipeline.defs.raw.capturing import CaptureConfig, capture
-from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.partitions import HOURLY
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_FOLLOWERS
 
 _ABOUT = """
@@ -18,16 +11,4 @@ Runs every day by the schedule `sweep_followers`. Bodies hold people's ids: belo
 cannot be backfilled.
 """
 
-
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    output_required=False,
-    description=describe(RAW_FOLLOWERS, _ABOUT),
-    **shown(RAW_FOLLOWERS),
-)
-def raw_followers(
-    context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Land one capture window."""
-    yield from capture(context, config, pipeline, RAW_FOLLOWERS)
+raw_followers = raw_asset(RAW_FOLLOWERS, _ABOUT)

@@ -1,13 +1,6 @@
 """The raw table `raw_live_rankings`."""
 
-from collections.abc import Iterator
-
-import dagster as dg
-
-from tiktok_pipeline.defs.raw.capturing import CaptureConfig, capture
-from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.partitions import HOURLY
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_LIVE_RANKINGS
 
 _ABOUT = """
@@ -17,16 +10,4 @@ Runs every hour by the schedule `sweep_live_rankings`: an hourly ranking is gone
 backfilled.
 """
 
-
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    output_required=False,
-    description=describe(RAW_LIVE_RANKINGS, _ABOUT),
-    **shown(RAW_LIVE_RANKINGS),
-)
-def raw_live_rankings(
-    context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Land one capture window."""
-    yield from capture(context, config, pipeline, RAW_LIVE_RANKINGS)
+raw_live_rankings = raw_asset(RAW_LIVE_RANKINGS, _ABOUT)

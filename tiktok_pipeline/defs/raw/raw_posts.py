@@ -1,13 +1,6 @@
 """The raw table `raw_posts`."""
 
-from collections.abc import Iterator
-
-import dagster as dg
-
-from tiktok_pipeline.defs.raw.capturing import CaptureConfig, capture
-from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.partitions import HOURLY
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_POSTS
 
 _ABOUT = """
@@ -18,16 +11,4 @@ Runs every six hours by the schedule `sweep_posts`. Recaps of streams are found 
 counts of a past hour are gone.
 """
 
-
-@dg.asset(
-    partitions_def=HOURLY,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    output_required=False,
-    description=describe(RAW_POSTS, _ABOUT),
-    **shown(RAW_POSTS),
-)
-def raw_posts(
-    context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Land one capture window."""
-    yield from capture(context, config, pipeline, RAW_POSTS)
+raw_posts = raw_asset(RAW_POSTS, _ABOUT)
