@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from dotenv import load_dotenv
 
 from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.errors import PipelineError, RosterError
@@ -211,6 +212,8 @@ def one_line_failures() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of `tiktok-pipeline`."""
+    # As Dagster does: what stands in the environment wins over the file.
+    load_dotenv(".env", override=False)
     with one_line_failures():
         cli()
 

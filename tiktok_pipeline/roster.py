@@ -62,6 +62,8 @@ def read_roster(path: Path) -> Roster:
         raise RosterError(f"no roster at {path}: add creators with `tiktok-pipeline roster add HANDLE`") from None
     except UnicodeDecodeError:
         raise RosterError(f"{path.name} is not UTF-8: save it as CSV UTF-8") from None
+    except OSError as error:
+        raise RosterError(f"{path} cannot be read: {error.strerror}") from None
     return parse_roster(text, path.name)
 
 

@@ -7,6 +7,7 @@ vendor's file in `providers/` names the environment variables of its credentials
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tomllib
@@ -58,6 +59,11 @@ class Watch(_Section, frozen=True):
     room_minutes: int = 15
     policy: Literal["round_robin"] = "round_robin"
 
+    def __post_init__(self) -> None:
+        """Refuse what would ask nobody, or without end."""
+        if min(self.window_minutes, self.flush_seconds, self.max_gap_minutes, self.round_seconds) < 1:
+            raise ValueError("window_minutes, flush_seconds, max_gap_minutes and round_seconds must be at least 1")
+
 
 class Retries(_Section, frozen=True):
     """How often and how patiently one question is asked again (all vendors)."""
@@ -69,6 +75,11 @@ class Retries(_Section, frozen=True):
     # Failures in a row that open a vendor's circuit, and the first pause before it is tried again.
     circuit_failures: int = 8
     circuit_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would ask nobody."""
+        if self.attempts < 1 or self.circuit_failures < 1 or self.backoff_seconds < 0:
+            raise ValueError("attempts and circuit_failures must be at least 1, backoff_seconds not negative")
 
 
 class Sweeps(_Section, frozen=True):
@@ -100,8 +111,8 @@ class Streams(_Section, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what would end every stream at once."""
-        if self.confirm_offline < 1 or self.gap_cap_seconds < 1:
-            raise ValueError("confirm_offline and gap_cap_seconds must be at least 1")
+        if min(self.confirm_offline, self.gap_cap_seconds, self.lookback_days, self.censor_hours) < 1:
+            raise ValueError("confirm_offline, gap_cap_seconds, lookback_days and censor_hours must be at least 1")
 
 
 class Lift(_Section, frozen=True):
@@ -129,8 +140,8 @@ class Lift(_Section, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a level that is none."""
-        if not 0 < self.alpha < 1 or self.max_placebos < 1:
-            raise ValueError("alpha must lie between 0 and 1, and max_placebos must be at least 1")
+        if not 0 < self.alpha < 1 or min(self.max_placebos, self.lookback_days, self.pool_size) < 1:
+            raise ValueError("alpha must lie between 0 and 1; max_placebos, lookback_days and pool_size be at least 1")
 
 
 class Retention(_Section, frozen=True):
@@ -200,9 +211,17 @@ def hash_key(home: Path, environment: Mapping[str, str] = os.environ) -> bytes:
     path = home / "hash.key"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32), encoding="utf-8")
-    return path.read_text(encoding="utf-8").strip().encode()[:64]
+        staged = home / f".hash.key.{os.getpid()}"
+        staged.touch(mode=0o600)
+        staged.write_text(secrets.token_hex(32), encoding="utf-8")
+        # Whoever is first makes the key; everybody reads that one.
+        with contextlib.suppress(FileExistsError):
+            os.link(staged, path)
+        staged.unlink()
+    key = path.read_text(encoding="utf-8").strip().encode()[:64]
+    if not key:
+        raise SettingsError(f"{path} is empty: put back the key that was in it, or remove it to make a new one")
+    return key
 
 
 def load_settings(path: Path) -> Settings:
@@ -215,6 +234,8 @@ def load_settings(path: Path) -> Settings:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as UTF-8 text: {error}") from None
     try:
         settings = msgspec.convert(_over(msgspec.to_builtins(Settings()), tomllib.loads(text)), Settings)
     except tomllib.TOMLDecodeError as error:

@@ -61,6 +61,7 @@ VIEWS: dict[str, tuple[str, str]] = {
             GROUP BY creator_id
         ) o USING (creator_id)
         WHERE s.status = 'live'
+          AND coalesce(s.ended_at_lo, s.started_at_hi) >= (SELECT as_of FROM publication) - INTERVAL 1 HOUR
         ORDER BY o.viewers DESC NULLS LAST
         """,
     ),
@@ -74,7 +75,7 @@ VIEWS: dict[str, tuple[str, str]] = {
         """,
     ),
     "stream_overview": (
-        "One row a stream with its lift and its creator: start here. Recap columns are null until posts are captured.",
+        "One row a stream with its lift and its creator: start here. Recap columns are null: not computed yet.",
         """
         SELECT s.*, c.handle, c.display_name, c.niche, c.tier, c.verified,
                c.followers AS creator_followers, c.followers_precision,
@@ -88,18 +89,21 @@ VIEWS: dict[str, tuple[str, str]] = {
         """,
     ),
     "movers": (
-        "Hours watched on each creator's newest day against the day before and the 7-day and 28-day medians.",
+        "Viewer-hours of each creator on the last whole day, less those of the day before and of the 7-day and 28-day "
+        "medians (differences, in viewer-hours); null where nobody knew whether the creator was on air.",
         """
-        WITH span AS (SELECT CAST(max(as_of) AS DATE) AS today FROM leaderboard),
+        WITH span AS (SELECT CAST(as_of + INTERVAL 10 MINUTE AS DATE) - 1 AS today FROM publication),
         daily AS (
             SELECT creator_id, CAST(started_at AS DATE) AS day, sum(hours_watched) AS hours_watched
             FROM streams GROUP BY ALL
         ),
         days AS (
-            SELECT c.creator_id, CAST(d.day AS DATE) AS day, coalesce(x.hours_watched, 0) AS hours_watched
+            SELECT c.creator_id, CAST(d.day AS DATE) AS day,
+                   CASE WHEN v.known_polls > 0 THEN coalesce(x.hours_watched, 0) END AS hours_watched
             FROM creators c, span,
                  generate_series(span.today - INTERVAL 28 DAY, span.today, INTERVAL 1 DAY) AS d(day)
             LEFT JOIN daily x ON x.creator_id = c.creator_id AND x.day = CAST(d.day AS DATE)
+            LEFT JOIN coverage v ON v.creator_id = c.creator_id AND v.day = CAST(d.day AS DATE)
             WHERE CAST(d.day AS DATE) >= (SELECT min(day) FROM daily)
         )
         SELECT days.creator_id, max(handle) AS handle, max(niche) AS niche, max(today) AS day,

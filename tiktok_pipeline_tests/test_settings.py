@@ -43,6 +43,9 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
         ("[vendors.tikhub]\nrequests_per_second = 0\n", "must be above 0"),
         ('[routes]\nlive = ["tiktube"]\n', r"live names 'tiktube'; vendors are konbini"),
         ("watch\n", "is not TOML"),
+        ("[watch]\nround_seconds = 0\n", "must be at least 1"),
+        ("[retries]\nattempts = 0\n", "must be at least 1"),
+        ("[streams]\nlookback_days = -1\n", "must be at least 1"),
     ],
 )
 def test_a_mistake_is_named_in_the_operators_words(tmp_path: Path, text: str, said: str) -> None:

@@ -36,10 +36,12 @@ class Circuit:
 
     def record(self, verdict: Verdict, now: datetime) -> None:
         """What the last attempt came to."""
-        self._trying = False
+        trial, self._trying = self._trying, False
         if verdict.fate in (Fate.ANSWER, Fate.PERMANENT):
             self._in_a_row, self._open_until, self._next_pause, self.reason = 0, None, self._pause, None
             return
+        if self._open_until is not None and not trial:
+            return  # was on its way when the circuit opened: one trouble, not many
         self._in_a_row += 1
         if verdict.fate is Fate.VENDOR or self._in_a_row >= self._failures:
             self.reason = verdict.error or verdict.outcome.value

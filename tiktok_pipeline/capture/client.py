@@ -198,7 +198,7 @@ class _Channel:
             return None
         async with self._gate.passing():
             # Asked again here: circuit and budget may have changed while this request waited for its turn.
-            if not self._circuit.allows(self._clock.now()) or not self._affordable():
+            if not self._affordable() or not self._circuit.allows(self._clock.now()):
                 return None
             price = self._limits.credits_per_request
             day = (self.vendor.name, self._clock.now().date())
@@ -247,7 +247,7 @@ class _Channel:
             status, content = response.status_code, response.content
             body = self._redactor.body(content)
             kept = self._redactor.headers(response.headers)
-            verdict = self.vendor.judge(request.endpoint, status, response.headers, content)
+            verdict = self._redacted(self.vendor.judge(request.endpoint, status, response.headers, content))
             age = _age(response.headers)
         except (httpx.HTTPError, aiohttp.ClientError, httpx.InvalidURL, OSError) as error:
             # The transport's own error names what happened; httpx's translation of it is coarser.
@@ -266,6 +266,15 @@ class _Channel:
             verdict=self._priced(verdict, status),
             headers=kept,
             body=body,
+        )
+
+    def _redacted(self, verdict: Verdict) -> Verdict:
+        """A vendor's code and request id may repeat the key that it refuses."""
+        error, request_id = verdict.error, verdict.request_id
+        return replace(
+            verdict,
+            error=None if error is None else self._redactor.text(error)[:200],
+            request_id=None if request_id is None else self._redactor.text(request_id)[:200],
         )
 
     def _priced(self, verdict: Verdict, status: int | None) -> Verdict:

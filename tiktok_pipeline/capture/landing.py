@@ -76,13 +76,14 @@ class Landing:
 
     def flush(self, before: datetime | None = None) -> None:
         """Write what waits, one file an hour touched; with `before`, only what was sent before that moment."""
-        now = [a for a in self._waiting if before is None or a.requested_at < before]
-        self._waiting = [a for a in self._waiting if before is not None and a.requested_at >= before]
         by_hour: dict[datetime, list[Attempt]] = defaultdict(list)
-        for attempt in now:
+        for attempt in self._waiting:
             by_hour[hour_of(attempt.requested_at)].append(attempt)
         for hour, attempts in sorted(by_hour.items()):
-            self._write(hour, attempts)
+            if before is None or hour < before:
+                self._write(hour, attempts)
+                # Only now: a write that failed is tried again with the next flush.
+                self._waiting = [a for a in self._waiting if hour_of(a.requested_at) != hour]
 
     def mark(self, hour: datetime) -> None:
         """Say that an hour was asked about and nothing was due: an empty file."""
@@ -100,7 +101,7 @@ class Landing:
             self._flush = max([self._flush, *(number + 1 for number in taken)])
         name = f"{window}-{self._flush:04d}"
         # The hour is part of the id where a window crosses it: both its files may be flush 0.
-        frame = raw_frame(attempts, f"{name}-{hour:%H}", self.run_id)
+        frame = raw_frame(attempts, f"{self.table.name.removeprefix('raw_')}-{name}-{hour:%H}", self.run_id)
         self.lake.write_raw(self.table, hour, name, frame)
         self.rows += frame.height
 

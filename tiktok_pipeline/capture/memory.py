@@ -46,7 +46,22 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
         except Unreadable:
             continue
         seen[creator_id] = known.after(readings)
+    for creator_id, asked_at in _identities_asked(lake, now).items():
+        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), identity_asked_at=asked_at)
     return seen
+
+
+def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
+    """When each creator's user id was last asked about, within the last hour."""
+    endpoints = [e for vendor in VENDORS.values() for e, answers in vendor.endpoints.items() if answers == "identity"]
+    asked = (
+        lake.scan_raw(tables.RAW_PROFILES, hours_between(now - _RECENT, now + timedelta(microseconds=1)))
+        .filter(pl.col("endpoint").is_in(endpoints), pl.col("creator_id").is_not_null(), pl.col("requested_at") < now)
+        .group_by("creator_id")
+        .agg(pl.col("requested_at").max())
+        .collect()
+    )
+    return dict(asked.iter_rows())
 
 
 def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:

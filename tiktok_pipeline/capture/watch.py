@@ -114,7 +114,8 @@ class _Watcher:
     async def _ask(self, index: int) -> bool:
         """Ask one creator; whether the answer is to be confirmed soon."""
         target = self._targets[index]
-        before = self._seen.get(target.creator_id, LastSeen(user_id=target.user_id))
+        before = self._seen.get(target.creator_id, LastSeen())
+        before = replace(before, user_id=before.user_id or target.user_id)
         answer = await self._client.ask("live", target)
         if answer is not None and _is_gone(answer) and self._may_ask_identity(before):
             before = replace(before, identity_asked_at=self._client.clock.now())

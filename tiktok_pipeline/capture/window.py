@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -157,7 +157,8 @@ def _run(
             transport=deployment.transport,
         ) as client:
             flusher.tally = client.tally
-            await work(client)
+            async with flusher.keeping_time():
+                await work(client)
             return client.tally
 
     try:
@@ -186,17 +187,29 @@ class _Flusher:
         self._clock = clock
         self._seconds = seconds
         self._progress = progress
-        self._last = time.monotonic()
         self._hour: datetime | None = None
         self.tally = Tally()
+
+    @contextlib.asynccontextmanager
+    async def keeping_time(self) -> AsyncIterator[None]:
+        """On the real clock, flush by time: a lull in the asking must not keep answers in memory."""
+
+        async def flush_again_and_again() -> None:
+            while True:
+                await asyncio.sleep(self._seconds)
+                self._landings.flush()
+                self._report(self._clock.now())
+
+        timer = None if self._clock.replaying else asyncio.create_task(flush_again_and_again())
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def add(self, attempt: Attempt) -> None:
         self._landings.add(attempt)
         if not self._clock.replaying:
-            if time.monotonic() - self._last >= self._seconds:
-                self._last = time.monotonic()
-                self._landings.flush()
-                self._report(attempt.requested_at)
             return
         hour = hour_of(attempt.requested_at)
         if self._hour is not None and hour > self._hour:

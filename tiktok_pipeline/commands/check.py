@@ -22,6 +22,8 @@ from tiktok_pipeline.providers.vendor import Fate, Target
 
 _REACH_TIMEOUT_S = 10.0
 
+_OPTIONAL = ("room", "posts", "followers", "user_search", "live_ranking")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -143,15 +145,17 @@ async def _reach(access: Access) -> Finding:
 
 
 def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterator[Finding]:
-    for capability in ("live", "profile", "stories", "room"):
+    for capability in ("live", "profile", "stories", *_OPTIONAL):
         route = getattr(configured.routes, capability)
         usable = [name for name in route if name in keys]
         if usable:
             yield Finding(f"route {capability}", True, ", then ".join(usable))
             continue
         wanted = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
-        # Rooms add detail to streams; without them everything else still works.
-        yield Finding(f"route {capability}", capability == "room", f"nobody can answer: set {wanted}")
+        # What is optional adds tables and detail; without it everything else still works.
+        optional = capability in _OPTIONAL
+        said = "nobody can answer, and its table stays empty" if optional else "nobody can answer"
+        yield Finding(f"route {capability}", optional, f"{said}: set {wanted}")
 
 
 def _lake(lake: Lake) -> Finding:

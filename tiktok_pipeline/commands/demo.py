@@ -31,8 +31,9 @@ Say = Callable[[str], None]
 # Dagster has partitions only up to the present.
 _DAYS_BEFORE_TODAY = 7
 
-# At 60x a window of the default ten minutes would be over before its run has started.
-_DEV_WINDOW_S = 100
+# At 60x a window of the default ten minutes would be over before its run has started; the watch ticks every minute,
+# and its run takes some seconds beside the window.
+_DEV_WINDOW_S = 50
 
 
 class WorldOnDisk(msgspec.Struct, frozen=True):
@@ -155,7 +156,7 @@ def _newest(snapshot: Path) -> datetime:
 def _show(snapshot: Path) -> None:
     """A small leaderboard and the lifts of the last streams."""
     # Tables are for reading, also where the output is a file.
-    console = Console(width=max(Console().width, 110))
+    console = Console(width=max(Console().width, 124))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
             "SELECT rank, rank_change, handle, value / 3600, share FROM leaderboard_today "
@@ -175,7 +176,7 @@ def _show(snapshot: Path) -> None:
     console.print(table)
     table = Table(title="The last streams and their lift (90 % interval)", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):
-        table.add_column(column, justify="left" if column in ("creator", "") else "right")
+        table.add_column(column, justify="left" if column in ("creator", "") else "right", no_wrap=True)
     for handle, start, minutes, viewers, before, naive, lift, low, high, observable, final in lifts:
         said = observable and lift is not None
         table.add_row(
@@ -193,4 +194,4 @@ def _show(snapshot: Path) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
+    return "–" if value is None else f"{round(value) or 0:,}"

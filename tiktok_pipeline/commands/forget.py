@@ -22,6 +22,25 @@ from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.warehouse import publish
 
+# Columns that hold a name or an id and nothing else, and those that hold what somebody wrote.
+_OWN_VALUES = (
+    "creator_id",
+    "subject",
+    "handle",
+    "user_id",
+    "sec_uid",
+    "ranked_user_id",
+    "ranked_handle",
+    "follower_key",
+)
+_TEXTS = ("body", "value", "bio", "title", "caption", "display_name")
+
+# How vendors call the field that a handle stands in.
+_HANDLE_FIELDS = "uniqueId|unique_id|handle|preferredUsername|display_id|nickname|username"
+
+# From this many digits on a number is nobody's count.
+_LONG_ID = 15
+
 
 @dataclass(frozen=True)
 class Erased:
@@ -40,11 +59,25 @@ class _Identity:
     follower_keys: tuple[str, ...]
 
     @property
+    def values(self) -> list[str]:
+        """What a column of its own may hold."""
+        return [*self.handles, *self.ids, *self.follower_keys]
+
+    @property
     def mention(self) -> str:
-        """A pattern for any of the names, as a whole word: quoted, after an @, or a value of its own."""
+        """A pattern for the names in a body: the value of a field for handles, or after an @; ids as whole values.
+
+        A short handle may be an English word and a short id a count: neither is looked for anywhere else.
+        """
         names = "|".join(re.escape(handle) for handle in self.handles)
-        exact = [re.escape(value) for value in (*self.ids, *self.follower_keys)]
-        return "|".join([rf'(?i)(?:^|["@/=:])(?:{names})(?:$|["/?&:])', *exact])
+        ids = "|".join(re.escape(value) for value in self.ids)
+        patterns = [rf'(?i)"(?:{_HANDLE_FIELDS})"\s*:\s*"@?(?:{names})"', rf"(?i)@(?:{names})(?:$|[^a-z0-9._])"]
+        if ids:
+            patterns.append(rf'"(?:{ids})"')
+        long_ids = "|".join(value for value in self.ids if value.isdigit() and len(value) >= _LONG_ID)
+        if long_ids:
+            patterns.append(rf"(?:^|[^0-9])(?:{long_ids})(?:$|[^0-9])")
+        return "|".join(patterns)
 
 
 def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
@@ -102,10 +135,12 @@ def _identify(handle: str, lake: Lake, listed: tuple[roster.Creator, ...], hash_
 
 def _erase(lake: Lake, path: Path, identity: _Identity) -> int:
     frame = pl.read_parquet(path)
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    about = [pl.col(name).str.contains(identity.mention) for name in texts]
-    if "creator_id" in frame.columns:
-        about.append(pl.col("creator_id") == identity.creator_id)
+    about = [pl.col(name).is_in(identity.values) for name in _OWN_VALUES if name in frame.columns]
+    # `value` is text in the quarantine and a number on the boards.
+    texts = [name for name in _TEXTS if frame.schema.get(name) == pl.String]
+    about += [pl.col(name).str.contains(identity.mention) for name in texts]
+    if not about:
+        return 0  # the ledger of vendors is about nobody
     kept = frame.filter(~pl.any_horizontal(about).fill_null(value=False))
     if kept.height < frame.height:
         lake.rewrite(path, kept)

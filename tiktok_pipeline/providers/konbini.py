@@ -200,6 +200,8 @@ class Konbini(vendor.Vendor):
             return Verdict(Outcome.RATE_LIMITED, code, credits=charged, retry_after_s=vendor.retry_after(headers, body))
         if code is not None or status >= 400:
             fallback = Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST
+            if status in (401, 403):
+                fallback = Outcome.UNAUTHORIZED
             return Verdict(
                 _OUTCOMES.get(code or "", fallback),
                 code or f"http_{status}",

@@ -316,6 +316,8 @@ def _refusal(
         outcome = Outcome.RATE_LIMITED
     else:
         fallback = Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST
+        if status in (401, 403):
+            fallback = Outcome.UNAUTHORIZED
         outcome = _OUTCOMES.get(code or "", fallback)
     return Verdict(
         outcome,

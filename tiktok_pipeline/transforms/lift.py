@@ -44,6 +44,8 @@ _ANOMALY_SCALES, _ANOMALY_SHARE = 10.0, 0.001
 # Two rounded counts differ by up to a quantum with no change at all; 0.7 of one covers 90 % (methods, 2.5).
 _ROUNDING = 0.7
 _ADJACENT_H = 3.0
+# Of another stream within the bracket: more than this and the followers cannot be told apart.
+_MOMENT_H = 0.5
 
 
 def stream_lift(
@@ -206,6 +208,8 @@ def _estimates(
                 if following < end[n] + settings.carry_over_minutes / 60:
                     estimate.flags.append("overlap_next")
                 _bracket(estimate, series, float(end[n]))
+                if _shares_its_bracket(estimate, np.delete(start, n), np.delete(busy, n)):
+                    estimate.flags.append("shared_bracket")
                 _estimate(estimate, settings, now)
             yield estimate
 
@@ -298,6 +302,15 @@ def _bracket(estimate: _Estimate, series: list[_Series], end: float) -> None:
         estimate.flags.append("late_before")
 
 
+def _shares_its_bracket(estimate: _Estimate, start: Floats, end: Floats) -> bool:
+    """Whether another stream of the creator fills more than a moment of the time between the two counts."""
+    if estimate.series is None:
+        return False
+    before, after = estimate.series.t[estimate.b], estimate.series.t[estimate.a]
+    overlap = np.minimum(end, after) - np.maximum(start, before)
+    return bool((overlap > _MOMENT_H).any())
+
+
 def _estimate(estimate: _Estimate, settings: configuration.Lift, now: float) -> None:
     series = estimate.series
     if series is None:
@@ -358,7 +371,11 @@ def _row(estimate: _Estimate, pool: Floats, settings: configuration.Lift) -> dic
     if u and abs(naive) <= 2 * u:
         estimate.flags.append("below_resolution")
     # A difference of rounded counts says nothing up to a quantum each; without a rate there is nothing to take off.
-    observable = not (u and abs(naive) <= 2 * u) and np.isfinite(estimate.expected)
+    observable = (
+        not (u and abs(naive) <= 2 * u)
+        and "shared_bracket" not in estimate.flags
+        and bool(np.isfinite(estimate.expected))
+    )
     row |= {
         "followers_before": int(before),
         "before_at": _moment(series.t[estimate.b]),
@@ -420,13 +437,20 @@ def _platform_follows(streams: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame
     said = live.filter(pl.col("new_followers").is_not_null(), pl.col("room_id").is_not_null()).select(
         "creator_id", "room_id", "observed_at", "new_followers"
     )
-    spans = streams.select("stream_id", "creator_id", "started_at", until=pl.coalesce("ended_at", "ended_at_lo"))
+    # Vendors tell of a room for a while after its end, but what comes after the next start is the next stream's.
     slack = timedelta(minutes=30)
+    following = pl.when(pl.col("creator_id") == pl.col("creator_id").shift(-1)).then(pl.col("started_at").shift(-1))
+    spans = streams.select(
+        "stream_id",
+        "creator_id",
+        "started_at",
+        until=pl.min_horizontal(pl.coalesce("ended_at", "ended_at_lo") + slack, following - timedelta(minutes=1)),
+    )
     return (
         said.join(spans, on="creator_id")
         .filter(
             pl.col("observed_at") >= pl.col("started_at") - timedelta(minutes=1),
-            pl.col("observed_at") <= pl.col("until") + slack,
+            pl.col("observed_at") <= pl.col("until"),
         )
         .group_by("stream_id", "room_id")
         .agg(pl.col("new_followers").max())

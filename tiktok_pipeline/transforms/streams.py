@@ -80,18 +80,29 @@ def _on_air(readings: pl.DataFrame, settings: configuration.Streams) -> pl.DataF
             offs=pl.len(),
             first_off=pl.col("observed_at").min(),
             last_off=pl.col("observed_at").max(),
-            said_ended=(pl.col("evidence") == "strong").any(),
+            ended_rooms=pl.col("room_id").filter(pl.col("evidence") == "strong"),
         )
     )
     confirmed = (pl.col("offs") >= settings.confirm_offline) & (
         pl.col("last_off") - pl.col("first_off") >= timedelta(seconds=settings.confirm_span_seconds)
     )
-    new_run = (pl.col("creator_id") != pl.col("creator_id").shift()) | pl.col("closed").shift()
+    # A room that says it has ended speaks for itself; without an id, for whatever was open.
+    ended_rooms = pl.col("ended_rooms").fill_null([])
+    said_ended = ended_rooms.list.contains(pl.col("room_id")).fill_null(value=False) | (
+        (ended_rooms.list.len() > 0)
+        & (pl.col("room_id").is_null() | (ended_rooms.list.drop_nulls().list.len() < ended_rooms.list.len()))
+    )
+    silence = pl.col("observed_at") - pl.col("observed_at").shift()
+    new_run = (
+        (pl.col("creator_id") != pl.col("creator_id").shift())
+        | pl.col("closed").shift()
+        | (silence >= timedelta(hours=settings.censor_hours))
+    )
     in_run = pl.col("room_id").forward_fill().over("run")
     return (
         readings.filter("on")
         .join(after, on=["creator_id", "turn"], how="left", maintain_order="left")
-        .with_columns(closed=(confirmed | pl.col("said_ended")).fill_null(value=False))
+        .with_columns(closed=confirmed.fill_null(value=False) | said_ended)
         .with_columns(run=new_run.fill_null(value=True).cum_sum())
         .with_columns(room_id=in_run)
         .with_columns(room_id=pl.col("room_id").backward_fill().over("run"))
@@ -150,7 +161,9 @@ def _started(rooms: pl.DataFrame) -> pl.DataFrame:
 def _ended(rooms: pl.DataFrame) -> pl.DataFrame:
     """R5: the end that the room says, else the middle between on air and off air, or the next room."""
     same = pl.col("creator_id") == pl.col("creator_id").shift(-1)
-    next_start = pl.when(same).then(pl.col("start").shift(-1))
+    following = pl.col("start").shift(-1)
+    # A room that began while this one was on air ended nothing: two vendors see two rooms at times.
+    next_start = pl.when(same & (following >= pl.col("last_on"))).then(following)
     exact = pl.when(pl.col("said_end") >= pl.col("last_on") - _END_SLACK).then(pl.max_horizontal("said_end", "last_on"))
     off = pl.when(pl.col("closed")).then(pl.col("first_off"))
     # Where on air overlaps with the next room, the two vendors disagree: the end is the last reading. Without
@@ -167,7 +180,8 @@ def _ended(rooms: pl.DataFrame) -> pl.DataFrame:
 
 def _streams_of_rooms(rooms: pl.DataFrame, settings: configuration.Streams) -> pl.DataFrame:
     """R7: rooms with the number of the stream that they belong to."""
-    gap = pl.col("start") - pl.col("end").shift()
+    ends = pl.max_horizontal("end", "last_on").cum_max().over("creator_id")
+    gap = pl.col("start") - ends.shift()
     apart = (gap > timedelta(minutes=settings.merge_gap_minutes)).fill_null(value=True)
     new = (pl.col("creator_id") != pl.col("creator_id").shift()).fill_null(value=True) | apart
     return rooms.with_columns(stream=new.cum_sum())
@@ -182,8 +196,8 @@ def _summarize(
         started_at=pl.col("start").first(),
         started_at_lo=pl.col("start_lo").first(),
         started_at_hi=pl.col("first_on").first(),
-        ended_at=pl.col("end").last(),
-        ended_at_hi=pl.col("end_hi").last(),
+        ended_at=pl.col("end").sort_by("last_on").last(),
+        ended_at_hi=pl.col("end_hi").sort_by("last_on").last(),
         ended_at_lo=pl.col("last_on").max(),
         rooms=pl.len(),
         viewers_total=_sum_or_null("viewers_total"),

@@ -286,3 +286,31 @@ def test_a_connection_that_breaks_is_one_attempt_and_one_request() -> None:
     landed = asyncio.run(main())
     assert [a.verdict.outcome.value for a in landed] == ["ok", "network_error"]
     assert received == 2
+
+
+def test_a_key_that_a_vendor_repeats_in_its_code_does_not_land() -> None:
+    body = bodies.encoded({"error": {"code": "key sandbox-secret revoked", "requestId": "sandbox-secret"}})
+    capture = Capture(lambda request: respond(401, body), only=("social_fetch",))
+    assert capture.ask_live() is None
+    assert "sandbox-secret" not in repr(capture.landed)
+    assert "sandbox-secret" not in repr(capture.client.tally)
+    assert capture.outcomes == [("social_fetch", "unauthorized", 1)]
+
+
+def test_failures_of_one_moment_are_one_trouble() -> None:
+    settings = Settings(retries=Retries(attempts=1))
+    down = True
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return respond(500, bodies.fetch_error("internal_error")) if down else respond(200, LIVE)
+
+    capture = Capture(handle, settings, only=("social_fetch",))
+
+    async def talk(client: Client) -> None:
+        nonlocal down
+        await client.clock.gather(client.ask("live", MIRA) for _ in range(30))
+        down = False
+        await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
+        assert await client.ask("live", MIRA) is not None
+
+    capture.run(talk)

@@ -12,13 +12,14 @@ import pytest
 from tiktok_pipeline.capture import memory, window
 from tiktok_pipeline.capture.clock import RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.landing import Attempt, Landing
 from tiktok_pipeline.capture.watch import LastSeen, RoundRobin
-from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
+from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.settings import Retries, Routes, Settings
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
-from tiktok_pipeline_tests.capture.test_client import KEYS, Handler, respond
+from tiktok_pipeline_tests.capture.test_client import KEYS, Capture, Handler, respond
 from tiktok_pipeline_tests.providers import bodies
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -173,7 +174,7 @@ def test_a_window_on_the_real_clock_lands_as_it_goes_and_a_retry_goes_on(tmp_pat
     rows = Lake(tmp_path).scan_raw(RAW_LIVES, [hour - timedelta(hours=1), hour]).collect()
     assert rows.height == 2
     assert rows["capture_id"].n_unique() == 2
-    assert all(capture_id.startswith("sweep-test-000") for capture_id in rows["capture_id"])
+    assert all(capture_id.startswith("lives-sweep-test-000") for capture_id in rows["capture_id"])
 
 
 def test_raw_is_refused_for_any_hour_but_this_one() -> None:
@@ -238,3 +239,34 @@ def test_who_is_gone_for_good_is_looked_up_once_an_hour(tmp_path: Path) -> None:
     hours = hours_between(START, START + timedelta(hours=3))
     window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, hours, kind="watch")
     assert Lake(tmp_path).scan_raw(RAW_PROFILES, hours).collect().height == 3
+
+
+def test_a_write_that_fails_is_tried_again_with_the_next_flush(tmp_path: Path) -> None:
+    landed_rows: list[Attempt] = []
+    capture = Capture(offline, only=("social_fetch",))
+    capture.ask_live()
+    landed_rows += capture.landed
+    landing = Landing(Lake(tmp_path), RAW_LIVES, "sweep", "sweep-test")
+    landing.add(landed_rows[0])
+    (tmp_path / "raw").write_text("in the way")
+    with pytest.raises(LakeError):
+        landing.flush()
+    (tmp_path / "raw").unlink()
+    landing.flush()
+    assert landing.rows == 1
+    assert landed(tmp_path).height == 1
+
+
+def test_what_the_roster_knows_is_used_although_memory_does_not_know_it(tmp_path: Path) -> None:
+    known = Target("mira.paints", "mira.paints", bodies.USER_ID)
+    live = bodies.fetch_live()
+    del live["profile"]["platformUserId"]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "tikhub" in request.url.host:
+            assert request.url.params["user_id"] == bodies.USER_ID
+            return respond(200, bodies.room_body(bodies.room()))
+        return respond(200, bodies.fetch_ok(live))
+
+    window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, [START], kind="watch")
+    assert "tikhub" in landed(tmp_path)["vendor"].to_list()

@@ -60,13 +60,13 @@ def test_a_capture_is_asked_for_the_hour_that_it_is(
     assert (config.get("mode") == "watch") == (name == "watch")
 
 
-def test_derive_asks_for_the_last_three_days_in_one_run(
+def test_derive_asks_for_the_last_days_in_one_run(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
 ) -> None:
     request = tick(repository, instance, "derive")
     assert isinstance(request, dg.RunRequest)
     days = DAILY.get_partition_keys()
-    assert request.tags["dagster/asset_partition_range_start"] == days[-3]
+    assert request.tags["dagster/asset_partition_range_start"] == days[-4]
     assert request.tags["dagster/asset_partition_range_end"] == days[-1]
 
 

@@ -197,6 +197,19 @@ def test_the_next_stream_ends_the_window_and_is_flagged() -> None:
     assert first["after_at"] <= hours(END_H + 0.75)
 
 
+def test_two_streams_between_the_same_two_counts_are_not_told_apart() -> None:
+    profiles = [p for p in counts(grown(with_stream(steady, 100))) if not START_H - 1 < hour_of(p) < START_H + 11]
+    rows = estimated([stream(), stream(START_H + 5, START_H + 7)], profiles)
+    for row in rows:
+        assert "shared_bracket" in row["flags"]
+        assert (row["observable"], row["lift"]) == (False, None)
+        assert row["naive_delta"] is not None
+
+
+def hour_of(profile: dict[str, Any]) -> float:
+    return float((profile["observed_at"] - hours(0)).total_seconds() / 3600)
+
+
 def test_a_purge_within_the_window_is_flagged_and_one_outside_is_no_baseline() -> None:
     def purged_at(hour: float) -> Callable[[float], int]:
         plain = grown(with_stream(steady, 100))
@@ -228,6 +241,11 @@ def test_tiktoks_own_count_is_the_largest_of_each_room_summed() -> None:
     live = frame(LIVE_OBSERVATIONS, said(5, "r1", 10), said(20, "r1", 30), said(60, "r2", 7), said(90, "r2", None))
     assert only([stream()], counts(grown(steady)), live=live)["platform_new_followers"] == 37
     assert only([stream()], counts(grown(steady)))["platform_new_followers"] is None
+    # The next stream's room is the next stream's, however soon it begins.
+    soon = stream(END_H + 0.25, END_H + 1)
+    more = pl.concat([live, frame(LIVE_OBSERVATIONS, said(140, "r3", 700), said(150, "r3", 710))])
+    first, second = estimated([stream(), soon], counts(grown(steady)), live=more)
+    assert (first["platform_new_followers"], second["platform_new_followers"]) == (37, 710)
 
 
 def test_order_and_repetition_change_nothing() -> None:

@@ -235,6 +235,27 @@ def test_a_long_gap_counts_as_observed_only_up_to_the_cap() -> None:
     assert row["coverage_ratio"] < 0.2
 
 
+def test_two_vendors_that_see_two_rooms_do_not_end_each_other() -> None:
+    long = [on(minute, "a") for minute in range(0, 241, 10)]
+    other = [on(62, "b", vendor="konbini", started_at=at(61)), on(67, "b", vendor="konbini")]
+    row = only(off(-10), *long, *other, off(245), off(250))
+    assert (row["rooms"], row["status"]) == (2, "ended")
+    assert row["ended_at_lo"] == at(240)
+    assert row["ended_at"] == at(242.5)
+
+
+def test_silence_without_a_room_id_is_not_one_long_stream() -> None:
+    first, second = rebuilt(off(0), on(10, None), on(15, None), on(15 + 30 * 60, None), as_of=16 + 30 * 60)
+    assert first["ended_at_lo"] == at(15)
+    assert second["status"] == "live"
+
+
+def test_the_end_of_another_room_ends_nothing() -> None:
+    late = off(25, vendor="tikhub", evidence="strong", room_id="a", ended_at=at(14))
+    row = only(off(0), on(10, "a"), on(15, "b", started_at=at(15)), on(20, "b"), late, as_of=40)
+    assert row["status"] == "live"
+
+
 MANY = [
     *PLAIN,
     unknown(17),

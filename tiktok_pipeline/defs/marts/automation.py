@@ -9,7 +9,7 @@ from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
 
 # An open stream ends, and a story grows, until the day after: the last days are derived with every run.
-TRAILING_DAYS = 3
+TRAILING_DAYS = 4
 
 derive = dg.define_asset_job(
     "derive",
@@ -24,7 +24,7 @@ derive = dg.define_asset_job(
     job=derive,
     cron_schedule=every(minutes=15, at_minute=7),
     default_status=STATUS,
-    description="Every 15 minutes: derives the last three days and publishes, unless the last run is under way.",
+    description="Every 15 minutes: derives the last four days and publishes, unless the last run is under way.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
     """See the description."""

@@ -41,6 +41,19 @@ def write_days(
     return dg.MaterializeResult(metadata={rows: written.height, "days": len(keys), **metadata(written)})
 
 
+def write_each_day(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    table: Table,
+    make: Callable[[date], pl.DataFrame],
+    day_of_row: pl.Expr,
+    metadata: Callable[[pl.DataFrame], dict[str, Any]],
+) -> dg.MaterializeResult[None]:
+    """Make and replace each day by itself: what a day says must not depend on which days a run has."""
+    made = [make(day).filter(day_of_row == day) for day in days_of_keys(list(context.partition_keys))]
+    return write_days(context, lake, table, pl.concat(made), day_of_row, metadata)
+
+
 def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:
     """The newest instant that live readings speak for, failed ones included; None without any."""
     newest = lake.scan_days(LIVE_OBSERVATIONS, first, last).select(pl.col("observed_at").max()).collect().item()

@@ -1,9 +1,11 @@
 """The mart `stream_lift`."""
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, spoken_for_until, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -32,18 +34,21 @@ _AFTER_DAYS = 2
 def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Estimate the lift of the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().lift
-    window = around(*days(context), before=settings.lookback_days, after=_AFTER_DAYS)
-    as_of = spoken_for_until(lake, *window)
-    frame = STREAM_LIFT.empty()
-    if as_of is not None:
-        frame = estimate(
+
+    def estimate_day(day: date) -> pl.DataFrame:
+        window = around(day, day, before=settings.lookback_days, after=_AFTER_DAYS)
+        as_of = spoken_for_until(lake, *window)
+        if as_of is None:
+            return STREAM_LIFT.empty()
+        return estimate(
             lake.scan_days(STREAMS, *window).collect(),
             lake.scan_days(PROFILE_OBSERVATIONS, *window).collect(),
             lake.scan_days(LIVE_OBSERVATIONS, *window).collect(),
             settings=settings,
             as_of=as_of,
         )
-    return write_days(context, lake, STREAM_LIFT, frame, pl.col("started_at").dt.date(), _numbers)
+
+    return write_each_day(context, lake, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -1,9 +1,11 @@
 """The mart `streams`."""
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, spoken_for_until, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -26,12 +28,16 @@ estimates with bounds: see `started_at_lo`, `started_at_hi`, `flags`. It does no
 def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Rebuild the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().streams
-    window = around(*days(context), before=settings.lookback_days, after=settings.lookback_days)
-    as_of = spoken_for_until(lake, *window)
-    frame = STREAMS.empty()
-    if as_of is not None:
-        frame = rebuild(lake.scan_days(LIVE_OBSERVATIONS, *window).collect(), settings=settings, as_of=as_of)
-    return write_days(context, lake, STREAMS, frame, pl.col("started_at").dt.date(), _numbers)
+    reach = settings.lookback_days
+
+    def rebuild_day(day: date) -> pl.DataFrame:
+        window = around(day, day, before=reach, after=reach)
+        as_of = spoken_for_until(lake, *window)
+        if as_of is None:
+            return STREAMS.empty()
+        return rebuild(lake.scan_days(LIVE_OBSERVATIONS, *window).collect(), settings=settings, as_of=as_of)
+
+    return write_each_day(context, lake, STREAMS, rebuild_day, pl.col("started_at").dt.date(), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -1,0 +1,82 @@
+"""How far lifts are from the truth, against the naive difference of two counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.accuracy.follower_histories import Histories, Scenario, simulate
+from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.transforms.lift import stream_lift
+
+_NEVER_H = 1e9
+_CLEAR_DAYS = 0.25  # power is asked of lifts above six hours of organic growth
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors in days of the creator's organic growth; coverage, false positives and power as shares."""
+
+    streams: int
+    bias: float
+    mae: float
+    mae_to_naive: float
+    rmse_to_naive: float
+    coverage: float
+    width: float
+    false_positives: float
+    power: float
+    observable: float
+
+
+def judged(scenario: Scenario, *, creators: int, days: int, seed: int) -> pl.DataFrame:
+    """One row a stream of the truth: per_day, viral, size, true_lift, and what the estimator said."""
+    histories = simulate(scenario, creators=creators, days=days, seed=seed)
+    settings = Lift()
+    if scenario.provisional:
+        settings = msgspec.structs.replace(settings, final_after_hours=_NEVER_H)
+    lifts = stream_lift(histories.streams, histories.profiles, histories.live, settings=settings, as_of=histories.as_of)
+    rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())
+    return rows.with_columns(true_lift=_true(histories, rows))
+
+
+def _true(histories: Histories, rows: pl.DataFrame) -> pl.Series:
+    asked = rows.select("number", "position", "before_at", "after_at").iter_rows()
+    return pl.Series([histories.lift_between(*row) for row in asked], dtype=pl.Float64)
+
+
+def undisturbed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Streams without a viral post on top, which counts cannot tell apart, and without a purge that is flagged."""
+    return rows.filter(~pl.col("viral"), ~pl.col("flags").list.contains("count_anomaly"))
+
+
+def score(rows: pl.DataFrame) -> Score | None:
+    """The score of the observable streams among `rows`; None where there is none."""
+    seen = rows.filter("observable")
+    if seen.is_empty():
+        return None
+    unit = seen["per_day"].to_numpy()
+    true = seen["true_lift"].to_numpy()
+    error = (seen["lift"].to_numpy() - true) / unit
+    naive = (seen["naive_delta"].to_numpy() - true) / unit
+    low, high = seen["lift_lo"].to_numpy(), seen["lift_hi"].to_numpy()
+    return Score(
+        streams=seen.height,
+        bias=float(error.mean()),
+        mae=float(np.abs(error).mean()),
+        mae_to_naive=float(np.abs(error).mean() / np.abs(naive).mean()),
+        rmse_to_naive=float(np.sqrt((error**2).mean() / (naive**2).mean())),
+        coverage=float(((low <= true) & (true <= high)).mean()),
+        width=float(np.median((high - low) / unit)),
+        false_positives=_share(low[true == 0] > 0),
+        power=_share(low[true > _CLEAR_DAYS * unit] > 0),
+        observable=seen.height / rows.height,
+    )
+
+
+def _share(holds: NDArray[np.bool_]) -> float:
+    return float(holds.mean()) if holds.size else float("nan")

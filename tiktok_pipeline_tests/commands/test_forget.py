@@ -1,0 +1,60 @@
+"""Forgetting takes what is the creator's, and leaves what only looks like it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tiktok_pipeline.commands.forget import forget
+from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.settings import Places
+from tiktok_pipeline.tables import RAW_LIVES, RAW_USER_SEARCHES
+from tiktok_pipeline_tests.transforms.frames import frame
+
+HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
+
+
+def deployed(tmp_path: Path, roster: str) -> Places:
+    (tmp_path / "roster.csv").write_text(roster)
+    lake = Lake(tmp_path / "lake")
+
+    def row(number: int, creator: str | None, subject: str, body: str) -> dict[str, object]:
+        return {"capture_id": f"c{number}", "creator_id": creator, "subject": subject, "outcome": "ok", "body": body}
+
+    lives = [
+        row(1, "ok", "ok", '{"profile":{"handle":"ok"}}'),
+        row(2, "bo", "bo", '{"status":"ok","viewerCount":77066,"title":"all ok here"}'),
+        row(3, "bo", "bo", '{"title":"shout-out to @ok!"}'),
+    ]
+    hits = [row(4, None, "art", '{"user":{"uniqueId":"ok"}}'), row(5, None, "art", '{"user":{"uniqueId":"okay"}}')]
+    lake.write_raw(RAW_LIVES, HOUR, "w-0000", frame(RAW_LIVES, *lives))
+    lake.write_raw(RAW_USER_SEARCHES, HOUR, "w-0000", frame(RAW_USER_SEARCHES, *hits))
+    return Places.from_environment(
+        {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
+    )
+
+
+def left(tmp_path: Path) -> list[str]:
+    lake = Lake(tmp_path / "lake")
+    tables = (RAW_LIVES, RAW_USER_SEARCHES)
+    return sorted(pl.concat([lake.scan_all_raw(table) for table in tables]).collect()["capture_id"])
+
+
+def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
+    erased = forget("@OK", places, b"key")
+    assert left(tmp_path) == ["c2", "c5"]
+    assert dict(erased.rows) == {"raw_lives": 2, "raw_user_searches": 1}
+    assert erased.from_roster
+    assert "ok," not in (tmp_path / "roster.csv").read_text()
+
+
+def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nbo\n")
+    with pytest.raises(RosterError, match="nothing was removed"):
+        forget("nobody", places, b"key")
+    assert len(left(tmp_path)) == 5
