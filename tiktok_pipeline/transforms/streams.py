@@ -1,295 +1,198 @@
-"""Streams rebuilt from readings of live state (methods, section 3.2, rules R0 to R10).
+"""The `streams` mart: rooms to streams, and what was measured of each.
 
-One global sort by creator and time, then flags by shift, cumulative sum and forward fill; no group is visited by
-itself. The result is a pure function of the readings: their order and repetitions change nothing.
-
-In words: unknown readings say nothing. On-air readings belong to a room, by its id or, without one, to the run of
-readings that they stand in. A run is closed by a room that says it has ended, by `confirm_offline` offline readings
-over at least `confirm_span_seconds`, or by another room of the same creator. Rooms that follow within
-`merge_gap_minutes` are one stream.
+Rooms that follow each other within minutes are one stream with a reconnect (R7 of the methods, section 3.2). What
+is believed of single readings is in `evidence`, what a room is in `rooms`; a broadcast that nobody saw on air is
+no stream.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
-from tiktok_pipeline import settings as configuration
+from tiktok_pipeline.settings import Streams
 from tiktok_pipeline.tables import STREAMS
+from tiktok_pipeline.transforms.evidence import settle
+from tiktok_pipeline.transforms.rooms import draw_rooms
 
-ON_AIR = ("live", "paused")
-
-# Nibble at bits 8 to 11 of a TikTok time id that says "live room" (methods, section 3.1).
-_ROOM_TYPE = 11
-_EARLIEST_ROOM = datetime(2018, 1, 1)  # noqa: DTZ001 - compared in epoch seconds
-
-# Vendor's start is believed from this long before the last off-air reading to this long after the first on air.
-_START_BEFORE, _START_AFTER = timedelta(minutes=10), timedelta(minutes=1)
-
-# An end that a room says may lie this long before the last reading of on air: clocks differ.
-_END_SLACK = timedelta(seconds=60)
+_DAY_S = 86_400
 
 
-def streams(live: pl.DataFrame, *, settings: configuration.Streams, as_of: datetime) -> pl.DataFrame:
-    """Rebuild streams.
+def streams(live: pl.DataFrame | pl.LazyFrame, *, settings: Streams, as_of: datetime) -> pl.DataFrame:
+    """The streams that readings of live states show.
+
+    A pure function of the readings: any order, any repetition of rows gives the same frame.
 
     Args:
-        live: LIVE_OBSERVATIONS schema, any order, repetitions allowed.
-        settings: the rules' constants.
-        as_of: the newest instant that the readings speak for.
+        live: LIVE_OBSERVATIONS schema. Of a scan only the columns that matter are read: far less memory.
+        settings: the constants of the rules.
+        as_of: the newest instant that the data speaks for; later readings are not looked at.
 
     Returns:
         STREAMS schema, sorted by creator_id and started_at.
     """
-    readings = _readings(live)
-    on_air = _on_air(readings, settings)
-    if on_air.is_empty():
-        return STREAMS.empty()
-    rooms = _streams_of_rooms(_rooms(on_air, readings, settings), settings)
-    return STREAMS.conform(_summarize(rooms, on_air, settings, as_of).sort("creator_id", "started_at", "stream_id"))
-
-
-def _readings(live: pl.DataFrame) -> pl.DataFrame:
-    """What is known, each capture once, by creator and time; `on`, and the last off-air reading before each row.
-
-    At the same instant off air comes first: a credible reading of on air then has the last word (R10).
-    """
-    known = (
-        live.filter(pl.col("live_state") != "unknown")
-        .unique(subset="capture_id")
-        .with_columns(on=pl.col("live_state").is_in(ON_AIR))
-        .sort("creator_id", "observed_at", "on", "capture_id")
+    drawn = draw_rooms(settle(live.lazy(), as_of), settings)
+    rooms = _joined(drawn.rooms, settings)
+    told = _with_status(_told(rooms), settings, as_of)
+    readings = drawn.readings.join(
+        rooms.select("creator", "room_id", "nameless", "stream"),
+        on=["creator", "room_id", "nameless"],
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    ).join(told.select("stream", "started_at", "until"), on="stream", how="left", maintain_order="left")
+    measured = told.join(_watched(readings, settings), on="stream", how="left").join(
+        _viewed(readings, settings), on="stream", how="left"
     )
-    off = ~pl.col("on")
-    off_at = pl.when(off).then(pl.col("observed_at")).forward_fill()
-    off_of = pl.when(off).then(pl.col("creator_id")).forward_fill()
-    return known.with_columns(
-        # On-air readings are numbered; off-air ones carry the number of the one before them.
-        turn=pl.col("on").cum_sum(),
-        off_before=pl.when(off_of == pl.col("creator_id")).then(off_at),
+    return _finished(measured)
+
+
+def _joined(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """Rooms in order, each with the number of its stream: a gap longer than a reconnect begins another (R7)."""
+    until = pl.coalesce("ended_at", "last_live").cum_max().shift(1).over("creator")
+    apart = pl.col("started_at") - until > pl.duration(minutes=settings.merge_gap_minutes)
+    return rooms.sort("creator", "started_at", "first_live", "room_id", "nameless").with_columns(
+        stream=apart.fill_null(value=True).cum_sum()
     )
 
 
-def _on_air(readings: pl.DataFrame, settings: configuration.Streams) -> pl.DataFrame:
-    """On-air readings with what followed each, and with their room: the room's id, else the run they stand in."""
-    after = (
-        readings.filter(~pl.col("on"))
-        .group_by("creator_id", "turn")
-        .agg(
-            offs=pl.len(),
-            first_off=pl.col("observed_at").min(),
-            last_off=pl.col("observed_at").max(),
-            ended_rooms=pl.col("room_id").filter(pl.col("evidence") == "strong"),
-        )
-    )
-    confirmed = (pl.col("offs") >= settings.confirm_offline) & (
-        pl.col("last_off") - pl.col("first_off") >= timedelta(seconds=settings.confirm_span_seconds)
-    )
-    # A room that says it has ended speaks for itself; without an id, for whatever was open.
-    ended_rooms = pl.col("ended_rooms").fill_null([])
-    said_ended = ended_rooms.list.contains(pl.col("room_id")).fill_null(value=False) | (
-        (ended_rooms.list.len() > 0)
-        & (pl.col("room_id").is_null() | (ended_rooms.list.drop_nulls().list.len() < ended_rooms.list.len()))
-    )
-    silence = pl.col("observed_at") - pl.col("observed_at").shift()
-    new_run = (
-        (pl.col("creator_id") != pl.col("creator_id").shift())
-        | pl.col("closed").shift()
-        | (silence >= timedelta(hours=settings.censor_hours))
-    )
-    in_run = pl.col("room_id").forward_fill().over("run")
-    return (
-        readings.filter("on")
-        .join(after, on=["creator_id", "turn"], how="left", maintain_order="left")
-        .with_columns(closed=confirmed.fill_null(value=False) | said_ended)
-        .with_columns(run=new_run.fill_null(value=True).cum_sum())
-        .with_columns(room_id=in_run)
-        .with_columns(room_id=pl.col("room_id").backward_fill().over("run"))
-        .with_columns(room=pl.coalesce("room_id", pl.format("run {}", "run")))
-    )
-
-
-def _rooms(on_air: pl.DataFrame, readings: pl.DataFrame, settings: configuration.Streams) -> pl.DataFrame:
-    """One row a room, by creator and first reading, with its start, its end, and the bounds of both."""
-    ends = (
-        readings.filter(~pl.col("on"), pl.col("ended_at").is_not_null(), pl.col("room_id").is_not_null())
-        .group_by("creator_id", "room_id")
-        .agg(said_end=pl.col("ended_at").min())
-    )
-    rooms = (
-        on_air.group_by("creator_id", "room", maintain_order=True)
-        .agg(
-            pl.col("room_id").first(),
-            pl.col("title").drop_nulls().last(),
-            pl.col("started_at").drop_nulls().first().alias("said_start"),
-            pl.col("off_before").first(),
-            pl.col("observed_at").min().alias("first_on"),
-            pl.col("observed_at").max().alias("last_on"),
-            pl.col("closed", "first_off").last(),
-            pl.col("viewers_total", "likes").max(),
-        )
-        .join(ends, on=["creator_id", "room_id"], how="left")
-        .sort("creator_id", "first_on", "room")
-    )
-    return _ended(_started(rooms))
-
-
-def _started(rooms: pl.DataFrame) -> pl.DataFrame:
-    """R4: the vendor's start, else the room id's, else the middle between off air and on air."""
-    number = pl.col("room_id").cast(pl.Int64, strict=False)
-    of_id = pl.from_epoch(number // 2**32, time_unit="s").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    is_time_id = ((number // 256) % 16 == _ROOM_TYPE) & (of_id.dt.year() >= _EARLIEST_ROOM.year)
-    first_on = pl.col("first_on")
-    rooms = rooms.with_columns(
-        by_vendor=pl.when(pl.col("said_start") <= first_on + _START_AFTER).then(
-            pl.min_horizontal("said_start", first_on)
-        ),
-        by_id=pl.when(is_time_id & (of_id <= first_on)).then(of_id),
-        by_interval=pl.col("off_before") + (first_on - pl.col("off_before")) / 2,
-    )
-    told = pl.coalesce("by_vendor", "by_id")
-    return rooms.with_columns(
-        start=pl.coalesce(told, "by_interval", "first_on"),
-        told=told.is_not_null(),
-        # A start that was told may lie before a reading of off air: a false reading, or a pause.
-        start_lo=pl.min_horizontal("off_before", told.fill_null(pl.col("off_before"))),
-        disagree=(told < pl.col("off_before") - _START_BEFORE).fill_null(value=False),
-    ).with_columns(start_lo=pl.when(pl.col("off_before").is_not_null()).then("start_lo"))
-
-
-def _ended(rooms: pl.DataFrame) -> pl.DataFrame:
-    """R5: the end that the room says, else the middle between on air and off air, or the next room."""
-    same = pl.col("creator_id") == pl.col("creator_id").shift(-1)
-    following = pl.col("start").shift(-1)
-    # A room that began while this one was on air ended nothing: two vendors see two rooms at times.
-    next_start = pl.when(same & (following >= pl.col("last_on"))).then(following)
-    exact = pl.when(pl.col("said_end") >= pl.col("last_on") - _END_SLACK).then(pl.max_horizontal("said_end", "last_on"))
-    off = pl.when(pl.col("closed")).then(pl.col("first_off"))
-    # Where on air overlaps with the next room, the two vendors disagree: the end is the last reading. Without
-    # either kind of evidence there is no end.
-    earliest = pl.min_horizontal(off, next_start)
-    latest = pl.when(earliest.is_not_null()).then(pl.max_horizontal(earliest, "last_on"))
-    end_hi = pl.coalesce(exact, latest)
-    return rooms.with_columns(
-        end=pl.coalesce(exact, pl.col("last_on") + (latest - pl.col("last_on")) / 2),
-        end_hi=end_hi,
-        exact_end=exact.is_not_null(),
-    )
-
-
-def _streams_of_rooms(rooms: pl.DataFrame, settings: configuration.Streams) -> pl.DataFrame:
-    """R7: rooms with the number of the stream that they belong to."""
-    ends = pl.max_horizontal("end", "last_on").cum_max().over("creator_id")
-    gap = pl.col("start") - ends.shift()
-    apart = (gap > timedelta(minutes=settings.merge_gap_minutes)).fill_null(value=True)
-    new = (pl.col("creator_id") != pl.col("creator_id").shift()).fill_null(value=True) | apart
-    return rooms.with_columns(stream=new.cum_sum())
-
-
-def _summarize(
-    rooms: pl.DataFrame, on_air: pl.DataFrame, settings: configuration.Streams, as_of: datetime
-) -> pl.DataFrame:
-    merged = rooms.group_by("stream", maintain_order=True).agg(
-        pl.col("creator_id", "room_id", "first_on", "told", "disagree").first(),
+def _told(rooms: pl.DataFrame) -> pl.DataFrame:
+    """One row a stream, from its rooms: who, when, and what vendors said of it."""
+    newest = pl.col("last_live") == pl.col("last_live").max()
+    counts = ("viewers_total", "likes")
+    return rooms.group_by("stream", maintain_order=True).agg(
+        pl.col("creator", "started_at", "started_at_lo", "start_source").first(),
+        pl.col("room_id").drop_nulls().first(),
         pl.col("title").drop_nulls().last(),
-        started_at=pl.col("start").first(),
-        started_at_lo=pl.col("start_lo").first(),
-        started_at_hi=pl.col("first_on").first(),
-        ended_at=pl.col("end").sort_by("last_on").last(),
-        ended_at_hi=pl.col("end_hi").sort_by("last_on").last(),
-        ended_at_lo=pl.col("last_on").max(),
+        pl.col("first_live").min(),
+        pl.col("last_live").max(),
+        pl.col("ended_at", "ended_at_hi").max(),
+        pl.col("pending", "end_censored").filter(newest).last(),
+        *(pl.when(pl.col(count).is_not_null().any()).then(pl.col(count).sum()).alias(count) for count in counts),
         rooms=pl.len(),
-        viewers_total=_sum_or_null("viewers_total"),
-        likes=_sum_or_null("likes"),
+        open=pl.col("ended_at").filter(newest).last().is_null(),
+        censored_start=pl.col("start_censored").first(),
+        disagree_start=pl.col("start_disputed").first(),
+        disagree_end=pl.col("end_disputed").any(),
+        reopened=pl.col("reopened").any(),
     )
-    closed = pl.col("ended_at").is_not_null()
-    silence = pl.lit(as_of) - pl.col("ended_at_lo")
-    censored = ~closed & (silence >= timedelta(hours=settings.censor_hours))
-    stale = ~closed & ~censored & (silence > timedelta(minutes=settings.stale_open_minutes))
-    last = pl.coalesce("ended_at", "ended_at_lo")
-    flags = {
-        "censored_start": pl.col("started_at_lo").is_null(),
-        "censored_end": censored,
-        "stale_open": stale,
-        "disagree_start": pl.col("disagree"),
-        "over_24h": last - pl.col("started_at") > timedelta(hours=24),
-    }
-    rooms_of = rooms.select("creator_id", "room", "stream")
-    metrics = _metrics(on_air.join(rooms_of, on=["creator_id", "room"]), merged, settings)
-    previous_end = pl.when(pl.col("creator_id") == pl.col("creator_id").shift()).then(pl.col("ended_at").shift())
+
+
+def _with_status(told: pl.DataFrame, settings: Streams, as_of: datetime) -> pl.DataFrame:
+    """R8: live while it was seen lately, ended where an end was seen, else lost; and `until`, where airtime stops."""
+    unseen = pl.lit(as_of, pl.Datetime("us", "UTC")) - pl.col("last_live")
+    stale = pl.col("open") & (unseen > pl.duration(minutes=settings.stale_open_minutes))
+    given_up = pl.col("open") & (unseen > pl.duration(hours=settings.censor_hours))
+    censored = given_up | pl.col("end_censored")
+    return told.with_columns(
+        status=pl.when(stale | censored)
+        .then(pl.lit("lost"))
+        .when("open")
+        .then(pl.lit("live"))
+        .otherwise(pl.lit("ended")),
+        ended_at=pl.when(given_up).then("last_live").when(~pl.col("open")).then("ended_at"),
+        ended_at_hi=pl.when(~pl.col("open")).then("ended_at_hi"),
+        censored_end=censored,
+        stale=stale & ~given_up,
+        pending_end=pl.col("pending") & pl.col("open"),
+    ).with_columns(until=pl.coalesce("ended_at", "last_live"))
+
+
+def _watched(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """How much of each stream readings cover, and who saw it."""
     return (
-        merged.sort("creator_id", "started_at")
-        .join(metrics, on="stream", maintain_order="left")
-        .with_columns(
-            status=pl.when(closed)
-            .then(pl.lit("ended"))
-            .when(stale | censored)
-            .then(pl.lit("lost"))
-            .otherwise(pl.lit("live")),
-            ended_at=pl.when(censored).then("ended_at_lo").otherwise("ended_at"),
-            flags=pl.concat_list(
-                [pl.when(condition).then(pl.lit(name)) for name, condition in sorted(flags.items())]
-            ).list.drop_nulls(),
-            reconnects=pl.col("rooms").cast(pl.Int64) - 1,
-            airtime_s=_seconds(last - pl.col("started_at")),
-            detection_delay_s=pl.when("told").then(_seconds(pl.col("first_on") - pl.col("started_at"))),
-            stream_id=pl.concat_str(
-                "creator_id",
-                pl.lit(":"),
-                pl.coalesce("room_id", pl.col("started_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")),
-            ),
-        )
-        .with_columns(
-            coverage_ratio=pl.when(pl.col("airtime_s") > 0)
-            .then((pl.col("observed_s") / pl.col("airtime_s")).clip(0.0, 1.0))
-            .otherwise(1.0),
-            gap_since_previous_s=_seconds(pl.col("started_at") - previous_end),
-        )
-    )
-
-
-def _metrics(on_air: pl.DataFrame, merged: pl.DataFrame, settings: configuration.Streams) -> pl.DataFrame:
-    """Per stream, what its readings say: each stands until the next, at most for the cap."""
-    ends = merged.select("stream", until=pl.coalesce("ended_at", "ended_at_lo"))
-    readings = on_air.join(ends, on="stream").sort("stream", "observed_at", "capture_id")
-    counted = readings.filter(pl.col("viewers").is_not_null())
-    seen = (
-        readings.with_columns(held_s=_held(settings))
-        .group_by("stream")
+        readings.with_columns(covered=_since_last(settings))
+        .group_by("stream", maintain_order=True)
         .agg(
+            observed_s=pl.col("covered").sum() + _after_last(settings),
             observations=pl.len(),
-            observed_s=pl.col("held_s").sum(),
             vendors=pl.col("vendor").unique().sort(),
         )
     )
-    watched = (
-        counted.with_columns(held_s=_held(settings))
-        .group_by("stream")
+
+
+def _viewed(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """Viewers of each stream over the time that counts cover: each stands until the next, up to the cap."""
+    counted = readings.filter(pl.col("viewers").is_not_null())
+    goes_on = (pl.col("stream") == pl.col("stream").shift(-1)).fill_null(value=False)
+    stands = pl.when(goes_on).then(pl.col("at").shift(-1)).otherwise("until") - pl.col("at")
+    held = counted.with_columns(held_s=_seconds(stands).clip(0, settings.gap_cap_seconds))
+    return (
+        held.group_by("stream", maintain_order=True)
         .agg(
+            watched_s=(pl.col("viewers") * pl.col("held_s")).sum(),
+            counted_s=pl.col("held_s").sum(),
             peak_viewers=pl.col("viewers").max(),
-            peak_at=pl.col("observed_at").filter(pl.col("viewers") == pl.col("viewers").max()).min(),
-            hours_watched=(pl.col("viewers") * pl.col("held_s")).sum() / 3600,
-            counted_h=pl.col("held_s").sum() / 3600,
+            peak_at=pl.col("at").filter(pl.col("viewers") == pl.col("viewers").max()).first(),
+            plain_mean=pl.col("viewers").mean(),
         )
-        .with_columns(
-            average_viewers=pl.when(pl.col("counted_h") > 0).then(pl.col("hours_watched") / pl.col("counted_h"))
+        .select(
+            "stream",
+            "peak_viewers",
+            "peak_at",
+            hours_watched=pl.col("watched_s") / 3600,
+            average_viewers=pl.when(pl.col("counted_s") > 0)
+            .then(pl.col("watched_s") / pl.col("counted_s"))
+            .otherwise("plain_mean"),
         )
     )
-    return seen.join(watched, on="stream", how="left")
 
 
-def _held(settings: configuration.Streams) -> pl.Expr:
-    """Seconds for which a reading stands: to the next one of its stream, or the stream's end; at most the cap."""
-    same = pl.col("stream") == pl.col("stream").shift(-1)
-    until = pl.when(same).then(pl.col("observed_at").shift(-1)).otherwise("until")
-    return _seconds(until - pl.col("observed_at")).clip(0.0, settings.gap_cap_seconds)
+def _since_last(settings: Streams) -> pl.Expr:
+    """Seconds since the reading before in the stream, or since its start, up to the cap."""
+    same = (pl.col("stream") == pl.col("stream").shift(1)).fill_null(value=False)
+    since = pl.col("at") - pl.when(same).then(pl.col("at").shift(1)).otherwise("started_at")
+    return _seconds(since).clip(0, settings.gap_cap_seconds)
+
+
+def _after_last(settings: Streams) -> pl.Expr:
+    """Seconds from the last reading of a stream to where its airtime stops, up to the cap."""
+    return _seconds(pl.col("until").last() - pl.col("at").last()).clip(0, settings.gap_cap_seconds)
 
 
 def _seconds(duration: pl.Expr) -> pl.Expr:
-    return duration.dt.total_microseconds() / 1_000_000
+    return duration.dt.total_microseconds() / 1e6
 
 
-def _sum_or_null(column: str) -> pl.Expr:
-    """A sum that is null, not 0, where nothing is known."""
-    return pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum())
+# Flag -> what it says; a stream carries the names of those that hold.
+_FLAGS = {
+    "censored_start": pl.col("censored_start"),  # already on air at the first reading, or silence of 12 h before it
+    "censored_end": pl.col("censored_end"),  # nobody looked for 12 h after the last reading of on air
+    "disagree_end": pl.col("disagree_end"),  # seen on air for long after an end that a vendor stated
+    "disagree_start": pl.col("disagree_start"),  # the vendor's start contradicts other evidence
+    "no_room_id": pl.col("room_id").is_null(),  # no vendor named the room
+    "over_24h": pl.col("airtime_s") > _DAY_S,
+    "pending_end": pl.col("pending_end"),  # one reading of off air, not confirmed yet
+    "reopened": pl.col("reopened"),  # on air again in the same room after an end that seemed confirmed
+    "stale_open": pl.col("stale"),  # no end seen, and not seen on air for 30 minutes
+}
+
+
+def _finished(measured: pl.DataFrame) -> pl.DataFrame:
+    start = pl.col("started_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    airtime = _seconds(pl.col("until") - pl.col("started_at"))
+    known_start = pl.col("start_source").is_in(["vendor", "room_id"])
+    rows = measured.with_columns(
+        pl.col("observed_s").clip(upper_bound=airtime),
+        creator_id=pl.col("creator").cast(pl.String),
+        airtime_s=airtime,
+    )
+    return STREAMS.conform(
+        rows.with_columns(
+            stream_id=pl.concat_str("creator_id", pl.lit(":"), pl.coalesce("room_id", start)),
+            started_at_hi=pl.col("first_live"),
+            ended_at_lo="last_live",
+            reconnects=pl.col("rooms").cast(pl.Int64) - 1,
+            coverage_ratio=pl.when(pl.col("airtime_s") > 0)
+            .then(pl.col("observed_s") / pl.col("airtime_s"))
+            .otherwise(1.0),
+            gap_since_previous_s=_seconds(
+                pl.col("started_at") - pl.col("until").shift(1).over("creator"),
+            ),
+            detection_delay_s=pl.when(known_start).then(_seconds(pl.col("first_live") - pl.col("started_at"))),
+            flags=pl.concat_list(
+                pl.when(holds).then(pl.lit(name)) for name, holds in sorted(_FLAGS.items())
+            ).list.drop_nulls(),
+        ).sort("creator_id", "started_at")
+    )

@@ -1,0 +1,223 @@
+"""Live readings to evidence: what may be believed of being on air, at which instant, before any stream is drawn.
+
+Duplicates go, unknown goes (it is evidence of nothing), a repeated answer is dated back, and readings of the same
+second that disagree are settled: rules R0, R1, R2 and R10 of the methods, section 3.2. Which rooms and streams
+follow from the evidence is in `rooms` and `streams`, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from tiktok_pipeline.providers import VENDORS
+
+_ON_AIR = ("live", "paused")
+
+# Vendors that can be asked for a room: what they say of one by its id is the room's own status.
+_ROOM_VENDORS = sorted(name for name, vendor in VENDORS.items() if "room" in vendor.endpoints.values())
+
+# Up to here a float holds every integer: a longer id may have been rounded on its way (vendors' notes, fact 7).
+_EXACT_IN_FLOAT = 2**53
+_ROOM_TYPE = 11
+# Half the step of a float of that size, and half of the thousand that it is written to.
+_ROUNDED_BY = 512 + 500
+
+# How long a vendor may repeat an old answer, in seconds: assumptions of the methods (3.2, R2) until measured.
+_CACHE_S = {"social_fetch": 60}
+_CACHE_ELSEWHERE_S = 300
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Settled readings, sorted by creator and time.
+
+    `known` has one row a reading: creator (an Enum, in the order of the names), at, on, strong, room_id, ended_at,
+    and row, the position in `on_air` of a reading of on air (null for off air). `on_air` has what those readings
+    say besides: vendor, title, started_at, counts; fresh, which is false for a repeated answer; and oldest, the
+    earliest instant that a vendor's cache can have kept the answer from.
+    """
+
+    known: pl.DataFrame
+    on_air: pl.DataFrame
+
+
+def settle(live: pl.LazyFrame, as_of: datetime) -> Evidence:
+    """Evidence in `live` (LIVE_OBSERVATIONS schema, any order, repeated rows allowed) up to `as_of`."""
+    said = _with_sound_rooms(live.filter(pl.col("observed_at") <= as_of))
+    names = said.select(pl.col("creator_id").unique().sort()).collect().to_series()
+    plain = said.with_columns(
+        creator=pl.col("creator_id").cast(pl.Enum(names)),
+        strong=pl.col("evidence") == "strong",
+        tie=pl.col("capture_id").hash(),
+    )
+    off_air = (
+        plain.filter(pl.col("live_state") == "ended")
+        .select(
+            "creator",
+            "strong",
+            "room_id",
+            "tie",
+            at="observed_at",
+            on=pl.lit(value=False),
+            ended_at=pl.when("strong").then("ended_at"),
+            rank=_rank(),
+            row=pl.lit(None, pl.UInt32),
+        )
+        .collect()
+    )
+    on_air = _dated(plain.filter(pl.col("live_state").is_in(_ON_AIR)))
+    known = pl.concat(
+        [
+            off_air,
+            on_air.select(
+                "creator",
+                "strong",
+                "room_id",
+                "tie",
+                "at",
+                on=pl.lit(value=True),
+                ended_at=pl.lit(None, off_air.schema["ended_at"]),
+                rank="rank",
+                row=pl.int_range(pl.len(), dtype=pl.UInt32),
+            ),
+        ]
+    )
+    del off_air
+    known = known.sort("creator", "at", "on", "tie", descending=[False, False, True, False])
+    repeated = _same("creator") & _same("at") & _same("on") & _same("tie")
+    known = _undisputed(known.filter(~repeated))
+    return Evidence(known.drop("tie", "rank"), on_air.drop("rank", "tie", "strong", "creator", "at"))
+
+
+def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
+    """`said` with room ids that can be told apart: null for "", "0" and damage, the sound id where it is known.
+
+    An id that went through floating point ends in 000 and lies within `_ROUNDED_BY` of the sound one. Where the
+    creator has no sound id so near, it is damaged if it lost the type that live rooms carry: one sound id of a
+    thousand ends in 000 too (methods, sections 3.1 and 3.2).
+    """
+    number = pl.col("room_id").cast(pl.UInt64, strict=False)
+    rounded = ((number > _EXACT_IN_FLOAT) & (number % 1000 == 0)).fill_null(value=False)
+    near = [
+        pl.when(
+            pl.col("creator_id").eq(pl.col("creator_id").shift(step)),
+            ~pl.col("rounded").shift(step),
+            (pl.col("number").cast(pl.Int64) - pl.col("number").shift(step).cast(pl.Int64)).abs() <= _ROUNDED_BY,
+        ).then(pl.col("room_id").shift(step))
+        for step in (1, -1)
+    ]
+    ids = (
+        said.filter(pl.col("room_id").is_not_null())
+        .select("creator_id", "room_id")
+        .unique()
+        .collect()
+        .with_columns(number=number, rounded=rounded)
+        .sort("creator_id", "number", "room_id")
+        .with_columns(sound=pl.coalesce(*near))
+    )
+    typeless = pl.col("sound").is_null() & (_type_of(pl.col("number")) != _ROOM_TYPE)
+    wrong = ids.filter(
+        (pl.col("rounded") & (pl.col("sound").is_not_null() | typeless)) | pl.col("room_id").is_in(["", "0"])
+    )
+    if wrong.is_empty():
+        return said
+    mended = wrong.select("creator_id", "room_id", "sound", is_wrong=pl.lit(value=True)).lazy()
+    return (
+        said.join(mended, on=["creator_id", "room_id"], how="left")
+        .with_columns(room_id=pl.when("is_wrong").then("sound").otherwise("room_id"))
+        .drop("sound", "is_wrong")
+    )
+
+
+def room_created_at(room_id: pl.Expr) -> pl.Expr:
+    """When a live room was created, from its id: seconds in bits 63-32, type 11 in bits 11-8; else null.
+
+    Methods, section 3.1. TikTok had no live rooms before 2018: an older "time" is another kind of id.
+    """
+    number = room_id.cast(pl.UInt64, strict=False)
+    created = ((number // 2**32).cast(pl.Int64) * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    return pl.when(_type_of(number) == _ROOM_TYPE, created.dt.year() >= 2018).then(created)
+
+
+def _type_of(number: pl.Expr) -> pl.Expr:
+    return number // 256 % 16
+
+
+def _rank() -> pl.Expr:
+    """Who is believed at the same second: a room's own status, then a reading with a room id, then a flag (R10)."""
+    ended_for_sure = (pl.col("live_state") == "ended") & pl.col("strong")
+    named = pl.col("strong") | pl.col("room_id").is_not_null()
+    own = (pl.col("vendor").is_in(_ROOM_VENDORS) & named) | (pl.col("live_state") == "paused") | ended_for_sure
+    return pl.when(own).then(2).when(named).then(1).otherwise(0).cast(pl.Int8)
+
+
+def _dated(on_air: pl.LazyFrame) -> pl.DataFrame:
+    """Readings of on air, each once, with `at`: when it was true at the latest (R2).
+
+    A vendor that repeats the counts of its last answer may have kept that answer: it then speaks for as long ago
+    as the vendor's cache reaches, but not for a time before the answer that it repeats.
+    """
+    rows = (
+        on_air.select(
+            "creator",
+            "observed_at",
+            "strong",
+            "room_id",
+            "tie",
+            "vendor",
+            "title",
+            "started_at",
+            "viewers",
+            "viewers_total",
+            "likes",
+            rank=_rank(),
+        )
+        .collect()
+        .sort("creator", "vendor", "room_id", "observed_at", "tie")
+    )
+    rows = rows.filter(~(_same("creator") & _same("observed_at") & _same("tie")))
+    # Without a cumulative count nothing is told: a small room keeps its five viewers for an hour.
+    repeats = pl.col("viewers_total").is_not_null() & pl.all_horizontal(
+        _same(name) for name in ("creator", "vendor", "room_id", "viewers", "viewers_total")
+    )
+    cache = pl.col("vendor").replace_strict(_CACHE_S, default=_CACHE_ELSEWHERE_S, return_dtype=pl.Int64)
+    before = pl.col("observed_at").shift(1)
+    return rows.with_columns(fresh=~repeats, oldest=pl.col("observed_at") - pl.duration(seconds=cache)).with_columns(
+        at=pl.when(repeats).then(pl.max_horizontal("oldest", before)).otherwise("observed_at")
+    )
+
+
+def _same(column: str) -> pl.Expr:
+    """Whether the row above says the same."""
+    return pl.col(column).eq_missing(pl.col(column).shift(1)) & (pl.int_range(pl.len()) > 0)
+
+
+def _undisputed(known: pl.DataFrame) -> pl.DataFrame:
+    """`known` without the readings that a better one of the same second contradicts (R10)."""
+    second = pl.col("at").dt.truncate("1s")
+    together = _same("creator") & second.eq(second.shift(1)).fill_null(value=False)
+    numbered = known.with_row_index("position").with_columns(
+        shares=together | together.shift(-1, fill_value=False), opens=~together
+    )
+    disputed = numbered.filter("shares")
+    if disputed.is_empty():
+        return known
+    # The best of each second; on air wins a tie, because an old answer says off air for longer than it is true.
+    ranked = disputed.with_columns(moment=pl.col("opens").cum_sum()).sort(
+        "moment", "rank", "on", "position", descending=[False, True, True, False]
+    )
+    first = (pl.col("moment") != pl.col("moment").shift(1)).fill_null(value=True)
+    judged = ranked.with_columns(
+        best_on=pl.when(first).then("on").forward_fill(),
+        best_rank=pl.when(first).then("rank").forward_fill(),
+        best_room=pl.when(first).then(pl.col("room_id").fill_null("")).forward_fill(),
+    )
+    # Another room's end contradicts nobody; another room on air contradicts only whoever is believed less.
+    same_room = (pl.col("room_id").is_null()) | (pl.col("best_room") == "") | (pl.col("room_id") == pl.col("best_room"))
+    denied = (pl.col("on") != pl.col("best_on")) & same_room
+    mistaken = pl.col("on") & pl.col("best_on") & ~same_room & (pl.col("rank") < pl.col("best_rank"))
+    lost = judged.filter(denied | mistaken)["position"]
+    return known.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(lost.implode()))

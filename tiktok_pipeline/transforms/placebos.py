@@ -1,0 +1,78 @@
+"""The interval of a lift: how wrong the same estimate is where nothing happened.
+
+Steps 5 and 6 of the methods, section 2.4. A placebo window runs between two real counts with no stream near it, is
+as long as the stream's window, and is estimated in the same way; its error is divided by the scale of the growth
+that was expected, so that errors of different windows and creators can stand in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.transforms.follower_series import Floats, Series, scale
+
+# A window may be longer than the stream's by half and an hour, where counts lie no closer.
+_LONGER, _LONGER_H = 1.5, 1.0
+# What one stream's placebos add to the pool: enough to show their spread, few enough for many streams.
+_POOLED_A_STREAM = 40
+# The difference of two counts rounded to u errs in (-u, u), as a triangle: 90 % of it within 0.7 u (methods, 2.5).
+_ROUNDING = 0.7
+
+
+def errors(series: Series, before: float, after: float, settings: Lift, *, both: bool) -> Floats:
+    """Studentised errors of placebo windows as long as [before, after] (hours), sorted; none where none fits."""
+    length = after - before
+    near = np.abs(series.t - before) <= settings.lookback_days * 24
+    first = np.flatnonzero(near)
+    last = np.searchsorted(series.t, series.t[first] + length, "left")
+    first, last = first[last < series.t.size], last[last < series.t.size]
+    clean = series.unclean[first] == series.unclean[last]
+    short = series.t[last] - series.t[first] <= _LONGER * length + _LONGER_H
+    first, last = (
+        _thinned(first[clean & short], settings.max_placebos),
+        _thinned(last[clean & short], settings.max_placebos),
+    )
+    if not first.size:
+        return np.empty(0)
+    rate, _ = series.rate(series.t[first], series.t[last], settings, both=both)
+    expected = rate * (series.exposure[last] - series.exposure[first])
+    found = (series.followers[last] - series.followers[first] - expected) / scale(expected, series.unit)
+    return np.sort(found[np.isfinite(found)])
+
+
+def pooled(found: Iterable[Floats], settings: Lift) -> Floats:
+    """Evenly spaced quantiles of the errors of many streams: what somebody without a history borrows.
+
+    None where there are fewer errors than an interval needs: quantiles would make many of a few.
+    """
+    shown = np.concatenate([np.empty(0), *(_thinned(each, _POOLED_A_STREAM) for each in found)])
+    if shown.size < settings.min_placebos:
+        return np.empty(0)
+    levels = (np.arange(settings.pool_size) + 0.5) / settings.pool_size
+    return np.asarray(np.quantile(shown, levels))
+
+
+def half_widths(own: Floats, pool: Floats, expected: float, unit: int, settings: Lift) -> tuple[float, float] | None:
+    """How far the interval reaches below and above the estimate; None where errors are too few for its level."""
+    found = np.sort(np.concatenate([own, pool]))
+    n = found.size
+    if n < settings.min_placebos:
+        return None
+    tail = settings.alpha / 2
+    low = found[max(int((n + 1) * tail) - 1, 0)]
+    high = found[min(int(np.ceil((n + 1) * (1 - tail))) - 1, n - 1)]
+    spread, rounding = float(scale(np.array(expected), unit)), _ROUNDING * unit if unit > 1 else 0.0
+    below, above = (float(np.hypot(max(error, 0.0) * spread, rounding)) for error in (high, -low))
+    return below, above
+
+
+def _thinned(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most `most` of the values, evenly spaced over them."""
+    if values.size <= most:
+        return values
+    return values[((np.arange(most) + 0.5) * values.size / most).astype(np.int64)]

@@ -1,0 +1,329 @@
+"""Evidence to rooms: one row a room of a creator, with bounds of its start and of its end.
+
+Rules R1, R3 to R6 and R8 of the methods, section 3.2. A *spell* is a stretch of readings of on air that no
+confirmed end interrupts; a room may span spells (it was reopened) and a spell may hold rooms (a reconnect). How
+rooms become streams is in `streams`, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.transforms.evidence import Evidence, room_created_at
+
+# A vendor's start this much after the first reading of on air is a clock that is off, not another stream (R4).
+_CLOCK_SKEW = pl.duration(minutes=1)
+# A vendor's start this long before the last reading of off air contradicts that reading (R4).
+_START_TOLERANCE = pl.duration(minutes=10)
+# A room opens up to 89 s after its id was made, and never before it (vendors' notes, fact 8).
+_ID_TOLERANCE = pl.duration(minutes=1)
+
+# A room that was closed for longer than this comes back only on proof (R6).
+_REOPENING = pl.duration(minutes=30)
+# A stated end may lie this long before a reading of on air: clocks differ (R5).
+_END_SLACK = pl.duration(seconds=60)
+
+_TIME = pl.Datetime("us", "UTC")
+_NEVER = pl.lit(datetime(1970, 1, 1, tzinfo=UTC), _TIME)
+_ROOM = ["creator", "room_id", "nameless"]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """`rooms`: one row a room, sorted by creator and first_live. `readings`: on air, each with its room."""
+
+    rooms: pl.DataFrame
+    readings: pl.DataFrame
+
+
+def draw_rooms(evidence: Evidence, settings: Streams) -> Rooms:
+    """The rooms that the evidence shows.
+
+    A room has creator, room_id (null where nobody named it) and nameless (tells such rooms apart); first_live and
+    last_live; started_at, started_at_lo, start_source; ended_at and ended_at_hi (null while open);
+    pending (one reading of off air came last), what readings say of it, and flags as booleans.
+    """
+    readings, ends = _spells(evidence.known, evidence.on_air, settings)
+    unproven = _unproven(_with_room(readings), settings)
+    if not unproven.is_empty():
+        # Old answers must not hold a spell together either: draw the spells again without them.
+        known = evidence.known.filter(~pl.col("row").is_in(unproven.implode()).fill_null(value=False))
+        readings, ends = _spells(known, evidence.on_air, settings)
+    rooms, readings = _summed(_with_room(readings), ends)
+    return Rooms(_ended(_started(rooms, settings), settings), readings)
+
+
+def _spells(known: pl.DataFrame, on_air: pl.DataFrame, settings: Streams) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(readings of on air with their spell and the off air around them, the ends that vendors state by room)."""
+    opens = pl.col("creator").ne_missing(pl.col("creator").shift(1))
+    known = known.with_columns(
+        last_room=pl.when(pl.col("on") & pl.col("room_id").is_not_null())
+        .then("room_id")
+        .when(opens)
+        .then(pl.lit(""))
+        .forward_fill()
+    )
+    ends = (
+        known.filter(pl.col("ended_at").is_not_null())
+        .with_columns(room_id=pl.coalesce("room_id", pl.when(pl.col("last_room") != "").then("last_room")))
+        .filter(pl.col("room_id").is_not_null())
+        .group_by("creator", "room_id")
+        .agg(stated_end=pl.col("ended_at").max())
+    )
+    # The end of a room that is not the one on air says nothing of the one that is.
+    of_another = ~pl.col("on") & (pl.col("last_room") != "") & (pl.col("room_id") != pl.col("last_room"))
+    known = known.filter(~of_another.fill_null(value=False)).drop("last_room", "room_id", "ended_at")
+    known = known.with_columns(opens=opens).with_columns(
+        run=(pl.col("opens") | (pl.col("on") != pl.col("on").shift(1))).fill_null(value=True).cum_sum(),
+        last_off=pl.when(~pl.col("on")).then("at").when("opens").then(_NEVER).forward_fill(),
+        next_off=pl.when(~pl.col("on"))
+        .then("at")
+        .when(pl.col("opens").shift(-1, fill_value=True))
+        .then(_NEVER)
+        .backward_fill(),
+    )
+    readings = (
+        known.filter("on")
+        .join(_runs(known, settings), on="run", how="left", maintain_order="left")
+        .select(
+            "creator",
+            "at",
+            "strong",
+            "row",
+            "spell",
+            "closed",
+            "closed_for_sure",
+            _known("last_off"),
+            _known("next_off"),
+        )
+    )
+    readings = readings.hstack(on_air[readings["row"]])
+    silent = pl.col("at") - pl.col("at").shift(1) > pl.duration(hours=settings.censor_hours)
+    goes_on = (pl.col("spell") == pl.col("spell").shift(1)) & ~silent
+    next_on = pl.when(pl.col("creator") == pl.col("creator").shift(-1)).then(pl.col("at").shift(-1))
+    directly = (pl.col("next_off") <= next_on).fill_null(value=True)
+    return (
+        readings.with_columns(
+            spell=(~goes_on).fill_null(value=True).cum_sum(),
+            next_off=pl.when(directly).then("next_off"),
+        ).with_columns(pl.col("closed", "closed_for_sure") & pl.col("next_off").is_not_null()),
+        ends,
+    )
+
+
+def _known(column: str) -> pl.Expr:
+    return pl.when(pl.col(column) != _NEVER).then(column)
+
+
+def _runs(known: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """Each run of alike readings: its spell, and whether an end that R5 confirms follows it."""
+    runs = known.group_by("run", maintain_order=True).agg(
+        pl.col("creator", "on", "opens").first(),
+        first=pl.col("at").first(),
+        last=pl.col("at").last(),
+        readings=pl.len(),
+        strong=pl.col("strong").any(),
+    )
+    span = pl.duration(seconds=settings.confirm_span_seconds)
+    confirmed = (pl.col("readings") >= settings.confirm_offline) & (pl.col("last") - pl.col("first") >= span)
+    runs = runs.with_columns(ends=~pl.col("on") & (pl.col("strong") | confirmed))
+    followed = (pl.col("creator") == pl.col("creator").shift(-1)).fill_null(value=False)
+    closed = followed & pl.col("ends").shift(-1, fill_value=False)
+    return runs.select(
+        "run",
+        spell=(pl.col("opens") | pl.col("ends").shift(1, fill_value=False)).cum_sum(),
+        closed=closed,
+        closed_for_sure=closed & pl.col("strong").shift(-1, fill_value=False),
+    )
+
+
+def _with_room(readings: pl.DataFrame) -> pl.DataFrame:
+    """`readings` with a room each: one that nobody named belongs to the room that is open, or to a nameless one.
+
+    A room that is named later in the spell takes the readings before it, where it was open already (R1).
+    """
+    named = pl.col("room_id").is_not_null()
+    made = readings.with_columns(
+        opened=pl.when(named).then(pl.coalesce(room_created_at(pl.col("room_id")), "started_at", _NEVER)),
+        named_in=pl.when(named).then("spell"),
+    )
+    same_spell_after = pl.col("named_in").backward_fill() == pl.col("spell")
+    same_spell_before = pl.col("named_in").forward_fill() == pl.col("spell")
+    open_already = pl.col("opened").backward_fill() <= pl.col("at") + _ID_TOLERANCE
+    return (
+        made.with_columns(
+            room_id=pl.coalesce(
+                "room_id",
+                pl.when(same_spell_after & open_already).then(pl.col("room_id").backward_fill()),
+                pl.when(same_spell_before).then(pl.col("room_id").forward_fill()),
+            )
+        )
+        .with_columns(
+            nameless=pl.when(pl.col("room_id").is_null()).then("spell"),
+            lent=pl.col("room_id").is_not_null() & pl.col("named_in").is_null(),
+        )
+        .drop("opened", "named_in")
+    )
+
+
+def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
+    """Positions in `on_air` of readings that contradict a confirmed end and are not enough to undo it (R6).
+
+    A room that was closed comes back at once within the reopening time; after it, or after an end that the room's
+    own status told, only on the proof that ends a stream: as many fresh readings over as long a span. The same is
+    asked of a room that began before one that has ended since, and of flags without a room right after an end.
+    """
+    # A reading that was only lent to a room proves nothing of it.
+    telling = pl.col("fresh") & ~pl.col("lent")
+    fresh_at = pl.col("at").filter(telling)
+    stays = (
+        readings.group_by(*_ROOM, "spell", maintain_order=True)
+        .agg(
+            first=pl.col("at").min(),
+            closed_at=pl.when("closed").then("next_off").last(),
+            for_sure=pl.col("closed_for_sure").last(),
+            strong=pl.col("strong").any(),
+            created_at=room_created_at(pl.col("room_id").first()),
+            proven=(telling.sum() >= settings.confirm_offline)
+            & (fresh_at.max() - fresh_at.min() >= pl.duration(seconds=settings.confirm_span_seconds)),
+        )
+        .sort("creator", "spell", "first", "room_id")
+    )
+    spells = (
+        stays.group_by("creator", "spell", maintain_order=True)
+        .agg(pl.col("closed_at").max(), newest=pl.col("created_at").max())
+        .with_columns(
+            spell_before_closed_at=pl.col("closed_at").shift(1).over("creator"),
+            newest_before=pl.col("newest").cum_max().forward_fill().shift(1).over("creator"),
+        )
+    )
+    # A return is measured against the last stay that is beyond doubt, not against an old answer in between.
+    beyond_doubt = pl.col("proven") | (pl.int_range(pl.len()).over(*_ROOM) == 0)
+    named, from_start = pl.col("room_id").is_not_null(), pl.col("first") - pl.col("spell_before_closed_at")
+    doubtful = (
+        stays.join(spells.drop("closed_at", "newest"), on=["creator", "spell"], how="left")
+        .with_columns(closed_before=pl.when(beyond_doubt).then("closed_at"))
+        .sort(*_ROOM, "spell")
+        .with_columns(
+            pl.col("closed_before").forward_fill().shift(1).over(*_ROOM),
+            over_before=pl.col("for_sure").cum_max().shift(1).over(*_ROOM),
+        )
+        .filter(
+            ~pl.col("proven"),
+            pl.any_horizontal(
+                named & pl.col("over_before"),
+                named & (pl.col("first") - pl.col("closed_before") > _REOPENING),
+                pl.col("created_at") < pl.col("newest_before"),
+                ~named & ~pl.col("strong") & (from_start <= _REOPENING),
+            ).fill_null(value=False),
+        )
+    )
+    found = readings.join(doubtful.select(*_ROOM, "spell"), on=[*_ROOM, "spell"], how="semi", nulls_equal=True)
+    return found.filter(~pl.col("lent"))["row"]
+
+
+def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(one row a room, readings without those that come after their room's stated end)."""
+    created = room_created_at(pl.col("room_id"))
+    possible = (pl.col("started_at") <= pl.col("at") + _CLOCK_SKEW) & (
+        pl.col("started_at") >= created - _ID_TOLERANCE
+    ).fill_null(value=True)
+    readings = readings.join(ends, on=["creator", "room_id"], how="left", maintain_order="left").with_columns(
+        stated_start=pl.when(possible).then("started_at"),
+        impossible_start=~possible.fill_null(value=True),
+        after_end=(pl.col("at") > pl.col("stated_end")).fill_null(value=False),
+    )
+    rooms = readings.group_by(_ROOM, maintain_order=True).agg(
+        pl.col("last_off").first(),
+        pl.col("next_off", "closed").last(),
+        pl.col("stated_end").first(),
+        pl.col("impossible_start").any(),
+        # The lower median: what most readings say, and always something that a vendor said.
+        stated_start=pl.col("stated_start").to_physical().quantile(0.5, "lower").cast(pl.Int64).cast(_TIME),
+        first_live=pl.col("at").first(),
+        last_live=pl.col("at").last(),
+        surely_live=pl.col("oldest").max(),
+        last_live_before_end=pl.col("at").filter(~pl.col("after_end")).last(),
+        title=pl.col("title").drop_nulls().last(),
+        viewers_total=pl.col("viewers_total").max(),
+        likes=pl.col("likes").max(),
+        reopened=pl.col("spell").first() != pl.col("spell").last(),
+    )
+    # A stated end stands unless the room is seen on air for longer than the vendor's cache could show it.
+    stands = (pl.col("surely_live") <= pl.col("stated_end") + _END_SLACK).fill_null(value=False)
+    rooms = rooms.with_columns(
+        end_disputed=pl.col("stated_end").is_not_null() & ~stands,
+        stated_end=pl.when(stands).then("stated_end"),
+    ).with_columns(
+        first_live=pl.min_horizontal("first_live", "stated_end"),
+        last_live=pl.when(pl.col("stated_end").is_null())
+        .then("last_live")
+        .otherwise(pl.coalesce("last_live_before_end", "stated_end")),
+    )
+    old = rooms.filter(pl.col("stated_end").is_not_null(), pl.col("last_live_before_end").is_not_null()).select(_ROOM)
+    after_end = readings.filter("after_end").join(old, on=_ROOM, how="semi", nulls_equal=True)["row"]
+    kept = readings.filter(~pl.col("row").is_in(after_end.implode())).drop(
+        "stated_end", "stated_start", "started_at", "row"
+    )
+    return rooms.drop("last_live_before_end", "surely_live").sort("creator", "first_live", "room_id", "nameless"), kept
+
+
+def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """R4: the vendor's start, else the room id's, else the middle of what readings leave open, else the first."""
+    before = pl.when(pl.col("creator") == pl.col("creator").shift(1)).then(pl.col("last_live").shift(1))
+    rooms = rooms.with_columns(
+        created_at=room_created_at(pl.col("room_id")),
+        started_at_lo=pl.max_horizontal("last_off", pl.when(before <= pl.col("first_live")).then(before)),
+    )
+    from_id = pl.when(pl.col("created_at") <= pl.col("first_live") + _CLOCK_SKEW).then("created_at")
+    bounded = pl.col("first_live") - pl.col("started_at_lo") <= pl.duration(hours=settings.censor_hours)
+    middle = pl.when(bounded).then(_middle("started_at_lo", "first_live"))
+    said = pl.coalesce("stated_start", from_id)
+    return rooms.with_columns(
+        started_at=pl.min_horizontal(pl.coalesce(said, middle, "first_live"), "first_live"),
+        start_source=pl.when(pl.col("stated_start").is_not_null())
+        .then(pl.lit("vendor"))
+        .when(from_id.is_not_null())
+        .then(pl.lit("room_id"))
+        .when(middle.is_not_null())
+        .then(pl.lit("interval"))
+        .otherwise(pl.lit("censored")),
+        start_disputed=pl.col("impossible_start")
+        | (said < pl.col("started_at_lo") - _START_TOLERANCE).fill_null(value=False),
+        start_censored=~bounded.fill_null(value=False),
+    ).with_columns(
+        # A start that is believed over a reading of off air makes that reading false: it bounds nothing.
+        started_at_lo=pl.when(pl.col("started_at_lo").is_not_null()).then(
+            pl.min_horizontal("started_at_lo", "started_at")
+        )
+    )
+
+
+def _middle(earlier: str, later: str) -> pl.Expr:
+    return pl.col(earlier) + (pl.col(later) - pl.col(earlier)) / 2
+
+
+def _ended(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """R5 and R8: the end that the room's status tells, else the middle of what readings leave open, else none."""
+    last = pl.col("creator").ne_missing(pl.col("creator").shift(-1))
+    another = pl.when(~last, pl.col("first_live").shift(-1) >= pl.col("last_live")).then(
+        pl.max_horizontal(pl.col("started_at").shift(-1), "last_live")
+    )
+    off = pl.when(pl.col("closed") | another.is_not_null()).then("next_off")
+    rooms = rooms.with_columns(
+        ended_at_hi=pl.coalesce("stated_end", pl.min_horizontal(off, another)),
+        pending=pl.col("next_off").is_not_null() & off.is_null() & pl.col("stated_end").is_null(),
+    )
+    bounded = pl.col("ended_at_hi") - pl.col("last_live") <= pl.duration(hours=settings.censor_hours)
+    return rooms.with_columns(
+        ended_at=pl.coalesce(
+            "stated_end",
+            pl.when(bounded).then(_middle("last_live", "ended_at_hi")),
+            pl.when(pl.col("ended_at_hi").is_not_null()).then("last_live"),
+        ),
+        end_censored=~bounded.fill_null(value=True) & pl.col("stated_end").is_null(),
+    )

@@ -1,0 +1,108 @@
+"""Hand-made follower counts and streams for the tests of the lift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+import polars as pl
+
+from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.transforms.lift import stream_lift
+from tiktok_pipeline_tests.transforms.frames import frame, hours
+
+Row = dict[str, Any]
+
+_numbers = count()
+NOBODY_LIVE = LIVE_OBSERVATIONS.empty()
+
+# A stream in the fourth of six days of counts, with a full day on both sides.
+START, END = 84.0, 86.0
+DAYS_H = 144.0
+
+
+def steady(hour: float) -> float:
+    """A hundred thousand followers, and ten more an hour."""
+    return 100_000 + 10 * hour
+
+
+def with_lift(gain: float, start: float = START, end: float = END) -> Callable[[float], float]:
+    """The steady creator, who wins `gain` more over the stream."""
+    return lambda hour: steady(hour) + gain * min(max((hour - start) / (end - start), 0.0), 1.0)
+
+
+def snapshot(hour: float, followers: float, **more: Any) -> Row:
+    """One exact count of creator ana."""
+    return {
+        "creator_id": "ana",
+        "vendor": "social_fetch",
+        "observed_at": hours(hour),
+        "capture_id": f"count-{next(_numbers)}",
+        "followers": int(followers),
+        "followers_precision": "exact",
+        "followers_unit": 1,
+        "source": "profile",
+    } | more
+
+
+def every(
+    minutes: float, followers: Callable[[float], float], until: float = DAYS_H, since: float = 0.0, **more: Any
+) -> list[Row]:
+    """Counts at a steady pace."""
+    steps = int((until - since) * 60 / minutes)
+    return [snapshot(since + n * minutes / 60, followers(since + n * minutes / 60), **more) for n in range(steps + 1)]
+
+
+def rounded(followers: Callable[[float], float], unit: int) -> Callable[[float], float]:
+    """What a vendor says that rounds to `unit`."""
+    return lambda hour: round(followers(hour) / unit) * unit
+
+
+def stream(start: float = START, end: float | None = END, **more: Any) -> Row:
+    """One stream of creator ana; without an end it is on air."""
+    creator = more.get("creator_id", "ana")
+    return {
+        "stream_id": f"{creator}:{start}",
+        "creator_id": creator,
+        "started_at": hours(start),
+        "started_at_hi": hours(start),
+        "ended_at": None if end is None else hours(end),
+        "ended_at_lo": hours(start + 0.5 if end is None else end),
+        "ended_at_hi": None if end is None else hours(end),
+        "status": "live" if end is None else "ended",
+        "airtime_s": 1_800.0 if end is None else (end - start) * 3600,
+    } | more
+
+
+def told(hour: float, room_id: str, new_followers: int | None, state: str = "live") -> Row:
+    """One reading of a room with TikTok's own count of new follows."""
+    return {
+        "creator_id": "ana", "vendor": "tikhub", "observed_at": hours(hour), "live_state": state, "room_id": room_id,
+        "new_followers": new_followers, "capture_id": f"room-{room_id}-{hour}", "evidence": "strong",
+    }  # fmt: skip
+
+
+def lifts(
+    streams: Iterable[Row],
+    snapshots: Iterable[Row],
+    *,
+    as_of: float = DAYS_H,
+    live: pl.DataFrame = NOBODY_LIVE,
+    settings: Lift | None = None,
+) -> list[Row]:
+    """What the estimator says of these streams."""
+    return stream_lift(
+        frame(STREAMS, *streams),
+        frame(PROFILE_OBSERVATIONS, *snapshots),
+        live,
+        settings=settings or Lift(),
+        as_of=hours(as_of),
+    ).to_dicts()
+
+
+def lift_of(snapshots: Iterable[Row], *streams: Row, **more: Any) -> Row:
+    """The lift of the first of these streams, or of the one in the fourth day."""
+    first = streams[0] if streams else stream()
+    return next(row for row in lifts(streams or [first], snapshots, **more) if row["stream_id"] == first["stream_id"])

@@ -1,0 +1,49 @@
+"""Lifts against simulated truth: a small run of the benchmark, with seeds of its own.
+
+Bounds are wider than the benchmark's by what a few hundred streams scatter.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from benchmarks.accuracy.follower_histories import Scenario
+from benchmarks.accuracy.lift_estimates import Score, judged, score, undisturbed
+
+
+def scored(scenario: Scenario) -> Score:
+    rows = pl.concat([judged(scenario, creators=40, days=42, seed=seed) for seed in (7, 8)])
+    got = score(undisturbed(rows))
+    assert got is not None
+    return got
+
+
+@pytest.mark.parametrize(
+    ("scenario", "coverage"),
+    [
+        (Scenario("15 minutes"), 0.87),
+        (Scenario("past only", provisional=True), 0.87),
+        (Scenario("240 minutes", off_air_min=240, on_air_min=30), 0.87),
+        (Scenario("stale", stale_share=0.3, stale_min=60), 0.86),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else None,
+)
+def test_lifts_are_far_better_than_naive_and_say_how_far_off_they_may_be(scenario: Scenario, coverage: float) -> None:
+    got = scored(scenario)
+    assert got.streams > 900
+    assert got.observable == 1
+    assert got.mae_to_naive <= 0.48
+    assert abs(got.bias) <= 0.025
+    assert coverage <= got.coverage <= 0.95
+    assert got.false_positives <= 0.08
+    assert got.power >= 0.8
+
+
+def test_rounded_counts_of_large_accounts_are_not_observable() -> None:
+    rows = judged(Scenario("rounded", rounded=True), creators=40, days=28, seed=7)
+    large = rows.filter(pl.col("size") >= 1e6)
+    small = rows.filter(pl.col("size") < 9_000)
+    assert large.height > 20
+    assert large["observable"].mean() == 0
+    assert small["observable"].mean() == 1
