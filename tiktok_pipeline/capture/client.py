@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import aiohttp
 import httpx
@@ -20,6 +20,7 @@ import httpx_aiohttp
 
 from tiktok_pipeline import settings as configuration
 from tiktok_pipeline.capture.access import Access
+from tiktok_pipeline.capture.budget import Budget, OwnBudget
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, written
 from tiktok_pipeline.capture.gate import Departures, Gate
@@ -27,8 +28,6 @@ from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.vendor import Fate, Outcome, Request, Target, Unreadable, Vendor, Verdict
-
-Spent = Mapping[tuple[str, date], float]
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,19 @@ class Tally:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     credits: float = 0.0
-    unanswered: int = 0
     troubles: dict[str, str] = field(default_factory=dict)
+    # (capability, why each vendor of the route had no answer) -> whom it was about.
+    unanswered: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+
+    def leave_unanswered(self, capability: str, target: Target, reasons: Sequence[str]) -> None:
+        """Note a question that no vendor of its route answered, and why."""
+        why = "; ".join(reasons) or "no vendor on the route has credentials"
+        self.unanswered.setdefault((capability, why), Counter())[target.creator_id or target.handle] += 1
+
+    @property
+    def unanswered_questions(self) -> int:
+        """Questions that no vendor of their route answered."""
+        return sum(who.total() for who in self.unanswered.values())
 
     @property
     def requests(self) -> int:
@@ -81,7 +91,7 @@ class Client:
         clock: Clock,
         land: Callable[[Attempt], None],
         http: httpx.AsyncClient,
-        spent: Spent,
+        budgets: Callable[[str], Budget],
         departures: Callable[[str], Departures | None],
     ) -> None:
         self.clock = clock
@@ -90,7 +100,7 @@ class Client:
         self._land = land
         redactor = Redactor(secret for access in accesses.values() for secret in access.credentials)
         self._channels = {
-            name: _Channel(access, settings, clock, http, redactor, dict(spent), departures(name))
+            name: _Channel(access, settings, clock, http, redactor, budgets(name), departures(name))
             for name, access in accesses.items()
         }
 
@@ -102,17 +112,23 @@ class Client:
         A vendor without credentials, with an open circuit, a spent budget, or without the id that it needs is
         passed over. `only` keeps the later pages of a walk with the vendor of the first.
         """
+        reasons = []
         for name in getattr(self._routes, capability):
             channel = self._channels.get(name)
             if channel is None or (only is not None and name != only):
                 continue
             request = channel.vendor.request(capability, target, page=page, cursor=cursor)
             if request is None:
+                reasons.append(f"{name}: needs an id of the creator that is not known yet")
                 continue
             attempt = await self._ask_vendor(channel, request)
-            if attempt is not None and attempt.verdict.fate is Fate.ANSWER:
+            if attempt is None:
+                reasons.append(f"{name}: {channel.passed_over()}")
+            elif attempt.verdict.fate is Fate.ANSWER:
                 return Answer(channel.vendor, attempt)
-        self.tally.unanswered += 1
+            else:
+                reasons.append(f"{name}: {attempt.verdict.outcome.value}")
+        self.tally.leave_unanswered(capability, target, reasons)
         return None
 
     async def ask_vendor(self, name: str, capability: str, target: Target) -> Attempt | None:
@@ -177,7 +193,7 @@ class _Channel:
         clock: Clock,
         http: httpx.AsyncClient,
         redactor: Redactor,
-        spent: dict[tuple[str, date], float],
+        budget: Budget,
         departures: Departures | None,
     ) -> None:
         self.vendor = access.vendor
@@ -190,22 +206,26 @@ class _Channel:
         self._redactor = redactor
         self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight, departures)
         self._circuit = Circuit(settings.retries.circuit_failures, settings.retries.circuit_seconds)
-        self._spent = spent
+        self._budget = budget
 
     async def send(self, request: Request, number: int) -> Attempt | None:
         """One attempt; None when the vendor is to be passed over."""
-        if not self._affordable():
+        cap, price = self._limits.credits_per_day, self._limits.credits_per_request
+        if self._spent_up():
             return None
         async with self._gate.passing():
-            # Asked again here: circuit and budget may have changed while this request waited for its turn.
-            if not self._affordable() or not self._circuit.allows(self._clock.now()):
+            # Asked here, not before: circuit and budget may change while a request waits for its turn.
+            now = self._clock.now()
+            if cap is not None and not self._budget.reserve(now.date(), price, cap):
                 return None
-            price = self._limits.credits_per_request
-            day = (self.vendor.name, self._clock.now().date())
-            self._spent[day] = self._spent.get(day, 0.0) + price
+            if not self._circuit.allows(now):
+                if cap is not None:
+                    self._budget.settle(now.date(), -price)
+                return None
             attempt = await self._get(request, number)
             charged = attempt.verdict.credits
-            self._spent[day] += (price if charged is None else charged) - price
+            if cap is not None and charged is not None:
+                self._budget.settle(now.date(), charged - price)
         self._circuit.record(attempt.verdict, self._clock.now())
         return attempt
 
@@ -220,12 +240,14 @@ class _Channel:
             asked = self.retries.backoff_seconds * 2 ** (number - 1) * chance.uniform(0.5, 1.5)
         return asked if asked <= self.retries.longest_wait_seconds else None
 
-    def _affordable(self) -> bool:
+    def passed_over(self) -> str:
+        """Why this vendor was not asked."""
+        return "credits of the day are spent" if self._spent_up() else f"circuit open ({self._circuit.reason})"
+
+    def _spent_up(self) -> bool:
         cap = self._limits.credits_per_day
-        if cap is None:
-            return True
-        spent = self._spent.get((self.vendor.name, self._clock.now().date()), 0.0)
-        return spent + self._limits.credits_per_request <= cap
+        today = self._clock.now().date()
+        return cap is not None and not self._budget.affords(today, self._limits.credits_per_request, cap)
 
     async def _get(self, request: Request, number: int) -> Attempt:
         requested_at = _milliseconds(self._clock.now())
@@ -294,11 +316,13 @@ async def open_client(
     clock: Clock,
     land: Callable[[Attempt], None],
     *,
-    spent: Spent | None = None,
+    budgets: Callable[[str], Budget] = lambda vendor: OwnBudget(),
     departures: Callable[[str], Departures | None] = lambda vendor: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Client]:
-    """A client with its connections; `departures` tells it of a vendor's other windows, `transport` is for tests.
+    """A client with its connections; `budgets` and `departures` tell it of a vendor's other windows.
+
+    `transport` is for tests.
 
     The transport is aiohttp's: the stock pool scans all its connections at every change, which is quadratic in
     what is in flight (17 requests a second at 128 in flight, against 1,700).
@@ -308,7 +332,7 @@ async def open_client(
         headers={"User-Agent": "tiktok-pipeline", "Accept": "application/json"},
         follow_redirects=False,
     ) as http:
-        yield Client(accesses, settings, clock, land, http, spent or {}, departures)
+        yield Client(accesses, settings, clock, land, http, budgets, departures)
 
 
 def _session() -> aiohttp.ClientSession:

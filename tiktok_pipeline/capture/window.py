@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture import memory, sweep
+from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
@@ -139,6 +141,12 @@ def _run(
     spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
     flusher = _Flusher(landings, table, clock, deployment.settings.watch.flush_seconds, deployment.progress)
 
+    def budget(vendor: str) -> Budget:
+        landed = {day: credits for (name, day), credits in spent.items() if name == vendor}
+        if clock.replaying or deployment.gates is None:
+            return OwnBudget(landed)
+        return SharedBudget(deployment.gates / f"{vendor}.credits", landed)
+
     asked = memory.departures(deployment.lake, hours_between(start, end)) if clock.replaying else {}
 
     def departures(vendor: str) -> Departures | None:
@@ -152,7 +160,7 @@ def _run(
             deployment.settings,
             clock,
             flusher.add,
-            spent=spent,
+            budgets=budget,
             departures=departures,
             transport=deployment.transport,
         ) as client:
@@ -258,7 +266,8 @@ def _spans(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
 def _add(total: Tally, part: Tally) -> None:
     total.outcomes.update(part.outcomes)
     total.credits += part.credits
-    total.unanswered += part.unanswered
+    for question, who in part.unanswered.items():
+        total.unanswered.setdefault(question, Counter()).update(who)
     total.troubles.update(part.troubles)
 
 

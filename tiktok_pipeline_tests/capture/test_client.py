@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from tiktok_pipeline.capture.access import Access, accesses
-from tiktok_pipeline.capture.client import Answer, Client, Spent, open_client
+from tiktok_pipeline.capture.budget import Budget, OwnBudget
+from tiktok_pipeline.capture.client import Answer, Client, open_client
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.errors import SettingsError
@@ -43,12 +44,12 @@ class Capture:
         settings: Settings | None = None,
         *,
         only: tuple[str, ...] = (),
-        spent: Spent | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.clock = ReplayClock(START)
         self.landed: list[Attempt] = []
         self.requests: list[httpx.Request] = []
-        self._handler, self._settings, self._spent = handler, settings or Settings(), spent
+        self._handler, self._settings, self._budget = handler, settings or Settings(), budget or OwnBudget()
         self._keys = {name: key for name, key in KEYS.items() if not only or name in only}
         self.client: Client
 
@@ -63,7 +64,7 @@ class Capture:
                 self._settings,
                 self.clock,
                 self.landed.append,
-                spent=self._spent,
+                budgets=lambda vendor: self._budget,
                 transport=httpx.MockTransport(handle),
             ) as client:
                 self.client = client
@@ -179,7 +180,7 @@ def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
         assert await client.ask("live", MIRA) is not None
 
     capture.run(talk)
-    assert capture.client.tally.unanswered >= 5
+    assert capture.client.tally.unanswered_questions >= 5
 
 
 def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
@@ -193,8 +194,8 @@ def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
 
 def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
     settings = limited(credits_per_day=10)
-    spent = {("social_fetch", date(2026, 11, 2)): 7.0}
-    capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), spent=spent)
+    budget = OwnBudget({date(2026, 11, 2): 7.0})
+    capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), budget=budget)
 
     async def many(client: Client) -> list[Answer | None]:
         return await client.clock.gather(client.ask("live", MIRA) for _ in range(9))

@@ -33,6 +33,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 class Deployed:
     home: Path
     environment: dict[str, str]
+    handles: list[str]
 
     def materialize(
         self, asset: dg.AssetsDefinition, hour: datetime, config: dict[str, Any] | None = None
@@ -53,14 +54,14 @@ class Deployed:
 
 @pytest.fixture
 def deployed(tmp_path: Path, sandbox: RunningSandbox) -> Deployed:
-    handles = "\n".join(creator.handle for creator in sandbox.world.creators)
-    (tmp_path / "roster.csv").write_text(f"handle\n{handles}\n")
+    handles = [creator.handle for creator in sandbox.world.creators]
+    (tmp_path / "roster.csv").write_text("\n".join(["handle", *handles, ""]))
     places = {
         "TIKTOK_PIPELINE_HOME": str(tmp_path),
         "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv"),
         "TIKTOK_PIPELINE_SETTINGS": str(tmp_path / "settings.toml"),
     }
-    return Deployed(tmp_path, sandbox.environment | places)
+    return Deployed(tmp_path, sandbox.environment | places, handles)
 
 
 def this_hour() -> datetime:
@@ -85,6 +86,22 @@ def test_by_hand_everybody_is_asked_once(deployed: Deployed) -> None:
     metadata = event.materialization.metadata
     assert metadata["requests"].value == rows.height
     assert metadata["dagster/partition_row_count"].value == rows.height
+
+
+def test_what_nobody_could_answer_is_recorded_with_the_reason(deployed: Deployed) -> None:
+    """The first vendor's budget has room for five, and the second of the route is not to be paid at all."""
+    (deployed.home / "settings.toml").write_text(
+        "[vendors.social_fetch]\ncredits_per_day = 5\n[vendors.konbini]\ncredits_per_day = 0\n"
+    )
+    result = deployed.materialize(raw_lives, this_hour())
+    assert result.success, failure(result)
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata["unanswered_questions"].value == 3
+    told = str(metadata["unanswered"].value)
+    assert "social_fetch: credits of the day are spent; konbini: credits of the day are spent" in told
+    unanswered = {creator for creator in deployed.handles if creator in told}
+    assert unanswered == set(deployed.handles) - set(deployed.landed()["creator_id"])
 
 
 def test_by_hand_again_adds_and_replaces_nothing(deployed: Deployed) -> None:

@@ -1,6 +1,7 @@
 """What the raw assets share: their run configuration, and one capture window as a materialization."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
@@ -24,6 +26,9 @@ _LATE = timedelta(minutes=1)
 
 # Of a window's length, the last twentieth is for landing, for ending the run, and for a tick that came late.
 _ASKING_SHARE = 0.95
+
+# Of what nobody answered, the UI shows this much.
+_REASONS, _EXAMPLES = 20, 5
 
 
 class CaptureConfig(dg.Config):
@@ -119,11 +124,27 @@ def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any
         "creators": creators,
         "requests": tally.requests,
         "answered": tally.answered,
-        "unanswered_questions": tally.unanswered,
+        "unanswered_questions": tally.unanswered_questions,
         "credits": tally.credits,
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
     }
     metadata |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
     metadata |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
+    if tally.unanswered:
+        metadata["unanswered"] = dg.MetadataValue.md(_unanswered(tally))
     return metadata
+
+
+def _unanswered(tally: Tally) -> str:
+    """What nobody could answer, about whom and why, as a table; the most common reasons first."""
+    rows = [
+        f"| {capability} | {who.total()} | {_names(who)} | {why.replace('|', '/')} |"
+        for (capability, why), who in sorted(tally.unanswered.items(), key=lambda each: -each[1].total())[:_REASONS]
+    ]
+    return "\n".join(["| question | times | about | why |", "|---|---|---|---|", *rows])
+
+
+def _names(who: Counter[str]) -> str:
+    named = [name for name, _ in who.most_common(_EXAMPLES)]
+    return ", ".join(named) + (f" and {len(who) - len(named)} more" if len(who) > len(named) else "")
