@@ -10,7 +10,8 @@ null where the vendor did not say; durations are seconds unless the name says ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -48,6 +49,19 @@ class Table:
     key: tuple[str, ...]
     description: str
     columns: tuple[Column, ...]
+    # Column lineage: names of columns -> what they are made of, both apart by spaces. `table.column`, or `table.*`
+    # for the column of the same name; `roster.column` and `settings.section` are what the operator wrote.
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def lineage(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Column -> the (table, column) pairs that it is made of, in the order of the columns; {} where none is told."""
+        made_of = {
+            name: tuple(_source(source, name) for source in sources.split())
+            for names, sources in self.sources.items()
+            for name in names.split()
+        }
+        return {column.name: made_of[column.name] for column in self.columns if column.name in made_of}
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -66,6 +80,11 @@ class Table:
             polars.exceptions.InvalidOperationError: a value does not fit its type.
         """
         return frame.select(pl.col(column.name).cast(column.dtype, strict=True) for column in self.columns)
+
+
+def _source(source: str, column: str) -> tuple[str, str]:
+    table, _, name = source.partition(".")
+    return table, column if name == "*" else name
 
 
 def _required(name: str, dtype: pl.DataType, description: str) -> Column:
@@ -117,6 +136,13 @@ RAW_POSTS = _raw("raw_posts", "Posts asked of vendors, page by page, every attem
 RAW_FOLLOWERS = _raw("raw_followers", "Follower lists asked of vendors, page by page, every attempt as it came.")
 RAW_LIVE_RANKINGS = _raw("raw_live_rankings", "Live rankings asked of vendors, every attempt as it came.")
 RAW_USER_SEARCHES = _raw("raw_user_searches", "Searches for users by keyword, every attempt as it came.")
+
+_RAW = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS, RAW_FOLLOWERS, RAW_LIVE_RANKINGS, RAW_USER_SEARCHES)
+
+
+def _of_all_raw(column: str) -> str:
+    return " ".join(f"{table.name}.{column}" for table in _RAW)
+
 
 PROFILE_OBSERVATIONS = Table(
     "profile_observations",
@@ -338,6 +364,16 @@ CREATORS = Table(
         Column("last_seen_at", TIME, "Last time that a vendor knew the creator."),
         _required("on_roster", FLAG, "Whether the roster still lists the creator."),
     ),
+    sources={
+        "creator_id": "roster.handle profile_observations.creator_id",
+        "handle previous_handles": "profile_observations.handle roster.handle",
+        "user_id sec_uid": "profile_observations.* roster.*",
+        "niche tier": "roster.*",
+        "display_name verified": "profile_observations.*",
+        "followers followers_precision": "profile_observations.followers profile_observations.followers_precision profile_observations.observed_at",
+        "first_seen_at last_seen_at": "profile_observations.observed_at",
+        "on_roster": "roster.handle",
+    },
 )
 
 STREAMS = Table(
@@ -376,6 +412,20 @@ STREAMS = Table(
         Column("detection_delay_s", RATIO, "First on-air reading less the start, s; null where start is a guess."),
         _required("flags", NAMES, "What to know: censored_start, censored_end, disagree_start, over_24h, ..."),
     ),
+    sources={
+        "stream_id": "live_observations.creator_id live_observations.room_id live_observations.started_at",
+        "creator_id room_id title": "live_observations.*",
+        "started_at started_at_lo started_at_hi": "live_observations.live_state live_observations.evidence live_observations.observed_at live_observations.started_at live_observations.room_id",
+        "ended_at ended_at_lo ended_at_hi status": "live_observations.live_state live_observations.evidence live_observations.observed_at live_observations.ended_at",
+        "rooms reconnects": "live_observations.room_id live_observations.observed_at",
+        "airtime_s gap_since_previous_s": "live_observations.live_state live_observations.evidence live_observations.observed_at live_observations.started_at live_observations.ended_at",
+        "observed_s coverage_ratio observations": "live_observations.live_state live_observations.evidence live_observations.observed_at",
+        "peak_viewers peak_at average_viewers hours_watched": "live_observations.viewers live_observations.observed_at",
+        "viewers_total likes": "live_observations.*",
+        "vendors": "live_observations.vendor",
+        "detection_delay_s": "live_observations.started_at live_observations.observed_at",
+        "flags": "live_observations.live_state live_observations.evidence live_observations.observed_at live_observations.started_at live_observations.ended_at live_observations.room_id",
+    },
 )
 
 STREAM_LIFT = Table(
@@ -423,6 +473,20 @@ STREAM_LIFT = Table(
         _required("flags", NAMES, "late_before, below_resolution, overlap_next, few_placebo, ..."),
         _required("method", STRING, "Name and version of the method."),
     ),
+    sources={
+        "stream_id creator_id started_at ended_at started_at_lo started_at_hi ended_at_lo ended_at_hi": "streams.*",
+        "followers_before followers_after naive_delta": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at",
+        "before_at after_at before_gap_s after_gap_s": "profile_observations.observed_at streams.started_at streams.ended_at",
+        "provider_before provider_after": "profile_observations.vendor",
+        "carry_over_min interval_level method": "settings.lift",
+        "baseline_rate_per_h baseline_hours profile_used expected_organic": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at",
+        "lift lift_lo lift_hi lift_pct is_significant placebos": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at",
+        "lift_per_hour": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at streams.airtime_s",
+        "resolution observable": "profile_observations.followers profile_observations.followers_unit",
+        "platform_new_followers": "live_observations.new_followers live_observations.room_id",
+        "is_final": "profile_observations.observed_at live_observations.observed_at settings.lift",
+        "flags": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at streams.flags",
+    },
 )
 
 LEADERBOARD = Table(
@@ -447,6 +511,14 @@ LEADERBOARD = Table(
         Column("rank_change", COUNT, "previous_rank - rank: positive is up; null when absent before."),
         _required("is_new", FLAG, "True when absent in the period before."),
     ),
+    sources={
+        "as_of period": "streams.started_at",
+        "niche": "creators.niche",
+        "metric": "streams.stream_id stream_lift.stream_id",
+        "creator_id": "streams.*",
+        "value share rank previous_rank rank_change is_new": "streams.started_at streams.airtime_s streams.peak_viewers streams.average_viewers streams.hours_watched stream_lift.lift",
+        "value_lo value_hi": "stream_lift.lift stream_lift.lift_lo stream_lift.lift_hi stream_lift.observable stream_lift.flags",
+    },
 )
 
 STORIES = Table(
@@ -474,6 +546,13 @@ STORIES = Table(
         _required("last_observed_at", TIME, "Last time that it was observed."),
         _required("completeness", RATIO, "Share of its 24 hours between publishing and the last observation."),
     ),
+    sources={
+        "story_id creator_id published_at expires_at media_type views likes comments shares saves": "story_observations.*",
+        "views_1h views_6h views_24h": "story_observations.views story_observations.published_at story_observations.observed_at",
+        "observations": "story_observations.capture_id",
+        "last_observed_at": "story_observations.observed_at",
+        "completeness": "story_observations.published_at story_observations.observed_at",
+    },
 )
 
 VENDOR_USAGE = Table(
@@ -507,6 +586,15 @@ VENDOR_USAGE = Table(
         Column("p50_ms", RATIO, "Median wall time of an answer, ms."),
         Column("p95_ms", RATIO, "95th percentile of the wall time of an answer, ms."),
     ),
+    sources={
+        "day": _of_all_raw("requested_at"),
+        "vendor endpoint credits": _of_all_raw("*"),
+        "requests": _of_all_raw("capture_id"),
+        "ok empty not_found not_live private blocked rate_limited unauthorized out_of_credits session_expired "
+        "invalid_request server_error network_error malformed": _of_all_raw("outcome"),
+        "not_billed": _of_all_raw("credits"),
+        "p50_ms p95_ms": _of_all_raw("elapsed_ms"),
+    },
 )
 
 COVERAGE = Table(
@@ -529,18 +617,19 @@ COVERAGE = Table(
         Column("median_gap_s", RATIO, "Median time between known readings, s."),
         Column("unknown_share", RATIO, "Readings that said nothing / readings."),
     ),
+    sources={
+        "day": "live_observations.observed_at",
+        "creator_id": "roster.handle live_observations.creator_id",
+        "polls": "live_observations.capture_id",
+        "known_polls unknown_share": "live_observations.live_state",
+        "largest_gap_s median_gap_s": "live_observations.live_state live_observations.observed_at",
+    },
 )
 
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        RAW_LIVES,
-        RAW_PROFILES,
-        RAW_STORIES,
-        RAW_POSTS,
-        RAW_FOLLOWERS,
-        RAW_LIVE_RANKINGS,
-        RAW_USER_SEARCHES,
+        *_RAW,
         PROFILE_OBSERVATIONS,
         LIVE_OBSERVATIONS,
         STREAM_VARIANTS,

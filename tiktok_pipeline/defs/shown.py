@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.tables import Table
+from tiktok_pipeline.tables import TABLES, Table
 
 OWNER = "team:data"
 
@@ -27,6 +27,20 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
+def column_lineage(table: Table) -> dg.TableColumnLineage:
+    """What each column is made of, as far as it is made of other assets' columns."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(source), column_name=name)
+                for source, name in made_of
+                if source in TABLES
+            ]
+            for column, made_of in table.lineage.items()
+        }
+    )
+
+
 def shown(table: Table) -> dict[str, Any]:
     """Arguments of @asset and AssetSpec that every table has."""
     return {
@@ -37,6 +51,7 @@ def shown(table: Table) -> dict[str, Any]:
             "dagster/column_schema": column_schema(table),
             "grain": table.grain,
             "key": ", ".join(table.key),
+            **({"dagster/column_lineage": column_lineage(table)} if table.sources else {}),
         },
     }
 

@@ -59,6 +59,22 @@ def test_every_table_shows_its_columns_with_types_and_descriptions(defs: dg.Defi
         assert all(column.description for column in schema.columns)
 
 
+def test_every_mart_shows_the_columns_that_each_of_its_columns_is_made_of(defs: dg.Definitions) -> None:
+    assets = {spec.key for spec in defs.resolve_all_asset_specs()}
+    for spec in defs.resolve_all_asset_specs():
+        table = TABLES.get(spec.key.to_user_string())
+        if table is None or table.layer != "marts":
+            continue
+        lineage = spec.metadata["dagster/column_lineage"]
+        assert isinstance(lineage, dg.TableColumnLineage)
+        assert list(lineage.deps_by_column) == [column.name for column in table.columns]
+        deps = [dep for made_of in lineage.deps_by_column.values() for dep in made_of]
+        assert deps, table.name
+        assert {dep.asset_key for dep in deps} <= assets
+        # What the columns say must be what the graph says: no lineage from a table that the asset does not wait for.
+        assert {dep.asset_key for dep in deps} <= {dep.asset_key for dep in spec.deps}, table.name
+
+
 def test_raw_is_hourly_and_the_rest_daily_or_whole(defs: dg.Definitions) -> None:
     for spec in defs.resolve_all_asset_specs():
         table = TABLES.get(spec.key.to_user_string())

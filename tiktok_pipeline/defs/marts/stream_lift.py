@@ -26,6 +26,7 @@ _AFTER_DAYS = 2
     deps=[
         neighbours(STREAMS.name, before=2, after=2),
         neighbours(PROFILE_OBSERVATIONS.name, before=2, after=2),
+        neighbours(LIVE_OBSERVATIONS.name, before=2, after=2),
     ],
     description=describe(STREAM_LIFT, _ABOUT),
     **DAILY_MART,
