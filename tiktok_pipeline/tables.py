@@ -489,6 +489,172 @@ STREAM_LIFT = Table(
     },
 )
 
+STREAM_HOURS = Table(
+    "stream_hours",
+    "marts",
+    "day",
+    "one row a stream and clock hour (UTC) that it was on air in, in the day of the stream's start",
+    ("stream_id", "hour"),
+    "Each stream split over the hours that it overlaps: what days, heatmaps and any range of hours are summed from.",
+    (
+        _STREAM,
+        _CREATOR,
+        _required("hour", TIME, "Begin of the hour, UTC."),
+        _required("started_at", TIME, "The stream's start."),
+        _required("airtime_s", RATIO, "Airtime within the hour, s; adds up to the stream's."),
+        Column("counted_s", RATIO, "Time within the hour that viewer counts cover, s; null where the stream has none."),
+        Column("hours_watched", RATIO, "Viewer-hours within the hour; add up to the stream's; null where it has none."),
+        Column("average_viewers", RATIO, "hours_watched / hours that viewer counts cover; null where none do."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers read within the hour; null without a reading in it."),
+        Column("lift", RATIO, "The stream's lift, shared by airtime; null where the lift is not observable."),
+    ),
+)
+
+CREATOR_DAYS = Table(
+    "creator_days",
+    "marts",
+    "day",
+    "one row a day and creator, since the creator is known",
+    ("day", "creator_id"),
+    "A creator's day: streams, airtime, audience, followers, lift and streaks, also for days without a stream.",
+    (
+        _required("day", pl.Date(), "Day, UTC."),
+        _CREATOR,
+        Column("active_day", FLAG, "Whether a stream started; null where none was seen and nobody knew all day."),
+        Column("streams", COUNT, "Streams that started; null where active_day is."),
+        Column("airtime_s", RATIO, "Time on air within the day, s, of streams of the day before too; null likewise."),
+        Column("hours_watched", RATIO, "Viewer-hours within the day; null where a stream has none, or like airtime_s."),
+        Column("average_viewers", RATIO, "Viewer-hours over hours that viewer counts cover; null without any."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers read within the day; null without a reading on air."),
+        Column("followers_end", COUNT, "Last follower count of the day, exact before rounded; null without any."),
+        Column("followers_at", TIME, "When that count was read; null without any."),
+        Column("followers_vendor", STRING, "Who said it; null without any."),
+        Column("followers_precision", STRING, "exact or rounded; null without any."),
+        Column("followers_unit", COUNT, "Quantum of the count; null without any."),
+        Column(
+            "followers_change",
+            COUNT,
+            "followers_end less the day before's; null unless both are by one vendor in one precision and quantum.",
+        ),
+        Column("lift", RATIO, "Sum of the observable lifts of the streams that started; null where there is none."),
+        Column("lift_streams", COUNT, "Streams behind lift; null where active_day is."),
+        Column(
+            "current_streak_days",
+            COUNT,
+            "Active days in a row up to this one, at most 366; 0 on an idle day, null where active_day is.",
+        ),
+        _required("longest_streak_days", COUNT, "Longest run of active days in the 366 days up to this one."),
+        Column("days_since_last_stream", COUNT, "Days since the last start, 0 today; null without one in 366 days."),
+    ),
+)
+
+CREATOR_HOURS = Table(
+    "creator_hours",
+    "marts",
+    "whole",
+    "one row a creator, weekday and hour of the day (UTC) that the creator was ever on air in",
+    ("creator_id", "weekday", "hour"),
+    "When a creator is on air, and what comes of it, by hour of the week: each stream split over the hours it overlaps.",
+    (
+        _CREATOR,
+        _required("weekday", COUNT, "ISO weekday, UTC: 1 Monday to 7 Sunday."),
+        _required("hour", COUNT, "Hour of the day, UTC: 0 to 23."),
+        _required("streams", COUNT, "Streams that were on air in it."),
+        _required("airtime_s", RATIO, "Airtime, s."),
+        Column("hours_watched", RATIO, "Viewer-hours; null where no stream has any."),
+        Column("average_viewers", RATIO, "Viewer-hours over hours that viewer counts cover; null without any."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers read; null without a reading."),
+        Column("lift", RATIO, "Observable lifts, shared by airtime; null where there is none."),
+    ),
+)
+
+STREAM_CONVERSIONS = Table(
+    "stream_conversions",
+    "marts",
+    "day",
+    "one row a stream, in the day of its start",
+    ("stream_id",),
+    "Followers who came and went between the follower lists around a stream, and how many of its viewers that is.",
+    (
+        _STREAM,
+        _CREATOR,
+        _required("started_at", TIME, "The stream's start."),
+        Column(
+            "joined", COUNT, "Followers new between the two lists, still there after; null where it cannot be told."
+        ),
+        Column("left", COUNT, "Followers gone between the two lists; null unless both cover the whole list."),
+        Column(
+            "left_recent",
+            COUNT,
+            "Gone of the newest followers whom both lists reach: a part of left; null where the lists do not meet.",
+        ),
+        Column("compared", COUNT, "Followers of the list before whom the list after reaches; null likewise."),
+        Column("list_seen", COUNT, "Followers read in the list after the stream; null without a list."),
+        Column("list_total", COUNT, "Followers in all, as that list says; null where it does not."),
+        Column(
+            "complete", FLAG, "Whether both lists were read to the end; null without both, or without their totals."
+        ),
+        Column("viewers_total", COUNT, "Cumulative viewers of the stream; null where no vendor said."),
+        Column(
+            "conversion", RATIO, "joined / viewers_total; null where either is, or a list lies too far from the stream."
+        ),
+        Column("before_at", TIME, "When the list before was read; null without one in reach."),
+        Column("after_at", TIME, "When the list after was read; null without one in reach."),
+        Column("vendor", STRING, "Who said both lists; null without both."),
+        _required("flags", NAMES, "What to know: no_list_before, no_list_after, lists_do_not_meet, wide_bracket, ..."),
+    ),
+)
+
+RECAPS = Table(
+    "recaps",
+    "marts",
+    "day",
+    "one row a post that looks like a recap of a stream, in the day it was published",
+    ("post_id",),
+    "Posts that show moments of a stream, by when they came and what their captions say, with the stream if one is known.",
+    (
+        Column("stream_id", STRING, "The newest stream begun before the post; null when only the lexicon says so."),
+        _required("post_id", STRING, "TikTok's id of the post."),
+        _CREATOR,
+        _required("published_at", TIME, "When it was published."),
+        _required("score", RATIO, "0 to 1; a row is here from the threshold of the settings on. A score, no share."),
+        _required("band", STRING, "When, by the stream: during, 3h, 24h or 72h after its end, or none."),
+        _required("hits", NAMES, "Rules that hit the caption: live, recap, tag, announcement, noise."),
+        Column("views", COUNT, "Views at the last observation until two days after the day; null where not said."),
+        Column("likes", COUNT, "Likes at that observation; null where not said."),
+        _required("method", STRING, "Name and version of the rules."),
+    ),
+)
+
+GIFT_ESTIMATES = Table(
+    "gift_estimates",
+    "marts",
+    "day",
+    "one row a stream, in the day of its start",
+    ("stream_id",),
+    "An estimate of a stream's gifts, not a ledger: an index by what can be seen; diamonds only where somebody supplied "
+    "known streams.",
+    (
+        _STREAM,
+        _CREATOR,
+        _required("started_at", TIME, "The stream's start."),
+        Column(
+            "gift_index",
+            RATIO,
+            "0 to 100: percentile among streams of the follower tier in the 7 days up to the day; null with under 5.",
+        ),
+        Column("follower_tier", STRING, "Tier compared in: under_10k, 10k_100k, 100k_1m, over_1m; null if unknown."),
+        _required("compared_with", COUNT, "Streams in the comparison, this one included."),
+        _required("signals", NAMES, "What the index rests on; a signal that is missing counts as average."),
+        Column("low", RATIO, "Lower end of the 90 % range, diamonds; null without enough known streams."),
+        Column("mid", RATIO, "Middle of the range, diamonds; null under 30 known streams."),
+        Column("high", RATIO, "Upper end of the 90 % range, diamonds; null without enough known streams."),
+        _required("basis", STRING, "none (index only), roster (other creators' known streams), creator (its own too)."),
+        _required("known_streams", COUNT, "Known streams that the range rests on; 0 where the basis is none."),
+        _required("method", STRING, "Name and version of the method."),
+    ),
+)
+
 LEADERBOARD = Table(
     "leaderboard",
     "marts",
@@ -642,6 +808,12 @@ TABLES: dict[str, Table] = {
         CREATORS,
         STREAMS,
         STREAM_LIFT,
+        STREAM_HOURS,
+        CREATOR_DAYS,
+        CREATOR_HOURS,
+        STREAM_CONVERSIONS,
+        RECAPS,
+        GIFT_ESTIMATES,
         LEADERBOARD,
         STORIES,
         VENDOR_USAGE,
