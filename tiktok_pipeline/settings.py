@@ -144,6 +144,61 @@ class Lift(_Section, frozen=True):
             raise ValueError("alpha must lie between 0 and 1; max_placebos, lookback_days and pool_size be at least 1")
 
 
+class Conversions(_Section, frozen=True):
+    """How far follower lists may lie from the stream that they are compared around."""
+
+    # One walk a day still gives every stream a list on both sides.
+    reach_hours: float = 24.0
+    # Further away, most of those who joined between the lists came without the stream: no conversion is told.
+    tight_hours: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuse lists from after the next day: the day of a stream does not read that far."""
+        if not 0 < self.tight_hours <= self.reach_hours <= 24:
+            raise ValueError("tight_hours must be above 0, reach_hours at least tight_hours and at most 24")
+
+
+class Recaps(_Section, frozen=True):
+    """Points of the recap score (methods, section 4.2): a logistic sum."""
+
+    # A post belongs to the newest stream that began this long before it and ended at most window_hours before.
+    soonest_minutes: float = 5.0
+    window_hours: float = 72.0
+    # Posts with this score and more are recaps. 0 keeps every post, for labelling.
+    threshold: float = 0.5
+    base: float = -3.2
+    # What the caption says.
+    live: float = 1.4
+    recap: float = 1.6
+    both: float = 1.2
+    tag: float = 3.0
+    announcement: float = -2.2
+    noise: float = -2.0
+    # When it came.
+    during: float = 0.8
+    within_3h: float = 1.1
+    within_24h: float = 1.0
+    within_window: float = 0.3
+    no_stream: float = -1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a window that the day of a post does not read, or that is none."""
+        if not 24 <= self.window_hours <= 72 or not 0 <= self.threshold <= 1 or self.soonest_minutes < 0:
+            raise ValueError("window_hours must be 24 to 72, threshold 0 to 1, soonest_minutes not negative")
+
+
+class Gifts(_Section, frozen=True):
+    """What is known of gifts, by the operator alone."""
+
+    # A CSV file with the columns stream_id and diamonds, relative to the working directory; none: no diamonds.
+    known_streams: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if there is one."""
+        return Path(self.known_streams) if self.known_streams else None
+
+
 class Retention(_Section, frozen=True):
     """How long things are kept. Raw is kept for ever."""
 
@@ -160,6 +215,9 @@ class Settings(_Section, frozen=True):
     retries: Retries = Retries()
     streams: Streams = Streams()
     lift: Lift = Lift()
+    conversions: Conversions = Conversions()
+    recaps: Recaps = Recaps()
+    gifts: Gifts = Gifts()
     retention: Retention = Retention()
 
 

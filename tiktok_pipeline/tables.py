@@ -503,7 +503,7 @@ STREAM_HOURS = Table(
         _required("started_at", TIME, "The stream's start."),
         _required("airtime_s", RATIO, "Airtime within the hour, s; adds up to the stream's."),
         Column("counted_s", RATIO, "Time within the hour that viewer counts cover, s; null where the stream has none."),
-        Column("hours_watched", RATIO, "Viewer-hours within the hour; add up to the stream's; null where it has none."),
+        Column("hours_watched", RATIO, "Viewer-hours within the hour; add up to the stream's; null where no count is."),
         Column("average_viewers", RATIO, "hours_watched / hours that viewer counts cover; null where none do."),
         Column("peak_viewers", COUNT, "Most concurrent viewers read within the hour; null without a reading in it."),
         Column("lift", RATIO, "The stream's lift, shared by airtime; null where the lift is not observable."),
@@ -649,8 +649,12 @@ GIFT_ESTIMATES = Table(
         Column("low", RATIO, "Lower end of the 90 % range, diamonds; null without enough known streams."),
         Column("mid", RATIO, "Middle of the range, diamonds; null under 30 known streams."),
         Column("high", RATIO, "Upper end of the 90 % range, diamonds; null without enough known streams."),
-        _required("basis", STRING, "none (index only), roster (other creators' known streams), creator (its own too)."),
-        _required("known_streams", COUNT, "Known streams that the range rests on; 0 where the basis is none."),
+        _required("basis", STRING, "none (index only), roster (others' known streams), creator (its own too), known."),
+        _required(
+            "known_streams",
+            COUNT,
+            "Known streams that the range rests on: 0 without a range, 1 for one that is known itself.",
+        ),
         _required("method", STRING, "Name and version of the method."),
     ),
 )

@@ -191,13 +191,13 @@ def _build(
     with _attached(connection, path, f"(STORAGE_VERSION '{_STORAGE_VERSION}')"):
         for table in PUBLISHED:
             columns = ", ".join(
-                f"{c.name} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
+                f'"{c.name}" {_TYPES[type(c.dtype)]}{"" if c.nullable else " NOT NULL"}' for c in table.columns
             )
             connection.execute(f"CREATE TABLE {table.name} ({columns})")
             rows[table.name] = _insert(connection, lake, table)
             connection.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
             for column in table.columns:
-                connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {_quoted(column.description)}")
+                connection.execute(f'COMMENT ON COLUMN {table.name}."{column.name}" IS {_quoted(column.description)}')
         connection.execute(
             "CREATE TABLE publication AS SELECT ? AS generation, ?::TIMESTAMP AS published_at, ? AS fingerprint, "
             "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP) AS as_of",
@@ -220,7 +220,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table) -> 
     if not files:
         return 0
     expressions = ", ".join(
-        f"array_to_string({c.name}, ',')" if isinstance(c.dtype, pl.List) else f"{c.name}::{_TYPES[type(c.dtype)]}"
+        f"array_to_string(\"{c.name}\", ',')"
+        if isinstance(c.dtype, pl.List)
+        else f'"{c.name}"::{_TYPES[type(c.dtype)]}'
         for c in table.columns
     )
     # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.

@@ -1,0 +1,75 @@
+"""The mart `creator_days`."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_each_day
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import (
+    COVERAGE,
+    CREATOR_DAYS,
+    CREATORS,
+    PROFILE_OBSERVATIONS,
+    STREAM_HOURS,
+    STREAM_LIFT,
+    STREAMS,
+)
+from tiktok_pipeline.transforms.creator_days import STREAK_DAYS
+from tiktok_pipeline.transforms.creator_days import creator_days as summarize
+
+_ABOUT = """
+Everybody has a row on every day since they are known, also on days without a stream; where nobody knew all day whether
+a creator was on air, `active_day` is null and not false. Streams, lift and streaks count on the day of the start, as
+on the boards; airtime and viewers on the day that they were on. Streaks look 366 days back. A day that nobody watched
+ends a streak: it is a lower bound.
+"""
+
+_PROFILE = ("creator_id", "vendor", "observed_at", "capture_id", "source")
+_COUNT = ("followers", "followers_precision", "followers_unit")
+
+
+@dg.asset(
+    deps=[
+        neighbours(STREAMS.name, before=2),
+        neighbours(STREAM_HOURS.name, before=2),
+        neighbours(STREAM_LIFT.name),
+        neighbours(COVERAGE.name),
+        neighbours(PROFILE_OBSERVATIONS.name, before=1),
+        CREATORS.name,
+    ],
+    description=describe(CREATOR_DAYS, _ABOUT),
+    **DAILY_MART,
+    **shown(CREATOR_DAYS),
+)
+def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Sum up everybody's day."""
+    lake, reach = pipeline.lake, pipeline.settings().streams.lookback_days
+    creators = lake.scan_all(CREATORS).collect()
+    streak_window = around(*days(context), before=STREAK_DAYS, after=0)
+    streams = lake.scan_days(STREAMS, *streak_window).select("creator_id", "started_at").collect()
+
+    def summarize_day(day: date) -> pl.DataFrame:
+        profiles = lake.scan_days(PROFILE_OBSERVATIONS, *around(day, day, before=1, after=0))
+        return summarize(
+            day,
+            streams=streams,
+            hours=lake.scan_days(STREAM_HOURS, *around(day, day, before=reach, after=0)).collect(),
+            lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
+            coverage=lake.scan_days(COVERAGE, day, day).collect(),
+            profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
+            creators=creators,
+        )
+
+    return write_each_day(context, lake, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {
+        "active": int(frame["active_day"].sum() or 0),
+        "not_known": int(frame["active_day"].is_null().sum()),
+        "airtime_hours": round(float(frame["airtime_s"].sum() or 0) / 3600, 2),
+    }

@@ -1,0 +1,30 @@
+"""The mart `creator_hours`."""
+
+import dagster as dg
+
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_HOURS
+from tiktok_pipeline.transforms.creator_hours import creator_hours as summarize
+
+_ABOUT = """
+The heatmap of weekday and hour, over everything that is known, in UTC. Other spans and time zones: sum `stream_hours`,
+which this table is made of.
+"""
+
+
+@dg.asset(
+    deps=[dg.AssetDep(STREAM_HOURS.name, partition_mapping=dg.AllPartitionMapping())],
+    description=describe(CREATOR_HOURS, _ABOUT),
+    **shown(CREATOR_HOURS),
+)
+def creator_hours(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Replace the table with the sums of all hours."""
+    frame = summarize(pipeline.lake.scan_all(STREAM_HOURS))
+    pipeline.lake.write_whole(CREATOR_HOURS, frame)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": frame.height,
+            "airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2),
+        }
+    )

@@ -1,0 +1,49 @@
+"""The mart `recaps`."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import POST_OBSERVATIONS, RECAPS, STREAMS
+from tiktok_pipeline.transforms.recaps import recaps as recognize
+
+_ABOUT = """
+A post is scored by the words of its caption in 16 languages and by the time since a known stream; from the threshold on
+it is a recap. It belongs to the newest stream begun before it, within 72 hours of its end; `stream_id` is null where
+only the words speak for it. A recap without words (`this happened on live`) is missed, and which of two streams within
+three days a clip shows nobody can tell from outside.
+"""
+
+# Views grow most in the first days; a later reading of an old post must not change a day that is done.
+_READ_DAYS_AFTER = 2
+# A stream that ended 72 hours before the post, and went on over a night.
+_STREAM_DAYS_BEFORE = 3
+
+
+@dg.asset(
+    deps=[neighbours(POST_OBSERVATIONS.name, after=_READ_DAYS_AFTER), neighbours(STREAMS.name, before=2)],
+    description=describe(RECAPS, _ABOUT),
+    **DAILY_MART,
+    **shown(RECAPS),
+)
+def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Recognize the recaps among the posts that were published on each day."""
+    lake, settings = pipeline.lake, pipeline.settings()
+    before = _STREAM_DAYS_BEFORE + settings.streams.lookback_days
+
+    def recognize_day(day: date) -> pl.DataFrame:
+        posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=0, after=_READ_DAYS_AFTER))
+        streams = lake.scan_days(STREAMS, *around(day, day, before=before, after=0))
+        published = posts.filter(pl.col("published_at").dt.date() == day)
+        return recognize(published.collect(), streams.collect(), settings=settings.recaps)
+
+    return write_each_day(context, lake, RECAPS, recognize_day, pl.col("published_at").dt.date(), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {"of_known_streams": int(frame["stream_id"].is_not_null().sum()), "views": int(frame["views"].sum() or 0)}

@@ -1,0 +1,52 @@
+"""The mart `stream_conversions`."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import FOLLOWER_LIST_ENTRIES, STREAM_CONVERSIONS, STREAMS
+from tiktok_pipeline.transforms.stream_conversions import stream_conversions as compare
+
+_ABOUT = """
+Compares the newest followers of the last list before a stream with those of the first one after it. It counts who
+joined between the lists, for whatever reason, and only where the two lists meet, lie within a day of the stream and
+have no other stream between them; `flags` say why a number is missing. Lists hide banned accounts and end after some
+pages: `lift` says what a stream brought in all, this table what share of its viewers followed.
+"""
+
+# Lists lie at most a day before the start and a day after the end.
+_REACH_DAYS = 1
+
+
+@dg.asset(
+    deps=[neighbours(STREAMS.name, before=2, after=2), neighbours(FOLLOWER_LIST_ENTRIES.name, before=1, after=2)],
+    description=describe(STREAM_CONVERSIONS, _ABOUT),
+    **DAILY_MART,
+    **shown(STREAM_CONVERSIONS),
+)
+def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Compare the lists around the streams that started on each day."""
+    lake, settings = pipeline.lake, pipeline.settings()
+    longest = settings.streams.lookback_days
+
+    def compare_day(day: date) -> pl.DataFrame:
+        streams = lake.scan_days(STREAMS, *around(day, day, before=longest, after=longest)).collect()
+        entries = lake.scan_days(
+            FOLLOWER_LIST_ENTRIES, *around(day, day, before=_REACH_DAYS, after=longest + _REACH_DAYS)
+        ).collect()
+        return compare(streams, entries, settings=settings.conversions)
+
+    return write_each_day(context, lake, STREAM_CONVERSIONS, compare_day, pl.col("started_at").dt.date(), _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+    return {
+        "told": int(frame["joined"].is_not_null().sum()),
+        "joined": int(frame["joined"].sum() or 0),
+        "conversions": int(frame["conversion"].is_not_null().sum()),
+    }

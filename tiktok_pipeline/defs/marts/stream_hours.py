@@ -1,0 +1,43 @@
+"""The mart `stream_hours`."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, numbers, write_each_day
+from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAM_HOURS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.transforms.stream_hours import stream_hours as split
+
+_ABOUT = """
+What `creator_days`, `creator_hours` and any heatmap of one's own are summed from, in UTC or any other time zone.
+Viewers go to the hours that they were read in and add up to the stream's; lift is shared by airtime, because nobody
+knows at which minute a stream won its followers.
+"""
+
+
+@dg.asset(
+    deps=[neighbours(STREAMS.name), neighbours(STREAM_LIFT.name), neighbours(LIVE_OBSERVATIONS.name, after=2)],
+    description=describe(STREAM_HOURS, _ABOUT),
+    **DAILY_MART,
+    **shown(STREAM_HOURS),
+)
+def stream_hours(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Split the streams that started on each day over the hours that they overlap."""
+    lake, settings = pipeline.lake, pipeline.settings().streams
+
+    def split_day(day: date) -> pl.DataFrame:
+        live = lake.scan_days(LIVE_OBSERVATIONS, *around(day, day, before=0, after=settings.lookback_days))
+        read = live.filter(pl.col("viewers").is_not_null()).select(
+            "capture_id", "creator_id", "observed_at", "live_state", "viewers"
+        )
+        streams, lift = (lake.scan_days(table, day, day).collect() for table in (STREAMS, STREAM_LIFT))
+        return split(streams, lift, read.collect(), settings=settings)
+
+    started_on = pl.col("started_at").dt.date()
+    return write_each_day(
+        context, lake, STREAM_HOURS, split_day, started_on, lambda frame: numbers(frame, ("airtime_s", "hours_watched"))
+    )

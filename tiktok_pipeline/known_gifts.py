@@ -1,0 +1,73 @@
+"""The operator's list of streams whose gifts are known: a CSV file with `stream_id` and `diamonds`.
+
+`[gifts] known_streams` in settings.toml names it. From creators' own statistics, never from this project: no vendor
+tells gifts. Errors name the line.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import polars as pl
+
+from tiktok_pipeline.errors import SettingsError
+
+COLUMNS = ("stream_id", "diamonds")
+_SCHEMA = {"stream_id": pl.String, "diamonds": pl.Float64}
+
+
+def read_known_gifts(path: Path | None) -> pl.DataFrame:
+    """stream_id and diamonds, a stream once; an empty frame without a path.
+
+    Raises:
+        SettingsError: the file cannot be read, or a line of it says nothing usable or repeats a stream.
+    """
+    if path is None:
+        return pl.DataFrame(schema=_SCHEMA)
+    rows: dict[str, float] = {}
+    for number, row in _lines(path):
+        stream_id, said = (row.get(column) or "" for column in COLUMNS)
+        try:
+            diamonds = float(said)
+        except ValueError:
+            diamonds = -1.0
+        if ":" not in stream_id or not 0 <= diamonds < float("inf"):
+            raise SettingsError(
+                f"{path.name}, line {number}: {stream_id!r}, {said!r} is no stream_id with its diamonds, 0 or more"
+            )
+        if stream_id in rows:
+            raise SettingsError(f"{path.name}, line {number}: {stream_id} is there already")
+        rows[stream_id] = diamonds
+    return pl.DataFrame({"stream_id": list(rows), "diamonds": list(rows.values())}, schema=_SCHEMA)
+
+
+def forget_known_gifts(path: Path | None, creator_id: str) -> int:
+    """Take a creator's streams out of the file; how many there were.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    if path is None:
+        return 0
+    lines = [row for _, row in _lines(path)]
+    kept = [row for row in lines if (row.get("stream_id") or "").split(":", 1)[0] != creator_id]
+    if len(kept) < len(lines):
+        staged = path.with_name(f".{path.name}.next")
+        with staged.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        staged.replace(path)
+    return len(lines) - len(kept)
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise SettingsError(f"{path.name}, line 1: the columns must be {', '.join(COLUMNS)}")
+            return [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"[gifts] known_streams: {path} cannot be read: {error}") from None

@@ -1,0 +1,40 @@
+"""The `creator_hours` mart: when each creator is on air and what comes of it, by hour of the week (UTC)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tiktok_pipeline.tables import CREATOR_HOURS
+from tiktok_pipeline.transforms.stream_hours import mean_viewers
+
+
+def creator_hours(hours: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """One row a creator, weekday and hour with airtime.
+
+    Args:
+        hours: STREAM_HOURS schema, of any span.
+
+    Returns:
+        CREATOR_HOURS schema, sorted by its key. Sums; null, not 0, where nothing is known.
+    """
+    return CREATOR_HOURS.conform(
+        hours.lazy()
+        .with_columns(weekday=pl.col("hour").dt.weekday(), hour=pl.col("hour").dt.hour(), moment="hour")
+        # Sums of floats depend on their order: the same rows must give the same bytes.
+        .sort("stream_id", "moment")
+        .group_by("creator_id", "weekday", "hour", maintain_order=True)
+        .agg(
+            pl.col("airtime_s").sum(),
+            pl.col("peak_viewers").max(),
+            *(sum_or_null(column) for column in ("hours_watched", "counted_s", "lift")),
+            streams=pl.col("stream_id").n_unique(),
+        )
+        .with_columns(average_viewers=mean_viewers(pl.col("hours_watched"), pl.col("counted_s")))
+        .sort("creator_id", "weekday", "hour")
+        .collect()
+    )
+
+
+def sum_or_null(column: str) -> pl.Expr:
+    """A sum that is null, not 0, where nothing is known."""
+    return pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum()).alias(column)

@@ -1,0 +1,99 @@
+"""The `recaps` mart: posts that show moments of a stream, by when they came and what their captions say.
+
+The score is the logistic one of methods, section 4.2: points for words and for the time after a known stream, less
+points for announcements and for what only sounds like a stream. Which words hit is in `recap_lexicon`.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tiktok_pipeline.settings import Recaps
+from tiktok_pipeline.tables import RECAPS
+from tiktok_pipeline.transforms.recap_lexicon import HITS, plain
+
+METHOD = "lexicon/1"
+
+# Bands by hours since the stream's end, soonest first; the last one reaches as far as the settings say.
+_BANDS_H = {"3h": 3, "24h": 24}
+_LAST_BAND = "72h"
+
+
+def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> pl.DataFrame:
+    """One row a post whose score reaches the threshold.
+
+    Args:
+        posts: POST_OBSERVATIONS schema, any order, repetitions allowed.
+        streams: STREAMS schema; those that began up to the window before the posts.
+        settings: points, window and threshold.
+
+    Returns:
+        RECAPS schema, sorted by published_at and post_id. A post whose publishing time nobody said is left out,
+        because it belongs to no day.
+    """
+    scored = _linked(_latest(posts), streams, settings).with_columns(
+        plain(pl.col("caption").fill_null("")).str.contains(pattern).alias(name) for name, pattern in HITS.items()
+    )
+    of_band = {
+        "during": settings.during,
+        "3h": settings.within_3h,
+        "24h": settings.within_24h,
+        "72h": settings.within_window,
+    }
+    points = pl.sum_horizontal(
+        pl.lit(settings.base),
+        *(pl.col(name).cast(pl.Float64) * getattr(settings, name) for name in HITS),
+        (pl.col("live") & pl.col("recap")).cast(pl.Float64) * settings.both,
+        pl.col("band").replace_strict(of_band, default=settings.no_stream, return_dtype=pl.Float64),
+    )
+    # Sums of tenths must not miss a round threshold by the last bit.
+    score = (1 / (1 + (-points).exp())).round(6)
+    return RECAPS.conform(
+        scored.with_columns(
+            score=score,
+            hits=pl.concat_list(pl.when(pl.col(name)).then(pl.lit(name)) for name in HITS).list.drop_nulls(),
+            method=pl.lit(METHOD),
+        )
+        .filter(pl.col("score") >= settings.threshold)
+        .sort("published_at", "post_id")
+    )
+
+
+def _latest(posts: pl.DataFrame) -> pl.DataFrame:
+    """Each post once, with its last caption and counts."""
+    return (
+        posts.sort("observed_at", "capture_id")
+        .group_by("post_id", maintain_order=True)
+        .agg(
+            pl.col("creator_id").last(),
+            pl.col("published_at").min(),
+            pl.col("caption", "views", "likes").drop_nulls().last(),
+        )
+        .filter(pl.col("published_at").is_not_null())
+    )
+
+
+def _linked(posts: pl.DataFrame, streams: pl.DataFrame, settings: Recaps) -> pl.DataFrame:
+    """`posts` with the newest stream that had begun by then, where it lies within the window, and the band."""
+    begun = streams.select(
+        "creator_id",
+        "stream_id",
+        over_at=pl.coalesce("ended_at", pl.when(pl.col("status") != "live").then("ended_at_lo")),
+        clips_from=pl.col("started_at") + pl.duration(microseconds=int(settings.soonest_minutes * 6e7)),
+    )
+    linked = posts.sort("published_at", "post_id").join_asof(
+        begun.sort("clips_from", "stream_id"),
+        left_on="published_at",
+        right_on="clips_from",
+        by="creator_id",
+        check_sortedness=False,
+    )
+    since = (pl.col("published_at") - pl.col("over_at")).dt.total_microseconds() / 3.6e9
+    band = pl.coalesce(
+        pl.when(pl.col("stream_id").is_null()).then(pl.lit("none")),
+        pl.when(since.is_null() | (since < 0)).then(pl.lit("during")),
+        *(pl.when(since <= hours).then(pl.lit(name)) for name, hours in _BANDS_H.items()),
+        pl.when(since <= settings.window_hours).then(pl.lit(_LAST_BAND)),
+        pl.lit("none"),
+    )
+    return linked.with_columns(band=band).with_columns(stream_id=pl.when(pl.col("band") != "none").then("stream_id"))
