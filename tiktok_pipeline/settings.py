@@ -149,13 +149,15 @@ class Conversions(_Section, frozen=True):
 
     # One walk a day still gives every stream a list on both sides.
     reach_hours: float = 24.0
+    # Who looks when a stream is seen to begin looks a little late: the list still counts as the one before.
+    late_minutes: float = 10.0
     # Further away, most of those who joined between the lists came without the stream: no conversion is told.
     tight_hours: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuse lists from after the next day: the day of a stream does not read that far."""
-        if not 0 < self.tight_hours <= self.reach_hours <= 24:
-            raise ValueError("tight_hours must be above 0, reach_hours at least tight_hours and at most 24")
+        if not 0 < self.tight_hours <= self.reach_hours <= 24 or not 0 <= self.late_minutes <= 60:
+            raise ValueError("0 < tight_hours <= reach_hours <= 24, and late_minutes must be 0 to 60")
 
 
 class Recaps(_Section, frozen=True):
@@ -176,9 +178,10 @@ class Recaps(_Section, frozen=True):
     noise: float = -2.0
     # When it came.
     during: float = 0.8
-    within_3h: float = 1.1
-    within_24h: float = 1.0
-    within_window: float = 0.3
+    # Within 3 hours of the end, within 24, within the window.
+    soon: float = 1.1
+    next_day: float = 1.0
+    later: float = 0.3
     no_stream: float = -1.0
 
     def __post_init__(self) -> None:

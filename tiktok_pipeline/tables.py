@@ -508,6 +508,14 @@ STREAM_HOURS = Table(
         Column("peak_viewers", COUNT, "Most concurrent viewers read within the hour; null without a reading in it."),
         Column("lift", RATIO, "The stream's lift, shared by airtime; null where the lift is not observable."),
     ),
+    sources={
+        "stream_id creator_id started_at": "streams.*",
+        "hour airtime_s": "streams.started_at streams.ended_at streams.ended_at_lo",
+        "counted_s hours_watched average_viewers": "streams.hours_watched streams.average_viewers "
+        "live_observations.viewers live_observations.observed_at",
+        "peak_viewers": "live_observations.viewers live_observations.observed_at",
+        "lift": "stream_lift.lift stream_lift.observable streams.started_at streams.ended_at",
+    },
 )
 
 CREATOR_DAYS = Table(
@@ -546,6 +554,22 @@ CREATOR_DAYS = Table(
         _required("longest_streak_days", COUNT, "Longest run of active days in the 366 days up to this one."),
         Column("days_since_last_stream", COUNT, "Days since the last start, 0 today; null without one in 366 days."),
     ),
+    sources={
+        "day": "coverage.day",
+        "creator_id": "creators.creator_id streams.creator_id",
+        "active_day streams": "streams.started_at coverage.known_polls",
+        "airtime_s": "stream_hours.airtime_s stream_hours.hour coverage.known_polls",
+        "hours_watched": "stream_hours.hours_watched stream_hours.hour coverage.known_polls",
+        "average_viewers": "stream_hours.hours_watched stream_hours.counted_s stream_hours.hour",
+        "peak_viewers": "stream_hours.peak_viewers stream_hours.hour",
+        "followers_end followers_at followers_vendor followers_precision followers_unit followers_change": (
+            "profile_observations.followers profile_observations.followers_precision "
+            "profile_observations.followers_unit profile_observations.vendor profile_observations.observed_at"
+        ),
+        "lift lift_streams": "stream_lift.lift stream_lift.observable stream_lift.started_at",
+        "current_streak_days": "streams.started_at coverage.known_polls",
+        "longest_streak_days days_since_last_stream": "streams.started_at",
+    },
 )
 
 CREATOR_HOURS = Table(
@@ -566,6 +590,12 @@ CREATOR_HOURS = Table(
         Column("peak_viewers", COUNT, "Most concurrent viewers read; null without a reading."),
         Column("lift", RATIO, "Observable lifts, shared by airtime; null where there is none."),
     ),
+    sources={
+        "creator_id airtime_s hours_watched peak_viewers lift": "stream_hours.*",
+        "weekday hour": "stream_hours.hour",
+        "streams": "stream_hours.stream_id",
+        "average_viewers": "stream_hours.hours_watched stream_hours.counted_s",
+    },
 )
 
 STREAM_CONVERSIONS = Table(
@@ -598,11 +628,24 @@ STREAM_CONVERSIONS = Table(
         Column(
             "conversion", RATIO, "joined / viewers_total; null where either is, or a list lies too far from the stream."
         ),
-        Column("before_at", TIME, "When the list before was read; null without one in reach."),
+        Column(
+            "before_at", TIME, "When the list before was read, at most some minutes into the stream; null without one."
+        ),
         Column("after_at", TIME, "When the list after was read; null without one in reach."),
         Column("vendor", STRING, "Who said both lists; null without both."),
-        _required("flags", NAMES, "What to know: no_list_before, no_list_after, lists_do_not_meet, wide_bracket, ..."),
+        _required("flags", NAMES, "What to know: no_list_before, lists_do_not_meet, wide_bracket, late_before, ..."),
     ),
+    sources={
+        "stream_id creator_id started_at viewers_total": "streams.*",
+        "joined left left_recent compared list_seen": "follower_list_entries.follower_key follower_list_entries.page "
+        "follower_list_entries.position follower_list_entries.observed_at streams.started_at streams.ended_at",
+        "list_total complete": "follower_list_entries.list_total follower_list_entries.follower_key",
+        "conversion": "follower_list_entries.follower_key streams.viewers_total settings.conversions",
+        "before_at after_at": "follower_list_entries.observed_at streams.started_at streams.ended_at",
+        "vendor": "follower_list_entries.vendor",
+        "flags": "follower_list_entries.follower_key follower_list_entries.observed_at streams.started_at "
+        "streams.ended_at settings.conversions",
+    },
 )
 
 RECAPS = Table(
@@ -624,6 +667,15 @@ RECAPS = Table(
         Column("likes", COUNT, "Likes at that observation; null where not said."),
         _required("method", STRING, "Name and version of the rules."),
     ),
+    sources={
+        "stream_id": "streams.stream_id streams.started_at streams.ended_at post_observations.published_at",
+        "post_id creator_id published_at views likes": "post_observations.*",
+        "score": "post_observations.caption post_observations.published_at streams.started_at streams.ended_at "
+        "settings.recaps",
+        "band": "post_observations.published_at streams.started_at streams.ended_at settings.recaps",
+        "hits": "post_observations.caption",
+        "method": "settings.recaps",
+    },
 )
 
 GIFT_ESTIMATES = Table(
@@ -657,6 +709,15 @@ GIFT_ESTIMATES = Table(
         ),
         _required("method", STRING, "Name and version of the method."),
     ),
+    sources={
+        "stream_id creator_id started_at": "streams.*",
+        "gift_index signals": "streams.viewers_total streams.peak_viewers streams.airtime_s "
+        "live_observations.gifters recaps.views recaps.likes stream_lift.lift",
+        "follower_tier compared_with": "stream_lift.followers_before creators.followers",
+        "low mid high": "streams.viewers_total streams.peak_viewers streams.airtime_s live_observations.gifters "
+        "recaps.views recaps.likes stream_lift.lift settings.gifts",
+        "basis known_streams method": "settings.gifts",
+    },
 )
 
 LEADERBOARD = Table(

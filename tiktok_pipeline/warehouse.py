@@ -75,16 +75,27 @@ VIEWS: dict[str, tuple[str, str]] = {
         """,
     ),
     "stream_overview": (
-        "One row a stream with its lift and its creator: start here. Recap columns are null: not computed yet.",
+        "One row a stream with its lift, its creator, recaps, new followers and gift index: start here. `recaps` is null "
+        "where nobody looked at the creator's posts since the stream began.",
         """
         SELECT s.*, c.handle, c.display_name, c.niche, c.tier, c.verified,
                c.followers AS creator_followers, c.followers_precision,
                f.followers_before, f.before_at, f.followers_after, f.after_at, f.naive_delta, f.expected_organic,
                f.lift, f.lift_lo, f.lift_hi, f.lift_pct, f.lift_per_hour, f.resolution, f.observable, f.is_final,
                f.is_significant, f.platform_new_followers, f.flags AS lift_flags, f.method AS lift_method,
-               CAST(NULL AS BIGINT) AS recaps, CAST(NULL AS BIGINT) AS recap_views
+               CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) END AS recaps, r.recap_views,
+               v.joined, v.conversion, g.gift_index
         FROM streams s
         LEFT JOIN stream_lift f USING (stream_id)
+        LEFT JOIN stream_conversions v USING (stream_id)
+        LEFT JOIN gift_estimates g USING (stream_id)
+        LEFT JOIN (
+            SELECT stream_id, count(*) AS recaps, CAST(sum(views) AS BIGINT) AS recap_views
+            FROM recaps WHERE stream_id IS NOT NULL GROUP BY stream_id
+        ) r USING (stream_id)
+        LEFT JOIN (
+            SELECT creator_id, max(observed_at) AS seen_at FROM post_observations GROUP BY creator_id
+        ) p ON p.creator_id = s.creator_id
         LEFT JOIN creators c ON c.creator_id = s.creator_id
         """,
     ),

@@ -16,6 +16,7 @@ from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.errors import PipelineError
+from tiktok_pipeline.known_gifts import read_known_gifts
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Fate, Target
@@ -52,6 +53,7 @@ def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> 
     except PipelineError as error:
         findings.append(Finding("settings", False, str(error)))
     findings.extend(_roster(places.roster))
+    findings.extend(_known_gifts(configured.gifts.path))
     try:
         keys = accesses(environment)
         findings.extend(_vendors(environment, keys, configured, places.roster if spend else None))
@@ -74,6 +76,17 @@ def _roster(path: Path) -> Iterator[Finding]:
     many = len(read.creators)
     nobody = "nobody to watch: add somebody with `tiktok-pipeline roster add HANDLE`"
     yield Finding("roster", many > 0, f"{many} creators" if many else nobody)
+
+
+def _known_gifts(path: Path | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    try:
+        many = read_known_gifts(path).height
+    except PipelineError as error:
+        yield Finding("known gifts", False, str(error))
+        return
+    yield Finding("known gifts", True, f"{many} streams")
 
 
 def _vendors(

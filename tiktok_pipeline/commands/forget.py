@@ -2,7 +2,7 @@
 
 The only command that deletes raw. A row goes when it is the creator's, and also when it only mentions them: as a
 hit of a search, in a ranking, in somebody else's follower list. The creator leaves the roster too, or the next
-window would ask again. Boards keep their other rows; `derive` ranks them anew.
+window would ask again, and the file of known gifts. Boards keep their other rows; `derive` ranks them anew.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import polars as pl
 
 from tiktok_pipeline import roster, settings, tables
 from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.known_gifts import forget_known_gifts
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.warehouse import publish
 
@@ -85,12 +86,16 @@ def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
 
     Raises:
         RosterError: nobody with that handle is known.
+        SettingsError: the settings, or the file of known gifts that they name, cannot be read.
         LakeError: a file could not be rewritten.
         PublishError: the warehouse could not be built again.
     """
     lake = Lake(places.lake)
     listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
     identity = _identify(handle, lake, listed, hash_key)
+    known_gifts = settings.load_settings(places.settings).gifts.path
+    # First, because a file that cannot be read must stop this before anything is removed.
+    forget_known_gifts(known_gifts, identity.creator_id)
     rows: Counter[str] = Counter()
     for table in tables.TABLES.values():
         for path in sorted(lake.folder(table).rglob("*.parquet")):

@@ -6,6 +6,8 @@ points for announcements and for what only sounds like a stream. Which words hit
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from tiktok_pipeline.settings import Recaps
@@ -36,9 +38,9 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
     )
     of_band = {
         "during": settings.during,
-        "3h": settings.within_3h,
-        "24h": settings.within_24h,
-        "72h": settings.within_window,
+        "3h": settings.soon,
+        "24h": settings.next_day,
+        "72h": settings.later,
     }
     points = pl.sum_horizontal(
         pl.lit(settings.base),
@@ -79,7 +81,7 @@ def _linked(posts: pl.DataFrame, streams: pl.DataFrame, settings: Recaps) -> pl.
         "creator_id",
         "stream_id",
         over_at=pl.coalesce("ended_at", pl.when(pl.col("status") != "live").then("ended_at_lo")),
-        clips_from=pl.col("started_at") + pl.duration(microseconds=int(settings.soonest_minutes * 6e7)),
+        clips_from=pl.col("started_at") + timedelta(minutes=settings.soonest_minutes),
     )
     linked = posts.sort("published_at", "post_id").join_asof(
         begun.sort("clips_from", "stream_id"),

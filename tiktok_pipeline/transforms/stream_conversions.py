@@ -39,10 +39,11 @@ def stream_conversions(streams: pl.DataFrame, entries: pl.DataFrame, *, settings
     )
     rows = bracketed.join(_compared(usable, members), on="stream_id", how="left")
     meets = pl.col("meets").fill_null(value=False)
-    tight = pl.duration(microseconds=int(settings.tight_hours * 3.6e9))
+    tight = timedelta(hours=settings.tight_hours)
     wide = (pl.col("started_at") - pl.col("before_at") > tight) | (pl.col("after_at") - pl.col("ended_at") > tight)
     joined = pl.when(meets).then("joined")
     flags = {
+        "late_before": pl.col("before_at") > pl.col("started_at"),
         "lists_do_not_meet": pl.col("meets") == False,  # noqa: E712 - null where there was nothing to compare
         "no_end": pl.col("ended_at").is_null(),
         "no_list_after": pl.col("ended_at").is_not_null() & pl.col("walk_after").is_null(),
@@ -93,10 +94,18 @@ def _walks(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _bracketed(streams: pl.DataFrame, walks: pl.DataFrame, settings: Conversions) -> pl.DataFrame:
     """`streams` with the last list before and the first after, of the vendor whose lists lie closest together."""
-    spans = streams.select("stream_id", "creator_id", "started_at", "ended_at", "viewers_total")
+    late = pl.col("started_at") + timedelta(minutes=settings.late_minutes)
+    spans = streams.select(
+        "stream_id",
+        "creator_id",
+        "started_at",
+        "ended_at",
+        "viewers_total",
+        begun_at=pl.min_horizontal(late, pl.col("ended_at") - timedelta(microseconds=1)),
+    )
     offered = (
         spans.join(walks.select("creator_id", "vendor").unique(), on="creator_id", how="left")
-        .join(_nearest(spans, walks, "started_at", "before", settings), on=["stream_id", "vendor"], how="left")
+        .join(_nearest(spans, walks, "begun_at", "before", settings), on=["stream_id", "vendor"], how="left")
         .join(_nearest(spans, walks, "ended_at", "after", settings), on=["stream_id", "vendor"], how="left")
     )
     both = pl.col("walk_before").is_not_null() & pl.col("walk_after").is_not_null()
