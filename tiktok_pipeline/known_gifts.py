@@ -51,11 +51,12 @@ def forget_known_gifts(path: Path | None, creator_id: str) -> int:
     if path is None:
         return 0
     lines = [row for _, row in _lines(path)]
+    columns = list(lines[0]) if lines else list(COLUMNS)
     kept = [row for row in lines if (row.get("stream_id") or "").split(":", 1)[0] != creator_id]
     if len(kept) < len(lines):
         staged = path.with_name(f".{path.name}.next")
         with staged.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
         staged.replace(path)
@@ -68,6 +69,10 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise SettingsError(f"{path.name}, line 1: the columns must be {', '.join(COLUMNS)}")
-            return [(reader.line_num, row) for row in reader]
+            lines = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"[gifts] known_streams: {path} cannot be read: {error}") from None
+    for number, row in lines:
+        if None in row:
+            raise SettingsError(f"{path.name}, line {number}: more cells than the header has")
+    return lines

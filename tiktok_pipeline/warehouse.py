@@ -75,8 +75,8 @@ VIEWS: dict[str, tuple[str, str]] = {
         """,
     ),
     "stream_overview": (
-        "One row a stream with its lift, its creator, recaps, new followers and gift index: start here. `recaps` is null "
-        "where nobody looked at the creator's posts since the stream began.",
+        "One row a stream with its lift, its creator, recaps, new followers and gift index: start here. `recaps` is "
+        "null where nobody looked at the creator's posts since the stream began.",
         """
         SELECT s.*, c.handle, c.display_name, c.niche, c.tier, c.verified,
                c.followers AS creator_followers, c.followers_precision,

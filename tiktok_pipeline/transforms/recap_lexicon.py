@@ -27,7 +27,7 @@ class Words:
 
 
 # Up to so many words between two that belong together.
-_FEW = r"(?: [^ ]+){0,3} "
+_FEW = r"(?: [^ ]+){0,5} "
 
 LANGUAGES: dict[str, Words] = {
     "en": Words(
@@ -428,7 +428,13 @@ LANGUAGES: dict[str, Words] = {
         spaced=False,
     ),
     "pl": Words(
-        live=("live['’]?[a-z]*", "lajw[a-z]*", "transmisj[a-ząęi]+", "na żywo", "streama?[a-z]*"),
+        live=(
+            "live(?:['’]?(?:a|y|em|ie|ów|ach))?",
+            "lajw[a-z]*",
+            "transmisj[a-ząęi]+",
+            "na żywo",
+            "stream(?:a|y|u|em|ie|ów|ach)?",
+        ),
         recap=(
             "najlepsz[a-z]+ moment[a-zóy]*",
             "najlepsz[a-z]+ fragment[a-zóy]*",
