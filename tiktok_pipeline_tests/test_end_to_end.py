@@ -213,6 +213,92 @@ def test_lift_beats_the_naive_difference_and_says_when_it_cannot_be_seen(replaye
     assert mine < naive
 
 
+def test_hours_and_days_add_up_to_the_streams(replayed: Replayed) -> None:
+    one = "SELECT round(sum(airtime_s), 3) AS airtime_s, round(sum(hours_watched), 3) AS hours_watched FROM"
+    sums = {
+        table: replayed.query(f"{one} {table}").row(0) for table in ("streams", "stream_hours", "creator_hours")
+    }  # fmt: skip
+    assert len(set(sums.values())) == 1, sums
+    # The days leave out what was on air before the first of them, and after the last.
+    within = f"{one} stream_hours WHERE hour >= '{START:%F}' AND hour < '{END:%F}'"
+    assert replayed.query(within).row(0) == replayed.query(f"{one} creator_days").row(0)
+    assert sums["streams"][0] > 3_600
+
+
+def test_everybody_who_was_watched_has_a_row_each_day_that_says_whether_they_streamed(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    rows = replayed.query("SELECT * FROM creator_days").rows(named=True)
+    days = [(START + timedelta(days=n)).date() for n in range(DAYS)]
+    by_key = {(row["creator_id"], row["day"]): row for row in rows}
+    creators = {creator.handle: creator for creator in world.creators}
+    assert by_key.keys() >= {(handle, day) for handle in replayed.watched() for day in days}
+    active = {
+        (row["creator_id"], row["started_at"].date())
+        for row in replayed.query("SELECT * FROM streams").rows(named=True)
+    }
+    for (handle, day), row in by_key.items():
+        assert row["active_day"] is ((handle, day) in active)
+        if row["followers_end"] is not None and row["followers_vendor"] == "social_fetch":
+            assert row["followers_end"] == world.followers_at(creators[handle], row["followers_at"].replace(tzinfo=UTC))
+        changed = by_key.get((handle, day - timedelta(days=1)))
+        if changed and row["followers_change"] is not None:
+            assert row["followers_change"] == row["followers_end"] - changed["followers_end"]
+    assert sum(row["followers_change"] is not None for row in rows) >= len(replayed.watched()) - 2
+    for handle in replayed.watched():
+        first, second = ((handle, day) in active for day in days)
+        assert by_key[handle, days[1]]["current_streak_days"] == second * (1 + first)
+
+
+def test_who_joined_around_a_stream_is_who_joined_in_the_world(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    rows = replayed.query("SELECT * FROM stream_conversions").rows(named=True)
+    assert len(rows) == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]
+    told = [row for row in rows if row["joined"] is not None]
+    assert told
+    for row in told:
+        creator = next(c for c in world.creators if c.handle == row["creator_id"])
+        members = world.follower_list(creator)
+        before, after = (row[at].replace(tzinfo=UTC).timestamp() for at in ("before_at", "after_at"))
+        new = [
+            number
+            for number in range(members.joined(before), members.joined(after))
+            if members.is_member(number, after) and not members.is_banned(number)
+        ]
+        assert row["joined"] == len(new)
+        assert row["conversion"] is None or row["conversion"] == row["joined"] / row["viewers_total"]
+        assert row["complete"] is False
+        assert row["left"] is None
+    assert all(row["flags"] for row in rows if row["joined"] is None)
+
+
+def test_recaps_are_clips_of_streams_and_announcements_are_not(replayed: Replayed) -> None:
+    world = replayed.sandbox.world
+    posts = {
+        post.post_id: post for creator in world.creators for post in world.posts(creator, START, END) if not post.pinned
+    }
+    rows = replayed.query("SELECT * FROM recaps").rows(named=True)
+    found = {row["post_id"] for row in rows if row["post_id"] in posts}
+    assert found
+    assert all(posts[post_id].recap_of is not None for post_id in found)
+    known = set(replayed.query("SELECT stream_id FROM streams")["stream_id"])
+    linked = [row for row in rows if row["stream_id"] is not None]
+    assert linked
+    assert all(row["stream_id"] in known for row in linked)
+    overview = replayed.query("SELECT sum(recaps) AS recaps, sum(recap_views) AS views FROM stream_overview").row(0)
+    assert overview == (len(linked), sum(row["views"] or 0 for row in linked))
+
+
+def test_gifts_are_an_index_and_no_diamonds_while_nobody_supplied_any(replayed: Replayed) -> None:
+    rows = replayed.query("SELECT * FROM gift_estimates")
+    assert set(rows["stream_id"]) == set(replayed.query("SELECT stream_id FROM streams")["stream_id"])
+    for column in ("low", "mid", "high"):
+        assert rows[column].null_count() == rows.height
+    assert set(rows["basis"]) == {"none"}
+    indexed = rows.filter(pl.col("gift_index").is_not_null())
+    assert indexed["gift_index"].is_between(0, 100).all()
+    assert indexed.height == rows.filter(pl.col("compared_with") >= 5).height
+
+
 def test_an_account_that_is_missing_or_private_is_never_off_air(replayed: Replayed) -> None:
     hidden = [c.handle for c in replayed.sandbox.world.creators if c.kind == "missing"]
     assert hidden

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tiktok_pipeline.commands.check import check_deployment
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.known_gifts import forget_known_gifts, read_known_gifts
 
@@ -62,3 +63,20 @@ def test_forgetting_takes_a_creators_lines_and_keeps_the_others_as_they_are(tmp_
     assert forget_known_gifts(path, "ana") == 0
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert [entry.name for entry in tmp_path.iterdir()] == ["gifts.csv"]
+
+
+def test_check_reads_the_file_and_says_which_line_is_bad(tmp_path: Path) -> None:
+    gifts, settings = tmp_path / "gifts.csv", tmp_path / "settings.toml"
+    environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_SETTINGS": str(settings)}
+
+    def found() -> dict[str, tuple[bool, str]]:
+        return {finding.what: (finding.good, finding.said) for finding in check_deployment(environment)}
+
+    assert "known gifts" not in found()
+    settings.write_text(f'[gifts]\nknown_streams = "{gifts}"\n')
+    gifts.write_text("stream_id,diamonds\nana:1,5\n")
+    assert found()["known gifts"] == (True, "1 streams")
+    gifts.write_text("stream_id,diamonds\nana:1,\n")
+    good, said = found()["known gifts"]
+    assert not good
+    assert "gifts.csv, line 2" in said

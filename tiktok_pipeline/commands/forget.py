@@ -45,7 +45,7 @@ _LONG_ID = 15
 
 @dataclass(frozen=True)
 class Erased:
-    """What was removed: rows by table, and whether the roster listed the creator."""
+    """What was removed: rows by table, lines of known gifts among them, and whether the roster listed the creator."""
 
     creator_id: str
     rows: Counter[str]
@@ -94,9 +94,10 @@ def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
     listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
     identity = _identify(handle, lake, listed, hash_key)
     known_gifts = settings.load_settings(places.settings).gifts.path
-    # First, because a file that cannot be read must stop this before anything is removed.
-    forget_known_gifts(known_gifts, identity.creator_id)
     rows: Counter[str] = Counter()
+    # First, because a file that cannot be read must stop this before anything is removed.
+    if lines := forget_known_gifts(known_gifts, identity.creator_id):
+        rows["known_gifts"] = lines
     for table in tables.TABLES.values():
         for path in sorted(lake.folder(table).rglob("*.parquet")):
             removed = _erase(lake, path, identity)

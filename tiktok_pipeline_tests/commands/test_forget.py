@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.commands.forget import forget
-from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.errors import RosterError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import RAW_LIVES, RAW_USER_SEARCHES
@@ -51,6 +51,24 @@ def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path)
     assert dict(erased.rows) == {"raw_lives": 2, "raw_user_searches": 1}
     assert erased.from_roster
     assert "ok," not in (tmp_path / "roster.csv").read_text()
+
+
+def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_is_touched(tmp_path: Path) -> None:
+    gifts = tmp_path / "gifts.csv"
+    gifts.write_text("stream_id,diamonds\nok:1,5\nbo:1,6\n")
+    deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
+    (tmp_path / "settings.toml").write_text(f'[gifts]\nknown_streams = "{gifts}"\n')
+    places = Places.from_environment(
+        {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
+        | {"TIKTOK_PIPELINE_SETTINGS": str(tmp_path / "settings.toml")}
+    )
+    assert forget("ok", places, b"key").rows["known_gifts"] == 1
+    assert gifts.read_text() == "stream_id,diamonds\nbo:1,6\n"
+    gifts.unlink()
+    before = left(tmp_path)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        forget("bo", places, b"key")
+    assert left(tmp_path) == before
 
 
 def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:

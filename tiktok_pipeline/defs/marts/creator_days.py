@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, days, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -47,17 +47,19 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
 )
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Sum up everybody's day."""
-    lake, reach = pipeline.lake, pipeline.settings().streams.lookback_days
+    lake, (first, last) = pipeline.lake, days(context)
     creators = lake.scan_all(CREATORS).collect()
-    streak_window = around(*days(context), before=STREAK_DAYS, after=0)
-    streams = lake.scan_days(STREAMS, *streak_window).select("creator_id", "started_at").collect()
+    streams = lake.scan_days(STREAMS, *around(first, last, before=STREAK_DAYS, after=0))
+    starts = streams.select("creator_id", "started_at").collect()
+    hours = lake.scan_days(STREAM_HOURS, *around(first, last, before=LONGEST_STREAM_DAYS, after=0))
+    hours_on_air = hours.filter(pl.col("hour").dt.date() >= first).collect()
 
     def summarize_day(day: date) -> pl.DataFrame:
         profiles = lake.scan_days(PROFILE_OBSERVATIONS, *around(day, day, before=1, after=0))
         return summarize(
             day,
-            streams=streams,
-            hours=lake.scan_days(STREAM_HOURS, *around(day, day, before=reach, after=0)).collect(),
+            streams=starts,
+            hours=hours_on_air,
             lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
             coverage=lake.scan_days(COVERAGE, day, day).collect(),
             profiles=profiles.select(*_PROFILE, *_COUNT).collect(),

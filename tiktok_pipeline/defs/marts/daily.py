@@ -16,6 +16,9 @@ DAILY_MART: dict[str, Any] = {
     "backfill_policy": dg.BackfillPolicy.single_run(),
 }
 
+# How far back the start of a stream may lie that is still on air.
+LONGEST_STREAM_DAYS = 60
+
 
 def days(context: dg.AssetExecutionContext) -> tuple[date, date]:
     """First and last day of the run."""
@@ -58,6 +61,12 @@ def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:
     """The newest instant that live readings speak for, failed ones included; None without any."""
     newest = lake.scan_days(LIVE_OBSERVATIONS, first, last).select(pl.col("observed_at").max()).collect().item()
     return newest if isinstance(newest, datetime) else None
+
+
+def last_day_on_air(streams: pl.DataFrame, day: date) -> date:
+    """The last day that the streams of `day` were on air: a stream may go on over nights."""
+    until = streams.select(pl.max_horizontal(pl.col("ended_at").max(), pl.col("ended_at_lo").max())).item()
+    return max(day, until.date()) if isinstance(until, datetime) else day
 
 
 def around(first: date, last: date, *, before: int, after: int) -> tuple[date, date]:

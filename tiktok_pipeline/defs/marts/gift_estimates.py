@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, last_day_on_air, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.known_gifts import read_known_gifts
 from tiktok_pipeline.lake import Lake
@@ -22,7 +22,7 @@ settings names a file of streams whose gifts are known: then they are a range th
 ten wide. Never add them up, and never explain lift by them: lift is one of the signals.
 """
 
-# Recaps of a stream come until three days after it, readings of its rooms as long as it lasts.
+# Recaps of a stream come until three days after it.
 _RECAP_DAYS = 3
 
 
@@ -40,42 +40,38 @@ _RECAP_DAYS = 3
 )
 def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Estimate the gifts of the streams that started on each day."""
-    lake, settings = pipeline.lake, pipeline.settings()
+    lake = pipeline.lake
     with plain_failures():
-        known = read_known_gifts(settings.gifts.path)
+        known = read_known_gifts(pipeline.settings().gifts.path)
     creators = lake.scan_all(CREATORS).collect()
-    longest = settings.streams.lookback_days
-    taught = _signals_of(lake, known["stream_id"], creators, longest)
+    taught = _signals_of(lake, known["stream_id"], creators)
 
     def estimate_day(day: date) -> pl.DataFrame:
-        week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators, longest)
+        week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators)
         return estimate(day, pl.concat([week, *taught]).unique("stream_id", keep="first", maintain_order=True), known)
 
     return write_each_day(context, lake, GIFT_ESTIMATES, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
-def _signals(lake: Lake, first: date, last: date, creators: pl.DataFrame, longest: int) -> pl.DataFrame:
-    """The signals of the streams that started from `first` to `last`; a stream lasts `longest` days at most."""
-    gifters = lake.scan_days(LIVE_OBSERVATIONS, *around(first, last, before=0, after=longest)).filter(
-        pl.col("gifters").is_not_null()
-    )
+def _signals(lake: Lake, first: date, last: date, creators: pl.DataFrame) -> pl.DataFrame:
+    """The signals of the streams that started from `first` to `last`."""
+    streams = lake.scan_days(STREAMS, first, last).collect()
+    over = last_day_on_air(streams, last)
+    gifters = lake.scan_days(LIVE_OBSERVATIONS, first, over).filter(pl.col("gifters").is_not_null())
     return gift_signals(
-        lake.scan_days(STREAMS, first, last).collect(),
+        streams,
         lake.scan_days(STREAM_LIFT, first, last).collect(),
-        lake.scan_days(RECAPS, *around(first, last, before=0, after=longest + _RECAP_DAYS)).collect(),
+        lake.scan_days(RECAPS, *around(first, over, before=0, after=_RECAP_DAYS)).collect(),
         gifters.collect(),
         creators,
     )
 
 
-def _signals_of(lake: Lake, stream_ids: pl.Series, creators: pl.DataFrame, longest: int) -> list[pl.DataFrame]:
+def _signals_of(lake: Lake, stream_ids: pl.Series, creators: pl.DataFrame) -> list[pl.DataFrame]:
     """The signals of single streams, whenever they were, by day; those that the lake does not know are passed over."""
     wanted = lake.scan_all(STREAMS).filter(pl.col("stream_id").is_in(stream_ids.implode()))
     days = wanted.select(pl.col("started_at").dt.date().unique().sort()).collect().to_series()
-    return [
-        _signals(lake, day, day, creators, longest).filter(pl.col("stream_id").is_in(stream_ids.implode()))
-        for day in days
-    ]
+    return [_signals(lake, day, day, creators).filter(pl.col("stream_id").is_in(stream_ids.implode())) for day in days]
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

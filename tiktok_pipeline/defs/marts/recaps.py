@@ -1,11 +1,11 @@
 """The mart `recaps`."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -21,8 +21,8 @@ three days a clip shows nobody can tell from outside.
 
 # Views grow most in the first days; a later reading of an old post must not change a day that is done.
 _READ_DAYS_AFTER = 2
-# A stream that ended 72 hours before the post, and went on over a night.
-_STREAM_DAYS_BEFORE = 3
+# A stream ends at most 72 hours before its recap.
+_ENDED_DAYS_BEFORE = 3
 
 
 @dg.asset(
@@ -33,14 +33,16 @@ _STREAM_DAYS_BEFORE = 3
 )
 def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Recognize the recaps among the posts that were published on each day."""
-    lake, settings = pipeline.lake, pipeline.settings()
-    before = _STREAM_DAYS_BEFORE + settings.streams.lookback_days
+    lake, settings = pipeline.lake, pipeline.settings().recaps
+    before = _ENDED_DAYS_BEFORE + LONGEST_STREAM_DAYS
 
     def recognize_day(day: date) -> pl.DataFrame:
         posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=0, after=_READ_DAYS_AFTER))
-        streams = lake.scan_days(STREAMS, *around(day, day, before=before, after=0))
+        streams = lake.scan_days(STREAMS, *around(day, day, before=before, after=0)).filter(
+            pl.coalesce("ended_at", "ended_at_lo").dt.date() >= day - timedelta(days=_ENDED_DAYS_BEFORE)
+        )
         published = posts.filter(pl.col("published_at").dt.date() == day)
-        return recognize(published.collect(), streams.collect(), settings=settings.recaps)
+        return recognize(published.collect(), streams.collect(), settings=settings)
 
     return write_each_day(context, lake, RECAPS, recognize_day, pl.col("published_at").dt.date(), _numbers)
 

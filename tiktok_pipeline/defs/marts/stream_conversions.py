@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, last_day_on_air, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -31,15 +31,18 @@ _REACH_DAYS = 1
 )
 def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Compare the lists around the streams that started on each day."""
-    lake, settings = pipeline.lake, pipeline.settings()
-    longest = settings.streams.lookback_days
+    lake, settings = pipeline.lake, pipeline.settings().conversions
 
     def compare_day(day: date) -> pl.DataFrame:
-        streams = lake.scan_days(STREAMS, *around(day, day, before=longest, after=longest)).collect()
-        entries = lake.scan_days(
-            FOLLOWER_LIST_ENTRIES, *around(day, day, before=_REACH_DAYS, after=longest + _REACH_DAYS)
-        ).collect()
-        return compare(streams, entries, settings=settings.conversions)
+        last = last_day_on_air(lake.scan_days(STREAMS, day, day).collect(), day)
+        reached = around(day, last, before=_REACH_DAYS, after=_REACH_DAYS)
+        # Streams that began long before may lie between the lists too.
+        neighbours_of = around(*reached, before=LONGEST_STREAM_DAYS, after=0)
+        streams = lake.scan_days(STREAMS, *neighbours_of).filter(
+            pl.coalesce("ended_at", "ended_at_lo").dt.date() >= reached[0]
+        )
+        entries = lake.scan_days(FOLLOWER_LIST_ENTRIES, *reached)
+        return compare(streams.collect(), entries.collect(), settings=settings)
 
     return write_each_day(context, lake, STREAM_CONVERSIONS, compare_day, pl.col("started_at").dt.date(), _numbers)
 

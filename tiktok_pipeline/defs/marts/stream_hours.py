@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, numbers, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, last_day_on_air, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -30,11 +30,11 @@ def stream_hours(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     lake, settings = pipeline.lake, pipeline.settings().streams
 
     def split_day(day: date) -> pl.DataFrame:
-        live = lake.scan_days(LIVE_OBSERVATIONS, *around(day, day, before=0, after=settings.lookback_days))
+        streams, lift = (lake.scan_days(table, day, day).collect() for table in (STREAMS, STREAM_LIFT))
+        live = lake.scan_days(LIVE_OBSERVATIONS, day, last_day_on_air(streams, day))
         read = live.filter(pl.col("viewers").is_not_null()).select(
             "capture_id", "creator_id", "observed_at", "live_state", "viewers"
         )
-        streams, lift = (lake.scan_days(table, day, day).collect() for table in (STREAMS, STREAM_LIFT))
         return split(streams, lift, read.collect(), settings=settings)
 
     started_on = pl.col("started_at").dt.date()
