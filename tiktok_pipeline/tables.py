@@ -733,7 +733,9 @@ LEADERBOARD = Table(
         _required("niche", STRING, "Niche of the roster; * for all."),
         _required("metric", STRING, "airtime (s), streams, peak_viewers, hours_watched, lift, ..."),
         _CREATOR,
-        _required("value", RATIO, "The metric over the streams that started in the period."),
+        _required(
+            "value", RATIO, "The metric over the streams that started in the period; recaps: posts published in it."
+        ),
         Column("value_lo", RATIO, "Lower end of the 90 % interval; null where the value is exact."),
         Column("value_hi", RATIO, "Upper end of the 90 % interval; null where the value is exact."),
         Column("share", RATIO, "Share of the board's total; null where a sum means nothing."),
@@ -745,9 +747,9 @@ LEADERBOARD = Table(
     sources={
         "as_of period": "streams.started_at",
         "niche": "creators.niche",
-        "metric": "streams.stream_id stream_lift.stream_id",
+        "metric": "streams.stream_id stream_lift.stream_id recaps.post_id",
         "creator_id": "streams.*",
-        "value share rank previous_rank rank_change is_new": "streams.started_at streams.airtime_s streams.peak_viewers streams.average_viewers streams.hours_watched stream_lift.lift",
+        "value share rank previous_rank rank_change is_new": "streams.started_at streams.airtime_s streams.peak_viewers streams.average_viewers streams.hours_watched stream_lift.lift recaps.published_at",
         "value_lo value_hi": "stream_lift.lift stream_lift.lift_lo stream_lift.lift_hi stream_lift.observable stream_lift.flags",
     },
 )

@@ -75,7 +75,7 @@ def test_check_reads_the_file_and_says_which_line_is_bad(tmp_path: Path) -> None
     assert "known gifts" not in found()
     settings.write_text(f'[gifts]\nknown_streams = "{gifts}"\n')
     gifts.write_text("stream_id,diamonds\nana:1,5\n")
-    assert found()["known gifts"] == (True, "1 streams")
+    assert found()["known gifts"] == (True, "streams with known gifts: 1")
     gifts.write_text("stream_id,diamonds\nana:1,\n")
     good, said = found()["known gifts"]
     assert not good

@@ -86,7 +86,7 @@ def _known_gifts(path: Path | None) -> Iterator[Finding]:
     except PipelineError as error:
         yield Finding("known gifts", False, str(error))
         return
-    yield Finding("known gifts", True, f"{many} streams")
+    yield Finding("known gifts", True, f"streams with known gifts: {many}")
 
 
 def _vendors(

@@ -22,7 +22,7 @@ LOOKBACK_DAYS = 2 * max(PERIODS.values())
 _LIFT_ERROR_CORRELATION = 0.05
 
 # Metrics whose sum over creators means something, so that a share of it does.
-_ADDITIVE = ("airtime", "streams", "hours_watched")
+_ADDITIVE = ("airtime", "streams", "hours_watched", "recaps")
 _METRICS = (
     "airtime",
     "streams",
@@ -39,22 +39,29 @@ _KEYS = ("period", "niche", "metric")
 CONFOUNDED = ("viral_overlap", "count_anomaly")
 
 
-def leaderboard(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame, as_of: date) -> pl.DataFrame:
+def leaderboard(
+    streams: pl.DataFrame, lift: pl.DataFrame, recaps: pl.DataFrame, creators: pl.DataFrame, as_of: date
+) -> pl.DataFrame:
     """The boards as of the end of the day `as_of`.
 
     Args:
         streams: STREAMS schema; those started in the `LOOKBACK_DAYS` before the end of `as_of`.
         lift: STREAM_LIFT schema, for the same streams.
+        recaps: RECAPS schema; those published in the same days.
         creators: CREATORS schema, for the niches.
 
     Returns:
         LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board.
     """
-    started = _joined(streams, lift, creators)
+    started, clips = _joined(streams, lift, creators), _clips(recaps, creators)
     boards = []
     for period, days in PERIODS.items():
-        now = _ranked(_values(started, as_of - timedelta(days=days - 1), as_of))
-        before = _ranked(_values(started, as_of - timedelta(days=2 * days - 1), as_of - timedelta(days=days)))
+        first, first_before = as_of - timedelta(days=days - 1), as_of - timedelta(days=2 * days - 1)
+        last_before = first - timedelta(days=1)
+        now = _ranked(pl.concat([_values(started, first, as_of), _counted(clips, first, as_of)]))
+        before = _ranked(
+            pl.concat([_values(started, first_before, last_before), _counted(clips, first_before, last_before)])
+        )
         boards.append(
             now.join(
                 before.select("niche", "metric", "creator_id", previous_rank="rank"),
@@ -97,6 +104,24 @@ def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -
     )
     overall = joined.with_columns(niche=pl.lit("*"))
     return pl.concat([overall, joined.filter(pl.col("niche").is_not_null())])
+
+
+def _clips(recaps: pl.DataFrame, creators: pl.DataFrame) -> pl.DataFrame:
+    """One row a recap, once for its creator's niche and once for all: also of creators whose streams nobody saw."""
+    niches = creators.select("creator_id", "niche")
+    clips = recaps.select("creator_id", day=pl.col("published_at").dt.date()).join(niches, on="creator_id", how="left")
+    return pl.concat([clips.with_columns(niche=pl.lit("*")), clips.filter(pl.col("niche").is_not_null())])
+
+
+def _counted(clips: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """The values of the metric recaps: posts that were published in [first, last]."""
+    return (
+        clips.filter(pl.col("day").is_between(first, last))
+        .group_by("niche", "creator_id")
+        .agg(value=pl.len().cast(pl.Float64))
+        .with_columns(metric=pl.lit("recaps"), value_lo=pl.lit(None, pl.Float64), value_hi=pl.lit(None, pl.Float64))
+        .select("niche", "creator_id", "metric", "value", "value_lo", "value_hi")
+    )
 
 
 def _values(started: pl.DataFrame, first: date, last: date) -> pl.DataFrame:

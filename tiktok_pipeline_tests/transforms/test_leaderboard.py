@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tiktok_pipeline.tables import CREATORS, LEADERBOARD, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import CREATORS, LEADERBOARD, RECAPS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
@@ -42,8 +42,12 @@ def lift(creator: str, start_h: float, value: float | None, half: float = 10.0, 
     } | bounds | more  # fmt: skip
 
 
-def board(streams: list[dict[str, Any]], lifts: list[dict[str, Any]], **where: str) -> pl.DataFrame:
-    whole = leaderboard(frame(STREAMS, *streams), frame(STREAM_LIFT, *lifts), CREATOR_ROWS, TODAY)
+def board(
+    streams: list[dict[str, Any]], lifts: list[dict[str, Any]], recaps: tuple[dict[str, Any], ...] = (), **where: str
+) -> pl.DataFrame:
+    whole = leaderboard(
+        frame(STREAMS, *streams), frame(STREAM_LIFT, *lifts), frame(RECAPS, *recaps), CREATOR_ROWS, TODAY
+    )
     wanted = {"period": "day", "niche": "*", "metric": "airtime"} | where
     return whole.filter(pl.all_horizontal(pl.col(k) == v for k, v in wanted.items())).sort("rank", "creator_id")
 
@@ -116,6 +120,20 @@ def test_unknown_viewers_are_on_no_board_of_viewers() -> None:
 
 
 def test_no_streams_are_an_empty_board_of_the_right_shape() -> None:
-    empty = leaderboard(STREAMS.empty(), STREAM_LIFT.empty(), CREATOR_ROWS, TODAY)
+    empty = leaderboard(STREAMS.empty(), STREAM_LIFT.empty(), RECAPS.empty(), CREATOR_ROWS, TODAY)
     assert empty.schema == LEADERBOARD.schema
     assert empty.is_empty()
+
+
+def test_recaps_count_on_the_day_that_they_were_published_and_without_any_stream() -> None:
+    published = {"ana": (1, 2, -23), "cy": (3,), "bo": (-30, -31)}
+    recaps = tuple(
+        {"creator_id": creator, "post_id": f"{creator}{hour}", "published_at": hours(hour)}
+        for creator, when in published.items()
+        for hour in when
+    )
+    today = board([stream("bo", 1, 1)], [], recaps, metric="recaps")
+    assert today.select("creator_id", "value", "rank", "share").rows() == [("ana", 2, 1, 2 / 3), ("cy", 1, 2, 1 / 3)]
+    assert today["previous_rank"].to_list() == [1, None]
+    assert board([], [], recaps, metric="recaps", period="week")["value"].to_list() == [3, 2, 1]
+    assert board([], [], recaps, metric="recaps", niche="art")["creator_id"].to_list() == ["ana"]

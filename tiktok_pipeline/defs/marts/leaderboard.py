@@ -7,7 +7,7 @@ from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import days_of_keys, neighbours
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import CREATORS, LEADERBOARD, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import CREATORS, LEADERBOARD, RECAPS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.leaderboard import LOOKBACK_DAYS
 from tiktok_pipeline.transforms.leaderboard import leaderboard as rank
 
@@ -19,7 +19,12 @@ period that they started in. Lift counts where it is observable and not confound
 
 
 @dg.asset(
-    deps=[neighbours(STREAMS.name, before=2), neighbours(STREAM_LIFT.name, before=2), CREATORS.name],
+    deps=[
+        neighbours(STREAMS.name, before=2),
+        neighbours(STREAM_LIFT.name, before=2),
+        neighbours(RECAPS.name, before=2),
+        CREATORS.name,
+    ],
     description=describe(LEADERBOARD, _ABOUT),
     **DAILY_MART,
     **shown(LEADERBOARD),
@@ -28,7 +33,7 @@ def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     """Rank the creators as of the end of each day."""
     lake = pipeline.lake
     window = around(*days(context), before=LOOKBACK_DAYS, after=0)
-    streams, lift = lake.scan_days(STREAMS, *window).collect(), lake.scan_days(STREAM_LIFT, *window).collect()
+    streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
     creators = lake.scan_all(CREATORS).collect()
-    boards = [rank(streams, lift, creators, day) for day in days_of_keys(list(context.partition_keys))]
+    boards = [rank(streams, lift, recaps, creators, day) for day in days_of_keys(list(context.partition_keys))]
     return write_days(context, lake, LEADERBOARD, pl.concat(boards), pl.col("as_of"))
