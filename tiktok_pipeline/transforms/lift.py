@@ -9,7 +9,7 @@ wide the interval is in `placebos`. It is the gain of a window, not a proven cau
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ import polars as pl
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
-from tiktok_pipeline.transforms.placebos import errors, half_widths, pooled
+from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
 
 METHOD = "organic-local24-placebo/1"
 
@@ -66,7 +66,7 @@ def stream_lift(
         return STREAM_LIFT.empty()
     estimates = list(_estimates(ordered, _counts(profiles.lazy(), as_of), settings, as_of))
     # Errors of rounded counts are another population than those of exact ones.
-    exact, rounded = (pooled((e.errors for e in estimates if e.rounded is kind), settings) for kind in (False, True))
+    exact, rounded = (pooled((e.placebos for e in estimates if e.rounded is kind), settings) for kind in (False, True))
     rows = [_row(estimate, rounded if estimate.rounded else exact, settings) for estimate in estimates]
     told = pl.DataFrame(rows, schema={name: STREAM_LIFT.schema[name] for name in rows[0]})
     kept = ordered.select(
@@ -101,7 +101,7 @@ class _Estimate:
     rate: float = np.nan
     baseline_h: float = 0.0
     expected: float = np.nan
-    errors: Floats = field(default_factory=lambda: np.empty(0))
+    placebos: Placebos = NO_PLACEBOS
 
     @property
     def rounded(self) -> bool:
@@ -214,14 +214,14 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     estimate.final, estimate.rate, estimate.baseline_h = final, rate_per_h, baseline_h
     estimate.expected = rate_per_h * float(chosen.exposure[a] - chosen.exposure[b])
     before, after = float(chosen.t[b]), float(chosen.t[a])
-    estimate.errors = errors(chosen, before, after, settings, both=final)
+    estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
     left_out = chosen.stale_at
     estimate.flags |= {
         name
         for name, holds in (
             ("late_before", order[0]),
             ("short_baseline", baseline_h < settings.min_clean_hours),
-            ("few_placebo", estimate.errors.size < settings.few_placebos),
+            ("few_placebo", estimate.placebos.errors.size < settings.few_placebos),
             ("count_anomaly", bool(chosen.purge[b:a].any())),
             (
                 "stale_suspect",
@@ -313,7 +313,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
             "baseline_hours": estimate.baseline_h,
             "profile_used": series.rhythm is not None,
             "resolution": series.unit,
-            "placebos": estimate.errors.size,
+            "placebos": estimate.placebos.errors.size,
         }
         if np.isfinite(estimate.expected):
             row |= {"baseline_rate_per_h": estimate.rate, "expected_organic": estimate.expected}
@@ -324,7 +324,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The lift and its interval, or nothing where they would say nothing."""
     lift = naive - estimate.expected
-    widths = half_widths(estimate.errors, pool, estimate.expected, unit, settings)
+    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, settings)
     if widths is None:
         return {}
     low, high = lift - widths[0], lift + widths[1]
