@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +56,7 @@ class Histories:
     streams: pl.DataFrame
     profiles: pl.DataFrame
     live: pl.DataFrame
+    posts: pl.DataFrame
     truth: pl.DataFrame
     creators: list[Creator]
     as_of: datetime
@@ -102,6 +103,7 @@ def simulate(scenario: Scenario, *, creators: int, days: int, seed: int, evaluat
         streams=_stream_frame(streams),
         profiles=_profile_frame(snapshots),
         live=LIVE_OBSERVATIONS.empty(),
+        posts=POST_OBSERVATIONS.empty(),
         truth=pl.DataFrame(truth, schema=columns, orient="row"),
         creators=people,
         as_of=datetime.fromtimestamp(_EPOCH_S + days * 86_400, UTC),

@@ -39,7 +39,8 @@ def judged(scenario: Scenario, *, creators: int, days: int, seed: int) -> pl.Dat
     settings = Lift()
     if scenario.provisional:
         settings = msgspec.structs.replace(settings, final_after_hours=_NEVER_H)
-    lifts = stream_lift(histories.streams, histories.profiles, histories.live, settings=settings, as_of=histories.as_of)
+    h = histories
+    lifts = stream_lift(h.streams, h.profiles, h.live, h.posts, settings=settings, as_of=h.as_of)
     rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())
     return rows.with_columns(true_lift=_true(histories, rows))
 
