@@ -24,12 +24,20 @@ from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.settings import Settings
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
+from tiktok_pipeline.tables import (
+    LIVE_OBSERVATIONS,
+    POST_OBSERVATIONS,
+    PROFILE_OBSERVATIONS,
+    RAW_LIVES,
+    RAW_POSTS,
+    RAW_PROFILES,
+)
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline.transforms.observations import read_bodies
 from tiktok_pipeline.transforms.streams import streams
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
+_READ = (LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, POST_OBSERVATIONS)
 
 
 def main() -> None:
@@ -46,27 +54,28 @@ def main() -> None:
         start_in_process(seed=options.seed, creators=options.creators, start=START, faults=options.faults) as sandbox,
     ):
         lake = Lake(Path(folder))
-        live, profiles = _observe(sandbox, lake, end)
+        live, profiles, posts = _observe(sandbox, lake, end)
     settings = Settings()
     as_of = live["observed_at"].max()
     assert isinstance(as_of, datetime)
     found = streams(live, settings=settings.streams, as_of=as_of)
-    lifts = stream_lift(found, profiles, live, settings=settings.lift, as_of=as_of)
+    lifts = stream_lift(found, profiles, live, posts, settings=settings.lift, as_of=as_of)
     _compare_streams(sandbox, found, end)
     _compare_lifts(sandbox, lifts)
 
 
-def _observe(sandbox: RunningSandbox, lake: Lake, end: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _observe(sandbox: RunningSandbox, lake: Lake, end: datetime) -> tuple[pl.DataFrame, ...]:
+    """Live, profile and post observations of watching and sweeping until `end`."""
     targets = [Target(c.handle, c.handle, c.user_id) for c in sandbox.world.creators if c.kind == "public"]
     here = Deployment(lake, Settings(), accesses(sandbox.environment), targets)
     hours = hours_between(START, end)
-    live, profiles = [], []
-    for table, kind in ((RAW_LIVES, "watch"), (RAW_PROFILES, "sweep")):
+    frames: dict[str, list[pl.DataFrame]] = {table.name: [] for table in _READ}
+    for table, kind in ((RAW_LIVES, "watch"), (RAW_PROFILES, "sweep"), (RAW_POSTS, "sweep")):
         window.replay_hours(here, table, hours, kind=kind)
-        frames = read_bodies(lake.scan_raw(table, hours).collect(), table.name, hash_key=b"benchmark")
-        live.append(frames["live_observations"])
-        profiles.append(frames["profile_observations"])
-    return pl.concat(live), pl.concat(profiles)
+        read = read_bodies(lake.scan_raw(table, hours).collect(), table.name, hash_key=b"benchmark")
+        for name, found in frames.items():
+            found.append(read[name])
+    return tuple(pl.concat(found) for found in frames.values())
 
 
 def _compare_streams(sandbox: RunningSandbox, found: pl.DataFrame, end: datetime) -> None:

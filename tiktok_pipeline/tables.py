@@ -467,10 +467,10 @@ STREAM_LIFT = Table(
         Column("resolution", COUNT, "Quantum of the coarser snapshot, followers."),
         _required("observable", FLAG, "False where counts are missing or too coarse for the delta to mean much."),
         Column("platform_new_followers", COUNT, "TikTok's own count of new follows in the stream's rooms."),
-        _required("placebos", COUNT, "Placebo windows behind the interval."),
+        _required("placebos", COUNT, "Placebo windows behind the interval; those that overlap weigh less in it."),
         Column("is_significant", FLAG, "lift_lo > 0."),
         _required("is_final", FLAG, "True once the window that the baseline looks at has closed."),
-        _required("flags", NAMES, "late_before, below_resolution, overlap_next, few_placebo, ..."),
+        _required("flags", NAMES, "late_before, below_resolution, overlap_next, viral_overlap, few_placebo, ..."),
         _required("method", STRING, "Name and version of the method."),
     ),
     sources={
@@ -485,7 +485,7 @@ STREAM_LIFT = Table(
         "resolution observable": "profile_observations.followers profile_observations.followers_unit",
         "platform_new_followers": "live_observations.new_followers live_observations.room_id",
         "is_final": "profile_observations.observed_at live_observations.observed_at settings.lift",
-        "flags": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at streams.flags",
+        "flags": "profile_observations.followers profile_observations.vendor profile_observations.observed_at streams.started_at streams.ended_at streams.flags post_observations.views post_observations.published_at post_observations.observed_at",
     },
 )
 
@@ -742,15 +742,17 @@ LEADERBOARD = Table(
         _required("rank", COUNT, "Rank by value; ties share a rank."),
         Column("previous_rank", COUNT, "Rank in the period of the same length before."),
         Column("rank_change", COUNT, "previous_rank - rank: positive is up; null when absent before."),
-        _required("is_new", FLAG, "True when absent in the period before."),
+        Column("confident_rank", COUNT, "Rank by value_lo, which thin data cannot win; null where the value is exact."),
+        Column("is_new", FLAG, "Absent in the period before; null where the creator was not watched all through it."),
     ),
     sources={
         "as_of period": "streams.started_at",
         "niche": "creators.niche",
         "metric": "streams.stream_id stream_lift.stream_id recaps.post_id",
         "creator_id": "streams.*",
-        "value share rank previous_rank rank_change is_new": "streams.started_at streams.airtime_s streams.peak_viewers streams.average_viewers streams.hours_watched stream_lift.lift recaps.published_at",
-        "value_lo value_hi": "stream_lift.lift stream_lift.lift_lo stream_lift.lift_hi stream_lift.observable stream_lift.flags",
+        "is_new": "streams.started_at recaps.published_at creators.first_seen_at",
+        "value share rank previous_rank rank_change": "streams.started_at streams.airtime_s streams.peak_viewers streams.average_viewers streams.hours_watched stream_lift.lift stream_lift.observable stream_lift.flags recaps.published_at",
+        "value_lo value_hi confident_rank": "stream_lift.lift stream_lift.lift_lo stream_lift.lift_hi stream_lift.observable stream_lift.flags",
     },
 )
 

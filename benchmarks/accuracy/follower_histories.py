@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,10 @@ _VIRAL_DAYS, _VIRAL_BEFORE_H = 0.3, 6.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is varied: how often counts are read (minutes, off and on air), how stale and rounded they are."""
+    """What is varied: how often counts are read (minutes, off and on air), how stale and rounded they are.
+
+    Histories last `days`; streams that begin after the first `warm_up_days` of them are judged.
+    """
 
     name: str
     off_air_min: float = 15.0
@@ -43,6 +46,8 @@ class Scenario:
     viral_a_week: float = 0.5
     confounded: float = 0.10
     provisional: bool = False
+    days: int = 42
+    warm_up_days: int = 14
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Histories:
     streams: pl.DataFrame
     profiles: pl.DataFrame
     live: pl.DataFrame
+    posts: pl.DataFrame
     truth: pl.DataFrame
     creators: list[Creator]
     as_of: datetime
@@ -80,8 +86,9 @@ class Creator:
     virals: list[tuple[float, float]]
 
 
-def simulate(scenario: Scenario, *, creators: int, days: int, seed: int, evaluate_from_day: int = 14) -> Histories:
-    """Histories of `creators` over `days`; streams from `evaluate_from_day` on are in the truth."""
+def simulate(scenario: Scenario, *, creators: int, seed: int) -> Histories:
+    """Histories of `creators`."""
+    days = scenario.days
     rng = np.random.default_rng(seed)
     platform = _wander(rng, days, sd=0.10)
     people = [_creator(rng, scenario, days, platform) for _ in range(creators)]
@@ -91,7 +98,7 @@ def simulate(scenario: Scenario, *, creators: int, days: int, seed: int, evaluat
         for position, (start, end) in enumerate(creator.spans_h):
             streams.append((f"{name}:{position}", name, start, end))
             # The last days have no window after them that could be complete.
-            if evaluate_from_day * 24 <= start and end < (days - 2) * 24:
+            if scenario.warm_up_days * 24 <= start and end < (days - 2) * 24:
                 viral = any(
                     size > _VIRAL_DAYS and start - _VIRAL_BEFORE_H <= onset <= end + 1 for onset, size in creator.virals
                 )
@@ -102,6 +109,7 @@ def simulate(scenario: Scenario, *, creators: int, days: int, seed: int, evaluat
         streams=_stream_frame(streams),
         profiles=_profile_frame(snapshots),
         live=LIVE_OBSERVATIONS.empty(),
+        posts=POST_OBSERVATIONS.empty(),
         truth=pl.DataFrame(truth, schema=columns, orient="row"),
         creators=people,
         as_of=datetime.fromtimestamp(_EPOCH_S + days * 86_400, UTC),
@@ -287,5 +295,8 @@ SCENARIOS = (
     Scenario("30 % stale by up to 60 min", stale_share=0.3, stale_min=60),
     Scenario("no viral posts", viral_a_week=0, confounded=0),
     Scenario("2 viral a week, 25 % on a stream", viral_a_week=2, confounded=0.25),
+    Scenario("5 days of counts in all", days=5, warm_up_days=0),
+    Scenario("7 days of counts in all", days=7, warm_up_days=0),
+    Scenario("14 days of counts in all", days=14, warm_up_days=0),
     Scenario("rounded as on the web", rounded=True),
 )

@@ -33,18 +33,20 @@ class Score:
     observable: float
 
 
-def judged(scenario: Scenario, *, creators: int, days: int, seed: int) -> pl.DataFrame:
+def judged(scenario: Scenario, *, creators: int, seed: int) -> pl.DataFrame:
     """One row a stream of the truth: per_day, viral, size, true_lift, and what the estimator said."""
-    histories = simulate(scenario, creators=creators, days=days, seed=seed)
+    histories = simulate(scenario, creators=creators, seed=seed)
     settings = Lift()
     if scenario.provisional:
         settings = msgspec.structs.replace(settings, final_after_hours=_NEVER_H)
-    lifts = stream_lift(histories.streams, histories.profiles, histories.live, settings=settings, as_of=histories.as_of)
+    h = histories
+    lifts = stream_lift(h.streams, h.profiles, h.live, h.posts, settings=settings, as_of=h.as_of)
     rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())
-    return rows.with_columns(true_lift=_true(histories, rows))
+    return rows.with_columns(true_lift=true_lifts(histories, rows))
 
 
-def _true(histories: Histories, rows: pl.DataFrame) -> pl.Series:
+def true_lifts(histories: Histories, rows: pl.DataFrame) -> pl.Series:
+    """What each stream of `rows` (truth and estimates joined) brought between its two counts."""
     asked = rows.select("number", "position", "before_at", "after_at").iter_rows()
     return pl.Series([histories.lift_between(*row) for row in asked], dtype=pl.Float64)
 

@@ -2,7 +2,8 @@
 
 A stream counts in the period that it started in. Periods end with the day: the day itself, 7 days, 30 days; the
 period before has the same length. Sums of lift carry the interval of section 2.7 of the methods: errors of one
-creator's streams are mildly correlated.
+creator's streams are mildly correlated. One or two streams are luck: over a week or a month, lift is ranked from
+three on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ LOOKBACK_DAYS = 2 * max(PERIODS.values())
 
 # Correlation between the errors of one creator's lifts: .05 covers .914 where 0 covers .81 (methods, 2.7).
 _LIFT_ERROR_CORRELATION = 0.05
+
+# Streams with a lift that a period needs before the lift is ranked; a day seldom has three.
+_LEAST_LIFTS = {"day": 1, "week": 3, "month": 3}
 
 # Metrics whose sum over creators means something, so that a share of it does.
 _ADDITIVE = ("airtime", "streams", "hours_watched", "recaps")
@@ -48,26 +52,30 @@ def leaderboard(
         streams: STREAMS schema; those started in the `LOOKBACK_DAYS` before the end of `as_of`.
         lift: STREAM_LIFT schema, for the same streams.
         recaps: RECAPS schema; those published in the same days.
-        creators: CREATORS schema, for the niches.
+        creators: CREATORS schema, for the niches, and for who was known when.
 
     Returns:
-        LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board.
+        LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board; nor on one
+        of lift with fewer lifts than it takes.
     """
     started, clips = _joined(streams, lift, creators), _clips(recaps, creators)
     boards = []
     for period, days in PERIODS.items():
         first, first_before = as_of - timedelta(days=days - 1), as_of - timedelta(days=2 * days - 1)
-        last_before = first - timedelta(days=1)
-        now = _ranked(pl.concat([_values(started, first, as_of), _counted(clips, first, as_of)]))
+        last_before, least = first - timedelta(days=1), _LEAST_LIFTS[period]
+        now = _ranked(pl.concat([_values(started, first, as_of, least), _counted(clips, first, as_of)]))
         before = _ranked(
-            pl.concat([_values(started, first_before, last_before), _counted(clips, first_before, last_before)])
+            pl.concat([_values(started, first_before, last_before, least), _counted(clips, first_before, last_before)])
         )
+        known = creators.select("creator_id", watched_before=pl.col("first_seen_at").dt.date() <= first_before)
         boards.append(
             now.join(
                 before.select("niche", "metric", "creator_id", previous_rank="rank"),
                 on=["niche", "metric", "creator_id"],
                 how="left",
-            ).with_columns(period=pl.lit(period))
+            )
+            .join(known, on="creator_id", how="left")
+            .with_columns(period=pl.lit(period))
         )
     additive = pl.col("metric").is_in(_ADDITIVE)
     total = pl.col("value").sum().over(_KEYS)
@@ -78,7 +86,11 @@ def leaderboard(
             as_of=pl.lit(as_of),
             share=pl.when(additive & (total > 0)).then(pl.col("value") / total),
             rank_change=pl.col("previous_rank") - pl.col("rank"),
-            is_new=pl.col("previous_rank").is_null(),
+            # Absent before, or not watched yet: only who was watched can be new.
+            is_new=pl.when(pl.col("previous_rank").is_not_null())
+            .then(pl.lit(value=False))
+            .when("watched_before")
+            .then(pl.lit(value=True)),
         )
     )
 
@@ -124,7 +136,7 @@ def _counted(clips: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     )
 
 
-def _values(started: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) -> pl.DataFrame:
     """niche, creator_id, metric, value, value_lo, value_hi over the streams that started in [first, last]."""
     half = (pl.col("lift_hi") - pl.col("lift_lo")) / 2
     squares, square_of_sum = (half**2).sum(), half.sum() ** 2
@@ -142,7 +154,7 @@ def _values(started: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
             # A ratio of sums, never a mean of means.
             average_viewers=_sum_or_null("hours_watched") / watched_hours.sum(),
             active_days=pl.col("day").n_unique().cast(pl.Float64),
-            lift=_sum_or_null("lift"),
+            lift=pl.when(lift_known.sum() >= least_lifts).then(pl.col("lift").sum()),
             lift_half=(squares + _LIFT_ERROR_CORRELATION * (square_of_sum - squares)).sqrt(),
             hours=hours,
         )
@@ -168,4 +180,9 @@ def _sum_or_null(column: str) -> pl.Expr:
 
 
 def _ranked(values: pl.DataFrame) -> pl.DataFrame:
-    return values.with_columns(rank=pl.col("value").rank("min", descending=True).over("niche", "metric").cast(pl.Int64))
+    """`values` with the rank by value, and by the lower bound, which asks to be sure (methods, 2.7)."""
+
+    def rank(column: str) -> pl.Expr:
+        return pl.col(column).rank("min", descending=True).over("niche", "metric").cast(pl.Int64)
+
+    return values.with_columns(rank=rank("value"), confident_rank=rank("value_lo"))

@@ -3,14 +3,15 @@
     lift = (followers after - followers before) - organic rate * exposure between the two counts
 
 Method and constants are those of the methods, section 2.4; where counts come from is in `follower_series`, how
-wide the interval is in `placebos`. It is the gain of a window, not a proven cause.
+wide the interval is in `placebos`, what posts say of the window in `viral_posts`. It is the gain of a window, not a
+proven cause.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ import polars as pl
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
-from tiktok_pipeline.transforms.placebos import errors, half_widths, pooled
+from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
+from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"
 
@@ -36,6 +38,9 @@ _SERIES = ("vendor", "unit", "listed")
 # Of another stream between the two counts: more than this, and the followers cannot be told apart.
 _MOMENT_H = 0.5
 
+# Streams that lend their errors to the pool: enough for its tails, few enough to estimate with every day.
+_LENDERS = 300
+
 # TikTok's count may be read this long before a stream's start: clocks differ.
 _SLACK = timedelta(minutes=2)
 
@@ -44,9 +49,11 @@ def stream_lift(
     streams: pl.DataFrame,
     profiles: pl.DataFrame | pl.LazyFrame,
     live: pl.DataFrame | pl.LazyFrame,
+    posts: pl.DataFrame | pl.LazyFrame,
     *,
     settings: Lift,
     as_of: datetime,
+    day: date | None = None,
 ) -> pl.DataFrame:
     """The lift of every stream, as far as follower counts up to `as_of` tell.
 
@@ -54,22 +61,26 @@ def stream_lift(
         streams: STREAMS schema: all streams of the window, because each is noise in the others' baseline.
         profiles: PROFILE_OBSERVATIONS schema, any order, repeated rows allowed: the follower counts.
         live: LIVE_OBSERVATIONS schema: TikTok's own count of new follows in a room.
+        posts: POST_OBSERVATIONS schema, any order, repeated rows allowed: who went viral by something else.
         settings: the constants of the method.
         as_of: the newest instant that the data speaks for; later counts are not looked at.
+        day: only the streams that started on it are wanted; some of the others still lend their errors.
 
     Returns:
         STREAM_LIFT schema, sorted by creator_id and started_at. Where a lift cannot be told it is null, and
         `observable` is false; a lift never stands without its interval.
     """
-    ordered = streams.sort("creator_id", "started_at", "stream_id")
-    if ordered.is_empty():
-        return STREAM_LIFT.empty()
+    ordered = _asked(streams, day)
     estimates = list(_estimates(ordered, _counts(profiles.lazy(), as_of), settings, as_of))
     # Errors of rounded counts are another population than those of exact ones.
-    exact, rounded = (pooled((e.errors for e in estimates if e.rounded is kind), settings) for kind in (False, True))
-    rows = [_row(estimate, rounded if estimate.rounded else exact, settings) for estimate in estimates]
+    exact, rounded = (
+        pooled((e.placebos for e in estimates if e.lends and e.rounded is kind), settings) for kind in (False, True)
+    )
+    rows = [_row(e, rounded if e.rounded else exact, settings) for e in estimates if e.wanted]
+    if not rows:
+        return STREAM_LIFT.empty()
     told = pl.DataFrame(rows, schema={name: STREAM_LIFT.schema[name] for name in rows[0]})
-    kept = ordered.select(
+    kept = ordered.filter("wanted").select(
         "stream_id",
         "creator_id",
         "started_at",
@@ -79,10 +90,27 @@ def stream_lift(
         "ended_at_lo",
         "ended_at_hi",
     )
+    lifts = pl.concat([kept, told], how="horizontal")
+    bracketed = lifts.select("stream_id", "creator_id", "started_at", "before_at", "after_at").drop_nulls()
     return STREAM_LIFT.conform(
-        pl.concat([kept, told], how="horizontal")
-        .join(_platform_follows(ordered, live.lazy(), as_of), on="stream_id", how="left", maintain_order="left")
-        .with_columns(carry_over_min=pl.lit(settings.carry_over_minutes), method=pl.lit(METHOD))
+        lifts.join(_platform_follows(ordered, live.lazy(), as_of), on="stream_id", how="left", maintain_order="left")
+        .join(viral_flags(bracketed, posts.lazy(), as_of), on="stream_id", how="left", maintain_order="left")
+        .with_columns(
+            flags=pl.concat_list("flags", pl.concat_list("viral").list.drop_nulls()).list.sort(),
+            carry_over_min=pl.lit(settings.carry_over_minutes),
+            method=pl.lit(METHOD),
+        )
+    )
+
+
+def _asked(streams: pl.DataFrame, day: date | None) -> pl.DataFrame:
+    """`streams` in order, with `wanted`, and `lends`: whose errors join the pool."""
+    ordered = streams.sort("creator_id", "started_at", "stream_id")
+    position = pl.int_range(pl.len())
+    every = max(-(-ordered.height // _LENDERS), 1)
+    return ordered.with_columns(
+        wanted=pl.lit(value=True) if day is None else pl.col("started_at").dt.date() == day,
+        lends=position % every == 0,
     )
 
 
@@ -94,6 +122,8 @@ class _Estimate:
     window_end: float
     airtime_h: float
     flags: set[str]
+    wanted: bool = True
+    lends: bool = True
     final: bool = False
     series: Series | None = None
     before: int = -1
@@ -101,7 +131,7 @@ class _Estimate:
     rate: float = np.nan
     baseline_h: float = 0.0
     expected: float = np.nan
-    errors: Floats = field(default_factory=lambda: np.empty(0))
+    placebos: Placebos = NO_PLACEBOS
 
     @property
     def rounded(self) -> bool:
@@ -140,6 +170,8 @@ def _estimates(
     timed = streams.select(
         "creator_id",
         "flags",
+        "wanted",
+        "lends",
         start=_hours("started_at"),
         end=_hours("ended_at"),
         seen=_hours("ended_at_lo"),
@@ -152,6 +184,9 @@ def _estimates(
     )
     # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
     for creator, group in timed.partition_by("creator_id", as_dict=True, maintain_order=True).items():
+        asked = group["wanted"] | group["lends"]
+        if not asked.any():
+            continue
         start, busy, aired = (group[name].to_numpy() for name in ("start", "busy", "aired"))
         known = counts.get(creator)
         series = (
@@ -159,12 +194,15 @@ def _estimates(
             if known is not None
             else []
         )
-        for n, (end, airtime_h, flags) in enumerate(group.select("end", "airtime_h", "flags").iter_rows()):
+        told = group.select("end", "airtime_h", "flags", "wanted", "lends").with_row_index("n").filter(asked)
+        for n, end, airtime_h, flags, wanted, lends in told.iter_rows():
             estimate = _Estimate(
                 start=float(start[n]),
                 window_end=np.nan,
                 airtime_h=airtime_h,
                 flags={flag for flag in flags if flag in ("censored_start", "censored_end")},
+                wanted=wanted,
+                lends=lends,
             )
             gap = start[n] - busy[:n].max() if n else np.inf
             to_next = start[n + 1] - busy[n] if n + 1 < start.size else np.inf
@@ -214,14 +252,14 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     estimate.final, estimate.rate, estimate.baseline_h = final, rate_per_h, baseline_h
     estimate.expected = rate_per_h * float(chosen.exposure[a] - chosen.exposure[b])
     before, after = float(chosen.t[b]), float(chosen.t[a])
-    estimate.errors = errors(chosen, before, after, settings, both=final)
+    estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
     left_out = chosen.stale_at
     estimate.flags |= {
         name
         for name, holds in (
             ("late_before", order[0]),
             ("short_baseline", baseline_h < settings.min_clean_hours),
-            ("few_placebo", estimate.errors.size < settings.few_placebos),
+            ("few_placebo", estimate.placebos.errors.size < settings.few_placebos),
             ("count_anomaly", bool(chosen.purge[b:a].any())),
             (
                 "stale_suspect",
@@ -313,7 +351,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
             "baseline_hours": estimate.baseline_h,
             "profile_used": series.rhythm is not None,
             "resolution": series.unit,
-            "placebos": estimate.errors.size,
+            "placebos": estimate.placebos.errors.size,
         }
         if np.isfinite(estimate.expected):
             row |= {"baseline_rate_per_h": estimate.rate, "expected_organic": estimate.expected}
@@ -324,7 +362,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The lift and its interval, or nothing where they would say nothing."""
     lift = naive - estimate.expected
-    widths = half_widths(estimate.errors, pool, estimate.expected, unit, settings)
+    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, settings)
     if widths is None:
         return {}
     low, high = lift - widths[0], lift + widths[1]

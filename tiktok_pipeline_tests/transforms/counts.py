@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from itertools import count
 from typing import Any
 
 import polars as pl
 
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
 Row = dict[str, Any]
 
 _numbers = count()
-NOBODY_LIVE = LIVE_OBSERVATIONS.empty()
+NOBODY_LIVE, NO_POSTS = LIVE_OBSERVATIONS.empty(), POST_OBSERVATIONS.empty()
 
 # A stream in the fourth of six days of counts, with a full day on both sides.
 START, END = 84.0, 86.0
@@ -84,21 +85,36 @@ def told(hour: float, room_id: str, new_followers: int | None, state: str = "liv
     }  # fmt: skip
 
 
+def captured(post_id: str, published: float, views: dict[float, int], **more: Any) -> list[Row]:
+    """Captures of one post of creator ana: its views by hour."""
+    return [
+        {
+            "creator_id": "ana", "vendor": "konbini", "observed_at": hours(hour), "capture_id": f"{post_id}-{hour}",
+            "post_id": post_id, "published_at": hours(published), "views": count,
+        } | more
+        for hour, count in views.items()
+    ]  # fmt: skip
+
+
 def lifts(
     streams: Iterable[Row],
     snapshots: Iterable[Row],
     *,
     as_of: float = DAYS_H,
     live: pl.DataFrame = NOBODY_LIVE,
+    posts: pl.DataFrame = NO_POSTS,
     settings: Lift | None = None,
+    day: date | None = None,
 ) -> list[Row]:
     """What the estimator says of these streams."""
     return stream_lift(
         frame(STREAMS, *streams),
         frame(PROFILE_OBSERVATIONS, *snapshots),
         live,
+        posts,
         settings=settings or Lift(),
         as_of=hours(as_of),
+        day=day,
     ).to_dicts()
 
 

@@ -16,9 +16,9 @@ TODAY = date(2026, 11, 2)
 
 CREATOR_ROWS = frame(
     CREATORS,
-    {"creator_id": "ana", "niche": "art", "on_roster": True},
-    {"creator_id": "bo", "niche": "art", "on_roster": True},
-    {"creator_id": "cy", "niche": "food", "on_roster": True},
+    {"creator_id": "ana", "niche": "art", "on_roster": True, "first_seen_at": hours(-24 * 59.5)},
+    {"creator_id": "bo", "niche": "art", "on_roster": True, "first_seen_at": hours(-24 * 13)},
+    {"creator_id": "cy", "niche": "food", "on_roster": True, "first_seen_at": hours(-20)},
 )
 
 
@@ -72,6 +72,42 @@ def test_rank_change_is_against_the_period_of_the_same_length_before() -> None:
     assert rows["previous_rank"].to_list() == [2, 1, None]
     assert rows["rank_change"].to_list() == [1, -1, None]
     assert rows["is_new"].to_list() == [False, False, True]
+
+
+def test_only_who_was_watched_all_through_the_period_before_can_be_new() -> None:
+    streams = [stream("ana", 1, 1), stream("bo", 2, 2), stream("cy", 3, 3)]
+    for period, new in (("day", [True, True, True]), ("week", [True, True, None]), ("month", [True, None, None])):
+        rows = board(streams, [], period=period).sort("creator_id")
+        assert rows["is_new"].to_list() == new, period
+        assert rows["rank_change"].to_list() == [None] * 3
+
+
+def test_over_a_week_and_a_month_lift_takes_three_streams_that_tell_one() -> None:
+    streams = [stream(who, start, 1) for who in ("ana", "bo") for start in (1, -24, -48)]
+    lifts = [lift(s["creator_id"], at, 5) for s, at in zip(streams, (1, -24, -48) * 2, strict=True)]
+    lifts[-1] |= {"flags": ["viral_overlap"]}
+    for metric in ("lift", "lift_per_hour"):
+        assert board(streams, lifts, metric=metric)["creator_id"].to_list() == ["ana", "bo"]
+        for period in ("week", "month"):
+            assert board(streams, lifts, metric=metric, period=period)["creator_id"].to_list() == ["ana"]
+    assert board(streams, lifts, metric="streams", period="week")["value"].to_list() == [3, 3]
+
+
+def test_a_lucky_guess_leads_by_value_and_not_by_what_is_sure() -> None:
+    streams = [stream("ana", 1, 1), stream("bo", 2, 1), stream("cy", 3, 1)]
+    lifts = [lift("ana", 1, 100, half=90), lift("bo", 2, 80, half=5), lift("cy", 3, 80, half=5)]
+    rows = board(streams, lifts, metric="lift")
+    assert rows["creator_id"].to_list() == ["ana", "bo", "cy"]
+    assert rows["rank"].to_list() == [1, 2, 2]
+    assert rows["confident_rank"].to_list() == [3, 1, 1]
+    assert board(streams, lifts)["confident_rank"].to_list() == [None] * 3
+
+
+def test_a_viral_stream_does_not_count_and_one_of_which_nobody_knows_does() -> None:
+    streams = [stream("ana", 1, 1), stream("ana", 5, 1), stream("ana", 9, 1)]
+    flags: tuple[list[str], ...] = (["viral_overlap"], ["viral_unknown"], [])
+    lifts = [lift("ana", start, 10, flags=flag) for start, flag in zip((1, 5, 9), flags, strict=True)]
+    assert board(streams, lifts, metric="lift")["value"].to_list() == [20]
 
 
 def test_periods_end_with_the_day() -> None:

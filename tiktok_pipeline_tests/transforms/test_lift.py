@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
@@ -66,6 +66,7 @@ def estimated(
         frame(STREAMS, *streams),
         frame(PROFILE_OBSERVATIONS, *profiles),
         LIVE_OBSERVATIONS.empty() if live is None else live,
+        POST_OBSERVATIONS.empty(),
         settings=Lift(),
         as_of=hours(as_of_h),
     )
@@ -105,7 +106,8 @@ def test_ordinary_growth_is_taken_off() -> None:
     assert row["lift_per_hour"] == pytest.approx(row["lift"] / 2)
     assert row["lift_pct"] == pytest.approx(row["lift"] / row["followers_before"] * 100)
     assert row["interval_level"] == pytest.approx(0.9)
-    assert row["flags"] == []
+    # Nobody looked at posts.
+    assert row["flags"] == ["viral_unknown"]
 
 
 def test_a_stream_that_brought_nothing_is_not_significant() -> None:
@@ -274,6 +276,7 @@ def test_intervals_cover_what_they_say() -> None:
         frame(STREAMS, *streams),
         pl.concat(profiles),
         LIVE_OBSERVATIONS.empty(),
+        POST_OBSERVATIONS.empty(),
         settings=Lift(),
         as_of=hours(SPAN_H),
     ).with_columns(truth=pl.col("creator_id").replace_strict(truth))

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (
     DAYS_H,
+    END,
     START,
+    captured,
     every,
     lifts,
     rounded,
@@ -40,14 +42,15 @@ def test_the_order_and_repetition_of_rows_change_nothing(seed: int, again: int) 
         *every(50, rounded(steady, 100), vendor="konbini", followers_precision="rounded", followers_unit=100),
     )
     live = frame(LIVE_OBSERVATIONS, told(START + 0.1, "a", 5), told(START + 1.2, "b", 7))
+    posts = frame(POST_OBSERVATIONS, *captured("a", START - 5, {START - 1: 10, END + 2: 30}))
 
     def shuffled(rows: pl.DataFrame) -> pl.DataFrame:
         return pl.concat([rows, rows.head(again)]).sample(fraction=1, shuffle=True, seed=seed)
 
-    expected = stream_lift(streams, counts, live, settings=Lift(), as_of=hours(DAYS_H))
+    expected = stream_lift(streams, counts, live, posts, settings=Lift(), as_of=hours(DAYS_H))
     mixed = stream_lift(
-        streams.sample(fraction=1, shuffle=True, seed=seed), shuffled(counts), shuffled(live), settings=Lift(),
-        as_of=hours(DAYS_H),
+        streams.sample(fraction=1, shuffle=True, seed=seed), shuffled(counts), shuffled(live), shuffled(posts),
+        settings=Lift(), as_of=hours(DAYS_H),
     )  # fmt: skip
     assert_frame_equal(mixed, expected)
 

@@ -13,6 +13,7 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STRE
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (
     END,
+    NO_POSTS,
     NOBODY_LIVE,
     START,
     every,
@@ -34,7 +35,8 @@ NOTHING = (
 
 
 def test_no_streams_are_no_rows() -> None:
-    empty = stream_lift(STREAMS.empty(), PROFILE_OBSERVATIONS.empty(), NOBODY_LIVE, settings=Lift(), as_of=hours(0))
+    nothing = (STREAMS.empty(), PROFILE_OBSERVATIONS.empty(), NOBODY_LIVE, NO_POSTS)
+    empty = stream_lift(*nothing, settings=Lift(), as_of=hours(0))
     assert_frame_equal(empty, STREAM_LIFT.empty())
 
 
@@ -368,6 +370,15 @@ def test_counts_after_as_of_are_not_looked_at() -> None:
     counts = every(15, with_lift(300))
     past = [row for row in counts if row["observed_at"] <= hours(END + 3)]
     assert lift_of(counts, as_of=END + 3) == lift_of(past, as_of=END + 3)
+
+
+def test_a_day_of_streams_is_what_all_of_them_say_of_that_day() -> None:
+    streams = [stream(), stream(START + 10, START + 11), stream(START + 24, START + 25), stream(30, 31)]
+    counts = every(15, with_lift(300))
+    whole = lifts(streams, counts)
+    day = hours(START).date()
+    assert lifts(streams, counts, day=day) == [row for row in whole if row["started_at"].date() == day]
+    assert lifts(streams, counts, day=hours(-50).date()) == []
 
 
 # TikTok's own count

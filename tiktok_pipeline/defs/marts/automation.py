@@ -1,15 +1,23 @@
 """The job and the schedule that derive and publish: everything after raw."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
+import polars as pl
 
 from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import STREAM_LIFT, STREAMS
 
 # An open stream ends, and a story grows, until the day after: the last days are derived with every run.
 TRAILING_DAYS = 4
+
+# A stream may outlast them. How far back its day is looked for, and what is derived anew while it goes on; the run of
+# the last days, or the one after it, ranks and publishes what changed.
+_OPEN_DAYS = 60
+_OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT)
 
 derive = dg.define_asset_job(
     "derive",
@@ -24,9 +32,10 @@ derive = dg.define_asset_job(
     job=derive,
     cron_schedule=every(minutes=15, at_minute=7),
     default_status=STATUS,
-    description="Every 15 minutes: derives the last four days and publishes, unless the last run is under way.",
+    description="Every 15 minutes: derives the last four days and publishes, unless the last run is under way; and the "
+    "streams of older days on which one goes on.",
 )
-def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     """See the description."""
     pipeline = Pipeline()
     if pipeline.replaying:
@@ -35,4 +44,21 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg
     if reason is not None:
         return reason
     today = pipeline.clock().now().date()
-    return dg.RunRequest(tags=day_range_tags(today - timedelta(days=TRAILING_DAYS - 1), today))
+    first = today - timedelta(days=TRAILING_DAYS - 1)
+    tick = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+    older = [
+        dg.RunRequest(
+            run_key=f"{tick}/{day}",
+            partition_key=f"{day:%Y-%m-%d}",
+            asset_selection=[dg.AssetKey(table.name) for table in _OF_OPEN_STREAMS],
+        )
+        for day in _with_open_streams(pipeline.lake, first)
+    ]
+    return [dg.RunRequest(run_key=tick, tags=day_range_tags(first, today)), *older]
+
+
+def _with_open_streams(lake: Lake, before: date) -> list[date]:
+    """The days before `before` on which a stream began that has no end yet."""
+    rows = lake.scan_days(STREAMS, before - timedelta(days=_OPEN_DAYS), before - timedelta(days=1))
+    days = rows.filter(pl.col("ended_at").is_null()).select(pl.col("started_at").dt.date().unique().sort())
+    return days.collect().to_series().to_list()

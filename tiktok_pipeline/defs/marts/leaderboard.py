@@ -14,7 +14,8 @@ from tiktok_pipeline.transforms.leaderboard import leaderboard as rank
 _ABOUT = """
 One board for each period (day, week of 7 days, month of 30), niche (`*` is everybody) and metric, as of the end of
 the day. Ties share a rank; `rank_change` is positive for up and null for who was absent before. Streams count in the
-period that they started in. Lift counts where it is observable and not confounded.
+period that they started in. Lift counts where it is observable and not confounded, and over a week or a month it takes
+three; `confident_rank` ranks by the lower bound. The lift of the last day is provisional.
 """
 
 

@@ -1,15 +1,15 @@
 """The mart `stream_lift`."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, spoken_for_until, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift as estimate
 
 _ABOUT = """
@@ -18,7 +18,7 @@ interval from windows in which nothing happened. `observable` is false where cou
 `is_final` is true once the day after the stream is known. It is the gain of a window, not a proven cause.
 """
 
-# A baseline looks up to four weeks back, and at the day and the carry-over after.
+# The carry-over, and the day of the baseline after it, lie within the two days that follow an end.
 _AFTER_DAYS = 2
 
 
@@ -27,6 +27,7 @@ _AFTER_DAYS = 2
         neighbours(STREAMS.name, before=2, after=2),
         neighbours(PROFILE_OBSERVATIONS.name, before=2, after=2),
         neighbours(LIVE_OBSERVATIONS.name, before=2, after=2),
+        neighbours(POST_OBSERVATIONS.name, before=2, after=2),
     ],
     description=describe(STREAM_LIFT, _ABOUT),
     **DAILY_MART,
@@ -37,16 +38,20 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     lake, settings = pipeline.lake, pipeline.settings().lift
 
     def estimate_day(day: date) -> pl.DataFrame:
-        window = around(day, day, before=settings.lookback_days, after=_AFTER_DAYS)
+        ends = lake.scan_days(STREAMS, day, day).select(pl.col("ended_at").max()).collect().item()
+        last = max(day, ends.date()) if isinstance(ends, datetime) else day
+        window = day - timedelta(days=settings.lookback_days), last + timedelta(days=_AFTER_DAYS)
         as_of = spoken_for_until(lake, *window)
         if as_of is None:
             return STREAM_LIFT.empty()
         return estimate(
             lake.scan_days(STREAMS, *window).collect(),
-            lake.scan_days(PROFILE_OBSERVATIONS, *window).collect(),
-            lake.scan_days(LIVE_OBSERVATIONS, *window).collect(),
+            lake.scan_days(PROFILE_OBSERVATIONS, *window),
+            lake.scan_days(LIVE_OBSERVATIONS, *window),
+            lake.scan_days(POST_OBSERVATIONS, *window),
             settings=settings,
             as_of=as_of,
+            day=day,
         )
 
     return write_each_day(context, lake, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)

@@ -14,13 +14,16 @@ from tiktok_pipeline.transforms.streams import streams as rebuild
 
 _ABOUT = """
 Rebuilt from the readings of the days around, so that a stream over midnight is one stream; the last days are rebuilt
-with every run of `derive`, because an open stream ends later. Read by the lift, the boards and BI tools. Times are
+with every run of `derive`, because an open stream ends later, and an older day for as long as one of its streams goes
+on. Read by the lift, the boards and BI tools. Times are
 estimates with bounds: see `started_at_lo`, `started_at_hi`, `flags`. It does not guess streams that nobody saw.
 """
 
+_DAY = pl.col("started_at").dt.date()
+
 
 @dg.asset(
-    deps=[neighbours(LIVE_OBSERVATIONS.name, before=2, after=2)],
+    deps=[neighbours(LIVE_OBSERVATIONS.name, before=3, after=3)],
     description=describe(STREAMS, _ABOUT),
     **DAILY_MART,
     **shown(STREAMS),
@@ -28,16 +31,25 @@ estimates with bounds: see `started_at_lo`, `started_at_hi`, `flags`. It does no
 def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Rebuild the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().streams
-    reach = settings.lookback_days
+    newest = max(lake.days(LIVE_OBSERVATIONS), default=None)
 
     def rebuild_day(day: date) -> pl.DataFrame:
-        window = around(day, day, before=reach, after=reach)
-        as_of = spoken_for_until(lake, *window)
-        if as_of is None:
-            return STREAMS.empty()
-        return rebuild(lake.scan_days(LIVE_OBSERVATIONS, *window).collect(), settings=settings, as_of=as_of)
+        rebuilt, still, after = STREAMS.empty(), pl.lit(value=True), settings.lookback_days
+        while True:
+            window = around(day, day, before=settings.lookback_days, after=after)
+            as_of = spoken_for_until(lake, *window)
+            if as_of is None or newest is None:
+                return STREAMS.empty()
+            readings = lake.scan_days(LIVE_OBSERVATIONS, *window).filter(still)
+            found = rebuild(readings, settings=settings, as_of=as_of).filter(day == _DAY)
+            going_on = pl.col("creator_id").is_in(found.filter(pl.col("ended_at").is_null())["creator_id"].implode())
+            if window[1] >= newest or found.filter(going_on).is_empty():
+                return rebuilt.vstack(found)
+            # Whose stream outlasts the days around is looked at again, with more of the days that follow.
+            rebuilt = rebuilt.vstack(found.filter(~going_on))
+            still, after = going_on, 2 * after
 
-    return write_each_day(context, lake, STREAMS, rebuild_day, pl.col("started_at").dt.date(), _numbers)
+    return write_each_day(context, lake, STREAMS, rebuild_day, _DAY, _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -1,0 +1,112 @@
+"""A stream that outlasts the days that every run derives: its day is looked at again for as long as it goes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.defs.marts.stream_lift import stream_lift
+from tiktok_pipeline.defs.marts.streams import streams
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.partitions import DAILY
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline_tests.transforms.frames import frame
+
+DAY = date(2026, 3, 2)
+BEGAN = datetime(2026, 3, 2, 20, tzinfo=UTC)
+# Nobody names the room or the start, so that only the readings hold the stream together.
+ENDED = BEGAN + timedelta(days=8, hours=3, minutes=20)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def pipeline_of(home: Path) -> Pipeline:
+    return Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(home), "TIKTOK_PIPELINE_LAKE": ""})
+
+
+def observe(home: Path, until: datetime) -> None:
+    """Readings of every half hour: one goes on for eight days, another is on air for two hours a day."""
+    lake, rows = Lake(home / "lake"), dict[date, list[dict[str, Any]]]()
+    counts: dict[date, list[dict[str, Any]]] = {}
+    at = BEGAN - timedelta(days=1, minutes=10)
+    while at < until:
+        for creator, on in (("ana", BEGAN <= at < ENDED), ("bo", 12 <= at.hour < 14)):
+            row = {"creator_id": creator, "vendor": "konbini", "observed_at": at, "capture_id": f"{creator}{at}"}
+            live = {"live_state": "live" if on else "ended", "evidence": "weak"}
+            rows.setdefault(at.date(), []).append(row | live)
+            hours = (at - BEGAN).total_seconds() / 3600
+            followers = {"followers": int(9_000 + 10 * hours), "followers_unit": 1, "followers_precision": "exact"}
+            counts.setdefault(at.date(), []).append(row | followers | {"source": "profile"})
+        at += timedelta(minutes=30)
+    for table, by_day in ((LIVE_OBSERVATIONS, rows), (PROFILE_OBSERVATIONS, counts)):
+        for day, found in by_day.items():
+            lake.write_day(table, day, frame(table, *found))
+
+
+def derived(home: Path, day: date = DAY) -> list[dict[str, Any]]:
+    done = dg.materialize([streams], resources={"pipeline": pipeline_of(home)}, partition_key=f"{day:%Y-%m-%d}")
+    assert done.success
+    return Lake(home / "lake").scan_days(STREAMS, day, day).sort("creator_id").collect().to_dicts()
+
+
+def test_it_is_live_until_it_ends_and_then_whole(home: Path) -> None:
+    observe(home, BEGAN + timedelta(days=6))
+    ana, bo = derived(home)
+    assert (ana["status"], ana["ended_at"]) == ("live", None)
+    assert ana["airtime_s"] == pytest.approx(6 * 86_400, abs=3_600)
+    observe(home, ENDED + timedelta(days=7))
+    ana, still_bo = derived(home)
+    assert ana["status"] == "ended"
+    assert abs(ana["ended_at"] - ENDED) <= timedelta(minutes=15)
+    assert "over_24h" in ana["flags"]
+    # Whose stream ended the same day is what it was.
+    assert still_bo == bo
+
+
+def test_no_day_on_its_way_has_a_part_of_it(home: Path) -> None:
+    observe(home, ENDED + timedelta(days=7))
+    for later in range(1, 9):
+        assert [row["creator_id"] for row in derived(home, DAY + timedelta(days=later))] == ["bo"]
+
+
+def test_its_lift_is_told_by_counts_from_after_it(home: Path) -> None:
+    observe(home, ENDED + timedelta(days=7))
+    derived(home)
+    done = dg.materialize([stream_lift], resources={"pipeline": pipeline_of(home)}, partition_key=f"{DAY:%Y-%m-%d}")
+    assert done.success
+    ana = Lake(home / "lake").scan_days(STREAM_LIFT, DAY, DAY).filter(pl.col("creator_id") == "ana").collect()
+    assert ana["after_at"].item() >= ENDED + timedelta(hours=1)
+    assert ana["is_final"].item() is True
+
+
+def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(home))
+    today = date.fromisoformat(DAILY.get_partition_keys()[-1])
+    lake, old = Lake(home / "lake"), today - timedelta(days=7)
+    for day, ended in ((old, None), (old - timedelta(days=1), True), (today, None)):
+        started = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        end = started + timedelta(hours=1) if ended else None
+        lake.write_day(STREAMS, day, frame(STREAMS, {"stream_id": f"{day}", "started_at": started, "ended_at": end}))
+    repository = build_definitions().get_repository_def()
+    with dg.instance_for_test() as instance, dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=datetime.now(UTC),
+        repository_def=repository,
+    ) as context:  # fmt: skip
+        asked = repository.get_schedule_def("derive").evaluate_tick(context).run_requests
+    assert asked is not None
+    last_days, older = asked
+    assert last_days.tags["dagster/asset_partition_range_end"] == f"{today:%Y-%m-%d}"
+    assert older.partition_key == f"{old:%Y-%m-%d}"
+    assert {key.to_user_string() for key in older.asset_selection or []} == {"streams", "stream_lift"}
