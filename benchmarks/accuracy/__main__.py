@@ -74,7 +74,7 @@ def _print_lift(name: str, got: Score | None) -> None:
 
 def _print_totals(seed: int, got: Totals) -> None:
     print(
-        f"totals of a month, seed {seed}: {got.creators} creators, MAE {got.mae:.3f} = {got.mae_to_naive:.2f} x naive,"
+        f"totals of a month, seed {seed}: {got.creators} creators, MAE {got.mae:.3f}, {got.mae_to_naive:.2f} x naive,"
     )
     print(f"  covers {got.coverage:.3f}; of the true top 25 {got.top:.0%}, naive {got.naive_top:.0%};", end="")
     print(f" rank correlation {got.rank_correlation:.3f}, naive {got.naive_rank_correlation:.3f}", end="")
