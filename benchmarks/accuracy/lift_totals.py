@@ -11,7 +11,7 @@ import polars as pl
 from benchmarks.accuracy.follower_histories import Floats, Scenario, simulate
 from benchmarks.accuracy.lift_estimates import true_lifts
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.tables import CREATORS
+from tiktok_pipeline.tables import CREATORS, RECAPS
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 from tiktok_pipeline.transforms.lift import stream_lift
 
@@ -48,7 +48,7 @@ def score_totals(*, creators: int, seed: int) -> Totals:
     people = pl.concat([CREATORS.empty(), known], how="diagonal")
     last = lifts.select(pl.col("started_at").max().dt.date()).item()
     streams = histories.streams.join(clear, on="stream_id", how="semi")
-    board = leaderboard(streams, lifts, people, last).filter(
+    board = leaderboard(streams, lifts, RECAPS.empty(), people, last).filter(
         pl.col("period") == "month", pl.col("niche") == "*", pl.col("metric") == "lift"
     )
     rows = clear.join(lifts, on="stream_id", maintain_order="left").filter("observable")
