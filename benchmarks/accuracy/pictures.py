@@ -24,7 +24,7 @@ from tiktok_pipeline.transforms.streams import streams
 
 _FOLDER = Path(__file__).parent.parent.parent / "docs" / "pictures"
 _SEEDS, _CREATORS = (101, 102), 250
-_SHOWN_STREAMS = 350
+_SHOWN_STREAMS = 250
 _CLOCK = alt.X("at:T", title="UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%H:%M", grid=False))
 _INK, _QUIET, _ACCENT, _WARM = "#222222", "#8a8f98", "#1f6feb", "#d1602b"
 
@@ -211,7 +211,7 @@ def _values(frame: pl.DataFrame) -> alt.Data:
 
 
 def _save(name: str, chart: alt.TopLevelMixin) -> None:
-    plain = chart.configure(background="white", font="sans-serif").configure_view(stroke=None)
+    plain = chart.configure(background="white", font="sans-serif", aria=False).configure_view(stroke=None)
     path = _FOLDER / f"{name}.svg"
     path.write_text(vl_convert.vegalite_to_svg(plain.to_dict()))
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
