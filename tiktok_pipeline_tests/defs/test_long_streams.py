@@ -11,12 +11,14 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.defs.marts.creator_days import creator_days
+from tiktok_pipeline.defs.marts.stream_hours import stream_hours
 from tiktok_pipeline.defs.marts.stream_lift import stream_lift
 from tiktok_pipeline.defs.marts.streams import streams
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import CREATOR_DAYS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline_tests.transforms.frames import frame
 
 DAY = date(2026, 3, 2)
@@ -89,6 +91,21 @@ def test_its_lift_is_told_by_counts_from_after_it(home: Path) -> None:
     assert ana["is_final"].item() is True
 
 
+def test_its_airtime_is_told_on_each_day_that_it_was_on(home: Path) -> None:
+    observe(home, ENDED + timedelta(days=7))
+    derived(home)
+    resources = {"pipeline": pipeline_of(home)}
+    (home / "roster.csv").write_text("handle\nana\n")
+    for asset, days in ((stream_hours, (DAY,)), (creator_days, tuple(DAY + timedelta(days=n) for n in range(10)))):
+        for day in days:
+            assert dg.materialize([asset], resources=resources, partition_key=f"{day:%Y-%m-%d}").success
+    rows = Lake(home / "lake").scan_all(CREATOR_DAYS).filter(pl.col("creator_id") == "ana").sort("day").collect()
+    hours = [row / 3600 for row in rows["airtime_s"].drop_nulls()]
+    assert hours[1:8] == [24.0] * 7
+    assert (hours[0], hours[8]) == (pytest.approx(4, abs=0.6), pytest.approx(23.3, abs=0.6))
+    assert rows["streams"].to_list()[:2] == [1, 0]
+
+
 def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,4 +126,6 @@ def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
     last_days, older = asked
     assert last_days.tags["dagster/asset_partition_range_end"] == f"{today:%Y-%m-%d}"
     assert older.partition_key == f"{old:%Y-%m-%d}"
-    assert {key.to_user_string() for key in older.asset_selection or []} == {"streams", "stream_lift"}
+    assert {key.to_user_string() for key in older.asset_selection or []} == {
+        "streams", "stream_lift", "stream_hours", "stream_conversions", "gift_estimates"
+    }  # fmt: skip

@@ -6,18 +6,18 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
+from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import GIFT_ESTIMATES, STREAM_CONVERSIONS, STREAM_HOURS, STREAM_LIFT, STREAMS
 
 # An open stream ends, and a story grows, until the day after: the last days are derived with every run.
 TRAILING_DAYS = 4
 
-# A stream may outlast them. How far back its day is looked for, and what is derived anew while it goes on; the run of
-# the last days, or the one after it, ranks and publishes what changed.
-_OPEN_DAYS = 60
-_OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT)
+# A stream may outlast them. What is derived anew of its day while it goes on; the run of the last days, or the one
+# after it, sums up, ranks and publishes what changed.
+_OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT, STREAM_HOURS, STREAM_CONVERSIONS, GIFT_ESTIMATES)
 
 derive = dg.define_asset_job(
     "derive",
@@ -59,6 +59,6 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
 
 def _with_open_streams(lake: Lake, before: date) -> list[date]:
     """The days before `before` on which a stream began that has no end yet."""
-    rows = lake.scan_days(STREAMS, before - timedelta(days=_OPEN_DAYS), before - timedelta(days=1))
+    rows = lake.scan_days(STREAMS, before - timedelta(days=LONGEST_STREAM_DAYS), before - timedelta(days=1))
     days = rows.filter(pl.col("ended_at").is_null()).select(pl.col("started_at").dt.date().unique().sort())
     return days.collect().to_series().to_list()
