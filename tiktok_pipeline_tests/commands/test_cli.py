@@ -50,12 +50,17 @@ def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
     assert "1 creators, no bad line" in run(tmp_path, "roster", "validate").stdout
 
 
-def test_a_bad_line_is_named_and_survives_every_command(tmp_path: Path) -> None:
-    text = "handle,niche\nmira.paints,art\nno good,art\n"
-    (tmp_path / "roster.csv").write_text(text)
-    for arguments in (["validate"], ["add", "bo"], ["remove", "mira.paints"]):
-        assert_refused(run(tmp_path, "roster", *arguments), "roster.csv, line 3")
-    assert (tmp_path / "roster.csv").read_text() == text
+def test_a_bad_line_is_named_blocks_nothing_and_survives_every_command(tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text("handle,niche,tier\nmira.paints,art,\nno good,art,\n")
+    assert_refused(run(tmp_path, "roster", "validate"), "roster.csv, line 3")
+    listed = run(tmp_path, "roster", "list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["mira.paints"]
+    added = run(tmp_path, "roster", "add", "bo", "--niche", "food")
+    removed = run(tmp_path, "roster", "remove", "mira.paints")
+    for done, line in ((listed, 3), (added, 3), (removed, 2)):
+        assert done.returncode == 0, done.stderr
+        assert f"left out: roster.csv, line {line}: 'no good' is no handle" in done.stderr
+    assert (tmp_path / "roster.csv").read_text() == "handle,niche,tier\nno good,art,\nbo,food,b\n"
 
 
 def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
