@@ -103,7 +103,7 @@ def check(spend: bool) -> None:
 
     findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
-        click.echo(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.said}")
+        click.echo(f"{finding.mark:<4} {finding.what}: {finding.said}")
     bad = sum(not finding.good for finding in findings)
     if bad:
         raise PipelineError(f"{bad} of {len(findings)} checks failed")

@@ -208,7 +208,7 @@ class Retention(_Section, frozen=True):
     snapshots: int = 3
     raw_days: int | None = None
     # Dagster's runs and their logs, where a later run made the same partitions again.
-    run_days: int = 14
+    run_days: int = 7
 
     def __post_init__(self) -> None:
         """Refuse what would keep nothing."""
@@ -246,6 +246,10 @@ class Settings(_Section, frozen=True):
             raise ValueError(
                 f"[retention] raw_days must be at least {self.look_back_days}: [streams] and [lift] look back so far"
             )
+
+
+# In the home of a demo: what its sandbox was made from.
+SANDBOX_MARKER = "sandbox.json"
 
 
 @dataclass(frozen=True)

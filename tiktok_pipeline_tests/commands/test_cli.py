@@ -109,7 +109,7 @@ def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     done = run(tmp_path, "check")
     assert done.returncode == 1
     assert "roster add HANDLE" in done.stdout
-    assert "set SOCIAL_FETCH_API_KEY" in done.stdout
+    assert "off  vendor social_fetch: not used: to use it, set SOCIAL_FETCH_API_KEY" in done.stdout
     assert "checks failed" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -124,6 +124,16 @@ def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path:
     for name, value in sandbox.environment.items():
         if name.endswith(("KEY", "PASSWORD")):
             assert value not in done.stdout + done.stderr
+
+
+def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    broken = tmp_path / "data" / "lake" / "marts" / "creators" / "creators.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"PAR1")
+    done = run(tmp_path, "check", **sandbox.environment)
+    assert done.returncode == 1
+    assert f"{broken} is no whole Parquet file: put it back from a backup" in done.stdout
 
 
 def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:

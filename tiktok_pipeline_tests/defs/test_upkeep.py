@@ -57,6 +57,13 @@ def test_only_runs_that_a_later_one_superseded_go(instance: dg.DagsterInstance) 
     assert superseded_runs(instance, SOON) == []
 
 
+def test_upkeep_remembers_how_the_deployment_grew(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    pipeline = deployment(tmp_path)
+    ran = {upkeep(pipeline, instance).run_id for _ in range(2)}
+    assert superseded_runs(instance, SOON) == []
+    assert {record.dagster_run.run_id for record in instance.get_run_records()} == ran
+
+
 def test_a_run_under_way_is_never_superseded(instance: dg.DagsterInstance) -> None:
     first = run(instance, "a")
     going = instance.create_run_for_job(
