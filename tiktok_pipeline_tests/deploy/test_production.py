@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import duckdb
 import pytest
+import sqlalchemy
 
 from tiktok_pipeline.capture.clock import RealClock
 from tiktok_pipeline.partitions import hour_key
@@ -165,10 +166,10 @@ def production(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[
             TIKTOK_PIPELINE_CLOCK_SPEED=SPEED,
             TIKTOK_PIPELINE_CLOCK_ANCHOR=f"{began.isoformat()}/{shown.isoformat()}",
         )
-        services = []
+        services: list[Service] = []
+        stopping.callback(lambda: [service.stop() for service in services])
         for name in NAMES:
             services.append(start(name, folder))
-            stopping.callback(services[-1].stop)
         clock = RealClock(speed=SPEED, anchor=began, start=shown)
         yield Production(folder, f"http://127.0.0.1:{ui}", clock, services)
 
@@ -227,6 +228,27 @@ def test_it_comes_up_and_works(production: Production) -> None:
     secrets = [v for n, v in variables(production.folder / "pipeline.env").items() if n.endswith(("_KEY", "_PASSWORD"))]
     assert len(secrets) >= 3
     assert not any(secret in production.logs() for secret in secrets)
+
+
+def test_it_goes_on_when_the_database_drops_everybody(production: Production) -> None:
+    url = variables(production.folder / "instance.env")["DAGSTER_PG_URL"]
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        dropped = connection.execute(
+            sqlalchemy.text(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        ).scalar()
+    engine.dispose()
+    assert dropped
+    # A process that such a loss ends is started again, as Restart=always says.
+    time.sleep(2)
+    for number, service in enumerate(production.services):
+        if service.process.poll() is not None:
+            production.services[number] = start(service.name, production.folder)
+    hour = {"dagster__partition": hour_key(production.clock.now())}
+    production.ended(production.until(lambda: production.launch("sweep_profiles", **hour)))
 
 
 def test_it_stops_when_it_is_told_to(production: Production) -> None:
