@@ -103,7 +103,7 @@ def check(spend: bool) -> None:
 
     findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
-        click.echo(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.said}")
+        click.echo(f"{finding.mark:<4} {finding.what}: {finding.said}")
     bad = sum(not finding.good for finding in findings)
     if bad:
         raise PipelineError(f"{bad} of {len(findings)} checks failed")
@@ -150,7 +150,7 @@ def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, n
     new = rosters.make_creator(handle, niche, tier, user_id, sec_uid, note)
     if any(creator.creator_id == new.creator_id for creator in creators):
         raise RosterError(f"@{new.handle} is on the roster already")
-    rosters.write_roster(path, (*creators, new))
+    rosters.add_creators(path, [new])
     click.echo(f"added @{new.handle}")
 
 
@@ -158,25 +158,25 @@ def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, n
 @click.argument("handle")
 def roster_remove(handle: str) -> None:
     """Stop watching HANDLE; what landed stays."""
-    creators = _read_roster().creators
-    gone = handle.strip().lstrip("@").lower()
-    if all(creator.creator_id != gone for creator in creators):
+    path = Places.from_environment().roster
+    gone = rosters.plain_handle(handle)
+    if not rosters.remove_creator(path, gone):
         raise RosterError(f"@{gone} is not on the roster")
-    rosters.write_roster(Places.from_environment().roster, [c for c in creators if c.creator_id != gone])
+    _read_roster()
     click.echo(f"removed @{gone}; what landed stays (it is no longer watched)")
 
 
 @roster.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def roster_import(file: Path) -> None:
-    """Add everybody in the CSV FILE who is not on the roster yet; nothing is added when a line is bad."""
+    """Add everybody in the CSV FILE who is not on the roster yet; nothing is added when a line of it is bad."""
     arriving = rosters.read_roster(file)
     _refuse(arriving)
     path = Places.from_environment().roster
     creators = _read_roster().creators if path.exists() else ()
     known = {creator.creator_id for creator in creators}
     new = [creator for creator in arriving.creators if creator.creator_id not in known]
-    rosters.write_roster(path, (*creators, *new))
+    rosters.add_creators(path, new)
     click.echo(f"added {len(new)}, {len(arriving.creators) - len(new)} were there already")
 
 
@@ -189,9 +189,10 @@ def roster_validate() -> None:
 
 
 def _read_roster() -> rosters.Roster:
-    """The roster, for a command that will write it: a bad line must not be lost by rewriting."""
+    """The roster; what is wrong with it is said, and stops nobody."""
     read = rosters.read_roster(Places.from_environment().roster)
-    _refuse(read)
+    for problem in read.problems:
+        click.echo(f"left out: {problem}", err=True)
     return read
 
 

@@ -1,11 +1,14 @@
-"""Who is watched: roster.csv, read line by line; a bad line is named and does not stop the others."""
+"""Who is watched: roster.csv, read line by line; a bad line is named and does not stop the others.
+
+Changes touch the lines that they are about and leave all others as they were typed, bad ones too.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -56,15 +59,18 @@ def read_roster(path: Path) -> Roster:
     Raises:
         RosterError: there is no such file, it is not UTF-8, or its header is wrong.
     """
+    return parse_roster(_text(path), path.name)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise RosterError(f"no roster at {path}: add creators with `tiktok-pipeline roster add HANDLE`") from None
     except UnicodeDecodeError:
         raise RosterError(f"{path.name} is not UTF-8: save it as CSV UTF-8") from None
     except OSError as error:
         raise RosterError(f"{path} cannot be read: {error.strerror}") from None
-    return parse_roster(text, path.name)
 
 
 def parse_roster(text: str, name: str = "roster.csv") -> Roster:
@@ -105,7 +111,7 @@ def make_creator(
     Raises:
         RosterError: a value that cannot be right; says which.
     """
-    plain = handle.strip().lstrip("@").lower()
+    plain = plain_handle(handle)
     if not _HANDLE.fullmatch(plain):
         raise RosterError(f"{handle!r} is no handle: letters, digits, dots and underscores")
     tier = tier.strip().lower() or "b"
@@ -116,13 +122,67 @@ def make_creator(
     return Creator(plain, niche.strip().lower(), tier, user_id, sec_uid.strip(), note.strip())
 
 
-def write_roster(path: Path, creators: Iterable[Creator]) -> None:
-    """Replace the roster at `path`, atomically."""
+def plain_handle(typed: str) -> str:
+    """A handle without `@`, in lower case."""
+    return typed.strip().lstrip("@").lower()
+
+
+def add_creators(path: Path, creators: Sequence[Creator]) -> None:
+    """Add lines to the roster at `path`; it is made where there is none.
+
+    Raises:
+        RosterError: the file cannot be read, or lacks a column that is needed while it has bad lines, which a new
+            header would give another meaning.
+    """
+    text = _text(path) if path.exists() else ""
+    if not text.strip():
+        _write(path, _lines(COLUMNS, creators, header=True))
+        return
+    read = parse_roster(text, path.name)
+    header = [cell.strip().lower() for cell in next(csv.reader(io.StringIO(text)))]
+    lacking, plain = [column for column in COLUMNS if column not in header], Creator("")
+    if any(getattr(creator, column) != getattr(plain, column) for creator in creators for column in lacking):
+        if read.problems:
+            raise RosterError("; ".join(read.problems))
+        _write(path, _lines(COLUMNS, (*read.creators, *creators), header=True))
+        return
+    _write(path, text + ("" if text.endswith("\n") else "\n") + _lines(header, creators, header=False))
+
+
+def remove_creator(path: Path, handle: str) -> bool:
+    """Remove every line of the creator with this handle, as first added, from the roster at `path`; whether any was.
+
+    Raises:
+        RosterError: the file cannot be read, or its header is wrong.
+    """
+    text = _text(path)
+    parse_roster(text, path.name)
+    lines = text.splitlines(keepends=True)
+    reader = csv.reader(iter(lines))
+    column = [cell.strip().lower() for cell in next(reader)].index("handle")
+    kept, begin = lines[: reader.line_num], reader.line_num
+    for cells in reader:
+        if column >= len(cells) or plain_handle(cells[column]) != plain_handle(handle):
+            kept += lines[begin : reader.line_num]
+        begin = reader.line_num
+    if len(kept) == len(lines):
+        return False
+    _write(path, "".join(kept))
+    return True
+
+
+def _lines(columns: Sequence[str], creators: Iterable[Creator], *, header: bool) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(creator, column) for column in COLUMNS] for creator in creators)
+    if header:
+        writer.writerow(columns)
+    writer.writerows([getattr(creator, column) for column in columns] for creator in creators)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.new")
-    staged.write_text(text.getvalue(), encoding="utf-8")
+    staged.write_text(text, encoding="utf-8")
     staged.replace(path)

@@ -203,9 +203,21 @@ class Gifts(_Section, frozen=True):
 
 
 class Retention(_Section, frozen=True):
-    """How long things are kept. Raw is kept for ever."""
+    """How long things are kept. Without `raw_days` raw is kept for ever: it is the only source."""
 
     snapshots: int = 3
+    raw_days: int | None = None
+    # Dagster's runs and their logs, where a later run made the same partitions again.
+    run_days: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse what would keep nothing."""
+        if self.snapshots < 1 or self.run_days < 1:
+            raise ValueError("snapshots and run_days must be at least 1")
+
+
+# The schedule derives the last days again, and an operator needs some to find out that they must be.
+_DAYS_TO_DERIVE_AGAIN = 7
 
 
 class Settings(_Section, frozen=True):
@@ -222,6 +234,22 @@ class Settings(_Section, frozen=True):
     recaps: Recaps = Recaps()
     gifts: Gifts = Gifts()
     retention: Retention = Retention()
+
+    @property
+    def look_back_days(self) -> int:
+        """Days of raw that must stay: what may be derived again, and all that its streams and lift are made from."""
+        return _DAYS_TO_DERIVE_AGAIN + self.streams.lookback_days + self.lift.lookback_days
+
+    def __post_init__(self) -> None:
+        """Refuse a retention that takes what a derive needs."""
+        if self.retention.raw_days is not None and self.retention.raw_days < self.look_back_days:
+            raise ValueError(
+                f"[retention] raw_days must be at least {self.look_back_days}: [streams] and [lift] look back so far"
+            )
+
+
+# In the home of a demo: what its sandbox was made from.
+SANDBOX_MARKER = "sandbox.json"
 
 
 @dataclass(frozen=True)

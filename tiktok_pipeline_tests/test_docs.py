@@ -11,6 +11,7 @@ from tiktok_pipeline.cli import cli
 from tiktok_pipeline.commands.dictionary import dictionary
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.settings import Retention, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -19,6 +20,16 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 def test_the_data_dictionary_is_up_to_date() -> None:
     assert (ROOT / "docs" / "data-dictionary.md").read_text() == dictionary()
+
+
+def test_the_operator_is_told_of_every_section_of_the_settings_and_every_upkeep_asset() -> None:
+    for section in Settings.__struct_fields__:
+        assert f"`[{section}" in OPERATIONS, section
+    for key in Retention.__struct_fields__:
+        assert f"`{key}`" in OPERATIONS, key
+    for spec in build_definitions().resolve_all_asset_specs():
+        if spec.group_name == "upkeep":
+            assert f"`{spec.key.to_user_string()}`" in OPERATIONS, spec.key
 
 
 def test_every_job_and_schedule_is_documented() -> None:
@@ -53,9 +64,12 @@ def test_every_command_is_in_the_readme_and_has_a_help_text(command: str) -> Non
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for document in (ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             assert target.startswith("http") or (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+TEXTS = (".py", ".md", ".toml", ".yaml", ".lock", "", ".example", ".csv", ".service", ".target", ".dockerignore")
 
 
 def test_the_project_names_no_path_of_a_machine_and_no_registry() -> None:
@@ -64,11 +78,7 @@ def test_the_project_names_no_path_of_a_machine_and_no_registry() -> None:
     )
     for path in [
         *ROOT.glob("*"),
-        *(p for d in ("tiktok_pipeline", "docs", ".ci", "benchmarks") for p in (ROOT / d).rglob("*")),
+        *(p for d in ("tiktok_pipeline", "docs", ".ci", "benchmarks", "deploy") for p in (ROOT / d).rglob("*")),
     ]:
-        if (
-            path.is_file()
-            and path.name != ".git"
-            and path.suffix in (".py", ".md", ".toml", ".yaml", ".lock", "", ".example", ".csv")
-        ):
+        if path.is_file() and path.name != ".git" and path.suffix in TEXTS:
             assert not forbidden.search(path.read_text(errors="replace").replace("--no-emit-index-url", "")), path

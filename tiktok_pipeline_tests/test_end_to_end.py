@@ -407,6 +407,40 @@ def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: R
     assert overview == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]
 
 
+def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Replayed) -> None:
+    """After the tests that compare raw files: these are others from here on."""
+    raw = [table for table in TABLES.values() if table.layer == "raw"]
+    # As windows on the real clock land them: a file every ten minutes.
+    for table in raw:
+        for hour in replayed.lake.raw_hours(table):
+            for path in replayed.lake.hour_files(table, hour):
+                rows = pl.read_parquet(path).with_columns(_part=pl.col("requested_at").dt.truncate("10m"))
+                for flush, part in enumerate(rows.partition_by("_part", include_key=False)):
+                    replayed.lake.write_raw(table, hour, f"{path.stem[:-5]}-{flush:04d}", part)
+    landed = {table.name: replayed.lake.scan_all_raw(table).collect().sort("capture_id") for table in raw}
+    before = contents(replayed.home)
+    assert sum(name.startswith("lake/raw/raw_lives/") for name in before) > 200
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "job", "execute", "-j", "upkeep", "-m", "tiktok_pipeline.definitions"],
+        env=replayed.environment | {"DAGSTER_HOME": str(replayed.home / "dagster")},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    after = contents(replayed.home)
+    assert sum(name.startswith("lake/raw/raw_lives/") for name in after) == 24 * DAYS
+    for table in raw:
+        assert replayed.lake.scan_all_raw(table).collect().sort("capture_id").equals(landed[table.name])
+    # Nobody is asked again, and what is derived from folded files is what was derived from the others.
+    for table in TABLES.values():
+        if table.layer != "raw":
+            for path in replayed.lake.folder(table).rglob("*.parquet"):
+                path.unlink()
+    assert replayed.replay().returncode == 0
+    assert contents(replayed.home) == after
+    derived = {name for name in before if not name.startswith("lake/raw/")}
+    assert {name: after[name] for name in derived} == {name: before[name] for name in derived}
+
+
 def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> None:
     """Runs last: it changes the deployment that the other tests look at."""
     world = replayed.sandbox.world

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.errors import RosterError
-from tiktok_pipeline.roster import Creator, make_creator, parse_roster, read_roster, write_roster
+from tiktok_pipeline.roster import Creator, add_creators, make_creator, parse_roster, read_roster, remove_creator
 
 
 def test_sign_and_case_of_a_handle_are_ignored() -> None:
@@ -59,5 +59,34 @@ def test_no_file_says_what_to_do(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     creators = (make_creator("@One", "art", "a", "6912345678901234567", "MS4x", "a, b"), make_creator("two"))
-    write_roster(tmp_path / "roster.csv", creators)
+    add_creators(tmp_path / "roster.csv", creators)
     assert read_roster(tmp_path / "roster.csv").creators == creators
+
+
+TYPED = 'Handle, niche\n@One,"art,\nand food"\nno good,art\n two ,art\nONE,again\nthree,art,b,c'
+
+
+def test_a_removal_takes_every_line_of_the_creator_and_leaves_the_others_as_typed(tmp_path: Path) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text(TYPED)
+    assert remove_creator(path, "@one")
+    assert path.read_text() == "Handle, niche\nno good,art\n two ,art\nthree,art,b,c"
+    assert not remove_creator(path, "one")
+
+
+def test_an_addition_leaves_every_line_as_typed(tmp_path: Path) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text(TYPED)
+    add_creators(path, [make_creator("four", "music")])
+    assert path.read_text() == TYPED + "\nfour,music\n"
+
+
+def test_a_column_that_the_file_lacks_is_added_unless_bad_lines_would_change_their_meaning(tmp_path: Path) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text("handle\none\n")
+    add_creators(path, [make_creator("two", tier="a", note="new")])
+    assert read_roster(path).creators == (make_creator("one"), make_creator("two", tier="a", note="new"))
+    path.write_text(TYPED)
+    with pytest.raises(RosterError, match="line 7: 4 cells"):
+        add_creators(path, [make_creator("five", tier="a")])
+    assert path.read_text() == TYPED

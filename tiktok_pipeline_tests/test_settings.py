@@ -46,6 +46,9 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
         ("[watch]\nround_seconds = 0\n", "must be at least 1"),
         ("[retries]\nattempts = 0\n", "must be at least 1"),
         ("[streams]\nlookback_days = -1\n", "must be at least 1"),
+        ("[retention]\nsnapshots = 0\n", "must be at least 1"),
+        ("[retention]\nraw_days = 37\n", r"raw_days must be at least 38: \[streams\] and \[lift\] look back so far"),
+        ("[retention]\nraw_days = 38\n[lift]\nlookback_days = 29\n", "raw_days must be at least 39"),
     ],
 )
 def test_a_mistake_is_named_in_the_operators_words(tmp_path: Path, text: str, said: str) -> None:
@@ -70,7 +73,9 @@ def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) ->
 
 
 # Keys whose default is "not set" cannot be shown with a value.
-NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")}
+NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
+    "retention.raw_days"
+}
 
 
 def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:

@@ -97,11 +97,11 @@ class Landing:
     def _write(self, hour: datetime, attempts: Sequence[Attempt]) -> None:
         window = self.name(hour)
         if self.window is not None:
-            taken = [int(file.stem.rsplit("-", 1)[1]) for file in self.lake.raw_window(self.table, hour, window)]
+            taken = [int(name.rpartition("-")[2]) for name in self.lake.raw_window(self.table, hour, window)]
             self._flush = max([self._flush, *(number + 1 for number in taken)])
         name = f"{window}-{self._flush:04d}"
         # The hour is part of the id where a window crosses it: both its files may be flush 0.
-        frame = raw_frame(attempts, f"{self.table.name.removeprefix('raw_')}-{name}-{hour:%H}", self.run_id)
+        frame = raw_frame(attempts, f"{captures_of(self.table, name)}{hour:%H}", self.run_id)
         self.lake.write_raw(self.table, hour, name, frame)
         self.rows += frame.height
 
@@ -136,6 +136,11 @@ class Landings:
     def rows(self) -> int:
         """Rows on disk."""
         return sum(landing.rows for landing in self._by_table.values())
+
+
+def captures_of(table: tables.Table, window: str) -> str:
+    """What the ids of all captures of a window (or of one of its flushes) begin with."""
+    return f"{table.name.removeprefix('raw_')}-{window}-"
 
 
 def hour_of(moment: datetime) -> datetime:

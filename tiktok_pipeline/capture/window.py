@@ -23,7 +23,7 @@ from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.gate import Departures, OwnDepartures, SharedDepartures
-from tiktok_pipeline.capture.landing import Attempt, Landings, hour_of
+from tiktok_pipeline.capture.landing import Attempt, Landings, captures_of, hour_of
 from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
@@ -245,10 +245,11 @@ def _check_answered(tally: Tally, table: Table) -> None:
 
 def _landed(lake: Lake, table: Table, hour: datetime, kind: str) -> bool:
     """Whether a replayed window is on disk: nothing was due in it, or somebody answered."""
-    files = lake.raw_window(table, hour, f"{kind}-{hour:%Y%m%dT%H}")
-    if not files:
+    window = f"{kind}-{hour:%Y%m%dT%H}"
+    if not lake.raw_window(table, hour, window):
         return False
-    statuses = pl.concat([pl.read_parquet(file, columns=["http_status"]) for file in files])["http_status"]
+    mine = pl.col("capture_id").str.starts_with(captures_of(table, window))
+    statuses = lake.scan_raw(table, [hour]).filter(mine).select("http_status").collect()["http_status"]
     return statuses.is_empty() or statuses.null_count() < len(statuses)
 
 

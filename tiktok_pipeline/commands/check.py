@@ -20,6 +20,8 @@ from tiktok_pipeline.known_gifts import read_known_gifts
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Fate, Target
+from tiktok_pipeline.settings import SANDBOX_MARKER
+from tiktok_pipeline.upkeep.sizes import measure
 
 _REACH_TIMEOUT_S = 10.0
 
@@ -28,11 +30,17 @@ _OPTIONAL = ("room", "posts", "followers", "user_search", "live_ranking")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; what is off is neither good nor bad."""
 
     what: str
     good: bool
     said: str
+    off: bool = False
+
+    @property
+    def mark(self) -> str:
+        """How it stands, in a word."""
+        return "off" if self.off else "ok" if self.good else "BAD"
 
 
 def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> list[Finding]:
@@ -58,6 +66,7 @@ def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> 
         keys = accesses(environment)
         findings.extend(_vendors(environment, keys, configured, places.roster if spend else None))
         findings.extend(_routes(configured, keys))
+        findings.extend(_invented(places, keys))
     except PipelineError as error:
         findings.append(Finding("vendors", False, str(error)))
     findings.append(_lake(Lake(places.lake)))
@@ -99,7 +108,7 @@ def _vendors(
         lacking = missing(vendor, environment)
         if lacking:
             # Nobody needs all four: whether one is needed, the routes tell.
-            yield Finding(f"vendor {name}", True, f"off: set {' and '.join(lacking)} to use it")
+            yield Finding(f"vendor {name}", True, f"not used: to use it, set {' and '.join(lacking)}", off=True)
         elif "balance" in vendor.endpoints.values():
             yield asyncio.run(_balance(keys[name], configured))
         elif spend_on is not None:
@@ -171,11 +180,27 @@ def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterat
         yield Finding(f"route {capability}", optional, f"{said}: set {wanted}")
 
 
+def _invented(places: settings.Places, keys: Mapping[str, Access]) -> Iterator[Finding]:
+    """Whether real answers would land beside those of a sandbox."""
+    real = sorted(name for name, access in keys.items() if access.base_url == access.vendor.base_url)
+    if real and (places.home / SANDBOX_MARKER).exists():
+        said = (
+            f"{places.home} holds a sandbox's invented data, and {', '.join(real)} would land real answers beside it: "
+            "name another folder in TIKTOK_PIPELINE_HOME"
+        )
+        yield Finding("home", False, said)
+
+
 def _lake(lake: Lake) -> Finding:
     try:
         lake.check_writable()
     except (PipelineError, OSError) as error:
         return Finding("lake", False, str(error))
+    broken = measure(lake).unreadable
+    if broken:
+        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        what = "no whole Parquet file: put it back from a backup, or move it out of the lake and derive again"
+        return Finding("lake", False, f"{broken[0]}{others} is {what}")
     tables = [table.name for table in memory.RAW_TABLES if lake.days(table)]
     return Finding("lake", True, f"{lake.root} is writable; holds {', '.join(tables) or 'nothing yet'}")
 

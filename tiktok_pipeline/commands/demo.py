@@ -22,7 +22,7 @@ from tiktok_pipeline.commands.instance import use_instance
 from tiktok_pipeline.commands.replay import replay
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.sandbox.server import start_in_process
-from tiktok_pipeline.settings import Places
+from tiktok_pipeline.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.warehouse import LINK
 
 Say = Callable[[str], None]
@@ -51,7 +51,7 @@ class _Home:
 
     @property
     def marker(self) -> Path:
-        return self.places.home / "sandbox.json"
+        return self.places.home / SANDBOX_MARKER
 
     def world(self) -> WorldOnDisk | None:
         if not self.marker.exists():

@@ -92,25 +92,25 @@ def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
     """
     lake = Lake(places.lake)
     listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
-    identity = _identify(handle, lake, listed, hash_key)
     known_gifts = settings.load_settings(places.settings).gifts.path
     rows: Counter[str] = Counter()
-    # First, because a file that cannot be read must stop this before anything is removed.
-    if lines := forget_known_gifts(known_gifts, identity.creator_id):
-        rows["known_gifts"] = lines
-    for table in tables.TABLES.values():
-        for path in sorted(lake.folder(table).rglob("*.parquet")):
-            removed = _erase(lake, path, identity)
-            if removed:
-                rows[table.name] += removed
-    staying = [creator for creator in listed if creator.creator_id != identity.creator_id]
-    if len(staying) < len(listed):
-        roster.write_roster(places.roster, staying)
+    # Upkeep would fold what was read before it was erased.
+    with lake.exclusive():
+        identity = _identify(handle, lake, listed, hash_key)
+        # First, because a file that cannot be read must stop this before anything is removed.
+        if lines := forget_known_gifts(known_gifts, identity.creator_id):
+            rows["known_gifts"] = lines
+        for table in tables.TABLES.values():
+            for path in sorted(lake.folder(table).rglob("*.parquet")):
+                removed = _erase(lake, path, identity)
+                if removed:
+                    rows[table.name] += removed
+    from_roster = places.roster.exists() and roster.remove_creator(places.roster, identity.creator_id)
     if places.warehouse.exists():
         with duckdb.connect(":memory:") as connection:
             # Older snapshots hold the creator as well: only the new one stays.
             publish(connection, lake, places.warehouse, now=datetime.now(UTC), keep=1)
-    return Erased(identity.creator_id, rows, len(staying) < len(listed))
+    return Erased(identity.creator_id, rows, from_roster)
 
 
 def _identify(handle: str, lake: Lake, listed: tuple[roster.Creator, ...], hash_key: bytes) -> _Identity:

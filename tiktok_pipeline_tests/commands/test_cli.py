@@ -50,12 +50,17 @@ def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
     assert "1 creators, no bad line" in run(tmp_path, "roster", "validate").stdout
 
 
-def test_a_bad_line_is_named_and_survives_every_command(tmp_path: Path) -> None:
-    text = "handle,niche\nmira.paints,art\nno good,art\n"
-    (tmp_path / "roster.csv").write_text(text)
-    for arguments in (["validate"], ["add", "bo"], ["remove", "mira.paints"]):
-        assert_refused(run(tmp_path, "roster", *arguments), "roster.csv, line 3")
-    assert (tmp_path / "roster.csv").read_text() == text
+def test_a_bad_line_is_named_blocks_nothing_and_survives_every_command(tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text("handle,niche,tier\nmira.paints,art,\nno good,art,\n")
+    assert_refused(run(tmp_path, "roster", "validate"), "roster.csv, line 3")
+    listed = run(tmp_path, "roster", "list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["mira.paints"]
+    added = run(tmp_path, "roster", "add", "bo", "--niche", "food")
+    removed = run(tmp_path, "roster", "remove", "mira.paints")
+    for done, line in ((listed, 3), (added, 3), (removed, 2)):
+        assert done.returncode == 0, done.stderr
+        assert f"left out: roster.csv, line {line}: 'no good' is no handle" in done.stderr
+    assert (tmp_path / "roster.csv").read_text() == "handle,niche,tier\nno good,art,\nbo,food,b\n"
 
 
 def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     done = run(tmp_path, "check")
     assert done.returncode == 1
     assert "roster add HANDLE" in done.stdout
-    assert "set SOCIAL_FETCH_API_KEY" in done.stdout
+    assert "off  vendor social_fetch: not used: to use it, set SOCIAL_FETCH_API_KEY" in done.stdout
     assert "checks failed" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -119,6 +124,16 @@ def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path:
     for name, value in sandbox.environment.items():
         if name.endswith(("KEY", "PASSWORD")):
             assert value not in done.stdout + done.stderr
+
+
+def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    broken = tmp_path / "data" / "lake" / "marts" / "creators" / "creators.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"PAR1")
+    done = run(tmp_path, "check", **sandbox.environment)
+    assert done.returncode == 1
+    assert f"{broken} is no whole Parquet file: put it back from a backup" in done.stdout
 
 
 def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -71,6 +71,24 @@ def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_i
     assert left(tmp_path) == before
 
 
+def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
+    lake = Lake(places.lake)
+    lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, {"capture_id": "c6", "creator_id": "ok"}))
+    lake.write_raw(RAW_LIVES, HOUR, "w-0002", RAW_LIVES.empty())
+    answered = lake.hour_files(RAW_LIVES, HOUR)
+    lake.fold(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
+    assert forget("ok", places, b"key").rows["raw_lives"] == 3
+    assert left(tmp_path) == ["c2", "c5"]
+    assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]
+
+
+def test_a_bad_line_of_the_roster_stays_unless_it_is_about_who_is_forgotten(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\nno good,1\n@OK,x\n")
+    forget("ok", places, b"key")
+    assert places.roster.read_text() == "handle,user_id\nbo,\nno good,1\n"
+
+
 def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     with pytest.raises(RosterError, match="nothing was removed"):

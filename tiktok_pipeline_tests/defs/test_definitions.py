@@ -14,6 +14,8 @@ from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.partitions import DAILY, HOURLY
 from tiktok_pipeline.tables import TABLES
 
+UPKEEP = ("raw_compaction", "raw_retention", "run_history", "storage_size")
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -38,14 +40,14 @@ def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Pa
 
 def test_every_asset_introduces_itself(defs: dg.Definitions) -> None:
     specs = list(defs.resolve_all_asset_specs())
-    assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse"}
+    assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse", *UPKEEP}
     for spec in specs:
         name = spec.key.to_user_string()
         assert spec.description, name
         assert len(spec.description) > 150, name
         assert spec.owners, name
         assert spec.kinds, name
-        assert spec.group_name in ("raw", "normalized", "marts", "publish"), name
+        assert spec.group_name in ("raw", "normalized", "marts", "publish", "upkeep"), name
 
 
 def test_every_table_shows_its_columns_with_types_and_descriptions(defs: dg.Definitions) -> None:
@@ -88,10 +90,10 @@ def test_jobs_and_schedules_say_what_they_do_and_how_often(defs: dg.Definitions)
     sweeps = {
         f"sweep_{name}" for name in ("profiles", "stories", "posts", "followers", "live_rankings", "user_searches")
     }
-    assert {job.name for job in jobs} == {"watch", "replay", "derive"} | sweeps
+    assert {job.name for job in jobs} == {"watch", "replay", "derive", "upkeep"} | sweeps
     assert all(job.description for job in jobs)
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
-    assert set(schedules) == {"watch", "derive"} | sweeps
+    assert set(schedules) == {"watch", "derive", "upkeep"} | sweeps
     for schedule in schedules.values():
         assert schedule.description
         assert schedule.description.startswith("Every ")

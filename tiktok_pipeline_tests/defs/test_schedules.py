@@ -20,7 +20,7 @@ CAPTURES = (
     "sweep_live_rankings",
     "sweep_user_searches",
 )
-SCHEDULES = (*CAPTURES, "derive")
+SCHEDULES = (*CAPTURES, "derive", "upkeep")
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, days, numbers, write_days
 from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import VENDOR_USAGE
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
+from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
 The ledger: every attempt that landed, by what it came to, with credits as the vendor charged them (else by its price
@@ -38,7 +39,12 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     hours = hours_between(start, start + timedelta(days=(last - first).days + 1))
     columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
     attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
-    frame = account(pl.concat(attempts).collect())
+    with plain_failures():
+        frame = account(pl.concat(attempts).collect())
+    # What was said of days whose raw rows were removed since is all that can be said of them.
+    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+        if retired(pipeline.lake, day):
+            frame = pl.concat([frame, pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()])
     return write_days(
         context, pipeline.lake, VENDOR_USAGE, frame, pl.col("day"), lambda f: numbers(f, ("requests", "credits"))
     )

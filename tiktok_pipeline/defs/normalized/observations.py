@@ -11,9 +11,10 @@ from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, days_of_keys
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
+from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
 Made from the raw rows of a day by reading every body once, with the job `derive`. A day is the day of the request:
@@ -48,7 +49,12 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Itera
     rows: dict[str, int] = dict.fromkeys((table.name for table in NORMALIZED), 0)
     days = days_of_keys(list(context.partition_keys))
     for day in days:
-        frames = _read_day(lake, day, hash_key)
+        # A day is read with the one before it: with either gone, what stands is better than what could be made.
+        if retired(lake, day) or retired(lake, day - timedelta(days=1)):
+            context.log.warning("%s stays as it is: its raw rows, or those of the day before, were removed", day)
+            continue
+        with plain_failures():
+            frames = _read_day(lake, day, hash_key)
         for table in NORMALIZED:
             if dg.AssetKey(table.name) in context.selected_asset_keys:
                 lake.write_day(table, day, frames[table.name])

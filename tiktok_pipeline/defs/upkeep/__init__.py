@@ -1,0 +1,1 @@
+"""What keeps a deployment small and fast: one job, once a day."""

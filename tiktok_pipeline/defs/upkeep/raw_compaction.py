@@ -1,0 +1,44 @@
+"""Raw files of closed hours, folded into one file each."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.defs.upkeep.kept import UPKEEP
+from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.upkeep.compaction import compact
+
+_ABOUT = """
+Folds the files that windows landed in an hour into one, sorted by creator and time, once no window can write to the
+hour any more. Every row stays: the fold is read back and compared before anything is removed, and readers see each
+capture once meanwhile. Files that come late are folded in the next time.
+
+Runs every day with the job `upkeep`. It interprets nothing and touches no table but raw. An hour that cannot be read
+is left as it is and named in the log.
+"""
+
+
+@dg.asset(description=_ABOUT, kinds={"parquet"}, **UPKEEP)
+def raw_compaction(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Fold every closed hour that has more than one file."""
+    with plain_failures():
+        done = compact(
+            pipeline.lake,
+            RAW_TABLES,
+            now=pipeline.clock().now(),
+            window=timedelta(minutes=pipeline.settings().watch.window_minutes),
+        )
+    for problem in done.problems:
+        context.log.warning(problem)
+    return dg.MaterializeResult(
+        metadata={
+            "hours_folded": done.hours,
+            "dagster/row_count": done.rows,
+            "files_before": done.files_before,
+            "files_after": done.files_after,
+            "megabytes_before": round(done.bytes_before / 1e6, 3),
+            "megabytes_after": round(done.bytes_after / 1e6, 3),
+            "hours_left_as_they_were": len(done.problems),
+        }
+    )

@@ -1,0 +1,109 @@
+"""The files of production agree with each other, with the laptop's and with what they promise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, ROOT, unit, variables
+
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+README = (DEPLOY / "README.md").read_text()
+
+
+def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server() -> None:
+    laptop = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    production = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    assert production.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
+    queue = production["run_queue"]
+    assert queue.pop("max_user_code_failure_retries") >= 3
+    assert queue.pop("user_code_failure_retry_delay") >= 10
+    assert production == laptop
+
+
+def test_runs_are_watched_over_retried_once_and_never_pile_up() -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert instance["run_monitoring"]["enabled"]
+    assert instance["run_retries"] == {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
+    limits = instance["concurrency"]["runs"]["tag_concurrency_limits"]
+    assert {"key": "tiktok/poll", "value": {"applyLimitPerUniqueValue": True}, "limit": 1} in limits
+    assert set(instance["retention"]) == {"schedule", "sensor", "auto_materialize"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_unit_runs_as_nobody_in_particular_and_comes_back(name: str) -> None:
+    service = unit(name)["Service"]
+    assert service["User"] == "tiktok"
+    assert service["Restart"] == "always"
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    files = {Path(file).name for file in service["EnvironmentFile"].splitlines()}
+    # Keys of vendors are given to who asks them, and to nobody else.
+    assert files == {"instance.env", "pipeline.env"} if name == "code" else files == {"instance.env"}
+    known = variables(DEPLOY / "instance.env.example")
+    assert set(re.findall(r"\$\{(\w+)\}", service["ExecStart"])) <= set(known)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    for path in (DEPLOY / "systemd").iterdir():
+        text = path.read_text()
+        (tmp_path / path.name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    units = sorted(str(path) for path in tmp_path.iterdir())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+    )
+    complaints = [line for line in done.stderr.splitlines() if "tiktok-pipeline" in line]
+    assert complaints == []
+
+
+def test_compose_has_one_daemon_no_open_port_and_no_root() -> None:
+    services = COMPOSE["services"]
+    assert set(services) == {"postgres", *NAMES}
+    assert services["daemon"]["deploy"] == {"replicas": 1}
+    assert all("healthcheck" in service and service["restart"] == "unless-stopped" for service in services.values())
+    assert [port for service in services.values() for port in service.get("ports", [])] == ["127.0.0.1:3000:3000"]
+    for name in NAMES:
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["read_only"] is True
+        assert ("env_file" in services[name]) == (name == "code")
+    assert (DEPLOY / "Dockerfile").read_text().rstrip().endswith("USER tiktok")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compose_starts_what_the_units_start(name: str) -> None:
+    started = " ".join(COMPOSE["services"][name]["command"]).replace("=", " ")
+    said = re.sub(r"^\S+/", "", unit(name)["Service"]["ExecStart"].replace("\n", " "))
+    plain = re.compile(r"--(?:host|port) \S+")
+    assert plain.sub("", started).split() == plain.sub("", said).split()
+
+
+def test_everything_that_is_copied_into_the_image_is_there() -> None:
+    allowed = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"}
+    copied = set()
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not words[1].startswith("--from"):
+            copied |= {word for word in words[1:-1] if not word.startswith("--")}
+    assert copied == allowed
+    assert all((ROOT / path).exists() for path in copied)
+
+
+def test_every_variable_of_production_is_explained_where_it_is_read() -> None:
+    example = (ROOT / ".env.example").read_text()
+    pipeline = variables(DEPLOY / "pipeline.env.example")
+    assert all(name in example for name in pipeline)
+    assert all(name in pipeline for vendor in VENDORS.values() for name in vendor.credential_variables)
+    instance = variables(DEPLOY / "instance.env.example")
+    assert {"DAGSTER_HOME", "DAGSTER_PG_URL"} <= set(instance)
+    assert set(COMPOSE["x-instance"]) <= set(instance)
+    for path in (*DEPLOY.iterdir(), *(DEPLOY / "systemd").iterdir()):
+        if path.is_file() and path.name != "README.md":
+            assert path.name in README, path.name

@@ -1,0 +1,73 @@
+"""Starting the processes of production as their systemd units say, with the paths of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+NAMES = ("code", "webserver", "daemon")
+
+
+def unit(name: str) -> ConfigParser:
+    """A unit file; of a key that stands twice, such as EnvironmentFile, the values are lines."""
+    parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    text = (DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service").read_text().replace("\\\n", " ")
+    environment = re.findall(r"^EnvironmentFile=(.*)$", text, re.MULTILINE)
+    parser.read_string(text)
+    parser["Service"]["EnvironmentFile"] = "\n".join(environment)
+    return parser
+
+
+def variables(path: Path) -> dict[str, str]:
+    """The assignments of an environment file."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@dataclass
+class Service:
+    """One process that a unit describes, started."""
+
+    name: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> int:
+        """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help."""
+        for signaled, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
+            try:
+                os.killpg(self.process.pid, signaled)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+        return self.process.wait(5)
+
+
+def start(name: str, folder: Path) -> Service:
+    """Start what ExecStart says, with the environment files of `folder` and no other variable of ours."""
+    service = unit(name)["Service"]
+    environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    for file in service["EnvironmentFile"].splitlines():
+        environment |= variables(folder / Path(file).name)
+    command = shlex.split(re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], service["ExecStart"]))
+    # The environment that runs the tests stands for the one in /opt.
+    command[0] = str(Path(sys.executable).with_name(Path(command[0]).name))
+    log = folder / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    return Service(name, log, process)

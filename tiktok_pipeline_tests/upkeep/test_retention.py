@@ -1,0 +1,80 @@
+"""Raw is removed only where the operator said so, whole days at a time, and nothing is made from what is gone."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, RAW_PROFILES
+from tiktok_pipeline.upkeep.retention import retire, retired
+from tiktok_pipeline.upkeep.sizes import folder_size, measure
+from tiktok_pipeline_tests.transforms.frames import frame
+
+TODAY = date(2026, 11, 2)
+
+
+def day(ago: int) -> date:
+    return TODAY - timedelta(days=ago)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Ten days of two raw tables and of one that was read from them; nobody was polled ten days ago."""
+    lake = Lake(tmp_path)
+    for ago in range(11):
+        at = datetime(day(ago).year, day(ago).month, day(ago).day, 13, tzinfo=UTC)
+        read = {"creator_id": "ann", "capture_id": f"c{ago}", "observed_at": at, "vendor": "konbini"}
+        if ago < 10:
+            for table in (RAW_LIVES, RAW_PROFILES):
+                lake.write_raw(table, at, "w-0000", frame(table, {"capture_id": f"c{ago}", "creator_id": "ann"}))
+        lake.write_day(LIVE_OBSERVATIONS, day(ago), frame(LIVE_OBSERVATIONS, *([read] if ago < 10 else [])))
+    return lake
+
+
+def test_without_a_setting_everything_stays(lake: Lake) -> None:
+    assert retire(lake, today=TODAY, raw_days=None).days == []
+    assert len(lake.days(RAW_LIVES)) == 10
+
+
+def test_older_days_go_whole_and_are_told(lake: Lake) -> None:
+    sizes = measure(lake)
+    done = retire(lake, today=TODAY, raw_days=7)
+    assert done.days == [day(9), day(8)]
+    assert done.files == 4
+    assert done.bytes == sizes.total.bytes - measure(lake).total.bytes
+    assert lake.days(RAW_LIVES) == lake.days(RAW_PROFILES) == [day(ago) for ago in range(7, -1, -1)]
+    assert len(lake.days(LIVE_OBSERVATIONS)) == 11
+    assert retire(lake, today=TODAY, raw_days=7).days == []
+
+
+def test_a_day_whose_raw_was_removed_is_told_from_one_that_nobody_polled(lake: Lake) -> None:
+    retire(lake, today=TODAY, raw_days=7)
+    assert [ago for ago in range(12) if retired(lake, day(ago))] == [8, 9]
+
+
+def test_what_killed_processes_left_goes_and_what_is_being_written_stays(lake: Lake) -> None:
+    old, new, half = (lake.staging() / name for name in ("old.part", "new.part", "retired-raw_lives-2026-01-01"))
+    for path in (old, new, half / "hour=10" / "w-0000.parquet"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(old, (two_days_ago, two_days_ago))
+    assert retire(lake, today=TODAY, raw_days=None).abandoned == 1
+    assert sorted(path.name for path in lake.staging().iterdir()) == [".lock", "new.part"]
+
+
+def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
+    sizes = measure(lake)
+    assert sizes.tables["raw_lives"].files == 10
+    assert sizes.total.bytes == folder_size(lake.root / "raw") + folder_size(lake.root / "normalized")
+    assert sizes.unreadable == []
+    (good,) = lake.hour_folder(RAW_LIVES, datetime(2026, 11, 2, 13, tzinfo=UTC)).iterdir()
+    content = good.read_bytes()
+    for broken in (content[:-1], content[4:], b"", b"PAR1PAR1"):
+        good.write_bytes(broken)
+        assert measure(lake).unreadable == [good]
