@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.tables import TABLES, Column, Table
-from tiktok_pipeline.warehouse import PUBLISHED, VIEWS
+from tiktok_pipeline.views import VIEWS
 
 PATH = Path("docs/data-dictionary.md")
 
@@ -33,7 +34,7 @@ def dictionary() -> str:
         parts.append(f"## {layer.capitalize()}")
         parts.extend(_table(table) for table in TABLES.values() if table.layer == layer)
     parts.append("## Published views")
-    parts.extend(f"### {name}\n\n{comment}" for name, (comment, _) in VIEWS.items())
+    parts.extend(f"### {view.name}\n\n{view.description}" for view in VIEWS.values())
     return "\n\n".join(parts) + "\n"
 
 
