@@ -17,7 +17,7 @@ from dotenv import load_dotenv
 
 from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.errors import PipelineError, RosterError
-from tiktok_pipeline.settings import Places, hash_key
+from tiktok_pipeline.settings import Places, hash_key, postgres_url
 
 
 class Moment(click.ParamType[datetime]):
@@ -117,7 +117,7 @@ def forget(handle: str) -> None:
     from tiktok_pipeline.commands.forget import forget as erase  # noqa: PLC0415
 
     places = Places.from_environment()
-    erased = erase(handle, places, hash_key(places.home))
+    erased = erase(handle, places, hash_key(places.home), postgres_url())
     for table, rows in sorted(erased.rows.items()):
         click.echo(f"{table:<24} {rows:>9,} rows")
     click.echo(f"{'roster':<24} {'removed' if erased.from_roster else 'was not listed':>9}")

@@ -26,7 +26,7 @@ import polars as pl
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
-from tiktok_pipeline.tables import PUBLICATION, Table
+from tiktok_pipeline.tables import PUBLICATION, Column, Table
 from tiktok_pipeline.views import VIEWS, View
 
 LINK = "tiktok.duckdb"
@@ -147,7 +147,9 @@ def _build(
 
 
 def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    columns = ", ".join(f"{c.name} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns)
+    columns = ", ".join(
+        f"{_name(c.name)} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
+    )
     connection.execute(f"CREATE TABLE {table.name} ({columns})")
     _comment(connection, "TABLE", table)
 
@@ -155,18 +157,15 @@ def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View) -> None:
     connection.execute(f"COMMENT ON {kind} {of.name} IS {_quoted(of.description)}")
     for column in of.columns:
-        connection.execute(f"COMMENT ON COLUMN {of.name}.{column.name} IS {_quoted(column.description)}")
+        connection.execute(f"COMMENT ON COLUMN {of.name}.{_name(column.name)} IS {_quoted(column.description)}")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> int:
     if not files:
         return 0
-    expressions = ", ".join(
-        f"array_to_string({c.name}, ',')" if isinstance(c.dtype, pl.List) else f"{c.name}::{_TYPES[type(c.dtype)]}"
-        for c in table.columns
-    )
+    expressions = ", ".join(_expression(column) for column in table.columns)
     # Files from before a column was added lack it: it is null there.
-    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {c.name}" for c in table.columns)
+    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {_name(c.name)}" for c in table.columns)
     # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.
     connection.execute(
         f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
@@ -175,6 +174,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence
     ).fetchall()
     counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
     return int(counted[0]) if counted else 0
+
+
+def _expression(column: Column) -> str:
+    """A column of the lake's files as it is published."""
+    if isinstance(column.dtype, pl.List):
+        return f"array_to_string({_name(column.name)}, ',')"
+    return f"{_name(column.name)}::{_TYPES[type(column.dtype)]}"
 
 
 def _as_stored(dtype: pl.DataType) -> str:
@@ -277,6 +283,11 @@ def _sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _name(column: str) -> str:
+    """A column's name as SQL: some are words of SQL's own."""
+    return f'"{column}"'
 
 
 def _quoted(text: str) -> str:

