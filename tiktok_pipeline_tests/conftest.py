@@ -8,6 +8,10 @@ from itertools import count
 
 import pytest
 
+from tiktok_pipeline_tests.replayed import replayed
+
+__all__ = ["replayed"]
+
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
