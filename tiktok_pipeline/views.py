@@ -14,8 +14,10 @@ import polars as pl
 from tiktok_pipeline.tables import (
     COUNT,
     CREATORS,
+    GIFT_ESTIMATES,
     LEADERBOARD,
     RATIO,
+    STREAM_CONVERSIONS,
     STREAM_LIFT,
     STREAMS,
     STRING,
@@ -130,7 +132,7 @@ _OF_LIFT = (
 _STREAM_OVERVIEW = View(
     "stream_overview",
     "one row a stream",
-    "One row a stream with its lift and its creator: start here. Recap columns are null: not computed yet.",
+    "One row a stream with its lift, its creator, recaps, new followers and gift index: start here.",
     (
         *_from(STREAMS),
         _HANDLE,
@@ -142,17 +144,30 @@ _STREAM_OVERVIEW = View(
         *_maybe(*_from(STREAM_LIFT, *_OF_LIFT)),
         Column("lift_flags", pl.List(STRING), "Flags of the lift: late_before, below_resolution, overlap_next, ..."),
         Column("lift_method", STRING, "Name and version of the lift's method."),
-        Column("recaps", COUNT, "Posts about the stream; null: not computed."),
-        Column("recap_views", COUNT, "Their views; null: not computed."),
+        Column("recaps", COUNT, "Posts that recap it; null where nobody looked at posts since it began."),
+        Column("recap_views", COUNT, "Their views; null where those of one were not said."),
+        *_maybe(*_from(STREAM_CONVERSIONS, "joined", "conversion"), *_from(GIFT_ESTIMATES, "gift_index")),
     ),
     f"""
     SELECT {_listed("s", STREAMS)}, c.handle, c.display_name, c.niche, c.tier, c.verified,
            c.followers AS creator_followers, c.followers_precision,
            {", ".join(f"f.{name}" for name in _OF_LIFT)},
            f.flags AS lift_flags, f.method AS lift_method,
-           CAST(NULL AS BIGINT) AS recaps, CAST(NULL AS BIGINT) AS recap_views
+           CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) END AS recaps, r.recap_views,
+           v.joined, v.conversion, g.gift_index
     FROM streams s
     LEFT JOIN stream_lift f ON f.stream_id = s.stream_id
+    LEFT JOIN stream_conversions v ON v.stream_id = s.stream_id
+    LEFT JOIN gift_estimates g ON g.stream_id = s.stream_id
+    LEFT JOIN (
+        SELECT stream_id, count(*) AS recaps,
+               CASE WHEN count(views) = count(*) THEN CAST(sum(views) AS BIGINT) END AS recap_views
+        FROM recaps
+        GROUP BY stream_id
+    ) r ON r.stream_id = s.stream_id
+    LEFT JOIN (
+        SELECT creator_id, max(observed_at) AS seen_at FROM post_observations GROUP BY creator_id
+    ) p ON p.creator_id = s.creator_id
     LEFT JOIN creators c ON c.creator_id = s.creator_id
     """,
 )

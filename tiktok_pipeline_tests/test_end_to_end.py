@@ -17,7 +17,7 @@ import pytest
 
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.tables import TABLES
-from tiktok_pipeline_tests.replayed import END, ROUND, START, Replayed
+from tiktok_pipeline_tests.replayed import DAYS, END, ROUND, START, Replayed
 
 
 def matched(replayed: Replayed) -> list[tuple[TrueStream, dict[str, object]]]:

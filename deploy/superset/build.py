@@ -1,6 +1,6 @@
 """Connects a running Superset to what the pipeline publishes, and builds datasets, charts and one dashboard.
 
-    python deploy/superset/build.py [--url http://127.0.0.1:8088] [--home data] [--password-file .superset/admin.password]
+    python deploy/superset/build.py [--url URL] [--home FOLDER] [--password-file FILE]
 
 Everything goes through Superset's REST API and is found by its name: run again, it is brought up to date, not doubled.
 Postgres is connected too when TIKTOK_PIPELINE_POSTGRES_URL is set. The charts stand on the DuckDB snapshot.
@@ -115,7 +115,9 @@ def _where(sql: str) -> dict[str, Any]:
     return {"expressionType": "SQL", "sqlExpression": sql, "clause": "WHERE"}
 
 
-def _table(columns: Sequence[str], *, where: str | None = None, order: str | None = None, rows: int = 20) -> dict[str, Any]:
+def _table(
+    columns: Sequence[str], *, where: str | None = None, order: str | None = None, rows: int = 20
+) -> dict[str, Any]:
     return {
         "viz_type": "table",
         "query_mode": "raw",
@@ -263,7 +265,12 @@ def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
                 "id": chart,
                 "children": [],
                 "parents": ["ROOT_ID", "GRID_ID", name],
-                "meta": {"chartId": ids[title], "width": width, "height": 22 if number == 0 else 50, "sliceName": title},
+                "meta": {
+                    "chartId": ids[title],
+                    "width": width,
+                    "height": 22 if number == 0 else 50,
+                    "sliceName": title,
+                },
             }
         layout[name] = {
             "type": "ROW",

@@ -50,6 +50,8 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r"_ratio$|_share$|^share$|^completeness$|^interval_level$|^conversion$", "0 to 1"),
     (r"^gift_index$", "0 to 100"),
     (r"_rate_per_h$|_per_hour$", "followers/h"),
+    (r"^lift_streams$", "streams"),
+    (r"^(joined|left|left_recent|compared|list_seen|list_total)$", "followers"),
     (r"^lift|^expected_organic$|^naive_delta$|^resolution$|^followers|^following$|^platform_new_f|_followers$",
      "followers"),
     (r"^hours_watched$|^median_|^previous_day$|^vs_", "viewer-hours"),
@@ -145,6 +147,9 @@ def unit(column: Column) -> str:
         return "UTC"
     if not column.dtype.is_numeric():
         return ""
+    if column.name == "score":
+        # A ranking's is in the unit that the row names, a recap's is a float.
+        return "score_unit" if column.dtype.is_integer() else "0 to 1"
     known = next((said for pattern, said in _UNITS if re.search(pattern, column.name)), "")
     return known or ("count" if column.dtype.is_integer() else "")
 
