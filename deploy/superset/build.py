@@ -39,7 +39,7 @@ class Superset:
         self._http = httpx.Client(base_url=url, timeout=120)
         login = {"username": "admin", "password": password, "provider": "db"}
         token = self.post("/api/v1/security/login", login)["access_token"]
-        self._http.headers |= {"Authorization": f"Bearer {token}", "Referer": url}
+        self._http.headers.update({"Authorization": f"Bearer {token}", "Referer": url})
         self._http.headers["X-CSRFToken"] = self.get("/api/v1/security/csrf_token/")["result"]
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
@@ -125,14 +125,16 @@ def _table(
         "order_by_cols": [json.dumps([order, False])] if order else [],
         "adhoc_filters": [_where(where)] if where else [],
         "row_limit": rows,
-        "table_timestamp_format": "smart_date",
+        "table_timestamp_format": "%Y-%m-%d %H:%M",
+        "show_cell_bars": False,
+        "column_config": {name: {"d3NumberFormat": ".0%" if name.endswith("share") else ",.0f"} for name in columns},
     }
 
 
 # Title, dataset, columns of twelve that it is wide, and what is drawn.
 CHARTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("Data as of (UTC)", "publication", 3, _table(["generation", "as_of"])),
-    ("Live now", "live_now", 9, _table(["handle", "title", "started_at", "viewers", "viewers_at"], order="viewers")),
+    ("Live now", "live_now", 9, _table(["handle", "title", "started_at", "viewers"], order="viewers")),
     (
         "Leaders of the week: viewer-hours",
         "leaderboard_today",
