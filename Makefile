@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test dev bench check lint clean help
+.PHONY: demo test superset-test dev bench check lint clean help
 
 help: ## What there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,6 +32,9 @@ lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/dagster definitions validate --log-level error --workspace workspace.yaml
+
+superset-test: $(READY) ## Apache Superset on what is published: installs 720 MB, takes minutes
+	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/test_superset.py
 
 bench: $(READY) ## Every benchmark, printing ratios
 	@for module in $$(ls -d benchmarks/*.py benchmarks/*/__main__.py 2>/dev/null | grep -v '__init__'); do \

@@ -1,4 +1,4 @@
-"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | forget | roster`.
+"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | export | forget | roster`.
 
 Each command prints what it did; a failure is one line on stderr and exit 1, wrong usage exit 2.
 """
@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import click
 from dotenv import load_dotenv
 
 from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.errors import PipelineError, RosterError
-from tiktok_pipeline.settings import Places, hash_key
+from tiktok_pipeline.settings import Places, hash_key, postgres_url
 
 
 class Moment(click.ParamType[datetime]):
@@ -110,6 +111,33 @@ def check(spend: bool) -> None:
 
 
 @cli.command()
+@click.argument("table")
+@click.option("--format", "form", type=click.Choice(("csv", "xlsx", "parquet")), default="csv", show_default=True)
+@click.option("--from", "start", type=MOMENT, default=None, help="Only rows of this time or later, UTC.")
+@click.option("--to", "end", type=MOMENT, default=None, help="Only rows of an earlier time, UTC.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="[default: by the table]")
+@click.option("--exact", is_flag=True, help="Leave text in a CSV that a spreadsheet would run as a formula as it is.")
+def export(
+    table: str,
+    form: Literal["csv", "xlsx", "parquet"],
+    start: datetime | None,
+    end: datetime | None,
+    output: Path | None,
+    exact: bool,
+) -> None:
+    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet."""
+    from tiktok_pipeline.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
+
+    warehouse = Places.from_environment().warehouse
+    written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact)
+    click.echo(f"{written.path}: {written.rows:,} rows of {table}, published as {written.generation}")
+    if written.guarded:
+        click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact leaves them")
+    if written.cut:
+        click.echo(f"{written.cut:,} texts were longer than an Excel cell holds and are cut")
+
+
+@cli.command()
 @click.argument("handle")
 @click.confirmation_option(prompt="This deletes raw answers for good. Go on?")
 def forget(handle: str) -> None:
@@ -117,7 +145,7 @@ def forget(handle: str) -> None:
     from tiktok_pipeline.commands.forget import forget as erase  # noqa: PLC0415
 
     places = Places.from_environment()
-    erased = erase(handle, places, hash_key(places.home))
+    erased = erase(handle, places, hash_key(places.home), postgres_url())
     for table, rows in sorted(erased.rows.items()):
         click.echo(f"{table:<24} {rows:>9,} rows")
     click.echo(f"{'roster':<24} {'removed' if erased.from_roster else 'was not listed':>9}")

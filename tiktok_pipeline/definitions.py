@@ -37,6 +37,15 @@ def defs() -> dg.Definitions:
     return build_definitions()
 
 
+def table_sources() -> dict[str, list[str]]:
+    """The assets that each asset is made from: table-level lineage, as Dagster runs it."""
+    graph = _definitions().resolve_asset_graph()
+    return {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    }
+
+
 def run_capture(start: datetime, end: datetime) -> None:
     """One run, in this process, that captures [start, end) on the replay clock.
 

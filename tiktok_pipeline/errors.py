@@ -38,4 +38,8 @@ class CaptureError(PipelineError):
 
 
 class PublishError(PipelineError):
-    """The warehouse could not be built or swapped."""
+    """The warehouse could not be built or swapped, or Postgres not be published to."""
+
+
+class ExportError(PipelineError):
+    """A table could not be written to a file."""

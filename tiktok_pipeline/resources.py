@@ -59,6 +59,11 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
         with plain_failures():
             return roster.read_roster(self.places.roster)
 
+    def postgres_url(self) -> str | None:
+        """The Postgres that is published to, if any: TIKTOK_PIPELINE_POSTGRES_URL."""
+        with plain_failures():
+            return settings.postgres_url(self.variables)
+
     def hash_key(self) -> bytes:
         """The key that followers' ids are hashed with: TIKTOK_PIPELINE_HASH_KEY, else one made for this home."""
         with plain_failures():

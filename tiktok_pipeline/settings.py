@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -286,6 +287,29 @@ class Places:
     def warehouse(self) -> Path:
         """The folder of the published DuckDB file and Parquet tables."""
         return self.home / "warehouse"
+
+
+def postgres_url(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The Postgres that is published to: TIKTOK_PIPELINE_POSTGRES_URL; None where it is not set.
+
+    Raises:
+        SettingsError: it is no URL of Postgres; the message never shows it.
+    """
+    url = environment.get("TIKTOK_PIPELINE_POSTGRES_URL", "").strip()
+    if not url:
+        return None
+    try:
+        address = urlsplit(url)
+        wrong = address.scheme not in ("postgresql", "postgres") or "@" in f"{address.path}{address.query}"
+    except ValueError:
+        wrong = True
+    # A stray @ means that the password was cut in two, and half of it would pass for a host that may be shown.
+    if wrong or address.fragment or "@" in address.netloc.rpartition("@")[0]:
+        raise SettingsError(
+            "TIKTOK_PIPELINE_POSTGRES_URL must read postgresql://user:password@host:5432/database; in the password "
+            "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+        )
+    return url
 
 
 def hash_key(home: Path, environment: Mapping[str, str] = os.environ) -> bytes:

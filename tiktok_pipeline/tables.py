@@ -24,7 +24,7 @@ RATIO = pl.Float64()
 FLAG = pl.Boolean()
 NAMES = pl.List(pl.String())
 
-Layer = Literal["raw", "normalized", "marts"]
+Layer = Literal["raw", "normalized", "marts", "published"]
 Files = Literal["hour", "day", "whole"]
 
 
@@ -859,6 +859,22 @@ COVERAGE = Table(
         "known_polls unknown_share": "live_observations.live_state",
         "largest_gap_s median_gap_s": "live_observations.live_state live_observations.observed_at",
     },
+)
+
+# Made by publishing itself: it lies in no lake, and is no source of anything.
+PUBLICATION = Table(
+    "publication",
+    "published",
+    "whole",
+    "one row",
+    ("generation",),
+    "What this publication is, and the moment that its data speaks for.",
+    (
+        _required("generation", STRING, "Name of the publication: when it was made, and of what."),
+        _required("published_at", TIME, "When it was made."),
+        _required("fingerprint", STRING, "Hash of everything that it was made of."),
+        _required("as_of", TIME, "The newest reading of somebody's live state: what `now` means in the views."),
+    ),
 )
 
 TABLES: dict[str, Table] = {

@@ -2,15 +2,19 @@
 
 The file is built under another name, in a storage version that every DuckDB since 1.2 opens, checked, made
 read-only, and only then does the link `tiktok.duckdb` move to it: readers keep what they have open, new readers
-see the new one, and a builder that dies leaves the old one served. SQL lives here and nowhere else.
+see the new one, and a builder that dies leaves the old one served. Builders wait for one another.
+
+A Parquet file is replaced as a whole; between two of them a reader may see two publications. Who joins tables reads
+the DuckDB file.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,17 +25,14 @@ import polars as pl
 
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.tables import TABLES, Table
+from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
+from tiktok_pipeline.tables import PUBLICATION, Column, Table
+from tiktok_pipeline.views import VIEWS, View
 
 LINK = "tiktok.duckdb"
 
 # Files of DuckDB 2's own default version open in no 1.x client.
 _STORAGE_VERSION = "v1.2.0"
-
-# Every mart, and every table of observations; playback variants and quarantine stay in the lake.
-PUBLISHED: tuple[Table, ...] = tuple(
-    table for table in TABLES.values() if table.layer == "marts" or table.name.endswith("_observations")
-)
 
 _TYPES: dict[type[pl.DataType], str] = {
     pl.String: "VARCHAR",
@@ -42,109 +43,6 @@ _TYPES: dict[type[pl.DataType], str] = {
     pl.Date: "DATE",
     pl.Datetime: "TIMESTAMP",
     pl.List: "VARCHAR",
-}
-
-# What a BI tool starts from. Views: name -> (comment, SQL). `publication` says what moment the data speaks for.
-VIEWS: dict[str, tuple[str, str]] = {
-    "live_now": (
-        "Streams that were on air when the data was published, with who they are and the viewers last seen.",
-        """
-        SELECT s.stream_id, s.creator_id, c.handle, c.display_name, c.niche, s.room_id, s.title, s.started_at,
-               s.ended_at_lo AS last_seen_live_at, s.airtime_s, s.peak_viewers, s.average_viewers,
-               o.viewers, s.viewers_total, c.followers, c.followers_precision
-        FROM streams s
-        LEFT JOIN creators c USING (creator_id)
-        LEFT JOIN (
-            SELECT creator_id, arg_max(viewers, observed_at) AS viewers
-            FROM live_observations WHERE live_state IN ('live', 'paused') AND viewers IS NOT NULL
-              AND observed_at >= (SELECT as_of FROM publication) - INTERVAL 1 DAY
-            GROUP BY creator_id
-        ) o USING (creator_id)
-        WHERE s.status = 'live'
-          AND coalesce(s.ended_at_lo, s.started_at_hi) >= (SELECT as_of FROM publication) - INTERVAL 1 HOUR
-        ORDER BY o.viewers DESC NULLS LAST
-        """,
-    ),
-    "leaderboard_today": (
-        "The boards as of the newest day, with handles.",
-        """
-        SELECT l.*, c.handle, c.display_name
-        FROM leaderboard l LEFT JOIN creators c USING (creator_id)
-        WHERE l.as_of = (SELECT max(as_of) FROM leaderboard)
-        ORDER BY l.period, l.niche, l.metric, l.rank, l.creator_id
-        """,
-    ),
-    "stream_overview": (
-        "One row a stream with its lift, its creator, recaps, new followers and gift index: start here. `recaps` is "
-        "null where nobody looked at the creator's posts since the stream began.",
-        """
-        SELECT s.*, c.handle, c.display_name, c.niche, c.tier, c.verified,
-               c.followers AS creator_followers, c.followers_precision,
-               f.followers_before, f.before_at, f.followers_after, f.after_at, f.naive_delta, f.expected_organic,
-               f.lift, f.lift_lo, f.lift_hi, f.lift_pct, f.lift_per_hour, f.resolution, f.observable, f.is_final,
-               f.is_significant, f.platform_new_followers, f.flags AS lift_flags, f.method AS lift_method,
-               CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) END AS recaps, r.recap_views,
-               v.joined, v.conversion, g.gift_index
-        FROM streams s
-        LEFT JOIN stream_lift f USING (stream_id)
-        LEFT JOIN stream_conversions v USING (stream_id)
-        LEFT JOIN gift_estimates g USING (stream_id)
-        LEFT JOIN (
-            SELECT stream_id, count(*) AS recaps, CAST(sum(views) AS BIGINT) AS recap_views
-            FROM recaps WHERE stream_id IS NOT NULL GROUP BY stream_id
-        ) r USING (stream_id)
-        LEFT JOIN (
-            SELECT creator_id, max(observed_at) AS seen_at FROM post_observations GROUP BY creator_id
-        ) p ON p.creator_id = s.creator_id
-        LEFT JOIN creators c ON c.creator_id = s.creator_id
-        """,
-    ),
-    "movers": (
-        "Viewer-hours of each creator on the last whole day, less those of the day before and of the 7-day and 28-day "
-        "medians (differences, in viewer-hours); null where nobody knew whether the creator was on air.",
-        """
-        WITH span AS (SELECT CAST(as_of + INTERVAL 10 MINUTE AS DATE) - 1 AS today FROM publication),
-        daily AS (
-            SELECT creator_id, CAST(started_at AS DATE) AS day, sum(hours_watched) AS hours_watched
-            FROM streams GROUP BY ALL
-        ),
-        days AS (
-            SELECT c.creator_id, CAST(d.day AS DATE) AS day,
-                   CASE WHEN v.known_polls > 0 THEN coalesce(x.hours_watched, 0) END AS hours_watched
-            FROM creators c, span,
-                 generate_series(span.today - INTERVAL 28 DAY, span.today, INTERVAL 1 DAY) AS d(day)
-            LEFT JOIN daily x ON x.creator_id = c.creator_id AND x.day = CAST(d.day AS DATE)
-            LEFT JOIN coverage v ON v.creator_id = c.creator_id AND v.day = CAST(d.day AS DATE)
-            WHERE CAST(d.day AS DATE) >= (SELECT min(day) FROM daily)
-        )
-        SELECT days.creator_id, max(handle) AS handle, max(niche) AS niche, max(today) AS day,
-               max(hours_watched) FILTER (day = today) AS hours_watched,
-               max(hours_watched) FILTER (day = today - 1) AS previous_day,
-               median(hours_watched) FILTER (day BETWEEN today - 7 AND today - 1) AS median_7d,
-               median(hours_watched) FILTER (day BETWEEN today - 28 AND today - 1) AS median_28d,
-               max(hours_watched) FILTER (day = today) - max(hours_watched) FILTER (day = today - 1) AS vs_previous_day,
-               max(hours_watched) FILTER (day = today)
-                 - median(hours_watched) FILTER (day BETWEEN today - 7 AND today - 1) AS vs_median_7d,
-               max(hours_watched) FILTER (day = today)
-                 - median(hours_watched) FILTER (day BETWEEN today - 28 AND today - 1) AS vs_median_28d
-        FROM days CROSS JOIN span JOIN creators c ON c.creator_id = days.creator_id
-        GROUP BY days.creator_id
-        ORDER BY abs(coalesce(vs_previous_day, 0)) DESC, days.creator_id
-        """,
-    ),
-    "went_dark": (
-        "Creators whose last known stream ended three days or more before the data, longest silence first.",
-        """
-        SELECT c.creator_id, c.handle, c.niche, max(s.ended_at) AS last_stream_ended_at, count(*) AS streams_known,
-               CAST(date_diff('day', max(s.ended_at), (SELECT as_of FROM publication)) AS BIGINT) AS days_dark
-        FROM creators c JOIN streams s USING (creator_id)
-        WHERE c.on_roster
-        GROUP BY c.creator_id, c.handle, c.niche
-        HAVING max(s.ended_at) < (SELECT as_of FROM publication) - INTERVAL 3 DAY
-           AND count(*) FILTER (s.status = 'live') = 0
-        ORDER BY days_dark DESC, c.creator_id
-        """,
-    ),
 }
 
 
@@ -172,53 +70,75 @@ def publish(
     Raises:
         PublishError: the snapshot could not be built, or does not hold what the lake holds.
     """
-    warehouse.mkdir(parents=True, exist_ok=True)
-    fingerprint = _fingerprint(lake)
-    served = _served(warehouse)
-    if served is not None and _fingerprint_of(connection, served) == fingerprint:
-        return Publication(served, _row_counts(connection, served), changed=False)
-    generation = f"{now:%Y%m%dT%H%M%S}-{fingerprint[:8]}"
-    building, snapshot = warehouse / f"building-{generation}.duckdb", warehouse / f"tiktok-{generation}.duckdb"
     try:
-        rows = _build(connection, lake, building, generation, now, fingerprint)
-        _write_parquet(connection, building, warehouse)
+        warehouse.mkdir(parents=True, exist_ok=True)
+        with _alone(warehouse):
+            _clear(warehouse)
+            return _publish(connection, lake, warehouse, now, keep)
+    except (duckdb.Error, OSError) as error:
+        raise PublishError(f"the warehouse in {warehouse} was not replaced: {error}") from error
+
+
+def _publish(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, warehouse: Path, now: datetime, keep: int
+) -> Publication:
+    made_of = parts(lake)
+    of = fingerprint(made_of)
+    served = _served(warehouse)
+    if served is not None and _fingerprint_of(connection, served) == of:
+        return Publication(served, _row_counts(connection, served), changed=False)
+    name = generation(now, of)
+    building, snapshot = warehouse / f"building-{name}.duckdb", warehouse / f"tiktok-{name}.duckdb"
+    try:
+        rows = _build(connection, made_of, building, name, now, of)
+        staged = _stage_parquet(connection, building, warehouse)
         _sync(building)
         building.chmod(0o444)
         building.replace(snapshot)
-    except (duckdb.Error, OSError) as error:
-        raise PublishError(f"the warehouse in {warehouse} was not replaced: {error}") from error
+        # First the tables, then the link: who is killed in between finds another fingerprint served, and begins anew.
+        _move_parquet(staged, warehouse / "parquet")
+        _serve(snapshot, warehouse / LINK)
     finally:
-        for left in warehouse.glob(f"building-{generation}*"):
-            left.unlink()
-    _serve(snapshot, warehouse / LINK)
+        _clear(warehouse)
     _prune(warehouse, snapshot, keep)
     return Publication(snapshot, rows, changed=True)
 
 
+@contextmanager
+def _alone(warehouse: Path) -> Iterator[None]:
+    """Wait until no other builder is at work in this folder; a dead one holds no lock."""
+    with (warehouse / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _clear(warehouse: Path) -> None:
+    """Remove what a builder, dead or failed, left behind."""
+    for left in warehouse.glob("building-*"):
+        left.unlink()
+    shutil.rmtree(warehouse / "_staging", ignore_errors=True)
+
+
 def _build(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path, generation: str, now: datetime, fingerprint: str
+    connection: duckdb.DuckDBPyConnection, made_of: Sequence[Part], path: Path, name: str, now: datetime, of: str
 ) -> dict[str, int]:
-    rows = {}
     with _attached(connection, path, f"(STORAGE_VERSION '{_STORAGE_VERSION}')"):
-        for table in PUBLISHED:
-            columns = ", ".join(
-                f'"{c.name}" {_TYPES[type(c.dtype)]}{"" if c.nullable else " NOT NULL"}' for c in table.columns
-            )
-            connection.execute(f"CREATE TABLE {table.name} ({columns})")
-            rows[table.name] = _insert(connection, lake, table)
-            connection.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
-            for column in table.columns:
-                connection.execute(f'COMMENT ON COLUMN {table.name}."{column.name}" IS {_quoted(column.description)}')
+        for table in (*PUBLISHED, PUBLICATION):
+            _create(connection, table)
+        rows = {
+            table.name: _insert(connection, table, [part.path for part in made_of if part.table is table])
+            for table in PUBLISHED
+        }
         connection.execute(
-            "CREATE TABLE publication AS SELECT ? AS generation, ?::TIMESTAMP AS published_at, ? AS fingerprint, "
-            "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP) AS as_of",
-            [generation, _naive(now), fingerprint, _naive(now)],
+            "INSERT INTO publication SELECT ?, ?::TIMESTAMP, ?, "
+            "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP)",
+            [name, _naive(now), of, _naive(now)],
         ).fetchall()
-        connection.execute("COMMENT ON TABLE publication IS 'What this file is, and the moment it speaks for (as_of).'")
-        for name, (comment, sql) in VIEWS.items():
-            connection.execute(f"CREATE VIEW {name} AS {sql}")
-            connection.execute(f"COMMENT ON VIEW {name} IS {_quoted(comment)}")
-            connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
+        for view in VIEWS.values():
+            connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
+            _comment(connection, "VIEW", view)
+            # Binds it and runs it: a view that fails is found here, not by a reader.
+            connection.execute(f"SELECT {', '.join(c.name for c in view.columns)} FROM {view.name} LIMIT 1").fetchall()
         connection.execute("CHECKPOINT").fetchall()
     held = _row_counts(connection, path)
     if held != rows:
@@ -226,37 +146,70 @@ def _build(
     return rows
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table) -> int:
-    files = [str(file) for file in sorted(lake.folder(table).rglob("*.parquet"))]
+def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    columns = ", ".join(
+        f"{_name(c.name)} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
+    )
+    connection.execute(f"CREATE TABLE {table.name} ({columns})")
+    _comment(connection, "TABLE", table)
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View) -> None:
+    connection.execute(f"COMMENT ON {kind} {of.name} IS {_quoted(of.description)}")
+    for column in of.columns:
+        connection.execute(f"COMMENT ON COLUMN {of.name}.{_name(column.name)} IS {_quoted(column.description)}")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> int:
     if not files:
         return 0
-    expressions = ", ".join(
-        f"array_to_string(\"{c.name}\", ',')"
-        if isinstance(c.dtype, pl.List)
-        else f'"{c.name}"::{_TYPES[type(c.dtype)]}'
-        for c in table.columns
-    )
+    expressions = ", ".join(_expression(column) for column in table.columns)
+    # Files from before a column was added lack it: it is null there.
+    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {_name(c.name)}" for c in table.columns)
     # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.
     connection.execute(
-        f"INSERT INTO {table.name} SELECT {expressions} FROM read_parquet(?, union_by_name = true, "
-        "hive_partitioning = false)",
-        [files],
+        f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
+        "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false))",
+        [[str(file) for file in files]],
     ).fetchall()
     counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
     return int(counted[0]) if counted else 0
 
 
-def _write_parquet(connection: duckdb.DuckDBPyConnection, snapshot: Path, warehouse: Path) -> None:
-    """The same tables as single files, each replaced as a whole."""
-    folder, staging = warehouse / "parquet", warehouse / "_staging"
-    folder.mkdir(exist_ok=True)
-    staging.mkdir(exist_ok=True)
+def _expression(column: Column) -> str:
+    """A column of the lake's files as it is published."""
+    if isinstance(column.dtype, pl.List):
+        return f"array_to_string({_name(column.name)}, ',')"
+    return f"{_name(column.name)}::{_TYPES[type(column.dtype)]}"
+
+
+def _as_stored(dtype: pl.DataType) -> str:
+    """The type that DuckDB gives a column of the lake's files."""
+    if isinstance(dtype, pl.List):
+        return "VARCHAR[]"
+    return "TIMESTAMPTZ" if isinstance(dtype, pl.Datetime) else _TYPES[type(dtype)]
+
+
+def _stage_parquet(connection: duckdb.DuckDBPyConnection, snapshot: Path, warehouse: Path) -> Path:
+    """The same tables as single files, ready to be moved into place."""
+    staging = warehouse / "_staging"
+    staging.mkdir()
     with _attached(connection, snapshot, "(READ_ONLY)"):
         for table in PUBLISHED:
-            staged = staging / f"{table.name}.part"
+            staged = staging / f"{table.name}.parquet"
             connection.execute(f"COPY {table.name} TO {_quoted(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
-            staged.replace(folder / f"{table.name}.parquet")
-    shutil.rmtree(staging)
+            _sync(staged)
+    return staging
+
+
+def _move_parquet(staging: Path, folder: Path) -> None:
+    """Replace each file as a whole; a table that is published no longer goes."""
+    folder.mkdir(exist_ok=True)
+    for staged in sorted(staging.iterdir()):
+        staged.replace(folder / staged.name)
+    for file in folder.glob("*.parquet"):
+        if file.stem not in {table.name for table in PUBLISHED}:
+            file.unlink()
 
 
 @contextmanager
@@ -279,17 +232,6 @@ def _row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, 
             counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
             counts[table.name] = int(counted[0]) if counted else 0
         return counts
-
-
-def _fingerprint(lake: Lake) -> str:
-    """A hash over the bytes of everything that is published, and over how it is published."""
-    digest = hashlib.blake2b(repr((PUBLISHED, VIEWS)).encode(), digest_size=16)
-    for table in PUBLISHED:
-        for path in sorted(lake.folder(table).rglob("*.parquet")):
-            digest.update(str(path.relative_to(lake.root)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()
 
 
 def _fingerprint_of(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> str | None:
@@ -317,23 +259,35 @@ def _serve(snapshot: Path, link: Path) -> None:
         # A stale write-ahead log of a crashed client would be replayed into the new file.
         link.with_name(f"{LINK}.wal").unlink(missing_ok=True)
         shutil.copyfile(snapshot, staged)
+        _sync(staged)
+        staged.chmod(0o444)
     staged.replace(link)
+    _sync(link.parent)
 
 
 def _prune(warehouse: Path, newest: Path, keep: int) -> None:
-    """Remove all but the newest `keep` snapshots, and what dead builders left."""
-    snapshots = sorted(warehouse.glob("tiktok-*.duckdb"), reverse=True)
+    """Remove all but the `keep` snapshots that were made last: the clock that names them may go back."""
+    snapshots = sorted(warehouse.glob("tiktok-*.duckdb"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     others = [snapshot for snapshot in snapshots if snapshot != newest]
     for old in others[max(keep - 1, 0) :]:
-        old.unlink()
-        old.with_name(f"{old.name}.wal").unlink(missing_ok=True)
-    for dead in warehouse.glob("building-*"):
-        dead.unlink()
+        # Where an open file cannot be removed it stays until the next time.
+        with contextlib.suppress(PermissionError):
+            old.unlink()
+            old.with_name(f"{old.name}.wal").unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Make what was written, or which names a folder holds, outlive a loss of power."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _name(column: str) -> str:
+    """A column's name as SQL: some are words of SQL's own."""
+    return f'"{column}"'
 
 
 def _quoted(text: str) -> str:

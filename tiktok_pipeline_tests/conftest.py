@@ -8,6 +8,10 @@ from itertools import count
 
 import pytest
 
+from tiktok_pipeline_tests.replayed import replayed
+
+__all__ = ["replayed"]
+
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
@@ -36,3 +40,9 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
     yield new
     server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(new_database: Callable[[], str]) -> str:
+    """An empty database."""
+    return new_database()

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.cli import cli
-from tiktok_pipeline.commands.dictionary import dictionary
+from tiktok_pipeline.commands.dictionary import dictionary, unit
 from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.examples import EXAMPLES
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.settings import Retention, Settings
+from tiktok_pipeline.tables import PUBLICATION, TABLES
+from tiktok_pipeline.views import VIEWS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -30,6 +33,20 @@ def test_the_operator_is_told_of_every_section_of_the_settings_and_every_upkeep_
     for spec in build_definitions().resolve_all_asset_specs():
         if spec.group_name == "upkeep":
             assert f"`{spec.key.to_user_string()}`" in OPERATIONS, spec.key
+
+
+def test_every_table_says_what_it_is_made_from_in_which_units_and_how_to_ask_it() -> None:
+    assert EXAMPLES.keys() == TABLES.keys() | VIEWS.keys() | {PUBLICATION.name}
+    sections = dict(part.split("\n", 1) for part in dictionary().split("\n### ")[1:])
+    assert sections.keys() == EXAMPLES.keys()
+    for name, section in sections.items():
+        assert ("- Made from: " in section) is (name != PUBLICATION.name), name
+        assert f"- Example: `{EXAMPLES[name]}`" in section
+        assert name in EXAMPLES[name]
+    assert "Made from: `live_observations`." in sections["streams"]
+    for of in (*TABLES.values(), *VIEWS.values()):
+        for column in of.columns:
+            assert unit(column) or not column.dtype.is_numeric(), f"{of.name}.{column.name}"
 
 
 def test_every_job_and_schedule_is_documented() -> None:

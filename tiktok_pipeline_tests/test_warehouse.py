@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -17,12 +18,17 @@ import pytest
 from tiktok_pipeline import warehouse as snapshots
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.tables import COVERAGE, CREATORS, STREAMS
+from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.tables import COVERAGE, CREATORS, PUBLICATION, STREAMS
+from tiktok_pipeline.views import VIEWS, View
 from tiktok_pipeline.warehouse import LINK, Publication, publish
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 DAY = date(2026, 11, 2)
+
+# The generations that a reader sees: more than one is a mix.
+_MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM coverage"
 
 
 @pytest.fixture
@@ -101,8 +107,8 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     fill(Lake(tmp_path / "lake"), 1)
     publish_at(connection, tmp_path, 1)
     fill(Lake(tmp_path / "lake"), 2)
-    broken = {"broken": ("a view that cannot be", "SELECT * FROM no_such_table")}
-    monkeypatch.setattr(snapshots, "VIEWS", broken)
+    broken = View("broken", "nothing", "a view that cannot be", (), "SELECT * FROM no_such_table")
+    monkeypatch.setattr(snapshots, "VIEWS", {"broken": broken})
     with pytest.raises(PublishError, match="was not replaced"):
         publish_at(connection, tmp_path, 2)
     monkeypatch.undo()
@@ -111,39 +117,184 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     assert publish_at(connection, tmp_path, 3).changed
 
 
-def test_a_builder_that_is_killed_leaves_the_old_file_served(
+# Where a builder is killed: while tables are filled, before the file is moved, before the link is.
+_POINTS = ("_insert", "_stage_parquet", "_sync", "_move_parquet", "_serve", "_prune")
+
+
+@pytest.mark.parametrize("point", _POINTS)
+def test_a_builder_that_is_killed_leaves_a_whole_file_served(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, point: str
+) -> None:
+    fill(Lake(tmp_path / "lake"), 1)
+    publish_at(connection, tmp_path, 1)
+    child = multiprocessing.get_context("spawn").Process(target=_publish_and_be_killed, args=(tmp_path, point))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    done = point == "_prune"
+    assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(2 if done else 1,)]
+    assert publish_at(connection, tmp_path, 3).changed is not done
+    assert served(tmp_path, _MIX) == [(2,)]
+    left = {path.name for path in (tmp_path / "warehouse").iterdir()}
+    assert not [name for name in left if name.startswith(("building-", "_staging")) or name.endswith((".wal", ".next"))]
+
+
+def _publish_and_be_killed(folder: Path, point: str) -> None:
+    fill(Lake(folder / "lake"), 2)
+    setattr(snapshots, point, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with duckdb.connect(":memory:") as connection:
+        publish_at(connection, folder, 2)
+
+
+def test_builders_wait_for_one_another(tmp_path: Path) -> None:
+    fill(Lake(tmp_path / "lake"), 1, rows=2_000)
+    context = multiprocessing.get_context("spawn")
+    failed = context.Value("i", 0)
+    builders = [context.Process(target=_publish_often, args=(tmp_path, n, failed)) for n in range(3)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join(120)
+    assert failed.value == 0
+    newest = pl.read_parquet(Lake(tmp_path / "lake").whole_file(CREATORS))["followers"].to_list()
+    assert [row[0] for row in served(tmp_path, "SELECT followers FROM creators")] == newest
+    assert not list((tmp_path / "warehouse").glob("building-*"))
+
+
+def _publish_often(folder: Path, number: int, failed: Synchronized[int]) -> None:
+    try:
+        with duckdb.connect(":memory:") as connection:
+            for round_ in range(4):
+                # Whoever publishes first publishes a change; a table of one file cannot be torn by the others' writes.
+                creators = [{"creator_id": "c", "followers": number * 10 + round_, "on_roster": True}]
+                Lake(folder / "lake").write_whole(CREATORS, frame(CREATORS, *creators))
+                publish_at(connection, folder, number * 10 + round_)
+                served(folder, "SELECT * FROM creators")
+    except Exception:
+        with failed.get_lock():
+            failed.value += 1
+        raise
+
+
+def test_what_a_client_broke_is_not_served_on(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """A client that may write opened the served file, wrote, and died with its log unwritten."""
+    fill(Lake(tmp_path / "lake"), 1)
+    publish_at(connection, tmp_path, 1)
+    child = multiprocessing.get_context("spawn").Process(target=_write_and_be_killed, args=(tmp_path,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert list((tmp_path / "warehouse").glob("*.wal"))
+    fill(Lake(tmp_path / "lake"), 2)
+    assert publish_at(connection, tmp_path, 2).changed
+    assert served(tmp_path, _MIX) == [(2,)]
+    assert served(tmp_path, "SELECT count(*) FROM creators") == [(50,)]
+    for generation in (3, 4, 5):
+        fill(Lake(tmp_path / "lake"), generation)
+        publish_at(connection, tmp_path, generation)
+    assert not list((tmp_path / "warehouse").glob("*.wal"))
+
+
+def _write_and_be_killed(folder: Path) -> None:
+    link = folder / "warehouse" / LINK
+    link.resolve().chmod(0o644)
+    writer = duckdb.connect(str(link))
+    writer.execute("SET checkpoint_threshold = '1GB'")
+    writer.execute("INSERT INTO creators (creator_id, on_roster) VALUES ('intruder', true)").fetchall()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_where_there_are_no_links_the_file_itself_is_replaced(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, target: str) -> None:
+        raise OSError(f"no links here: {self} to {target}")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    link = tmp_path / "warehouse" / LINK
+    for generation in (1, 2):
+        fill(Lake(tmp_path / "lake"), generation)
+        # What a crashed client leaves would be replayed into the next file, and fail.
+        (tmp_path / "warehouse").mkdir(exist_ok=True)
+        link.with_name(f"{LINK}.wal").write_bytes(b"stale")
+        assert publish_at(connection, tmp_path, generation).changed
+        assert not link.is_symlink()
+        assert link.stat().st_mode & 0o222 == 0
+        assert served(tmp_path, _MIX) == [(generation,)]
+    assert not publish_at(connection, tmp_path, 3).changed
+
+
+def test_snapshots_stay_by_when_they_were_made_not_by_their_names(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    for generation in (50, 40, 30, 20):
+        fill(Lake(tmp_path / "lake"), generation)
+        publish_at(connection, tmp_path, generation)
+    seconds = {path.name.split("-")[1][-2:] for path in (tmp_path / "warehouse").glob("tiktok-*.duckdb")}
+    assert seconds == {"40", "30", "20"}
+
+
+def test_a_column_that_the_lakes_files_lack_is_null(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    lake = Lake(tmp_path / "lake")
+    fill(lake, 1)
+    old = pl.read_parquet(lake.whole_file(CREATORS)).drop("display_name", "previous_handles").with_columns(gone=1)
+    lake.rewrite(lake.whole_file(CREATORS), old)
+    publish_at(connection, tmp_path, 1)
+    assert served(tmp_path, "SELECT DISTINCT display_name, previous_handles, followers FROM creators") == [
+        (None, None, 1)
+    ]
+
+
+def test_a_table_that_is_published_no_longer_leaves_no_file(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    fill(Lake(tmp_path / "lake"), 1)
+    folder = tmp_path / "warehouse" / "parquet"
+    folder.mkdir(parents=True)
+    (folder / "what_was.parquet").write_bytes(b"")
+    publish_at(connection, tmp_path, 1)
+    assert {path.name for path in folder.iterdir()} == {f"{table.name}.parquet" for table in PUBLISHED}
+
+
+def test_every_table_view_and_column_is_explained_in_plain_types(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     fill(Lake(tmp_path / "lake"), 1)
     publish_at(connection, tmp_path, 1)
-    child = multiprocessing.get_context("spawn").Process(target=_publish_and_die, args=(tmp_path,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 9
-    assert list((tmp_path / "warehouse").glob("building-*"))
-    assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(1,)]
-    assert publish_at(connection, tmp_path, 3).changed
-    assert not list((tmp_path / "warehouse").glob("building-*"))
-    assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(2,)]
-
-
-def _publish_and_die(folder: Path) -> None:
-    fill(Lake(folder / "lake"), 2)
-    snapshots._sync = lambda path: os._exit(9)  # just before the new file would be served
-    with duckdb.connect(":memory:") as connection:
-        publish_at(connection, folder, 2)
+    plain = {
+        pl.String: "VARCHAR", pl.List: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Float64: "DOUBLE",
+        pl.Boolean: "BOOLEAN", pl.Date: "DATE", pl.Datetime: "TIMESTAMP",
+    }  # fmt: skip
+    said = {
+        (of, column): (dtype, comment)
+        for of, column, dtype, comment in served(
+            tmp_path, "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
+        )
+    }
+    expected = {
+        (of.name, column.name): (plain[type(column.dtype)], column.description)
+        for of in (*PUBLISHED, PUBLICATION, *VIEWS.values())
+        for column in of.columns
+    }
+    assert said == expected
+    about = served(
+        tmp_path,
+        "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
+        "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal",
+    )
+    assert dict(about) == {of.name: of.description for of in (*PUBLISHED, PUBLICATION, *VIEWS.values())}
 
 
 def _read(folder: Path, hold: bool, stop: Synchronized[int], good: Synchronized[int], bad: Synchronized[int]) -> None:
     held = duckdb.connect(str(folder / "warehouse" / LINK), read_only=True) if hold else None
     while not stop.value:
         try:
-            sql = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM coverage"
-            rows = held.execute(sql).fetchall() if held else served(folder, sql)
+            rows = held.execute(_MIX).fetchall() if held else served(folder, _MIX)
             with good.get_lock():
                 good.value += 1
             if len(rows) != 1:
                 raise AssertionError(rows)
+            time.sleep(0.02)
         except Exception:
             with bad.get_lock():
                 bad.value += 1
@@ -151,22 +302,38 @@ def _read(folder: Path, hold: bool, stop: Synchronized[int], good: Synchronized[
 
 
 def test_readers_neither_wait_nor_see_a_mix(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    fill(Lake(tmp_path / "lake"), 0, rows=5_000)
+    """One reader holds the first file open all the time, beyond the moment that it is pruned."""
+    fill(Lake(tmp_path / "lake"), 0, rows=2_000)
     publish_at(connection, tmp_path, 0)
     context = multiprocessing.get_context("spawn")
-    stop, good, bad = context.Value("i", 0), context.Value("i", 0), context.Value("i", 0)
-    readers = [context.Process(target=_read, args=(tmp_path, hold, stop, good, bad)) for hold in (True, False, False)]
+    stop, bad = context.Value("i", 0), context.Value("i", 0)
+    reads = [context.Value("i", 0) for _ in range(3)]
+    readers = [
+        context.Process(target=_read, args=(tmp_path, number == 0, stop, good, bad))
+        for number, good in enumerate(reads)
+    ]
     for reader in readers:
         reader.start()
-    while good.value < 10:
-        assert bad.value == 0
-        time.sleep(0.02)
-    for generation in range(1, 9):
-        fill(Lake(tmp_path / "lake"), generation, rows=5_000)
-        assert publish_at(connection, tmp_path, generation).changed
-    stop.value = 1
-    for reader in readers:
-        reader.join(30)
+    try:
+        _wait_for(reads, bad)
+        for generation in range(1, 13):
+            fill(Lake(tmp_path / "lake"), generation, rows=2_000)
+            assert publish_at(connection, tmp_path, generation).changed
+        _wait_for(reads, bad)
+    finally:
+        stop.value = 1
+        for reader in readers:
+            reader.join(30)
     assert bad.value == 0
-    assert good.value > 20
-    assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(8,)]
+    assert [reader.exitcode for reader in readers] == [0] * len(readers)
+    assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(12,)]
+
+
+def _wait_for(reads: list[Synchronized[int]], bad: Synchronized[int]) -> None:
+    """Until every reader has read three times more; none may have failed."""
+    aims = [good.value + 3 for good in reads]
+    until = time.monotonic() + 60
+    while any(good.value < aim for good, aim in zip(reads, aims, strict=True)):
+        assert bad.value == 0
+        assert time.monotonic() < until
+        time.sleep(0.02)

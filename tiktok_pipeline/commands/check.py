@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tiktok_pipeline import roster, settings
+from tiktok_pipeline import postgres, roster, settings
 from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import Access, accesses, missing
 from tiktok_pipeline.capture.client import open_client
@@ -71,6 +71,7 @@ def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> 
         findings.append(Finding("vendors", False, str(error)))
     findings.append(_lake(Lake(places.lake)))
     findings.append(_warehouse(places.warehouse))
+    findings.append(_postgres(environment))
     return findings
 
 
@@ -214,3 +215,13 @@ def _warehouse(folder: Path) -> Finding:
     except OSError as error:
         return Finding("warehouse", False, f"{folder} cannot be written: {error.strerror}")
     return Finding("warehouse", True, f"{folder} is writable")
+
+
+def _postgres(environment: Mapping[str, str]) -> Finding:
+    try:
+        url = settings.postgres_url(environment)
+        if url is None:
+            return Finding("postgres", True, "off: set TIKTOK_PIPELINE_POSTGRES_URL to publish there too")
+        return Finding("postgres", True, postgres.check(url))
+    except PipelineError as error:
+        return Finding("postgres", False, str(error))

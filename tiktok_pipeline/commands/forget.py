@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from tiktok_pipeline import roster, settings, tables
+from tiktok_pipeline import postgres, roster, settings, tables
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.known_gifts import forget_known_gifts
 from tiktok_pipeline.lake import Lake
@@ -81,15 +81,18 @@ class _Identity:
         return "|".join(patterns)
 
 
-def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
-    """Erase the creator with this handle, present or past.
+def forget(handle: str, places: settings.Places, hash_key: bytes, postgres_url: str | None = None) -> Erased:
+    """Erase the creator with this handle, present or past; from Postgres too, where that is published to.
 
     Raises:
         RosterError: nobody with that handle is known.
         SettingsError: the settings, or the file of known gifts that they name, cannot be read.
         LakeError: a file could not be rewritten.
-        PublishError: the warehouse could not be built again.
+        PublishError: the warehouse could not be built again, or Postgres cannot be published to; that is found out
+            before anything is removed.
     """
+    if postgres_url is not None:
+        postgres.check(postgres_url)
     lake = Lake(places.lake)
     listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
     known_gifts = settings.load_settings(places.settings).gifts.path
@@ -110,6 +113,9 @@ def forget(handle: str, places: settings.Places, hash_key: bytes) -> Erased:
         with duckdb.connect(":memory:") as connection:
             # Older snapshots hold the creator as well: only the new one stays.
             publish(connection, lake, places.warehouse, now=datetime.now(UTC), keep=1)
+    if postgres_url is not None:
+        postgres.publish(postgres_url, lake, now=datetime.now(UTC))
+        postgres.vacuum(postgres_url)
     return Erased(identity.creator_id, rows, from_roster)
 
 

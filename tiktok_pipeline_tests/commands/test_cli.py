@@ -23,7 +23,8 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "TIKTOK_PIPELINE_HOME": str(folder / "data"), **variables}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment = {**kept, "TIKTOK_PIPELINE_HOME": str(folder / "data"), **variables}
     return subprocess.run(
         [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
@@ -145,6 +146,20 @@ def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: Run
     assert "BAD  vendor tikhub: no answer from http://127.0.0.1:9" in done.stdout
     assert "roster.csv, line 3" in done.stdout
     assert "sfk_wrong" not in done.stdout + done.stderr
+
+
+def test_check_looks_at_postgres(tmp_path: Path, sandbox: RunningSandbox, postgres_url: str) -> None:
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    done = run(tmp_path, "check", **sandbox.environment)
+    assert "ok   postgres: off: set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
+    done = run(tmp_path, "check", **sandbox.environment, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
+    assert done.returncode == 0, done.stdout
+    assert "reachable and writable" in done.stdout
+    away = "postgresql://somebody:hunter2@127.0.0.1:1/db"
+    done = run(tmp_path, "check", **sandbox.environment, TIKTOK_PIPELINE_POSTGRES_URL=away)
+    assert done.returncode == 1
+    assert "BAD  postgres: Postgres at 127.0.0.1:1/db cannot be used" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:

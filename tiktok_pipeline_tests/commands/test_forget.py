@@ -8,11 +8,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tiktok_pipeline import postgres
 from tiktok_pipeline.commands.forget import forget
-from tiktok_pipeline.errors import RosterError, SettingsError
+from tiktok_pipeline.errors import PublishError, RosterError, SettingsError
 from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import RAW_LIVES, RAW_USER_SEARCHES
+from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.test_postgres import ask
 from tiktok_pipeline_tests.transforms.frames import frame
 
 HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -94,3 +98,24 @@ def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None
     with pytest.raises(RosterError, match="nothing was removed"):
         forget("nobody", places, b"key")
     assert len(left(tmp_path)) == 5
+
+
+def test_postgres_forgets_too(tmp_path: Path, postgres_url: str) -> None:
+    places = deployed(tmp_path, "handle\nriser\nquiet\n")
+    lake = Lake(tmp_path / "lake")
+    small_lake.fill(lake)
+    postgres.publish(postgres_url, lake, now=HOUR)
+    texts = " UNION ALL ".join(f"SELECT t::text FROM tiktok.{table.name} t" for table in PUBLISHED)
+    said = f"SELECT count(*) FROM ({texts}) AS s (line) WHERE line LIKE '%%' || '{{}}' || '%%'"
+    assert ask(postgres_url, said.format("riser"))[0][0] > 30
+    forget("riser", places, b"key", postgres_url)
+    assert ask(postgres_url, said.format("riser")) == [(0,)]
+    assert ask(postgres_url, said.format("quiet"))[0][0] > 30
+
+
+def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nok\n")
+    with pytest.raises(PublishError, match="cannot be used"):
+        forget("ok", places, b"key", "postgresql://u:hunter2@127.0.0.1:1/db")
+    assert len(left(tmp_path)) == 5
+    assert "ok" in (tmp_path / "roster.csv").read_text()

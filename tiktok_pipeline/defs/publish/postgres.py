@@ -1,0 +1,49 @@
+"""The published tables in Postgres, for tools that speak it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from tiktok_pipeline import postgres as server
+from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.resources import Pipeline, plain_failures
+
+_ABOUT = """
+The same tables and views as in the DuckDB file, in schema `tiktok` of the Postgres that `TIKTOK_PIPELINE_POSTGRES_URL`
+names; without that variable nothing happens.
+
+One transaction a publish, in tables that are never dropped: a query sees the publication before or the one after, and
+users' views and grants stay. Only days that have changed are sent. When Postgres cannot be reached this asset fails,
+and the DuckDB file is served all the same. `rows_sent` is what this run sent.
+"""
+
+
+@dg.asset(
+    name="postgres",
+    deps=[
+        dg.AssetDep(table.name, partition_mapping=dg.AllPartitionMapping() if table.files == "day" else None)
+        for table in PUBLISHED
+    ],
+    group_name="publish",
+    owners=[OWNER],
+    kinds={"postgres"},
+    description=_ABOUT,
+    output_required=False,
+)
+def postgres(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
+    """Publish to Postgres, where it is wanted."""
+    url = pipeline.postgres_url()
+    if url is None:
+        context.log.info("Skipped postgres: TIKTOK_PIPELINE_POSTGRES_URL is not set")
+        return
+    with plain_failures():
+        published = server.publish(url, pipeline.lake, now=pipeline.clock().now())
+    yield dg.MaterializeResult(
+        metadata={
+            "changed": published.changed,
+            "rows_sent": published.sent,
+            "dagster/row_count": sum(published.rows.values()),
+            **{f"rows_{table}": rows for table, rows in published.rows.items()},
+        }
+    )

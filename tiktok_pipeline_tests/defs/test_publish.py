@@ -1,0 +1,76 @@
+"""Publishing as Dagster runs it: DuckDB always, Postgres where it is wanted, and neither in the other's way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+from dagster_duckdb import DuckDBResource
+
+from tiktok_pipeline.defs.publish.postgres import postgres
+from tiktok_pipeline.defs.publish.warehouse import warehouse
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.test_postgres import ask
+
+
+def materialize(folder: Path, **environment: str) -> dg.ExecuteInProcessResult:
+    pipeline = Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(folder), **environment})
+    with dg.DagsterInstance.ephemeral() as instance:
+        return dg.materialize(
+            [warehouse, postgres],
+            resources={"pipeline": pipeline, "duckdb": DuckDBResource(database=":memory:")},
+            instance=instance,
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    small_lake.fill(Lake(tmp_path / "lake"))
+    return tmp_path
+
+
+def served(home: Path) -> int:
+    with duckdb.connect(str(home / "warehouse" / "tiktok.duckdb"), read_only=True) as reader:
+        return len(reader.execute("SELECT * FROM creators").fetchall())
+
+
+def test_without_a_url_postgres_is_skipped(home: Path) -> None:
+    result = materialize(home)
+    assert result.success
+    assert {key.to_user_string() for key in _materialized(result)} == {"warehouse"}
+    assert served(home) == 5
+
+
+def test_both_are_published_and_say_how_much(home: Path, postgres_url: str) -> None:
+    result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
+    assert result.success
+    published = {
+        event.asset_key.to_user_string(): event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    rows = published["postgres"]["dagster/row_count"].value
+    assert rows == published["warehouse"]["dagster/row_count"].value
+    assert published["postgres"]["rows_sent"].value == rows
+    assert ask(postgres_url, "SELECT count(*) FROM tiktok.creators") == [(5,)]
+
+
+def test_a_postgres_that_is_away_fails_in_words_and_harms_nobody(home: Path) -> None:
+    result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL="postgresql://u:hunter2@127.0.0.1:1/db")
+    assert not result.success
+    assert {key.to_user_string() for key in _materialized(result)} == {"warehouse"}
+    assert served(home) == 5
+    said = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert len(said) == 1
+    assert said[0].user_failure_data is not None
+    assert "Postgres at 127.0.0.1:1/db cannot be used" in (said[0].user_failure_data.description or "")
+    assert "hunter2" not in "\n".join(str(event) for event in result.all_events)
+
+
+def _materialized(result: dg.ExecuteInProcessResult) -> list[dg.AssetKey]:
+    return [event.asset_key for event in result.get_asset_materialization_events() if event.asset_key is not None]
