@@ -19,6 +19,14 @@ from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tag
 from tiktok_pipeline.resources import build_resources
 from tiktok_pipeline.tables import RAW_LIVES
 
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
 
 def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors; `resources` replaces some, for tests."""
@@ -76,6 +84,19 @@ def check_span(start: datetime, end: datetime) -> None:
         raise SettingsError(f"{start:%Y-%m-%d} is before the first partition, {FIRST_DAY}")
     if end > datetime.now(UTC):
         raise SettingsError(f"{end:%Y-%m-%dT%H:%M} UTC is in the future: nothing can be replayed that has not been")
+
+
+def give_up_runs() -> int:
+    """Cancel what the instance believes to be under way; how many runs that were.
+
+    For a start of everything on one machine: what was under way when it stopped has nobody to go on with it, and
+    would keep the next run of its kind from starting.
+    """
+    with dg.DagsterInstance.get() as instance:
+        lost = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+        for run in lost:
+            instance.report_run_canceled(run, message="Stopped with the services that ran it.")
+    return len(lost)
 
 
 def _run(job: str, tags: Mapping[str, str], config: dict[str, Any]) -> None:

@@ -94,6 +94,37 @@ class Sweeps(_Section, frozen=True):
     ranking_regions: tuple[str, ...] = ()
 
 
+class Boundary(_Section, frozen=True):
+    """What is asked around the start and the end of a stream, beside the sweeps."""
+
+    # The counts that a lift is made of: when a stream starts, and so many minutes after it ended.
+    profile_at_start: bool = True
+    profile_minutes: tuple[int, ...] = (0, 15, 60, 180)
+    # The ended room knows its exact end. The watch asks it; this is for ends that the watch got no answer for.
+    room_minutes: tuple[int, ...] = (2,)
+    # Recaps: most are published within hours; their views of the first day say how far they went.
+    posts_minutes: tuple[int, ...] = (180, 1440)
+    # Who joined: the newest followers at the start, and those above them afterwards.
+    followers_at_start: bool = True
+    followers_minutes: tuple[int, ...] = (15,)
+    # The sweep of stories is near enough: none by default.
+    stories_minutes: tuple[int, ...] = ()
+    # A moment that nobody could answer for is given up after this long.
+    patience_minutes: int = 30
+
+    def __post_init__(self) -> None:
+        """Refuse what would read the lake for ever, or never ask."""
+        offsets = (
+            *self.profile_minutes,
+            *self.room_minutes,
+            *self.posts_minutes,
+            *self.followers_minutes,
+            *self.stories_minutes,
+        )
+        if self.patience_minutes < 1 or any(not 0 <= minutes <= 2880 for minutes in offsets):
+            raise ValueError("patience_minutes must be at least 1, and minutes after an end from 0 to 2880 (two days)")
+
+
 class Streams(_Section, frozen=True):
     """Constants of sessionisation (methods, section 3.2)."""
 
@@ -228,6 +259,7 @@ class Settings(_Section, frozen=True):
     vendors: dict[str, Limits] = msgspec.field(default_factory=lambda: {n: v.limits for n, v in VENDORS.items()})
     watch: Watch = Watch()
     sweeps: Sweeps = Sweeps()
+    boundary: Boundary = Boundary()
     retries: Retries = Retries()
     streams: Streams = Streams()
     lift: Lift = Lift()

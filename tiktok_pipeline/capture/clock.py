@@ -57,10 +57,13 @@ class RealClock:
 
     def now(self) -> datetime:
         """The time, UTC."""
-        now = datetime.now(UTC)
+        return self.at(datetime.now(UTC))
+
+    def at(self, wall: datetime) -> datetime:
+        """What this clock shows at a time of day."""
         if self._anchor is None or self._start is None:
-            return now
-        return self._start + (now - self._anchor) * self._speed
+            return wall
+        return self._start + (wall - self._anchor) * self._speed
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until `moment`."""

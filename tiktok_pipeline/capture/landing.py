@@ -67,6 +67,8 @@ class Landing:
     window: str | None = None
     run_id: str | None = None
     rows: int = 0
+    # Rows on disk, by hour.
+    hours: dict[datetime, int] = field(default_factory=dict)
     _waiting: list[Attempt] = field(default_factory=list)
     _flush: int = 0
 
@@ -104,6 +106,7 @@ class Landing:
         frame = raw_frame(attempts, f"{captures_of(self.table, name)}{hour:%H}", self.run_id)
         self.lake.write_raw(self.table, hour, name, frame)
         self.rows += frame.height
+        self.hours[hour] = self.hours.get(hour, 0) + frame.height
 
 
 @dataclass

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.watch import LastSeen
+from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, may_be_off_air
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target, Unreadable
 
 RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "raw")
@@ -24,9 +26,10 @@ _ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANS
 
 
 def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
-    """Per creator, the last answer about being live within the last hour, and when the room was last asked."""
+    """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked."""
+    recent = hours_between(now - _RECENT, now + timedelta(microseconds=1))
     rows = (
-        lake.scan_raw(tables.RAW_LIVES, hours_between(now - _RECENT, now + timedelta(microseconds=1)))
+        lake.scan_raw(tables.RAW_LIVES, recent)
         .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
         .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
         .sort("requested_at", "capture_id")
@@ -39,16 +42,56 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
     for creator_id, vendor, endpoint, asked_at, outcome, body in rows.iter_rows():
         known = seen.get(creator_id, LastSeen())
         if VENDORS[vendor].endpoints.get(endpoint) == "room":
-            seen[creator_id] = LastSeen(known.live, known.room_id, known.user_id, asked_at)
+            seen[creator_id] = replace(known, room_asked_at=asked_at)
             continue
         try:
             readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
         except Unreadable:
             continue
         seen[creator_id] = known.after(readings)
-    for creator_id, asked_at in _identities_asked(lake, now).items():
-        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), identity_asked_at=asked_at)
+    noted: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("identity_asked_at", _identities_asked(lake, now)),
+        ("asked_at", _lives_asked(lake, now)),
+        ("gone_since", _gone_since(lake, now)),
+        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now), True)),
+    )
+    for name, values in noted:
+        for creator_id, value in values.items():
+            seen[creator_id] = replace(seen.get(creator_id, LastSeen()), **{name: value})
     return seen
+
+
+def _lives_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
+    """When each creator was last asked about being live, answered or not."""
+    since = now - LONGEST_ABSENCE - _RECENT
+    asked = (
+        lake.scan_raw(tables.RAW_LIVES, hours_between(since, now + timedelta(microseconds=1)))
+        .filter(_of("live"), pl.col("requested_at") >= since, pl.col("requested_at") < now)
+        .group_by("creator_id")
+        .agg(pl.col("requested_at").max())
+        .collect()
+    )
+    return dict(asked.iter_rows())
+
+
+def _gone_since(lake: Lake, now: datetime) -> dict[str, datetime]:
+    """Since when nobody has had a creator's handle, for those whose last answer said so."""
+    asked = _asked(lake, tables.RAW_LIVES, "live", now - 2 * LONGEST_ABSENCE - _RECENT, now).drop("body").collect()
+    gone = [kind for kind in asked["kind"].unique() if _is_gone(kind)]
+    somebody = asked.filter(~pl.col("kind").is_in(gone)).group_by("creator_id").agg(last=pl.col("asked_at").max())
+    absent = (
+        asked.filter(pl.col("kind").is_in(gone))
+        .join(somebody, on="creator_id", how="left")
+        .filter((pl.col("asked_at") > pl.col("last")).fill_null(value=True))
+    )
+    return dict(absent.group_by("creator_id").agg(pl.col("asked_at").min()).iter_rows())
+
+
+def _unconfirmed(lake: Lake, now: datetime) -> list[str]:
+    """Who was off air at the last reading and on air at the one before."""
+    readings = on_air_readings(lake, now - _RECENT, now).filter(pl.col("on_air").is_not_null())
+    last = readings.sort("asked_at").group_by("creator_id").agg(pl.col("on_air").tail(2))
+    return [creator_id for creator_id, states in last.iter_rows() if states == [True, False]]
 
 
 def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
@@ -78,6 +121,120 @@ def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str
         user_id=target.user_id or user_id,
         sec_uid=target.sec_uid or sec_uid,
     )
+
+
+def on_air_readings(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
+    """Who was asked about being live in [since, until), and whether they were: creator_id, asked_at, on_air.
+
+    `on_air` is null where the answer did not say, and only creators who were on air at all are in it. Bodies are
+    read where the outcome leaves the state open, which is of those on air; a day of 2,000 creators takes a second.
+    """
+    asked = _asked(lake, tables.RAW_LIVES, "live", since, until)
+    known = asked.filter(pl.col("outcome") != Outcome.OK.value).select("creator_id", "asked_at", "kind")
+    said = asked.filter(pl.col("outcome") == Outcome.OK.value).select("creator_id", "asked_at", "kind", "body")
+    open_bodies, settled = pl.collect_all([said, known])
+    states = [_on_air(kind, body) for kind, body in open_bodies.select("kind", "body").iter_rows()]
+    read = open_bodies.drop("body").with_columns(on_air=pl.Series(states, dtype=pl.Boolean))
+    absent = [kind for kind in settled["kind"].unique() if _on_air(kind, None) is False]
+    off = settled.with_columns(on_air=pl.when(pl.col("kind").is_in(absent)).then(pl.lit(value=False)))
+    streamers = read.filter("on_air").select("creator_id").unique()
+    return pl.concat([read, off]).join(streamers, on="creator_id", how="semi").drop("kind")
+
+
+def answers(lake: Lake, capabilities: Mapping[str, str], since: datetime, until: datetime) -> pl.DataFrame:
+    """When creators' questions were last answered in [since, until): table, creator_id, asked_at.
+
+    Args:
+        capabilities: raw table -> the capability whose answers count.
+    """
+    found = [
+        _asked(lake, tables.TABLES[table], capability, since, until)
+        .group_by("creator_id")
+        .agg(pl.col("asked_at").max())
+        .select(pl.lit(table).alias("table"), "creator_id", "asked_at")
+        for table, capability in capabilities.items()
+    ]
+    return pl.concat(pl.collect_all(found))
+
+
+def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: datetime) -> list[Target]:
+    """`targets` with the room that each was last seen on air in, and the user id that was told with it."""
+    by_id = {target.creator_id: target for target in targets}
+    rows = (
+        _asked(lake, tables.RAW_LIVES, "live", since, until)
+        .filter(pl.col("creator_id").is_in(list(by_id)), pl.col("outcome") == Outcome.OK.value)
+        .sort("asked_at")
+        .select("creator_id", "kind", "body")
+        .collect()
+    )
+    for creator_id, kind, body in rows.iter_rows():
+        target = by_id[creator_id]
+        for reading in _live_readings(kind, body):
+            if isinstance(reading, ProfileReading):
+                target = replace(target, user_id=target.user_id or reading.user_id)
+            else:
+                target = replace(target, room_id=reading.room_id or target.room_id)
+        by_id[creator_id] = target
+    return list(by_id.values())
+
+
+def _of(capability: str) -> pl.Expr:
+    """Whether a raw row is a question of this capability about a creator."""
+    asks = [
+        (pl.col("vendor") == vendor.name) & (pl.col("endpoint") == endpoint)
+        for vendor in VENDORS.values()
+        for endpoint, answered in vendor.endpoints.items()
+        if answered == capability
+    ]
+    return pl.any_horizontal(asks) & pl.col("creator_id").is_not_null()
+
+
+def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
+    """Answered questions of one capability: creator_id, asked_at, kind ("vendor endpoint outcome"), outcome, body."""
+    return (
+        lake.scan_raw(table, hours_between(since, until))
+        .filter(_of(capability), pl.col("outcome").is_in(_ANSWERS))
+        .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until)
+        .select(
+            "creator_id",
+            "outcome",
+            "body",
+            asked_at="requested_at",
+            kind=pl.concat_str("vendor", "endpoint", "outcome", separator=" "),
+        )
+    )
+
+
+def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileReading]:
+    vendor, endpoint, outcome = kind.split(" ")
+    try:
+        readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
+    except Unreadable:
+        return []
+    return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
+
+
+def _is_gone(kind: str) -> bool:
+    """Whether this kind of answer says that nobody has the handle; not where it says the same of who is off air."""
+    return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(_live_readings(kind, None))
+
+
+def _on_air(kind: str, body: str | None) -> bool | None:
+    """Whether an answer says on air; None where it does not say.
+
+    "Not found" from an endpoint that says the same of who is off air counts as off air: for the question whether to
+    look, it is.
+    """
+    if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
+        return False
+    for reading in _live_readings(kind, body):
+        if isinstance(reading, ProfileReading):
+            continue
+        if reading.live_state in ("live", "paused"):
+            return True
+        if reading.live_state == "ended" or may_be_off_air([reading]):
+            return False
+    return None
 
 
 def known_posts(lake: Lake) -> set[tuple[str, str]]:

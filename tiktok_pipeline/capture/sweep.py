@@ -35,6 +35,11 @@ async def sweep_lives(client: Client, deployment: Deployment) -> None:
     await client.clock.gather(client.ask("live", target) for target in deployment.targets)
 
 
+async def sweep_rooms(client: Client, deployment: Deployment) -> None:
+    """Ask once for the rooms that the targets were last live in; an ended room knows its end."""
+    await client.clock.gather(client.ask("room", target) for target in deployment.targets)
+
+
 async def sweep_profiles(client: Client, deployment: Deployment) -> None:
     """Ask once for every profile; for the user id too, where neither roster nor profile says it."""
     await client.clock.gather(_profile(client, target) for target in deployment.targets)

@@ -4,7 +4,9 @@ Round robin: creator i of N is asked at fixed instants, i/N of a round after the
 load is even and windows join without a seam, whatever process runs them. While somebody is live their room is
 asked too (cumulative viewers, TikTok's own count of new follows); when somebody was live and no longer is, the
 room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm. Who is
-gone under a handle is looked up by user id: creators rename.
+gone under a handle is looked up by user id: creators rename. Who stays gone is asked more and more seldom.
+
+A window goes on where the last one ended: who came due while no window ran is asked first.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ _WORKERS = 64
 # A handle that is gone may be a rename or a banned account: its user id is asked about once in this time.
 _IDENTITY_PERIOD = timedelta(hours=1)
 
+# A handle that stays gone is asked again after as long as it has been gone, and after this at the latest: an account
+# that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
+LONGEST_ABSENCE = timedelta(hours=1)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,10 +44,15 @@ class LastSeen:
     user_id: str | None = None
     room_asked_at: datetime | None = None
     identity_asked_at: datetime | None = None
+    asked_at: datetime | None = None
+    # Nobody has had the handle since; None where somebody has, or nobody knows.
+    gone_since: datetime | None = None
+    # Off air once after on air: to be confirmed.
+    unconfirmed: bool = False
 
     def after(self, readings: Iterable[object]) -> LastSeen:
         """This, and what an answer added."""
-        seen = self
+        seen = replace(self, gone_since=None)
         for reading in readings:
             if isinstance(reading, ProfileReading):
                 seen = replace(seen, user_id=reading.user_id or seen.user_id)
@@ -94,8 +105,8 @@ class _Watcher:
         self._until = until
         self._seen = seen
         self._policy = RoundRobin(len(targets), min(settings.round_seconds, settings.max_gap_minutes * 60))
-        now = client.clock.now()
-        self._due = [(self._policy.next_due(index, now), index) for index in range(len(targets))]
+        self._gap = timedelta(seconds=settings.min_gap_seconds)
+        self._due = [(self._first_due(index), index) for index in range(len(targets))]
         heapq.heapify(self._due)
 
     async def work(self) -> None:
@@ -106,16 +117,34 @@ class _Watcher:
             await clock.sleep_until(due)
             if clock.now() >= self._until:
                 return
-            confirm = await self._ask(index)
-            gap = timedelta(seconds=self._settings.min_gap_seconds)
-            again = clock.now() + gap if confirm else self._policy.next_due(index, due + gap)
-            heapq.heappush(self._due, (max(again, clock.now()), index))
+            await self._ask(index)
+            heapq.heappush(self._due, (max(self._next_due(index, due), clock.now()), index))
 
-    async def _ask(self, index: int) -> bool:
-        """Ask one creator; whether the answer is to be confirmed soon."""
+    def _first_due(self, index: int) -> datetime:
+        """When to ask first: where earlier windows left off, in the past for who has been due since."""
+        seen = self._seen.get(self._targets[index].creator_id)
+        if seen is None or seen.asked_at is None:
+            return self._policy.next_due(index, self._client.clock.now())
+        return self._next_due(index, seen.asked_at)
+
+    def _next_due(self, index: int, last: datetime) -> datetime:
+        """When to ask again who was asked at `last`, or was due then."""
+        seen = self._seen.get(self._targets[index].creator_id, LastSeen())
+        if seen.unconfirmed and seen.asked_at is not None:
+            return seen.asked_at + self._gap
+        if seen.gone_since is not None and seen.asked_at is not None:
+            absence = min(seen.asked_at - seen.gone_since, LONGEST_ABSENCE)
+            last = max(last, last + absence - self._gap)
+        return self._policy.next_due(index, last + self._gap)
+
+    async def _ask(self, index: int) -> None:
+        """Ask one creator, and what the answer leads to."""
         target = self._targets[index]
         before = self._seen.get(target.creator_id, LastSeen())
-        before = replace(before, user_id=before.user_id or target.user_id)
+        before = replace(
+            before, user_id=before.user_id or target.user_id, asked_at=self._client.clock.now(), unconfirmed=False
+        )
+        self._seen[target.creator_id] = before
         answer = await self._client.ask("live", target)
         if answer is not None and _is_gone(answer) and self._may_ask_identity(before):
             before = replace(before, identity_asked_at=self._client.clock.now())
@@ -125,20 +154,21 @@ class _Watcher:
                 self._targets[index] = target = renamed
                 answer = await self._client.ask("live", target)
         if answer is None:
-            return False
+            return
+        now = self._client.clock.now()
         # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
         after = before.after(_readings(answer))
-        self._seen[target.creator_id] = after
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
-        now = self._client.clock.now()
+        gone_since = (before.gone_since or before.asked_at) if _is_gone(answer) else None
+        after = replace(after, unconfirmed=ended, gone_since=gone_since)
+        self._seen[target.creator_id] = after
         period = timedelta(minutes=self._settings.room_minutes)
         stale = after.live and (after.room_asked_at is None or now - after.room_asked_at >= period)
         if new_room or ended or stale:
             room = replace(target, room_id=after.room_id, user_id=after.user_id)
             self._seen[target.creator_id] = replace(after, room_asked_at=now)
             await self._client.ask("room", room)
-        return ended
 
     def _may_ask_identity(self, seen: LastSeen) -> bool:
         asked = seen.identity_asked_at
@@ -154,10 +184,12 @@ async def current(client: Client, target: Target) -> Target:
 
 
 def _is_gone(answer: Answer) -> bool:
-    """Whether the vendor says that nobody has this handle; not where it says the same of who is off air."""
-    return answer.outcome is Outcome.NOT_FOUND and not any(
-        isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in _readings(answer)
-    )
+    return answer.outcome is Outcome.NOT_FOUND and not may_be_off_air(_readings(answer))
+
+
+def may_be_off_air(readings: Iterable[object]) -> bool:
+    """Whether "not found" says no more than off air: some vendors say the same of both."""
+    return any(isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in readings)
 
 
 def _readings(answer: Answer) -> list[Reading]:

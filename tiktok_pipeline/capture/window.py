@@ -1,7 +1,7 @@
 """A capture window, from its beginning to its last flush: what a raw asset runs.
 
-Three ways to run one: `sweep_now` and `watch_now` on the real clock, and `replay_hours` on the replay clock,
-over any number of hours at once. Each lands as it goes and returns a `Report`.
+Four ways to run one: `sweep_now`, `watch_now` and `boundary_now` on the real clock, and `replay_hours` on the replay
+clock, over any number of hours at once. Each lands as it goes and returns a `Report`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture import memory, sweep
+from tiktok_pipeline.capture import boundary, memory, sweep
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
@@ -28,6 +28,7 @@ from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.tables import Table
 
 Sweep = Callable[[Client, Deployment], Awaitable[None]]
@@ -44,12 +45,18 @@ SWEEPS: dict[str, tuple[Sweep, str]] = {
 }
 
 
+# How late a scheduled run may begin: the queue may be long, and `make dev` counts hours in minutes.
+_LATEST_START = timedelta(hours=12)
+
+
 @dataclass
 class Report:
     """What a window landed."""
 
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
+    # Rows of the window's own table, by the hour that they landed in.
+    hours: dict[datetime, int] = field(default_factory=dict)
     hours_skipped: int = 0
     seconds: float = 0.0
 
@@ -59,13 +66,17 @@ def vendors_for(deployment: Deployment, capability: str) -> list[str]:
     return [name for name in getattr(deployment.settings.routes, capability) if name in deployment.accesses]
 
 
-def check_partition(hour: datetime, now: datetime) -> None:
+def check_partition(hour: datetime, now: datetime, asked_for: datetime | None = None) -> None:
     """Refuse to capture for another hour than this one: vendors only know "now".
 
+    A scheduled run may begin late, and lands in the hour that it is then; `asked_for` is when it was asked for. Much
+    later it is no late run but an old one that somebody started again.
+
     Raises:
-        BackfillError: `hour` is not the hour of `now`.
+        BackfillError: `hour` is not the hour of `now`, and no run was asked for it just now.
     """
-    if hour_of(now) != hour:
+    late = asked_for is not None and hour_of(asked_for) == hour and timedelta(0) <= now - asked_for <= _LATEST_START
+    if hour_of(now) != hour and not late:
         raise BackfillError(
             f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors only know now "
             f"({now:%Y-%m-%d %H:%M} UTC). Nothing was asked and nothing was touched. Materialize the current hour; "
@@ -89,12 +100,53 @@ def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, wind
     return _run(deployment, tables.RAW_LIVES, clock, "watch", window, work)
 
 
+def boundary_now(
+    deployment: Deployment, table: Table, clock: RealClock, creator_ids: Collection[str], window: str
+) -> Report:
+    """Ask about these creators what moments of their streams ask for; who is not on the roster is left out.
+
+    No answer is no failure here: what nobody answered stays due, and is asked for again.
+    """
+    chosen = [target for target in deployment.targets if target.creator_id in creator_ids]
+    asks = SWEEPS[table.name][0]
+    if table is tables.RAW_LIVES:
+        asks = sweep.sweep_rooms
+        now = clock.now()
+        chosen = memory.last_rooms(deployment.lake, chosen, now - boundary.reach(deployment.settings.boundary), now)
+    about = replace(deployment, targets=chosen)
+    return _run(deployment, table, clock, "boundary", window, lambda client: asks(client, about), must_answer=False)
+
+
+def boundary_moments(deployment: Deployment, since: datetime, until: datetime) -> pl.DataFrame:
+    """The moments in [since, until) of streams that landed, of creators on the roster (`boundary.MOMENTS`)."""
+    settings = deployment.settings
+    merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
+    begin = since - boundary.reach(settings.boundary) - merge_gap
+    readings = memory.on_air_readings(deployment.lake, begin, until)
+    listed = [target.creator_id for target in deployment.targets]
+    found = boundary.moments(readings, settings.boundary, merge_gap=merge_gap)
+    return found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
+
+
+def boundary_due(deployment: Deployment, now: datetime) -> pl.DataFrame:
+    """The moments that are due now: come, not over, not answered, and for a vendor to answer (`boundary.MOMENTS`)."""
+    since = now - timedelta(minutes=deployment.settings.boundary.patience_minutes)
+    just_after = now + timedelta(microseconds=1)
+    possible = [table for table, asks in boundary.CAPABILITIES.items() if vendors_for(deployment, asks)]
+    found = boundary_moments(deployment, since, just_after).filter(pl.col("table").is_in(possible))
+    if found.is_empty():
+        return found
+    answered = memory.answers(deployment.lake, boundary.CAPABILITIES, since, just_after)
+    return boundary.due(found, answered, now)
+
+
 def replay_hours(
     deployment: Deployment, table: Table, hours: Sequence[datetime], *, kind: str, every_hours: int = 1
 ) -> Report:
     """Replay `hours`: as a watch, or as a sweep at the start of every hour that `every_hours` divides.
 
-    An hour that this kind of window has landed is not asked again, unless no vendor answered in it then.
+    A sweep also asks at the moments around streams, as far as their watch has landed. An hour that this kind of
+    window has landed is not asked again, unless no vendor answered in it then.
 
     Raises:
         CaptureError: a whole span went by and no vendor answered.
@@ -110,18 +162,36 @@ def replay_hours(
                 seen = memory.last_seen(deployment.lake, start)
                 await watch(client, deployment.targets, deployment.settings.watch, until=end, seen=seen)
                 return
-            for hour in hours_between(start, end):
-                if every_hours == 1 or hour.hour % every_hours == 0:
-                    await client.clock.sleep_until(hour)
-                    await asks(client, deployment)
+            for moment, targets in _agenda(deployment, table, start, end, every_hours):
+                await client.clock.sleep_until(moment)
+                await asks(client, replace(deployment, targets=targets))
 
         done = _run(deployment, table, clock, kind, None, work, span=(start, end))
         report.rows += done.rows
+        report.hours |= done.hours
         _add(report.tally, done.tally)
         report.hours_skipped -= len(hours_between(start, end))
     report.hours_skipped += len(hours)
     report.seconds = time.perf_counter() - begun
     return report
+
+
+def _agenda(
+    deployment: Deployment, table: Table, start: datetime, end: datetime, every_hours: int
+) -> list[tuple[datetime, list[Target]]]:
+    """When a replayed sweep asks about whom: everybody at its hours, some at moments of their streams."""
+    agenda = [
+        (hour, list(deployment.targets))
+        for hour in hours_between(start, end)
+        if every_hours == 1 or hour.hour % every_hours == 0
+    ]
+    if table is tables.RAW_LIVES:
+        return agenda  # rooms are asked by the watch itself
+    by_id = {target.creator_id: target for target in deployment.targets}
+    found = boundary_moments(deployment, start, end).filter(pl.col("table") == table.name)
+    for at, creator_ids in found.group_by("at").agg(pl.col("creator_id").unique().sort()).iter_rows():
+        agenda.append((at, [by_id[creator_id] for creator_id in creator_ids]))
+    return sorted(agenda, key=lambda entry: entry[0])
 
 
 def _run(
@@ -133,6 +203,7 @@ def _run(
     work: Callable[[Client], Awaitable[None]],
     *,
     span: tuple[datetime, datetime] | None = None,
+    must_answer: bool = True,
 ) -> Report:
     begun = time.perf_counter()
     landings = Landings(deployment.lake, kind, window, deployment.run_id)
@@ -180,8 +251,9 @@ def _run(
         landings.flush()
         for hour in hours_between(start, end):
             landings.of(table).mark(hour)
-    _check_answered(tally, table)
-    return Report(tally, landings.rows, seconds=time.perf_counter() - begun)
+    if must_answer:
+        _check_answered(tally, table)
+    return Report(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - begun)
 
 
 class _Flusher:

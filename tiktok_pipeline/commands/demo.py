@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from rich.table import Table
 
 from tiktok_pipeline.commands.instance import use_instance
 from tiktok_pipeline.commands.replay import replay
-from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.sandbox.server import start_in_process
 from tiktok_pipeline.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.warehouse import LINK
@@ -31,9 +33,12 @@ Say = Callable[[str], None]
 # Dagster has partitions only up to the present.
 _DAYS_BEFORE_TODAY = 7
 
-# At 60x a window of the default ten minutes would be over before its run has started; the watch ticks every minute,
-# and its run takes some seconds beside the window.
-_DEV_WINDOW_S = 50
+# At many times real speed a window of the default ten minutes would be over before its run has started. The watch
+# ticks every minute of wall time; what its run takes beside the window fits into the rest.
+_DEV_WINDOW_S = 57
+
+# A service that is asked to stop gets this long, runs under way included.
+_STOPPING_S = 30
 
 
 class WorldOnDisk(msgspec.Struct, frozen=True):
@@ -110,26 +115,78 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     ) as sandbox:
         _use(home, sandbox.environment, sandbox.url)
         settings = home.places.home / "settings.toml"
-        window = max(10, round(_DEV_WINDOW_S * speed / 60))
-        settings.write_text(f"[watch]\nwindow_minutes = {window}\nflush_seconds = 10\n", encoding="utf-8")
-        os.environ |= {
-            "TIKTOK_PIPELINE_SETTINGS": str(settings),
-            "TIKTOK_PIPELINE_CLOCK": "real",
-            "TIKTOK_PIPELINE_SCHEDULES": "on",
-            "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
-            "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
-        }
+        settings.write_text(dev_settings(speed), encoding="utf-8")
+        os.environ |= dev_environment(speed, shown) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
         use_instance(home.places)
+        _give_up_runs()
         catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
         say(f"Dagster UI: http://127.0.0.1:{port} (schedules are on: watch them under Runs)")
         dagster = Path(sys.executable).with_name("dagster")
         command = [str(dagster), "dev", "--workspace", "workspace.yaml", "--port", str(port)]
-        try:
-            subprocess.run([*command, "--host", "127.0.0.1"], check=False)
-        except KeyboardInterrupt:
-            say("stopped")
+        _run_until_stopped([*command, "--host", "127.0.0.1"], say)
+
+
+def dev_settings(speed: float) -> str:
+    """Settings for a clock that runs `speed` times as fast: what runs take of wall time counts so many times more."""
+    window = max(10, round(_DEV_WINDOW_S * speed / 60))
+    return f"""[watch]
+window_minutes = {window}
+flush_seconds = 5
+[boundary]
+patience_minutes = {max(30, round(1.5 * speed))}
+[sweeps]
+ranking_regions = ["US"]
+keywords = ["live"]
+"""
+
+
+def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
+    """Variables of a deployment, switched on, whose clock shows `shown` now and runs `speed` times as fast."""
+    return {
+        "TIKTOK_PIPELINE_CLOCK": "real",
+        "TIKTOK_PIPELINE_SCHEDULES": "on",
+        "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
+    }
+
+
+def _run_until_stopped(command: list[str], say: Say) -> None:
+    """Run `command` until it ends, or until Ctrl-C or a termination signal.
+
+    It runs in a session of its own: Ctrl-C in a terminal reaches a whole session, and every process of Dagster's would
+    say so with a traceback of its own. Only the one that can stop the others is told.
+
+    Raises:
+        PipelineError: it ended by itself, and not well.
+    """
+    service = subprocess.Popen(command, start_new_session=True)
+    asked = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if service.wait():
+            raise PipelineError(f"{Path(command[0]).name} {command[1]} ended with exit code {service.returncode}")
+    except KeyboardInterrupt:
+        say("stopping")
+        # A second Ctrl-C must not leave anything behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        service.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.wait(_STOPPING_S)
+        say("stopped")
+    finally:
+        # Code servers outlive what started them by most of a minute, and runs go on with them.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(service.pid, signal.SIGKILL)
+        service.wait()
+        _give_up_runs()
+        signal.signal(signal.SIGTERM, asked)
+
+
+def _give_up_runs() -> None:
+    from tiktok_pipeline.definitions import give_up_runs  # noqa: PLC0415 - Dagster takes a second to import
+
+    give_up_runs()
 
 
 def _use(home: _Home, vendors: dict[str, str], url: str) -> None:

@@ -1,4 +1,4 @@
-"""How schedules tick, and what keeps them from piling up: no second run beside one under way, no old ticks."""
+"""How schedules and sensors tick, and what keeps them from piling up: no second run beside one, no old ticks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import dagster as dg
 # `make dev` runs the world and the clock this many times faster; its schedules tick more often by as much.
 _SPEED = float(os.environ.get("TIKTOK_PIPELINE_CLOCK_SPEED") or 1)
 
-# Asking vendors costs money: schedules are off until somebody says TIKTOK_PIPELINE_SCHEDULES=on, or switches them
-# on in the UI.
-STATUS = (
-    dg.DefaultScheduleStatus.RUNNING
-    if os.environ.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
-    else dg.DefaultScheduleStatus.STOPPED
-)
+# Asking vendors costs money: what does is off until somebody says TIKTOK_PIPELINE_SCHEDULES=on, or switches it on in
+# the UI.
+_ON = os.environ.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
+STATUS = dg.DefaultScheduleStatus.RUNNING if _ON else dg.DefaultScheduleStatus.STOPPED
+SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _ON else dg.DefaultSensorStatus.STOPPED
 
+# At many times real speed, a sensor looks no more often than this; a run costs some seconds before it does anything.
+_SHORTEST_INTERVAL_S = 10
+
+# A run needs this long to start, to land the last answers and to end.
+_ENDING_S = 120
+
+_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 _UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
+    *_WAITING,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -38,19 +42,38 @@ def every(*, hours: int = 0, minutes: int = 0, at_minute: int = 0) -> str:
     return f"{at_minute}-59/{minutes} * * * *"
 
 
-def stale_or_overlapping(
-    context: dg.ScheduleEvaluationContext, job: str, cadence: timedelta, *, now: datetime | None = None
-) -> dg.SkipReason | None:
-    """Why this tick must not start a run of `job`; None when it may.
+def interval(*, seconds: int) -> int:
+    """Seconds between two looks of a sensor; at many times real speed not so short that looking is all that is done."""
+    return max(seconds if _SPEED == 1 else _SHORTEST_INTERVAL_S, ceil(seconds / _SPEED))
 
-    A tick that is more than two cadences old is a leftover of a daemon that was down: what it would have asked,
-    nobody can answer now.
+
+def given_up_after(length: timedelta, *, waits: bool = False) -> dict[str, str]:
+    """Run tags: a run that is still under way this long after its start, is not.
+
+    A run that `waits` for the deployment's clock is shorter where that clock is fast; one that computes is not.
+
+    A run whose process was killed is noticed at once by the code server that started it. This is for runs that were
+    lost with their machine: without it nothing would start beside them for hours.
     """
-    tick = context.scheduled_execution_time
+    seconds = length.total_seconds() / (_SPEED if waits else 1)
+    return {"dagster/max_runtime": str(ceil(seconds) + _ENDING_S)}
+
+
+def stale(tick: datetime, cadence: timedelta, *, now: datetime | None = None) -> dg.SkipReason | None:
+    """Why this tick is too old to start anything: what it would have asked, nobody can answer now.
+
+    A tick that is more than two cadences old is a leftover of a daemon that was down.
+    """
     late = (now or datetime.now(UTC)) - tick
     if late > 2 * cadence:
         return dg.SkipReason(f"the tick of {tick:%Y-%m-%d %H:%M} UTC is {late} old: its window is over")
-    runs = context.instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1)
+    return None
+
+
+def under_way(instance: dg.DagsterInstance, job: str, *, one_may_wait: bool = False) -> dg.SkipReason | None:
+    """Why no run of `job` may be started: one is under way. With `one_may_wait`: one waits already."""
+    statuses = _WAITING if one_may_wait else _UNDER_WAY
+    runs = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=statuses), limit=1)
     if runs:
         return dg.SkipReason(f"run {runs[0].dagster_run.run_id} of {job} is still under way")
     return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -10,10 +12,11 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.capture import memory, window
-from tiktok_pipeline.capture.clock import RealClock, hours_between
+from tiktok_pipeline.capture.client import open_client
+from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt, Landing
-from tiktok_pipeline.capture.watch import LastSeen, RoundRobin
+from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
@@ -228,17 +231,90 @@ def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
     assert report.rows == 14
 
 
-def test_who_is_gone_for_good_is_looked_up_once_an_hour(tmp_path: Path) -> None:
-    def handle(request: httpx.Request) -> httpx.Response:
-        if "tikliveapi" in request.url.host:
-            return respond(404, bodies.encoded({"message": "user not found"}))
-        gone = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
-        return respond(200, bodies.fetch_ok(gone))
+def gone(request: httpx.Request) -> httpx.Response:
+    """Nobody has this handle, and nobody the user id."""
+    if "tikliveapi" in request.url.host:
+        return respond(404, bodies.encoded({"message": "user not found"}))
+    return respond(
+        200, bodies.fetch_ok({"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None})
+    )
 
+
+def test_who_is_gone_for_good_is_asked_more_and_more_seldom_and_looked_up_once_an_hour(tmp_path: Path) -> None:
     known = Target("mira.paints", "mira.paints", bodies.USER_ID)
-    hours = hours_between(START, START + timedelta(hours=3))
-    window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, hours, kind="watch")
-    assert Lake(tmp_path).scan_raw(RAW_PROFILES, hours).collect().height == 3
+    hours = hours_between(START, START + timedelta(hours=24))
+    for span in (hours[:2], hours[2:3], hours[3:]):
+        window.replay_hours(deployment(tmp_path, gone, [known]), RAW_LIVES, span, kind="watch")
+    asked = [(when - START).total_seconds() / 60 for when in landed(tmp_path, 24)["requested_at"]]
+    assert asked[:7] == [0, 5, 10, 20, 40, 80, 140]
+    assert {later - earlier for earlier, later in pairwise(asked[6:])} == {60}
+    looked_up = Lake(tmp_path).scan_raw(RAW_PROFILES, hours).collect()
+    assert looked_up.height == len(asked) - 4
+
+
+def test_who_comes_back_is_asked_every_round_again(tmp_path: Path) -> None:
+    back = START + timedelta(minutes=30)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return gone(request) if at(request) < back else offline(request)
+
+    window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
+    asked = [(when - START).total_seconds() / 60 for when in landed(tmp_path)["requested_at"]]
+    assert asked == [0, 5, 10, 20, 40, 45, 50, 55]
+
+
+def test_off_air_said_as_not_found_is_no_absence(tmp_path: Path) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        return respond(404, bodies.konbini_error("not_found"))
+
+    here = deployment(tmp_path, handle, [MIRA], routes=Routes(live=("konbini",)))
+    window.replay_hours(here, RAW_LIVES, [START], kind="watch")
+    assert landed(tmp_path).height == 12
+
+
+def test_who_came_due_between_two_windows_is_asked_first(tmp_path: Path) -> None:
+    """Windows pause to land and to start: who would be asked in the pause must not wait for the next round."""
+    targets = [Target(f"creator{n}", f"creator{n}") for n in range(10)]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        live = bodies.fetch_live("offline")
+        live["profile"]["handle"] = request.url.path.split("/")[-2]
+        return respond(200, bodies.fetch_ok(live))
+
+    here = deployment(tmp_path, handle, targets)
+    window.replay_hours(here, RAW_LIVES, [START], kind="watch")
+    # The next window begins two minutes late, as after a slow start.
+    late = START + timedelta(hours=1, minutes=2)
+    asked: list[tuple[datetime, str]] = []
+
+    async def second() -> None:
+        def note(attempt: Attempt) -> None:
+            asked.append((attempt.requested_at, attempt.request.creator_id or ""))
+
+        async with open_client(
+            KEYS, Settings(), ReplayClock(late), note, transport=httpx.MockTransport(handle)
+        ) as client:
+            seen = memory.last_seen(Lake(tmp_path), late)
+            await watch(client, targets, Settings().watch, until=late + timedelta(minutes=8), seen=seen)
+
+    asyncio.run(second())
+    at_once = [creator for when, creator in asked if when == late]
+    assert at_once == ["creator0", "creator1", "creator2", "creator3", "creator4"]
+    everybody = [(r[0], r[1]) for r in landed(tmp_path).select("requested_at", "creator_id").iter_rows()] + asked
+    for target in targets:
+        times = sorted(when for when, creator in everybody if creator == target.creator_id)
+        assert max(b - a for a, b in pairwise(times)) <= timedelta(minutes=7)
+
+
+def test_an_end_seen_just_before_a_window_ends_is_confirmed_in_the_next(tmp_path: Path) -> None:
+    on_air = live_from(START, START + timedelta(minutes=57))
+    # The last of four: asked at 3:45 of every round, and so at 58:45.
+    targets = [*(Target(f"creator{n}", f"creator{n}") for n in range(3)), MIRA]
+    for hour in hours_between(START, START + timedelta(hours=2)):
+        window.replay_hours(deployment(tmp_path, on_air, targets), RAW_LIVES, [hour], kind="watch")
+    asked = landed(tmp_path, 2).filter(pl.col("creator_id") == MIRA.creator_id, pl.col("vendor") == "social_fetch")
+    minutes = [(when - START).total_seconds() / 60 for when in asked["requested_at"]]
+    assert minutes[11:14] == [58.75, 60.75, 63.75]
 
 
 def test_a_write_that_fails_is_tried_again_with_the_next_flush(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tiktok_pipeline.defs.raw.raw_lives import raw_lives
 from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.partitions import hour_key
+from tiktok_pipeline.partitions import hour_key, hour_of_key
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.tables import RAW_LIVES
@@ -138,6 +138,62 @@ def test_a_window_that_is_over_asks_nobody(deployed: Deployed) -> None:
     config = {"mode": "watch", "window_start": start.isoformat()}
     assert deployed.materialize(raw_lives, start.replace(minute=0, second=0, microsecond=0), config).success
     assert deployed.landed().is_empty()
+
+
+def fast(deployed: Deployed, speed: float, shows: datetime) -> None:
+    """Set the deployment's clock: it shows `shows` now and runs `speed` times as fast as the world's."""
+    deployed.environment |= {
+        "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shows.isoformat()}",
+    }
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> dict[str, int]:
+    """Rows by hour, as the UI shows them."""
+    return {
+        event.partition or "": event.materialization.metadata["dagster/partition_row_count"].value  # type: ignore[misc]
+        for event in result.get_asset_materialization_events()
+    }
+
+
+def test_a_window_that_crosses_the_hour_is_reported_for_both(deployed: Deployed) -> None:
+    (deployed.home / "settings.toml").write_text("[watch]\nwindow_minutes = 20\nround_seconds = 120\n")
+    start = this_hour() - timedelta(minutes=10, days=1)
+    fast(deployed, 240, start)
+    config = {"mode": "watch", "window_start": start.isoformat()}
+    result = deployed.materialize(raw_lives, start.replace(minute=0), config)
+    assert result.success
+    reported = materialized(result)
+    assert reported.keys() == {hour_key(start), hour_key(start + timedelta(minutes=10))}
+    lake = Lake(deployed.home / "lake")
+    for hour, rows in reported.items():
+        assert rows == lake.scan_raw(RAW_LIVES, [hour_of_key(hour)]).collect().height > 0
+
+
+def test_a_scheduled_sweep_that_begins_in_the_next_hour_asks_and_is_reported_there(deployed: Deployed) -> None:
+    asked_for = this_hour() - timedelta(minutes=2, days=1)
+    fast(deployed, 1, asked_for + timedelta(minutes=5))
+    config = {"window_start": asked_for.isoformat()}
+    result = deployed.materialize(raw_profiles, asked_for.replace(minute=0), config)
+    assert result.success
+    assert materialized(result) == {hour_key(asked_for + timedelta(minutes=5)): deployed.landed().height}
+
+
+def test_an_old_scheduled_sweep_that_somebody_starts_again_is_refused(deployed: Deployed) -> None:
+    asked_for = datetime.now(UTC) - timedelta(days=3)
+    config = {"window_start": asked_for.isoformat()}
+    result = deployed.materialize(raw_profiles, asked_for.replace(minute=0, second=0, microsecond=0), config)
+    assert "vendors only know now" in failure(result)
+    assert not (deployed.home / "lake").exists()
+
+
+def test_a_boundary_run_asks_about_those_who_are_due_and_nobody_else(deployed: Deployed) -> None:
+    handles = (deployed.home / "roster.csv").read_text().split()[1:]
+    config = {"mode": "boundary", "due": {handles[2]: "end", "somebody.else": "start"}}
+    result = deployed.materialize(raw_profiles, this_hour(), config)
+    assert result.success
+    assert deployed.landed()["creator_id"].unique().to_list() == [handles[2]]
+    assert "boundary-" in deployed.landed()["capture_id"][0]
 
 
 def test_without_a_vendor_the_asset_is_skipped_and_says_why(deployed: Deployed) -> None:

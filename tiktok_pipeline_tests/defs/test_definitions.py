@@ -90,13 +90,17 @@ def test_jobs_and_schedules_say_what_they_do_and_how_often(defs: dg.Definitions)
     sweeps = {
         f"sweep_{name}" for name in ("profiles", "stories", "posts", "followers", "live_rankings", "user_searches")
     }
-    assert {job.name for job in jobs} == {"watch", "replay", "derive", "upkeep"} | sweeps
+    assert {job.name for job in jobs} == {"watch", "replay", "derive", "upkeep", "stream_boundaries"} | sweeps
     assert all(job.description for job in jobs)
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert set(schedules) == {"watch", "derive", "upkeep"} | sweeps
     for schedule in schedules.values():
         assert schedule.description
         assert schedule.description.startswith("Every ")
+    (sensor,) = repository.sensor_defs
+    assert sensor.name == "stream_boundaries"
+    assert sensor.description
+    assert sensor.description.startswith("Every minute")
 
 
 def test_runs_execute_in_one_process(defs: dg.Definitions) -> None:

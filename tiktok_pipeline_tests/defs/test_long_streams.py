@@ -18,7 +18,15 @@ from tiktok_pipeline.defs.marts.streams import streams
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import CREATOR_DAYS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import (
+    COVERAGE,
+    CREATOR_DAYS,
+    LIVE_OBSERVATIONS,
+    PROFILE_OBSERVATIONS,
+    RAW_LIVES,
+    STREAM_LIFT,
+    STREAMS,
+)
 from tiktok_pipeline_tests.transforms.frames import frame
 
 DAY = date(2026, 3, 2)
@@ -116,6 +124,8 @@ def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
         started = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
         end = started + timedelta(hours=1) if ended else None
         lake.write_day(STREAMS, day, frame(STREAMS, {"stream_id": f"{day}", "started_at": started, "ended_at": end}))
+    lake.write_raw(RAW_LIVES, datetime.now(UTC), "watch-0000", RAW_LIVES.empty())
+    lake.write_day(COVERAGE, today, COVERAGE.empty())
     repository = build_definitions().get_repository_def()
     with dg.instance_for_test() as instance, dg.build_schedule_context(
         instance=instance, scheduled_execution_time=datetime.now(UTC),

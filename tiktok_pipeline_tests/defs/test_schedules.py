@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
+from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
 
 CAPTURES = (
     "watch",
@@ -48,6 +55,16 @@ def tick(
     return data.skip_message
 
 
+@pytest.fixture(autouse=True)
+def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which something has landed, and settings by which every capture has something to ask."""
+    (tmp_path / "settings.toml").write_text('[sweeps]\nkeywords = ["tea"]\nranking_regions = ["US"]\n')
+    monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path))
+    monkeypatch.setenv("TIKTOK_PIPELINE_SETTINGS", str(tmp_path / "settings.toml"))
+    Lake(tmp_path / "lake").write_raw(RAW_LIVES, datetime.now(UTC), "watch-0000", RAW_LIVES.empty())
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_capture_is_asked_for_the_hour_that_it_is(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
@@ -61,8 +78,9 @@ def test_a_capture_is_asked_for_the_hour_that_it_is(
 
 
 def test_derive_asks_for_the_last_days_in_one_run(
-    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
 ) -> None:
+    derive_up_to(deployed, datetime.now(UTC).date())
     request = tick(repository, instance, "derive")
     assert isinstance(request, dg.RunRequest)
     days = DAILY.get_partition_keys()
@@ -70,12 +88,97 @@ def test_derive_asks_for_the_last_days_in_one_run(
     assert request.tags["dagster/asset_partition_range_end"] == days[-1]
 
 
+def test_after_a_downtime_derive_takes_up_where_it_stopped(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
+) -> None:
+    days = DAILY.get_partition_keys()
+    derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=10))
+    request = tick(repository, instance, "derive")
+    assert isinstance(request, dg.RunRequest)
+    # Three days before the last one that was derived: its streams were still open.
+    assert request.tags["dagster/asset_partition_range_start"] == days[-14]
+    assert request.tags["dagster/asset_partition_range_end"] == days[-1]
+    # A run of a year would be one that nobody can stop: what is older than a month is a backfill.
+    derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=300), alone=True)
+    request = tick(repository, instance, "derive")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_start"] == days[-31]
+
+
+def derive_up_to(home: Path, day: date, *, alone: bool = False) -> None:
+    lake = Lake(home / "lake")
+    if alone:
+        shutil.rmtree(lake.folder(COVERAGE))
+    lake.write_day(COVERAGE, day, COVERAGE.empty())
+
+
+def test_derive_waits_until_something_has_landed(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path / "new"))
+    said = tick(repository, instance, "derive")
+    assert isinstance(said, str)
+    assert "nothing has landed yet" in said
+
+
+@pytest.mark.parametrize(("name", "setting"), [("sweep_live_rankings", "regions"), ("sweep_user_searches", "keywords")])
+def test_no_run_for_a_sweep_that_has_nothing_to_ask(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str, setting: str, deployed: Path
+) -> None:
+    (deployed / "settings.toml").unlink()
+    said = tick(repository, instance, name)
+    assert isinstance(said, str)
+    assert setting in said
+
+
+def test_what_costs_money_is_off_until_somebody_says_so_and_derive_is_on(repository: dg.RepositoryDefinition) -> None:
+    status = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
+    assert status.pop("derive") is dg.DefaultScheduleStatus.RUNNING
+    assert set(status.values()) == {dg.DefaultScheduleStatus.STOPPED}
+    assert {sensor.default_status for sensor in repository.sensor_defs} == {dg.DefaultSensorStatus.STOPPED}
+
+
+def test_one_setting_switches_all_of_it_on() -> None:
+    program = (
+        "from tiktok_pipeline.definitions import build_definitions as b; r = b().get_repository_def(); "
+        "print({d.default_status.value for d in [*r.schedule_defs, *r.sensor_defs]})"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"TIKTOK_PIPELINE_SCHEDULES": "on"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout.strip() == "{'RUNNING'}"
+
+
+def test_a_window_begins_with_its_tick_however_late_the_tick_is_looked_at(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
+) -> None:
+    ticked = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
+    request = tick(repository, instance, "watch", ticked)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_config["ops"]["raw_lives"]["config"]["window_start"] == ticked.isoformat()
+    # The window and what a run takes beside it: one that was lost with its machine holds nothing up for longer.
+    assert request.tags["dagster/max_runtime"] == "720"
+
+
+def test_the_next_window_waits_for_one_that_ends_late_and_no_third_does(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
+) -> None:
+    instance.create_run_for_job(repository.get_job("watch"), status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(tick(repository, instance, "watch"), dg.RunRequest)
+    waiting = instance.create_run_for_job(repository.get_job("watch"), status=dg.DagsterRunStatus.NOT_STARTED)
+    said = tick(repository, instance, "watch")
+    assert isinstance(said, str)
+    assert waiting.run_id in said
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_no_second_run_beside_one_that_is_under_way(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
 ) -> None:
     job = repository.get_job(name)
-    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    waits = dg.DagsterRunStatus.NOT_STARTED if name == "watch" else dg.DagsterRunStatus.STARTED
+    run = instance.create_run_for_job(job, status=waits)
     said = tick(repository, instance, name)
     assert isinstance(said, str)
     assert run.run_id in said

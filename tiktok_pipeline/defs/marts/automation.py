@@ -5,12 +5,20 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
+from tiktok_pipeline.defs.guard import every, given_up_after, stale, under_way
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import GIFT_ESTIMATES, STREAM_CONVERSIONS, STREAM_HOURS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.tables import (
+    COVERAGE,
+    GIFT_ESTIMATES,
+    RAW_LIVES,
+    STREAM_CONVERSIONS,
+    STREAM_HOURS,
+    STREAM_LIFT,
+    STREAMS,
+)
 
 # An open stream ends, and a story grows, until the day after: the last days are derived with every run.
 TRAILING_DAYS = 4
@@ -18,6 +26,14 @@ TRAILING_DAYS = 4
 # A stream may outlast them. What is derived anew of its day while it goes on; the run of the last days, or the one
 # after it, sums up, ranks and publishes what changed.
 _OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT, STREAM_HOURS, STREAM_CONVERSIONS, GIFT_ESTIMATES)
+
+# After a downtime as many days are derived in one run; what is older is a backfill, by hand.
+MOST_DAYS = 31
+
+_CADENCE = timedelta(minutes=15)
+
+# A run of the trailing days takes minutes; of a month, at 2,000 creators, an hour or more.
+_LONGEST, _LONGEST_AFTER_DOWNTIME = timedelta(hours=1), timedelta(hours=6)
 
 derive = dg.define_asset_job(
     "derive",
@@ -31,30 +47,47 @@ derive = dg.define_asset_job(
     name="derive",
     job=derive,
     cron_schedule=every(minutes=15, at_minute=7),
-    default_status=STATUS,
-    description="Every 15 minutes: derives the last four days and publishes, unless the last run is under way; and the "
-    "streams of older days on which one goes on.",
+    # On from the start: it asks no vendor and costs nothing.
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every 15 minutes: derives the last four days, after a downtime all since, and publishes, unless the "
+    "last run is under way or nothing has landed yet; and the streams of older days on which one goes on.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     """See the description."""
     pipeline = Pipeline()
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: derive with `tiktok-pipeline replay`")
-    reason = stale_or_overlapping(context, "derive", timedelta(minutes=15))
+    reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "derive")
     if reason is not None:
         return reason
+    if not pipeline.lake.days(RAW_LIVES):
+        return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
     today = pipeline.clock().now().date()
-    first = today - timedelta(days=TRAILING_DAYS - 1)
+    first = first_unsettled_day(pipeline.lake, today)
+    trailing = (today - first).days < TRAILING_DAYS
+    limit = given_up_after(_LONGEST if trailing else _LONGEST_AFTER_DOWNTIME)
     tick = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
     older = [
         dg.RunRequest(
             run_key=f"{tick}/{day}",
             partition_key=f"{day:%Y-%m-%d}",
             asset_selection=[dg.AssetKey(table.name) for table in _OF_OPEN_STREAMS],
+            tags=limit,
         )
         for day in _with_open_streams(pipeline.lake, first)
     ]
-    return [dg.RunRequest(run_key=tick, tags=day_range_tags(first, today)), *older]
+    return [dg.RunRequest(run_key=tick, tags={**day_range_tags(first, today), **limit}), *older]
+
+
+def first_unsettled_day(lake: Lake, today: date) -> date:
+    """The first day to derive: the last days may still change, and so may those before a downtime, and all since.
+
+    Every derived day has a file of `coverage`, whoever was asked on it.
+    """
+    derived, landed = lake.days(COVERAGE), lake.days(RAW_LIVES)
+    newest = min(derived[-1] if derived else landed[0] if landed else today, today)
+    first = newest - timedelta(days=TRAILING_DAYS - 1)
+    return max(first, today - timedelta(days=MOST_DAYS - 1))
 
 
 def _with_open_streams(lake: Lake, before: date) -> list[date]:

@@ -1,11 +1,13 @@
 """The mart `coverage`."""
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, days, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.partitions import days_of_keys, neighbours
+from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.coverage import coverage as measure
@@ -25,10 +27,12 @@ about has a row too, with 0 polls: look here before believing that somebody did 
 def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Measure how well everybody was watched on each day."""
     listed = pl.Series("creator_id", [c.creator_id for c in pipeline.roster().creators], dtype=pl.String)
-    wanted = pl.DataFrame({"day": days_of_keys(list(context.partition_keys))}, schema={"day": pl.Date})
-    live = pipeline.lake.scan_days(LIVE_OBSERVATIONS, *days(context)).collect()
-    frame = measure(live, listed, wanted)
-    return write_days(context, pipeline.lake, COVERAGE, frame, pl.col("day"), _numbers)
+
+    def measure_day(day: date) -> pl.DataFrame:
+        wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
+        return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day).collect(), listed, wanted)
+
+    return write_each_day(context, pipeline.lake, COVERAGE, measure_day, pl.col("day"), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -8,12 +8,12 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.partitions import DAILY, days_of_keys
+from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, Table
 
 DAILY_MART: dict[str, Any] = {
     "partitions_def": DAILY,
-    "backfill_policy": dg.BackfillPolicy.single_run(),
+    "backfill_policy": BY_THE_MONTH,
 }
 
 # How far back the start of a stream may lie that is still on air.

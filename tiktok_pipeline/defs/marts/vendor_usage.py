@@ -1,13 +1,13 @@
 """The mart `vendor_usage`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, days, numbers, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import VENDOR_USAGE
@@ -34,17 +34,19 @@ nobody said what they cost.
 )
 def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Account for every attempt of each day."""
-    first, last = days(context)
-    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    hours = hours_between(start, start + timedelta(days=(last - first).days + 1))
-    columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
-    attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
-    with plain_failures():
-        frame = account(pl.concat(attempts).collect())
-    # What was said of days whose raw rows were removed since is all that can be said of them.
-    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+
+    def account_for(day: date) -> pl.DataFrame:
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        hours = hours_between(start, start + timedelta(days=1))
+        columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
+        attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
+        with plain_failures():
+            frame = account(pl.concat(attempts).collect())
+        # What was said of a day whose raw rows were removed since is all that can be said of it.
         if retired(pipeline.lake, day):
             frame = pl.concat([frame, pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()])
-    return write_days(
-        context, pipeline.lake, VENDOR_USAGE, frame, pl.col("day"), lambda f: numbers(f, ("requests", "credits"))
+        return frame
+
+    return write_each_day(
+        context, pipeline.lake, VENDOR_USAGE, account_for, pl.col("day"), lambda f: numbers(f, ("requests", "credits"))
     )

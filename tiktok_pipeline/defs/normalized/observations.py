@@ -10,7 +10,7 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.partitions import DAILY, days_of_keys
+from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
@@ -41,7 +41,7 @@ an answer from a cache may speak of some seconds before it. Derived from raw alo
         for table in NORMALIZED
     ],
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.single_run(),
+    backfill_policy=BY_THE_MONTH,
 )
 def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
     """Read the raw rows of each day and replace the day's files."""

@@ -8,11 +8,14 @@ import dagster as dg
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
-from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
+from tiktok_pipeline.defs.guard import STATUS, every, given_up_after, stale, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
 _WATCH_EVERY = timedelta(minutes=10)
+
+# A sweep may take as long as the time to the next, and with a slow vendor at least this.
+_SHORTEST_LIMIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,34 @@ def _schedule(capture: _Capture, job: Any) -> dg.ScheduleDefinition:
 
 
 def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.SkipReason | dg.RunRequest:
-    """A run for the hour that it is now, unless the guard says no."""
+    """A run for the hour of the tick, unless the guard says no."""
     pipeline = Pipeline()
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
-    reason = stale_or_overlapping(context, capture.job, capture.cadence)
+    watching = capture.job == "watch"
+    # A watch that ends late must not cost the next window: that one waits for it, and ends where it would have.
+    reason = stale(context.scheduled_execution_time, capture.cadence) or under_way(
+        context.instance, capture.job, one_may_wait=watching
+    )
     if reason is not None:
         return reason
-    now = pipeline.clock().now()
-    config = {"window_start": now.isoformat(timespec="seconds")}
-    if capture.job == "watch":
+    settings = pipeline.settings()
+    if capture.job == "sweep_live_rankings" and not settings.sweeps.ranking_regions:
+        return dg.SkipReason("no region to ask for: name some in [sweeps] ranking_regions")
+    if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
+        return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")
+    # A window begins with its tick, however late the tick is looked at: windows must not drift into each other.
+    start = pipeline.clock().at(context.scheduled_execution_time)
+    config = {"window_start": start.isoformat(timespec="seconds")}
+    length = max(capture.cadence, _SHORTEST_LIMIT)
+    if watching:
         config["mode"] = "watch"
-    return dg.RunRequest(partition_key=hour_key(now), run_config={"ops": {capture.asset: {"config": config}}})
+        length = timedelta(minutes=settings.watch.window_minutes)
+    return dg.RunRequest(
+        partition_key=hour_key(start),
+        run_config={"ops": {capture.asset: {"config": config}}},
+        tags=given_up_after(length, waits=True),
+    )
 
 
 @dg.definitions

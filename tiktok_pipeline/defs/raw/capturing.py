@@ -10,19 +10,17 @@ import dagster as dg
 from pydantic import Field
 
 from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
-from tiktok_pipeline.partitions import HOURLY, hour_of_key
+from tiktok_pipeline.partitions import HOURLY, hour_key, hour_of_key
 from tiktok_pipeline.resources import Pipeline, plain_failures
-from tiktok_pipeline.tables import Table
+from tiktok_pipeline.tables import RAW_LIVES, Table
 
 # Progress of a window goes to Python's log, for whoever watches; the event log is not for every hour.
 _progress = logging.getLogger(__name__)
-
-# A scheduled window waits for the queue and for its process; it may begin this much late.
-_LATE = timedelta(minutes=1)
 
 # Of a window's length, the last twentieth is for landing, for ending the run, and for a tick that came late.
 _ASKING_SHARE = 0.95
@@ -34,8 +32,13 @@ _REASONS, _EXAMPLES = 20, 5
 class CaptureConfig(dg.Config):
     """How to capture. The default, by hand in the UI, asks everybody once and ends."""
 
-    mode: Literal["sweep", "watch"] = Field(
-        default="sweep", description="sweep: ask everybody once. watch (raw_lives only): ask until the window ends."
+    mode: Literal["sweep", "watch", "boundary"] = Field(
+        default="sweep",
+        description="sweep: ask everybody once. watch (raw_lives only): ask until the window ends. "
+        "boundary: ask once about the creators in `due`.",
+    )
+    due: dict[str, str] = Field(
+        default={}, description="With boundary: whom to ask about, and why: creator_id to the moment of their stream."
     )
     window_start: str | None = Field(
         default=None,
@@ -54,6 +57,9 @@ def raw_asset(table: Table, about: str) -> dg.AssetsDefinition:
         partitions_def=HOURLY,
         backfill_policy=dg.BackfillPolicy.single_run(),
         output_required=False,
+        # On the replay clock the others ask at the moments of streams, which are found in raw_lives: it goes first.
+        # No dependency, because a raw table without a vendor is skipped, and must not take the others with it.
+        op_tags={"dagster/priority": "1" if table is RAW_LIVES else "0"},
         description=describe(table, about),
         **shown(table),
     )
@@ -73,20 +79,37 @@ def _capture(
     for problem in pipeline.roster().problems:
         context.log.warning("Left out of the roster: %s", problem)
     deployment = pipeline.deployment(context.run.run_id, _progress.info)
+    capability = CAPABILITIES[table.name] if config.mode == "boundary" else window.SWEEPS[table.name][1]
     try:
-        window.require_route(deployment, window.SWEEPS[table.name][1])
+        window.require_route(deployment, capability)
     except SettingsError as error:
         context.log.warning("Skipped %s: %s", table.name, error)
         return
     hours = [hour_of_key(key) for key in context.partition_keys]
     with plain_failures():
+        if pipeline.replaying and config.mode == "boundary":
+            raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
         if pipeline.replaying:
             report = window.replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
         else:
             report = _now(context, config, pipeline, deployment, table, hours)
     for vendor, trouble in sorted(report.tally.troubles.items()):
         context.log.warning("Trouble with %s, the last of it: %s", vendor, trouble)
-    yield dg.MaterializeResult(metadata=_metadata(report, len(deployment.targets), len(hours)))
+    creators = len(config.due) if config.mode == "boundary" else len(deployment.targets)
+    metadata = _metadata(report, creators, len(hours))
+    for hour in sorted(report.hours.keys() - set(hours)):
+        # A window may cross the hour, or begin late: what landed beside the run's own hour is reported there.
+        context.log_event(
+            dg.AssetMaterialization(
+                table.name,
+                partition=hour_key(hour),
+                metadata={**metadata, "dagster/partition_row_count": report.hours[hour]},
+            )
+        )
+    if len(hours) == 1:
+        metadata["dagster/partition_row_count"] = report.hours.get(hours[0], 0)
+    if len(hours) > 1 or hours[0] in report.hours or not report.hours:
+        yield dg.MaterializeResult(metadata=metadata)
 
 
 def _now(
@@ -99,21 +122,24 @@ def _now(
 ) -> window.Report:
     clock = pipeline.clock()
     now = clock.now()
-    if config.mode == "sweep" or config.window_start is None:
+    start = datetime.fromisoformat(config.window_start) if config.window_start else None
+    start = start.replace(tzinfo=UTC) if start and not start.tzinfo else start
+    if config.mode != "watch" or start is None:
         for hour in hours:
-            window.check_partition(hour, now)
+            window.check_partition(hour, now, start)
+    # A retried run keeps the id of the first: what that one landed stays, and is told from ours.
+    name = f"{config.mode}-{now:%Y%m%dT%H%M%S}-{(context.run.root_run_id or context.run.run_id)[:8]}"
     if config.mode == "sweep":
-        # A retried run keeps the id of the first: what that one landed stays, and is told from ours.
-        name = f"sweep-{now:%Y%m%dT%H%M%S}-{(context.run.root_run_id or context.run.run_id)[:8]}"
         return window.sweep_now(deployment, table, clock, name)
+    if config.mode == "boundary":
+        return window.boundary_now(deployment, table, clock, config.due.keys(), name)
     length = timedelta(minutes=deployment.settings.watch.window_minutes)
-    start = datetime.fromisoformat(config.window_start) if config.window_start else now
-    start = start if start.tzinfo else start.replace(tzinfo=UTC)
-    if start + length <= now + _LATE:
-        context.log.warning("The window that began at %s is over: nothing to ask", config.window_start)
-        return window.Report()
+    start = start or now
     # The run must be over when the next tick looks, or the guard would pass over every other window.
     until = start + length * _ASKING_SHARE
+    if until <= now:
+        context.log.warning("The window that began at %s is over: nothing to ask", config.window_start)
+        return window.Report()
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
 
 

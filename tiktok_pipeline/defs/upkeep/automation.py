@@ -4,17 +4,19 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.guard import STATUS, every, stale_or_overlapping
+from tiktok_pipeline.defs.guard import STATUS, every, given_up_after, stale, under_way
 from tiktok_pipeline.resources import Pipeline
 
-# A year's lake that was never folded takes longer than run monitoring allows a run.
-_LONGEST_S = 6 * 3600
+_CADENCE = timedelta(days=1)
+
+# A year's lake that was never folded takes hours.
+_LONGEST = timedelta(hours=6)
 
 upkeep = dg.define_asset_job(
     "upkeep",
     selection=dg.AssetSelection.groups("upkeep"),
     description="Folds closed raw hours, removes what need not be kept, and measures what is there.",
-    tags={"dagster/max_runtime": str(_LONGEST_S)},
+    tags=given_up_after(_LONGEST),
 )
 
 
@@ -29,4 +31,5 @@ def upkeep_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg
     """See the description."""
     if Pipeline().replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: after `tiktok-pipeline replay`, run it by hand")
-    return stale_or_overlapping(context, "upkeep", timedelta(days=1)) or dg.RunRequest()
+    reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "upkeep")
+    return reason or dg.RunRequest()

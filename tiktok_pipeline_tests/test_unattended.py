@@ -1,0 +1,225 @@
+"""It runs by itself: a real daemon, code server and webserver, a sandbox at sixty times real speed, nobody there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from benchmarks import soak
+from benchmarks.soak import Soaked, deployed
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.partitions import hour_key
+from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
+
+pytestmark = pytest.mark.unattended
+
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+
+# Long enough for a machine that does other things beside.
+PATIENCE_S = 300
+
+
+def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
+    """Nobody switches anything on, a watch is killed, and streams, boards and a warehouse come to be and stay fresh.
+
+    One test, because schedules tick once a minute: what follows waits for the same ticks.
+    """
+    with deployed(tmp_path / "home", creators=6, speed=60) as running:
+        refused = materialize(running, ["raw_lives"], {"dagster/partition": an_hour_of_yesterday(running)})
+        backfill, days = backfill_days(running, 40)
+        killed, files = kill_a_watch(running)
+        running.sample()
+
+        running.wait(lambda: status(running, refused) is FAILURE, PATIENCE_S, "raw of the past is refused")
+        assert "vendors only know now" in failure(running, refused)
+
+        running.wait(lambda: backfill_status(running, backfill) != "REQUESTED", PATIENCE_S, "the backfill ends")
+        assert backfill_status(running, backfill) == "COMPLETED_SUCCESS"
+        # Neither a run a day and table nor one for everything.
+        assert 2 <= len(runs_of(running, backfill)) <= len(days)
+        assert set(running.lake.days(COVERAGE)) >= set(days)
+
+        # The run is started again by itself, the windows after it go on, and nothing that had landed is lost.
+        running.wait(lambda: bool(retries(running, killed)), PATIENCE_S, "the killed watch is started again")
+        again = retries(running, killed)[0]
+        running.wait(
+            lambda: any(r.create_timestamp > again.create_timestamp for r in ended(running, "watch")),
+            PATIENCE_S,
+            "a later watch succeeds",
+        )
+        assert all(file.read_bytes() == content for file, content in files.items())
+        since = datetime.now(UTC)
+        running.wait(
+            lambda: any(r.create_timestamp > since for r in ended(running, "derive")), PATIENCE_S, "derived afterwards"
+        )
+        running.sample()
+        said: list[str] = []
+        problems = soak.judge(running, said.append)
+        # One run was refused and one killed, both on purpose; holes are judged over a longer time than this.
+        on_purpose = ("2 runs failed", "nobody asked", "were missed")
+        assert not [problem for problem in problems if not any(words in problem for words in on_purpose)], said
+
+
+def test_make_dev_ends_cleanly_with_ctrl_c(tmp_path: Path) -> None:
+    environment = {**os.environ, "TIKTOK_PIPELINE_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "tiktok_pipeline.cli"]
+    subprocess.run(
+        [*command, "demo", "--creators", "3", "--days", "1"], env=environment, check=True, capture_output=True
+    )
+    log = tmp_path / "dev.log"
+    # What a shell starts in the background ignores Ctrl-C, and so do its children; what a terminal starts does not.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with log.open("wb") as out:
+        dev = subprocess.Popen(
+            [*command, "dev", "--port", str(soak.free_port())],
+            env=environment,
+            stdout=out,
+            stderr=out,
+        )
+        signal.signal(signal.SIGINT, ours)
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while b"RUN_START" not in log.read_bytes() and time.monotonic() < deadline:
+                time.sleep(1)
+            assert dev.poll() is None, log.read_text()[-2000:]
+            dev.send_signal(signal.SIGINT)
+            assert dev.wait(90) == 0
+        finally:
+            dev.kill()
+    said = log.read_text(errors="replace")
+    assert "stopped" in said
+    assert "Traceback" not in said
+    assert not processes_of(tmp_path)
+
+
+def an_hour_of_yesterday(soaked: Soaked) -> str:
+    return hour_key(soaked.clock.now() - timedelta(hours=30))
+
+
+def kill_a_watch(soaked: Soaked) -> tuple[str, dict[Path, bytes]]:
+    """SIGKILL a watch that has landed something, as the kernel does when memory is short; what had landed."""
+    soaked.wait(lambda: bool(landing(soaked)), PATIENCE_S, "a watch under way has landed a file")
+    run_id = landing(soaked)[0]
+    files = {file: file.read_bytes() for file in files_of(soaked, run_id)}
+    os.kill(process_of(soaked, run_id), signal.SIGKILL)
+    soaked.wait(lambda: status(soaked, run_id) is FAILURE, 60, "the death of the run is noticed")
+    return run_id, files
+
+
+def landing(soaked: Soaked) -> list[str]:
+    started = [r.dagster_run for r in soaked.runs("watch") if r.dagster_run.status is dg.DagsterRunStatus.STARTED]
+    return [run.run_id for run in started if files_of(soaked, run.run_id)]
+
+
+def ended(soaked: Soaked, job: str) -> list[dg.RunRecord]:
+    return [record for record in soaked.runs(job) if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS]
+
+
+def retries(soaked: Soaked, run_id: str) -> list[dg.RunRecord]:
+    return [record for record in soaked.runs("watch") if record.dagster_run.root_run_id == run_id]
+
+
+def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
+    """What the button *Launch backfill* does, for the last days of some tables; its id."""
+    today = soaked.clock.now().date()
+    days = [today - timedelta(days=n) for n in range(number)]
+    assets = ["live_observations", "profile_observations", "streams", "coverage"]
+    said: Any = soaked.ask(
+        "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename "
+        "... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
+        p={
+            "assetSelection": [{"path": [asset]} for asset in assets],
+            "partitionNames": [day.isoformat() for day in days],
+        },
+    )
+    return str(said["launchPartitionBackfill"]["backfillId"]), days
+
+
+def backfill_status(soaked: Soaked, backfill: str) -> str:
+    said: Any = soaked.ask(
+        "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }",
+        id=backfill,
+    )
+    return str(said["partitionBackfillOrError"]["status"])
+
+
+def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
+    with soaked.instance() as instance:
+        return list(instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill})))
+
+
+def failure(soaked: Soaked, run_id: str) -> str:
+    """What the run's page says of its failure."""
+    said = soaked.ask(
+        "query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events { "
+        "... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }",
+        id=run_id,
+    )
+    return str(said)
+
+
+def files_of(soaked: Soaked, run_id: str) -> list[Path]:
+    now = soaked.clock.now()
+    hours = hours_between(now - timedelta(hours=3), now)
+    files = [file for hour in hours for file in soaked.lake.hour_files(RAW_LIVES, hour)]
+    return [file for file in files if run_id in pl.read_parquet(file, columns=["run_id"])["run_id"].unique()]
+
+
+def process_of(soaked: Soaked, run_id: str) -> int:
+    """The process of a run, as it wrote it into the event log."""
+    with soaked.instance() as instance:
+        messages = [entry.message + entry.user_message for entry in instance.all_logs(run_id)]
+    found = re.search(r"Executing steps in process \(pid: (\d+)\)", " ".join(messages))
+    assert found, f"no process of run {run_id}"
+    return int(found[1])
+
+
+def processes_of(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder).encode() in environment and "pytest" not in command:
+            found.append(command)
+    return found
+
+
+def status(soaked: Soaked, run_id: str) -> dg.DagsterRunStatus:
+    with soaked.instance() as instance:
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
+    """What the button *Materialize* does; the run's id."""
+    said: Any = soaked.ask(
+        "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) { __typename "
+        "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
+        p={
+            "selector": {
+                "repositoryLocationName": "tiktok_pipeline",
+                "repositoryName": "__repository__",
+                "jobName": "__ASSET_JOB",
+                "assetSelection": [{"path": [asset]} for asset in assets],
+            },
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        },
+    )
+    return str(said["launchPipelineExecution"]["run"]["runId"])
