@@ -1,4 +1,4 @@
-"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | export | forget | roster`.
+"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | export | report | forget | roster`.
 
 Each command prints what it did; a failure is one line on stderr and exit 1, wrong usage exit 2.
 """
@@ -77,8 +77,8 @@ def replay(start: datetime, end: datetime) -> None:
 
 @cli.command()
 @click.option("--creators", default=14, show_default=True)
-@click.option("--days", default=5, show_default=True)
-@click.option("--seed", default=7, show_default=True)
+@click.option("--days", default=7, show_default=True)
+@click.option("--seed", default=41, show_default=True)
 def demo(creators: int, days: int, seed: int) -> None:
     """Start a sandbox, replay days of polling through the real jobs, publish, and show what came out."""
     from tiktok_pipeline.commands.demo import run_demo  # noqa: PLC0415
@@ -135,6 +135,17 @@ def export(
         click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact leaves them")
     if written.cut:
         click.echo(f"{written.cut:,} texts were longer than an Excel cell holds and are cut")
+
+
+@cli.command()
+def report() -> None:
+    """Make the HTML report of the newest published data again, and print where it is."""
+    from tiktok_pipeline.report.page import write_report  # noqa: PLC0415 - Altair takes half a second to import
+    from tiktok_pipeline.warehouse import LINK  # noqa: PLC0415 - as DuckDB does
+
+    places = Places.from_environment()
+    written = write_report(places.warehouse / LINK, places.report)
+    click.echo(f"{written.path} ({written.size / 1e6:.1f} MB)")
 
 
 @cli.command()

@@ -320,6 +320,11 @@ class Places:
         """The folder of the published DuckDB file and Parquet tables."""
         return self.home / "warehouse"
 
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.home / "report" / "index.html"
+
 
 def postgres_url(environment: Mapping[str, str] = os.environ) -> str | None:
     """The Postgres that is published to: TIKTOK_PIPELINE_POSTGRES_URL; None where it is not set.

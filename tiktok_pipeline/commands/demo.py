@@ -29,7 +29,7 @@ from tiktok_pipeline.warehouse import LINK
 
 Say = Callable[[str], None]
 
-# The demo ends this many days before today: `make dev` goes on from there at many times real speed, and
+# The demo ends at least this many days before today: `make dev` goes on from there at many times real speed, and
 # Dagster has partitions only up to the present.
 _DAYS_BEFORE_TODAY = 7
 
@@ -40,6 +40,9 @@ _DEV_WINDOW_S = 57
 # A service that is asked to stop gets this long, runs under way included.
 _STOPPING_S = 30
 
+# The last day stops in the evening, when people are on air: at midnight a report would show an empty studio.
+_ENDS_AT = timedelta(hours=20)
+
 
 class WorldOnDisk(msgspec.Struct, frozen=True):
     """What the sandbox of this home was made from: `make dev` starts the same world again."""
@@ -48,6 +51,11 @@ class WorldOnDisk(msgspec.Struct, frozen=True):
     creators: int
     start: datetime
     days: int
+
+    @property
+    def end(self) -> datetime:
+        """Where the demo stops: in the evening of its last day."""
+        return self.start + timedelta(days=self.days - 1) + _ENDS_AT
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,19 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
             raise SettingsError(
                 f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
             )
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        world = WorldOnDisk(seed, creators, today - timedelta(days=_DAYS_BEFORE_TODAY + days), days)
+        world = WorldOnDisk(seed, creators, _first_day(datetime.now(UTC), days), days)
         home.places.home.mkdir(parents=True, exist_ok=True)
         home.marker.write_bytes(msgspec.json.encode(world))
     begun = time.monotonic()
-    end = world.start + timedelta(days=world.days)
     say(f"starting a sandbox of {world.creators} creators (seed {world.seed})")
     with start_in_process(seed=world.seed, creators=world.creators, start=world.start) as sandbox:
         _use(home, sandbox.environment, sandbox.url)
         os.environ["TIKTOK_PIPELINE_CLOCK"] = "replay"
-        replay(world.start, end, say=say)
+        replay(world.start, world.end, say=say)
     say(f"done in {time.monotonic() - begun:.0f} s\n")
     _show(home.places.warehouse / LINK)
     say(f"DuckDB file: {home.places.warehouse / LINK}")
+    say(f"Report:      {home.places.report} (open it in a browser; it needs no network)")
     say("Look at the runs and assets in the Dagster UI, and watch it go on: make dev")
 
 
@@ -107,7 +114,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     if world is None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
     # Go on where the demo, or the last `make dev`, ended.
-    shown = max(world.start + timedelta(days=world.days), _newest(home.places.warehouse / LINK))
+    shown = max(world.end, _newest(home.places.warehouse / LINK))
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
     with start_in_process(
@@ -187,6 +194,16 @@ def _give_up_runs() -> None:
     from tiktok_pipeline.definitions import give_up_runs  # noqa: PLC0415 - Dagster takes a second to import
 
     give_up_runs()
+
+
+def _first_day(now: datetime, days: int) -> datetime:
+    """The newest Monday from which `days` days end early enough.
+
+    Habits follow the week: a world that begins on a Monday is the same world whatever the day of the demo.
+    """
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    latest = midnight - timedelta(days=_DAYS_BEFORE_TODAY + days)
+    return latest - timedelta(days=latest.weekday())
 
 
 def _use(home: _Home, vendors: dict[str, str], url: str) -> None:

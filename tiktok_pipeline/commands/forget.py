@@ -21,7 +21,8 @@ from tiktok_pipeline import postgres, roster, settings, tables
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.known_gifts import forget_known_gifts
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.warehouse import publish
+from tiktok_pipeline.report.page import write_report
+from tiktok_pipeline.warehouse import LINK, publish
 
 # Columns that hold a name or an id and nothing else, and those that hold what somebody wrote.
 _OWN_VALUES = (
@@ -113,6 +114,10 @@ def forget(handle: str, places: settings.Places, hash_key: bytes, postgres_url: 
         with duckdb.connect(":memory:") as connection:
             # Older snapshots hold the creator as well: only the new one stays.
             publish(connection, lake, places.warehouse, now=datetime.now(UTC), keep=1)
+        if places.report.exists():
+            # Gone first: a page that cannot be made again must not go on naming the creator.
+            places.report.unlink()
+            write_report(places.warehouse / LINK, places.report)
     if postgres_url is not None:
         postgres.publish(postgres_url, lake, now=datetime.now(UTC))
         postgres.vacuum(postgres_url)

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline_tests.report.rosters import small
+
+ROOT = Path(__file__).parents[2]
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -180,6 +183,15 @@ def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path, sandbox: RunningSandbox) -> None:
     port = sandbox.url.rsplit(":", 1)[1]
     assert_refused(run(tmp_path, "sandbox", "--port", port), "try --port 0")
+
+
+def test_the_report_is_made_again_by_command(tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, "report"), "make demo")
+    small(tmp_path / "data")
+    done = run(tmp_path, "report")
+    page = tmp_path / "data" / "report" / "index.html"
+    assert done.stdout.startswith(f"{page} (")
+    assert page.stat().st_size > 500_000
 
 
 def test_dev_without_a_demo_says_what_to_run_first(tmp_path: Path) -> None:

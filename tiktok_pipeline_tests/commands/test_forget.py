@@ -13,9 +13,12 @@ from tiktok_pipeline.commands.forget import forget
 from tiktok_pipeline.errors import PublishError, RosterError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.report.page import write_report
 from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import RAW_LIVES, RAW_USER_SEARCHES
+from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.report.rosters import small
 from tiktok_pipeline_tests.test_postgres import ask
 from tiktok_pipeline_tests.transforms.frames import frame
 
@@ -91,6 +94,16 @@ def test_a_bad_line_of_the_roster_stays_unless_it_is_about_who_is_forgotten(tmp_
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\nno good,1\n@OK,x\n")
     forget("ok", places, b"key")
     assert places.roster.read_text() == "handle,user_id\nbo,\nno good,1\n"
+
+
+def test_the_report_is_made_again_without_the_creator(tmp_path: Path) -> None:
+    small(tmp_path)
+    places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": "none"})
+    write_report(places.warehouse / LINK, places.report)
+    assert "@zoe" in places.report.read_text()
+    forget("zoe", places, b"key")
+    assert "zoe" not in places.report.read_text()
+    assert "@ann" in places.report.read_text()
 
 
 def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Pa
 
 def test_every_asset_introduces_itself(defs: dg.Definitions) -> None:
     specs = list(defs.resolve_all_asset_specs())
-    assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse", "postgres", *UPKEEP}
+    assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse", "postgres", "report", *UPKEEP}
     for spec in specs:
         name = spec.key.to_user_string()
         assert spec.description, name

@@ -1,0 +1,45 @@
+"""The published report: one HTML page for people."""
+
+import base64
+
+import dagster as dg
+
+from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.warehouse import LINK
+
+_ABOUT = """
+The daily brief as one self-contained page, `report/index.html`: who is live, leaders, the last streams with their lift
+and its interval, movers, hours of the week, stories, recaps, and how well all of it was observed.
+
+Made from the newest snapshot of the `warehouse` alone, so it always agrees with what BI tools read; replaced in one
+step. It needs no server and no network: mail it, print it, put it on a share. `tiktok-pipeline report` makes it by
+hand.
+"""
+
+
+@dg.asset(
+    deps=["warehouse"],
+    group_name="publish",
+    owners=[OWNER],
+    kinds={"html", "altair"},
+    description=_ABOUT,
+)
+def report(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Make the page of the newest snapshot."""
+    # Altair takes half a second to import, and every process that loads the definitions would pay it.
+    from tiktok_pipeline.report.page import write_report  # noqa: PLC0415
+
+    with plain_failures():
+        written = write_report(pipeline.places.warehouse / LINK, pipeline.places.report)
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/uri": dg.MetadataValue.text(str(written.path)),
+        "page": dg.MetadataValue.url(written.path.as_uri()),
+        "megabytes": dg.MetadataValue.float(round(written.size / 1e6, 2)),
+        "creators_live": dg.MetadataValue.int(written.live),
+        "streams_shown": dg.MetadataValue.int(written.streams),
+    }
+    if written.picture is not None:
+        picture = base64.b64encode(written.picture).decode()
+        metadata["lifts"] = dg.MetadataValue.md(f"![Lift of the surest streams](data:image/png;base64,{picture})")
+    return dg.MaterializeResult(metadata=metadata)
