@@ -37,6 +37,10 @@ EXAMPLES: dict[str, str] = {
         "ORDER BY observed_at DESC, rank"
     ),
     "search_hits": "SELECT keyword, rank, handle, followers FROM 'lake/normalized/search_hits/**/*.parquet'",
+    "payload_shapes": (
+        "SELECT vendor, endpoint, path, min(observed_at) FROM 'lake/normalized/payload_shapes/**/*.parquet' "
+        "GROUP BY ALL ORDER BY 4 DESC"
+    ),
     "quarantine": "SELECT \"table\", reason, count(*) FROM 'lake/normalized/quarantine/**/*.parquet' GROUP BY ALL",
     "creators": "SELECT handle, niche, followers, followers_precision FROM creators WHERE on_roster",
     "streams": "SELECT creator_id, started_at, airtime_s / 3600, average_viewers FROM streams ORDER BY started_at DESC",

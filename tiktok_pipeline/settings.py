@@ -252,6 +252,54 @@ class Retention(_Section, frozen=True):
 _DAYS_TO_DERIVE_AGAIN = 7
 
 
+class Checks(_Section, frozen=True):
+    """When a check warns; see docs/operations.md for what each check means."""
+
+    # Clocks of vendors and machines differ by this much before a time counts as the future's.
+    clock_skew_seconds: int = 300
+    # The newest reading may be this old: the slowest round of the watch, and a run of `derive`.
+    stale_minutes: int = 60
+    # Of a vendor's attempts of a day, those that failed.
+    error_share: float = 0.2
+    error_min_requests: int = 50
+    # Of a vendor's credits_per_day.
+    budget_share: float = 0.8
+    # Of a day's captures, those with something in quarantine.
+    quarantine_share: float = 0.02
+    # Of the roster, creators whom nobody asked about all day; of readings, those that say nothing.
+    unasked_share: float = 0.05
+    unknown_share: float = 0.3
+    # Bodies a day and endpoint whose shape is looked at: what drift costs.
+    shape_bodies: int = 40
+    # A shape is known by the days before, once they hold this many bodies of an endpoint ...
+    drift_days: int = 28
+    drift_min_bodies: int = 20
+    # ... and a field that was in this share of them has vanished when it is in none.
+    always_share: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        shares = (self.error_share, self.budget_share, self.quarantine_share, self.unasked_share, self.unknown_share)
+        if not all(0 <= share <= 1 for share in (*shares, self.always_share)):
+            raise ValueError("shares lie between 0 and 1")
+        if min(self.clock_skew_seconds, self.stale_minutes, self.shape_bodies, self.drift_days) < 1:
+            raise ValueError("clock_skew_seconds, stale_minutes, shape_bodies and drift_days must be at least 1")
+
+
+class Alerts(_Section, frozen=True):
+    """What TIKTOK_PIPELINE_ALERT_WEBHOOK is told, and how often."""
+
+    # The same alert is not sent again sooner than this.
+    repeat_minutes: int = 60
+    # Also say who went live and whose stream ended.
+    go_live: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an alert a second."""
+        if self.repeat_minutes < 1:
+            raise ValueError("repeat_minutes must be at least 1")
+
+
 class Settings(_Section, frozen=True):
     """Everything in settings.toml."""
 
@@ -267,6 +315,8 @@ class Settings(_Section, frozen=True):
     recaps: Recaps = Recaps()
     gifts: Gifts = Gifts()
     retention: Retention = Retention()
+    checks: Checks = Checks()
+    alerts: Alerts = Alerts()
 
     @property
     def look_back_days(self) -> int:

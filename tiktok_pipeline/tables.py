@@ -341,6 +341,27 @@ QUARANTINE = Table(
     ),
 )
 
+PAYLOAD_SHAPES = Table(
+    "payload_shapes",
+    "normalized",
+    "day",
+    "one row a day, vendor, endpoint, field and type",
+    ("vendor", "endpoint", "path", "type"),
+    "Which fields vendors' bodies have, by a sample of each day: what drift is told from.",
+    (
+        Column("creator_id", STRING, "Null: a shape is about nobody."),
+        _required("vendor", STRING, "Who answered."),
+        _required("observed_at", TIME, "First time in the day's sample that the field was seen."),
+        _required("capture_id", STRING, "The raw row of the example."),
+        _required("endpoint", STRING, "The endpoint's path template."),
+        _required("path", STRING, "Names down to the field; [] is any element, * any key of a map."),
+        _required("type", STRING, "object, array, string, number, boolean or null."),
+        _required("bodies", COUNT, "Bodies of the sample that have the field with this type."),
+        _required("sampled", COUNT, "Bodies of the endpoint in the sample."),
+        Column("example", STRING, "What a value looks like: letters are a, digits 0, cut to 40 characters."),
+    ),
+)
+
 CREATORS = Table(
     "creators",
     "marts",
@@ -902,6 +923,7 @@ TABLES: dict[str, Table] = {
         LIVE_RANKING_ENTRIES,
         SEARCH_HITS,
         QUARANTINE,
+        PAYLOAD_SHAPES,
         CREATORS,
         STREAMS,
         STREAM_LIFT,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import check_specs
 from tiktok_pipeline.tables import TABLES, Table
 
 OWNER = "team:data"
+
+# `derive` runs every 15 minutes: one run may be lost. This is about runs; the check `freshness` is about readings.
+SERVED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=45))
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -42,7 +47,14 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
 
 
 def shown(table: Table) -> dict[str, Any]:
-    """Arguments of @asset and AssetSpec that every table has."""
+    """Arguments that every table has: of @asset, and of AssetSpec where tables are made together."""
+    arguments = _introduced(table)
+    if table.layer == "marts":
+        arguments |= {"check_specs": check_specs(table), "freshness_policy": SERVED}
+    return arguments
+
+
+def _introduced(table: Table) -> dict[str, Any]:
     return {
         "group_name": table.layer,
         "owners": [OWNER],

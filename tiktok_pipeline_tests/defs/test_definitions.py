@@ -97,10 +97,11 @@ def test_jobs_and_schedules_say_what_they_do_and_how_often(defs: dg.Definitions)
     for schedule in schedules.values():
         assert schedule.description
         assert schedule.description.startswith("Every ")
-    (sensor,) = repository.sensor_defs
-    assert sensor.name == "stream_boundaries"
-    assert sensor.description
-    assert sensor.description.startswith("Every minute")
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert set(sensors) == {"stream_boundaries", "alerts", "go_live"}
+    for sensor in sensors.values():
+        assert sensor.description
+        assert sensor.description.startswith("Every ")
 
 
 def test_runs_execute_in_one_process(defs: dg.Definitions) -> None:

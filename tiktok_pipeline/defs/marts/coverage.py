@@ -1,10 +1,13 @@
 """The mart `coverage`."""
 
 from datetime import date
+from functools import partial
 
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.checks import health
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -24,7 +27,7 @@ about has a row too, with 0 polls: look here before believing that somebody did 
     **DAILY_MART,
     **shown(COVERAGE),
 )
-def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Measure how well everybody was watched on each day."""
     listed = pl.Series("creator_id", [c.creator_id for c in pipeline.roster().creators], dtype=pl.String)
 
@@ -32,7 +35,10 @@ def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Materi
         wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
         return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day).collect(), listed, wanted)
 
-    return write_each_day(context, pipeline.lake, COVERAGE, measure_day, pl.col("day"), _numbers)
+    complete = partial(health.completeness, settings=pipeline.settings().checks)
+    yield from write_each_day(
+        context, pipeline, COVERAGE, measure_day, pl.col("day"), _numbers, {"completeness": complete}
+    )
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

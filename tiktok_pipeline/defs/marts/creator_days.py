@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, days, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -45,7 +46,7 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
     **DAILY_MART,
     **shown(CREATOR_DAYS),
 )
-def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Sum up everybody's day."""
     lake, (first, last) = pipeline.lake, days(context)
     creators = lake.scan_all(CREATORS).collect()
@@ -66,7 +67,7 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
             creators=creators,
         )
 
-    return write_each_day(context, lake, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)
+    yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

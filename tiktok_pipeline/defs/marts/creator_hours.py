@@ -1,7 +1,10 @@
 """The mart `creator_hours`."""
 
 import dagster as dg
+import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.marts.daily import write_whole
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_HOURS
@@ -18,13 +21,11 @@ which this table is made of.
     description=describe(CREATOR_HOURS, _ABOUT),
     **shown(CREATOR_HOURS),
 )
-def creator_hours(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def creator_hours(pipeline: Pipeline) -> Results:
     """Replace the table with the sums of all hours."""
     frame = summarize(pipeline.lake.scan_all(STREAM_HOURS))
-    pipeline.lake.write_whole(CREATOR_HOURS, frame)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": frame.height,
-            "airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2),
-        }
-    )
+    yield from write_whole(pipeline, CREATOR_HOURS, frame, _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float]:
+    return {"airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2)}

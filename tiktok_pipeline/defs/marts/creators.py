@@ -3,6 +3,8 @@
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.marts.daily import write_whole
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATORS, PROFILE_OBSERVATIONS
@@ -19,7 +21,7 @@ the old names. Counts are of the best precision that a vendor gave in the last w
     description=describe(CREATORS, _ABOUT),
     **shown(CREATORS),
 )
-def creators(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def creators(pipeline: Pipeline) -> Results:
     """Replace the table with what is known now."""
     roster = pl.DataFrame(
         [
@@ -30,11 +32,8 @@ def creators(pipeline: Pipeline) -> dg.MaterializeResult[None]:
         schema=dict.fromkeys(("creator_id", "handle", "niche", "tier", "user_id", "sec_uid"), pl.String),
     )
     frame = identify(roster, pipeline.lake.scan_all(PROFILE_OBSERVATIONS).collect())
-    pipeline.lake.write_whole(CREATORS, frame)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": frame.height,
-            "on_roster": int(frame["on_roster"].sum()),
-            "never_seen": int(frame["last_seen_at"].is_null().sum()),
-        }
-    )
+    yield from write_whole(pipeline, CREATORS, frame, _numbers)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, int]:
+    return {"on_roster": int(frame["on_roster"].sum()), "never_seen": int(frame["last_seen_at"].is_null().sum())}

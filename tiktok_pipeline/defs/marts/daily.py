@@ -1,14 +1,17 @@
-"""What the daily marts share: replacing the days of a run, and how that is reported."""
+"""What the marts share: checking and replacing what a run made, and how that is reported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.checks.verdict import Verdict
+from tiktok_pipeline.defs.checked import Checking, Results
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
+from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, Table
 
 DAILY_MART: dict[str, Any] = {
@@ -19,6 +22,9 @@ DAILY_MART: dict[str, Any] = {
 # How far back the start of a stream may lie that is still on air.
 LONGEST_STREAM_DAYS = 60
 
+# Check -> what it says of the newest of the run's days that has rows.
+Warnings = Mapping[str, Callable[[pl.DataFrame], Verdict]]
+
 
 def days(context: dg.AssetExecutionContext) -> tuple[date, date]:
     """First and last day of the run."""
@@ -28,33 +34,63 @@ def days(context: dg.AssetExecutionContext) -> tuple[date, date]:
 
 def write_days(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    pipeline: Pipeline,
     table: Table,
     frame: pl.DataFrame,
     day_of_row: pl.Expr,
     metadata: Callable[[pl.DataFrame], dict[str, Any]] = lambda frame: {},
-) -> dg.MaterializeResult[None]:
-    """Replace each day of the run with its rows of `frame`; rows of other days are left to their own runs."""
+    warnings: Warnings | None = None,
+) -> Results:
+    """Replace each day of the run with its rows of `frame`, unless a blocking check says that they are wrong.
+
+    Rows of other days are left to their own runs. `metadata` is told of all rows of the run.
+
+    Raises:
+        dagster.Failure: a day was not replaced.
+    """
     keys = days_of_keys(list(context.partition_keys))
+    checking = Checking.of(table, pipeline)
     by_day = frame.with_columns(_day=day_of_row)
-    written = by_day.filter(pl.col("_day").is_in(keys)).drop("_day")
     for day in keys:
-        lake.write_day(table, day, by_day.filter(pl.col("_day") == day).drop("_day"))
-    rows = "dagster/partition_row_count" if len(keys) == 1 else "dagster/row_count"
-    return dg.MaterializeResult(metadata={rows: written.height, "days": len(keys), **metadata(written)})
+        rows = by_day.filter(pl.col("_day") == day).drop("_day")
+        if checking.passes(rows, f"{day}"):
+            pipeline.lake.write_day(table, day, rows)
+            context.add_asset_metadata({"dagster/partition_row_count": rows.height}, table.name, f"{day}")
+    written = by_day.filter(pl.col("_day").is_in(keys))
+    newest = written.filter(pl.col("_day") == pl.col("_day").max()).drop("_day")
+    yield from checking.results({name: judge(newest) for name, judge in (warnings or {}).items()})
+    checking.raise_if_blocked()
+    yield dg.MaterializeResult(metadata={"days": len(keys), **metadata(written.drop("_day"))})
 
 
 def write_each_day(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    pipeline: Pipeline,
     table: Table,
     make: Callable[[date], pl.DataFrame],
     day_of_row: pl.Expr,
     metadata: Callable[[pl.DataFrame], dict[str, Any]],
-) -> dg.MaterializeResult[None]:
+    warnings: Warnings | None = None,
+) -> Results:
     """Make and replace each day by itself: what a day says must not depend on which days a run has."""
     made = [make(day).filter(day_of_row == day) for day in days_of_keys(list(context.partition_keys))]
-    return write_days(context, lake, table, pl.concat(made), day_of_row, metadata)
+    yield from write_days(context, pipeline, table, pl.concat(made), day_of_row, metadata, warnings)
+
+
+def write_whole(
+    pipeline: Pipeline, table: Table, frame: pl.DataFrame, metadata: Callable[[pl.DataFrame], dict[str, Any]]
+) -> Results:
+    """Replace a table that is kept whole, unless a blocking check says that it is wrong.
+
+    Raises:
+        dagster.Failure: it was not replaced.
+    """
+    checking = Checking.of(table, pipeline)
+    if checking.passes(frame, "today"):
+        pipeline.lake.write_whole(table, frame)
+    yield from checking.results({})
+    checking.raise_if_blocked()
+    yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **metadata(frame)})
 
 
 def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:

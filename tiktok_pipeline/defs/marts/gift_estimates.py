@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, last_day_on_air, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.known_gifts import read_known_gifts
@@ -38,7 +39,7 @@ _RECAP_DAYS = 3
     **DAILY_MART,
     **shown(GIFT_ESTIMATES),
 )
-def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Estimate the gifts of the streams that started on each day."""
     lake = pipeline.lake
     with plain_failures():
@@ -50,7 +51,7 @@ def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.
         week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators)
         return estimate(day, pl.concat([week, *taught]).unique("stream_id", keep="first", maintain_order=True), known)
 
-    return write_each_day(context, lake, GIFT_ESTIMATES, estimate_day, pl.col("started_at").dt.date(), _numbers)
+    yield from write_each_day(context, pipeline, GIFT_ESTIMATES, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
 def _signals(lake: Lake, first: date, last: date, creators: pl.DataFrame) -> pl.DataFrame:

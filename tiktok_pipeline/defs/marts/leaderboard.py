@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_days
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import days_of_keys, neighbours
@@ -30,11 +31,11 @@ three; `confident_rank` ranks by the lower bound. The lift of the last day is pr
     **DAILY_MART,
     **shown(LEADERBOARD),
 )
-def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Rank the creators as of the end of each day."""
     lake = pipeline.lake
     window = around(*days(context), before=LOOKBACK_DAYS, after=0)
     streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
     creators = lake.scan_all(CREATORS).collect()
     boards = [rank(streams, lift, recaps, creators, day) for day in days_of_keys(list(context.partition_keys))]
-    return write_days(context, lake, LEADERBOARD, pl.concat(boards), pl.col("as_of"))
+    yield from write_days(context, pipeline, LEADERBOARD, pl.concat(boards), pl.col("as_of"))

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -31,7 +32,7 @@ _ENDED_DAYS_BEFORE = 3
     **DAILY_MART,
     **shown(RECAPS),
 )
-def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Recognize the recaps among the posts that were published on each day."""
     lake, settings = pipeline.lake, pipeline.settings().recaps
     before = _ENDED_DAYS_BEFORE + LONGEST_STREAM_DAYS
@@ -44,7 +45,7 @@ def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Material
         published = posts.filter(pl.col("published_at").dt.date() == day)
         return recognize(published.collect(), streams.collect(), settings=settings)
 
-    return write_each_day(context, lake, RECAPS, recognize_day, pl.col("published_at").dt.date(), _numbers)
+    yield from write_each_day(context, pipeline, RECAPS, recognize_day, pl.col("published_at").dt.date(), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

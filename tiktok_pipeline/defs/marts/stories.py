@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_days
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -23,8 +24,8 @@ reading reaches into the story's day.
     **DAILY_MART,
     **shown(STORIES),
 )
-def stories(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def stories(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Summarize the stories that were published on each day."""
     window = around(*days(context), before=0, after=1)
     frame = summarize(pipeline.lake.scan_days(STORY_OBSERVATIONS, *window).collect())
-    return write_days(context, pipeline.lake, STORIES, frame, pl.col("published_at").dt.date())
+    yield from write_days(context, pipeline, STORIES, frame, pl.col("published_at").dt.date())

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, last_day_on_air, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -29,7 +30,7 @@ _REACH_DAYS = 1
     **DAILY_MART,
     **shown(STREAM_CONVERSIONS),
 )
-def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Compare the lists around the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().conversions
 
@@ -44,7 +45,9 @@ def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
         entries = lake.scan_days(FOLLOWER_LIST_ENTRIES, *reached)
         return compare(streams.collect(), entries.collect(), settings=settings)
 
-    return write_each_day(context, lake, STREAM_CONVERSIONS, compare_day, pl.col("started_at").dt.date(), _numbers)
+    yield from write_each_day(
+        context, pipeline, STREAM_CONVERSIONS, compare_day, pl.col("started_at").dt.date(), _numbers
+    )
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, last_day_on_air, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -25,7 +26,7 @@ knows at which minute a stream won its followers.
     **DAILY_MART,
     **shown(STREAM_HOURS),
 )
-def stream_hours(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def stream_hours(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Split the streams that started on each day over the hours that they overlap."""
     lake, settings = pipeline.lake, pipeline.settings().streams
 
@@ -38,6 +39,11 @@ def stream_hours(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
         return split(streams, lift, read.collect(), settings=settings)
 
     started_on = pl.col("started_at").dt.date()
-    return write_each_day(
-        context, lake, STREAM_HOURS, split_day, started_on, lambda frame: numbers(frame, ("airtime_s", "hours_watched"))
+    yield from write_each_day(
+        context,
+        pipeline,
+        STREAM_HOURS,
+        split_day,
+        started_on,
+        lambda frame: numbers(frame, ("airtime_s", "hours_watched")),
     )

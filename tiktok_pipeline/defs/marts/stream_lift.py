@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -33,7 +34,7 @@ _AFTER_DAYS = 2
     **DAILY_MART,
     **shown(STREAM_LIFT),
 )
-def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Estimate the lift of the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().lift
 
@@ -54,7 +55,7 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
             day=day,
         )
 
-    return write_each_day(context, lake, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)
+    yield from write_each_day(context, pipeline, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

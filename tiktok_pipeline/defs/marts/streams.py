@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
@@ -28,7 +29,7 @@ _DAY = pl.col("started_at").dt.date()
     **DAILY_MART,
     **shown(STREAMS),
 )
-def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Rebuild the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().streams
     newest = max(lake.days(LIVE_OBSERVATIONS), default=None)
@@ -49,7 +50,7 @@ def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Materia
             rebuilt = rebuilt.vstack(found.filter(~going_on))
             still, after = going_on, 2 * after
 
-    return write_each_day(context, lake, STREAMS, rebuild_day, _DAY, _numbers)
+    yield from write_each_day(context, pipeline, STREAMS, rebuild_day, _DAY, _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

@@ -1,12 +1,15 @@
 """The mart `vendor_usage`."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.checks import health
+from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline, plain_failures
@@ -32,7 +35,7 @@ nobody said what they cost.
     **DAILY_MART,
     **shown(VENDOR_USAGE),
 )
-def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Account for every attempt of each day."""
 
     def account_for(day: date) -> pl.DataFrame:
@@ -40,13 +43,19 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
         hours = hours_between(start, start + timedelta(days=1))
         columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
         attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
-        with plain_failures():
-            frame = account(pl.concat(attempts).collect())
         # What was said of a day whose raw rows were removed since is all that can be said of it.
         if retired(pipeline.lake, day):
-            frame = pl.concat([frame, pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()])
-        return frame
+            return pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()
+        with plain_failures():
+            return account(pl.concat(attempts).collect())
 
-    return write_each_day(
-        context, pipeline.lake, VENDOR_USAGE, account_for, pl.col("day"), lambda f: numbers(f, ("requests", "credits"))
-    )
+    settings = pipeline.settings()
+    warnings = {
+        "vendor_errors": partial(health.vendor_errors, settings=settings.checks),
+        "budget": partial(health.budget, vendors=settings.vendors, settings=settings.checks),
+    }
+    yield from write_each_day(context, pipeline, VENDOR_USAGE, account_for, pl.col("day"), _numbers, warnings)
+
+
+def _numbers(frame: pl.DataFrame) -> dict[str, float]:
+    return numbers(frame, ("requests", "credits"))

@@ -1,6 +1,6 @@
 """The normalized tables, made together: each raw body is decoded once and gives rows of all of them."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -8,18 +8,26 @@ import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.checks.drift import drift
+from tiktok_pipeline.checks.health import freshness, readability
+from tiktok_pipeline.checks.verdict import Verdict
+from tiktok_pipeline.defs.checked import Checking, Results, check_specs
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline, plain_failures
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS
+from tiktok_pipeline.settings import Checks
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
+from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
 Made from the raw rows of a day by reading every body once, with the job `derive`. A day is the day of the request:
 an answer from a cache may speak of some seconds before it. Derived from raw alone, so any day can be rebuilt.
 """
+
+_MADE = (*NORMALIZED, PAYLOAD_SHAPES)
 
 
 @dg.multi_asset(
@@ -38,46 +46,85 @@ an answer from a cache may speak of some seconds before it. Derived from raw alo
             skippable=True,
             **shown(table),
         )
-        for table in NORMALIZED
+        for table in _MADE
     ],
+    check_specs=[spec for table in _MADE for spec in check_specs(table)],
     can_subset=True,
     backfill_policy=BY_THE_MONTH,
 )
-def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
+def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Read the raw rows of each day and replace the day's files."""
-    lake, hash_key = pipeline.lake, pipeline.hash_key()
-    rows: dict[str, int] = dict.fromkeys((table.name for table in NORMALIZED), 0)
+    lake, hash_key, settings = pipeline.lake, pipeline.hash_key(), pipeline.settings().checks
+    selected = [table for table in _MADE if dg.AssetKey(table.name) in context.selected_asset_keys]
+    checking = {table: Checking.of(table, pipeline) for table in selected}
     days = days_of_keys(list(context.partition_keys))
+    read: _Day | None = None
     for day in days:
         # A day is read with the one before it: with either gone, what stands is better than what could be made.
         if retired(lake, day) or retired(lake, day - timedelta(days=1)):
             context.log.warning("%s stays as it is: its raw rows, or those of the day before, were removed", day)
             continue
         with plain_failures():
-            frames = _read_day(lake, day, hash_key)
-        for table in NORMALIZED:
-            if dg.AssetKey(table.name) in context.selected_asset_keys:
-                lake.write_day(table, day, frames[table.name])
-                rows[table.name] += frames[table.name].height
-    one_day = len(days) == 1
-    for table in NORMALIZED:
-        if dg.AssetKey(table.name) in context.selected_asset_keys:
-            yield dg.MaterializeResult(
-                asset_key=table.name,
-                metadata={
-                    "dagster/partition_row_count" if one_day else "dagster/row_count": rows[table.name],
-                    "days": len(days),
-                },
-            )
+            landed = _read_day(lake, day, hash_key, settings)
+        for table in selected:
+            frame = landed.frames[table.name]
+            if checking[table].passes(frame, f"{day}"):
+                lake.write_day(table, day, frame)
+                context.add_asset_metadata({"dagster/partition_row_count": frame.height}, table.name, f"{day}")
+        # Warnings are about the newest day that anything landed on.
+        read = landed if landed.captures or read is None else read
+    for table in selected:
+        for result in checking[table].results(_warnings(table, read, pipeline) if read is not None else {}):
+            if dg.AssetCheckKey(dg.AssetKey(table.name), str(result.check_name)) in context.selected_asset_check_keys:
+                yield result
+    for table in selected:
+        checking[table].raise_if_blocked()
+    for table in selected:
+        yield dg.MaterializeResult(asset_key=table.name, metadata={"days": len(days)})
 
 
-def _read_day(lake: Lake, day: date, hash_key: bytes) -> dict[str, pl.DataFrame]:
+@dataclass(frozen=True)
+class _Day:
+    day: date
+    frames: dict[str, pl.DataFrame]
+    captures: int
+
+
+def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     hours = hours_between(start, start + timedelta(days=1))
-    read = [read_bodies(lake.scan_raw(table, hours).collect(), table.name, hash_key=hash_key) for table in RAW_TABLES]
-    frames = {table.name: pl.concat([frames[table.name] for frames in read]) for table in NORMALIZED}
+    parts: dict[str, list[pl.DataFrame]] = {table.name: [] for table in _MADE}
+    captures = 0
+    for table in RAW_TABLES:
+        raw = lake.scan_raw(table, hours).collect()
+        captures += raw.height
+        for name, frame in read_bodies(raw, table.name, hash_key=hash_key).items():
+            parts[name].append(frame)
+        parts[PAYLOAD_SHAPES.name].append(payload_shapes(raw, bodies=settings.shape_bodies))
+    frames = {name: pl.concat(found) for name, found in parts.items()}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
     answers = profile_answers(lake.scan_raw(table, around) for table in RAW_TABLES)
     frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
-    return frames
+    return _Day(day, frames, captures)
+
+
+def _warnings(table: Table, read: _Day, pipeline: Pipeline) -> dict[str, Verdict]:
+    """What is worth a warning of the newest day that was read."""
+    settings, frame = pipeline.settings().checks, read.frames[table.name]
+    if table is LIVE_OBSERVATIONS:
+        now = pipeline.clock().now()
+        if pipeline.replaying or read.day < (now - timedelta(days=1)).date():
+            return {"freshness": Verdict(passed=True, message="a run of past days says nothing of how fresh they are")}
+        newest = frame["observed_at"].max()
+        return {"freshness": freshness(newest if isinstance(newest, datetime) else None, now=now, settings=settings)}
+    if table is QUARANTINE:
+        return {"readability": readability(frame, read.captures, settings=settings)}
+    if table is PAYLOAD_SHAPES:
+        return {"drift": drift(frame, _shapes_before(pipeline.lake, read.day, settings), settings=settings)}
+    return {}
+
+
+def _shapes_before(lake: Lake, day: date, settings: Checks) -> pl.DataFrame:
+    first, last = day - timedelta(days=settings.drift_days), day - timedelta(days=1)
+    return lake.scan_days(PAYLOAD_SHAPES, first, last).with_columns(day=pl.col("observed_at").dt.date()).collect()

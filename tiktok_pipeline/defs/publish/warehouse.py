@@ -4,7 +4,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from tiktok_pipeline import warehouse as snapshots
-from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.defs.shown import OWNER, SERVED
 from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
@@ -25,6 +25,7 @@ changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_ov
     group_name="publish",
     owners=[OWNER],
     kinds={"duckdb", "parquet"},
+    freshness_policy=SERVED,
     description=_ABOUT,
 )
 def warehouse(pipeline: Pipeline, duckdb: DuckDBResource) -> dg.MaterializeResult[None]:

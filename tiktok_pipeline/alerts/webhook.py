@@ -1,0 +1,48 @@
+"""One message to one webhook, in the form that Slack, Mattermost and most others take: {"text": ...}.
+
+The address is a secret: whoever has it can post. It is in no log, no message and no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+
+WEBHOOK = "TIKTOK_PIPELINE_ALERT_WEBHOOK"
+UI_URL = "TIKTOK_PIPELINE_UI_URL"
+
+# A sensor has a minute for everything.
+_TIMEOUT_S = 5.0
+
+# Slack cuts at 40,000 characters; nobody reads more than this.
+_LONGEST = 2_000
+
+
+class DeliveryError(Exception):
+    """The receiver did not take a message: it is kept and sent again."""
+
+
+def send(address: str, text: str) -> None:
+    """Post `text`.
+
+    Raises:
+        DeliveryError: no answer, or one that is not 2xx; the address is not in it.
+    """
+    try:
+        answer = httpx.post(address, json={"text": _plain(text)}, timeout=_TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise DeliveryError(f"the alert webhook cannot be reached: {type(error).__name__}") from None
+    if not answer.is_success:
+        raise DeliveryError(f"the alert webhook answered HTTP {answer.status_code}")
+
+
+def run_link(run_id: str, environment: Mapping[str, str]) -> str:
+    """Where to look at a run: its page if TIKTOK_PIPELINE_UI_URL says where the UI is, else its id."""
+    base = environment.get(UI_URL, "").rstrip("/")
+    return f"{base}/runs/{run_id}" if base else f"run {run_id} in the Dagster UI"
+
+
+def _plain(text: str) -> str:
+    """Text without markup of Slack's: a stream's title must not call a whole channel."""
+    return text[:_LONGEST].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,78 @@
+"""Whether a frame can be what `tables.py` says of its table: columns, types, nothing missing, keys, no future."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.tables import TIME, Table
+
+# When something was seen, or when we say that it began or ended. What vendors announce, such as a story's end, is
+# theirs.
+_SEEN = (
+    "observed_at",
+    "first_seen_at",
+    "last_seen_at",
+    "last_observed_at",
+    "started_at_hi",
+    "ended_at_lo",
+    "before_at",
+    "after_at",
+    "peak_at",
+    "day",
+    "as_of",
+)
+
+
+def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> Verdict:
+    """The table's schema, its required columns, its key, and that nothing was seen after `latest`.
+
+    In that order; the first that is broken is told.
+    """
+    numbers = {"rows": float(frame.height), "null_values": 0.0, "repeated_keys": 0.0, "from_the_future": 0.0}
+    if frame.schema != table.schema:
+        return Verdict(passed=False, message=_schema_difference(table, frame), numbers=numbers)
+    required = [column.name for column in table.columns if not column.nullable]
+    nulls = frame.select(pl.col(required).null_count()).row(0, named=True) if required else {}
+    numbers["null_values"] = float(sum(nulls.values()))
+    if numbers["null_values"]:
+        named = ", ".join(f"{name} ({count})" for name, count in nulls.items() if count)
+        lacking = frame.filter(pl.any_horizontal(pl.col(required).is_null()))
+        message = f"{table.name} has nulls where none may stand: {named}"
+        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, lacking))
+    repeated = frame.filter(pl.struct(table.key).is_duplicated()) if frame.height else frame
+    numbers["repeated_keys"] = float(repeated.height)
+    if repeated.height:
+        message = f"{repeated.height} rows of {table.name} share a key ({', '.join(table.key)})"
+        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, repeated))
+    seen = [name for name in _SEEN if name in table.schema]
+    ahead = (
+        frame.filter(
+            pl.any_horizontal(pl.col(name) > (latest if table.schema[name] == TIME else latest.date()) for name in seen)
+        )
+        if seen
+        else frame.clear()
+    )
+    numbers["from_the_future"] = float(ahead.height)
+    if ahead.height:
+        message = f"{ahead.height} rows of {table.name} are from after {latest:%Y-%m-%d %H:%M} UTC ({', '.join(seen)})"
+        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, ahead))
+    return Verdict(passed=True, message=f"{frame.height} rows as tables.py says", numbers=numbers)
+
+
+def keys(table: Table, frame: pl.DataFrame) -> tuple[str, ...]:
+    """The keys of the first few different rows, as text."""
+    rows = frame.select(table.key).unique(maintain_order=True).head(MOST_EXAMPLES).iter_rows(named=True)
+    return tuple(", ".join(f"{name}={value}" for name, value in row.items()) for row in rows)
+
+
+def _schema_difference(table: Table, frame: pl.DataFrame) -> str:
+    wanted, found = table.schema, frame.schema
+    differences = [
+        *(f"{name} is missing" for name in wanted if name not in found),
+        *(f"{name} is unknown" for name in found if name not in wanted),
+        *(f"{name} is {found[name]}, not {dtype}" for name, dtype in wanted.items() if found.get(name, dtype) != dtype),
+    ]
+    return f"{table.name} is not what tables.py says: " + ("; ".join(differences) or "columns out of order")

@@ -1,0 +1,148 @@
+"""What is worth a warning and wrong in no number: how old, how complete, how dear, how broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import polars as pl
+
+from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
+from tiktok_pipeline.settings import Checks
+
+_FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not Fate.ANSWER)
+
+
+def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> Verdict:
+    """Whether the newest reading is as young as the cadence makes it.
+
+    Args:
+        newest: the newest `observed_at` that there is; None without any.
+        now: the time, on the clock that readings are made by.
+        settings: thresholds.
+    """
+    if newest is None:
+        return Verdict(passed=False, message="there is no reading at all: is the schedule `watch` on?")
+    minutes = (now - newest).total_seconds() / 60
+    numbers = {"minutes_since_newest": round(minutes, 1)}
+    if minutes <= settings.stale_minutes:
+        return Verdict(passed=True, message=f"the newest reading is {minutes:.0f} minutes old", numbers=numbers)
+    return Verdict(
+        passed=False,
+        message=f"the newest reading is of {newest:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes ago; it should be "
+        f"younger than {settings.stale_minutes}: is the schedule `watch` on, and do its runs succeed?",
+        numbers=numbers,
+    )
+
+
+def completeness(coverage: pl.DataFrame, *, settings: Checks) -> Verdict:
+    """Whether everybody was asked about, and whether answers said something.
+
+    Args:
+        coverage: COVERAGE schema, one day.
+        settings: thresholds.
+    """
+    creators = coverage.height
+    if creators == 0:
+        return Verdict(passed=True, message="there is nobody to watch", numbers={"creators": 0.0})
+    unasked = coverage.filter(pl.col("polls") == 0)
+    polls, known = int(coverage["polls"].sum()), int(coverage["known_polls"].sum())
+    unknown_share = (polls - known) / polls if polls else 0.0
+    numbers = {
+        "creators": float(creators),
+        "unasked": float(unasked.height),
+        "polls": float(polls),
+        "unknown_share": round(unknown_share, 4),
+    }
+    said = []
+    if unasked.height > settings.unasked_share * creators:
+        said.append(f"nobody asked about {unasked.height} of {creators} creators: was the schedule on, is budget left?")
+    if unknown_share > settings.unknown_share:
+        said.append(f"{unknown_share:.0%} of {polls} readings say nothing: is a vendor in trouble?")
+    if not said:
+        return Verdict(passed=True, message=f"{creators} creators, {polls} readings", numbers=numbers)
+    examples = tuple(sorted(unasked["creator_id"].to_list())[:MOST_EXAMPLES])
+    return Verdict(passed=False, message="; ".join(said), numbers=numbers, examples=examples)
+
+
+def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> Verdict:
+    """Whether vendors answer.
+
+    Args:
+        usage: VENDOR_USAGE schema, one day.
+        settings: thresholds.
+    """
+    by_vendor = (
+        usage.with_columns(failed=pl.sum_horizontal(_FAILURES))
+        .group_by("vendor")
+        .agg(pl.col("requests", "failed").sum(), *(pl.col(name).sum() for name in _FAILURES))
+        .filter(pl.col("requests") > 0)
+        .with_columns(share=pl.col("failed") / pl.col("requests"))
+        .sort("vendor")
+    )
+    numbers = {f"error_share_{row['vendor']}": round(row["share"], 4) for row in by_vendor.iter_rows(named=True)}
+    failing = by_vendor.filter(
+        pl.col("share") > settings.error_share, pl.col("requests") >= settings.error_min_requests
+    )
+    if failing.is_empty():
+        return Verdict(passed=True, message="vendors answer", numbers=numbers)
+    said = []
+    for row in failing.iter_rows(named=True):
+        most = max(_FAILURES, key=lambda name: row[name])
+        said.append(f"{row['share']:.0%} of {row['requests']} attempts at {row['vendor']} failed, most as {most}")
+    message = "; ".join(said) + ": `tiktok-pipeline check` says how each vendor is"
+    return Verdict(passed=False, message=message, numbers=numbers)
+
+
+def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Checks) -> Verdict:
+    """Whether a vendor's credits of the day come near their cap; a vendor without a cap has no share.
+
+    Args:
+        usage: VENDOR_USAGE schema, one day.
+        vendors: what each may cost.
+        settings: thresholds.
+    """
+    spent = dict(usage.group_by("vendor").agg(pl.col("credits").sum()).iter_rows())
+    numbers: dict[str, float] = {}
+    near = []
+    for vendor, limits in sorted(vendors.items()):
+        credits = float(spent.get(vendor) or 0)
+        numbers[f"credits_{vendor}"] = round(credits, 2)
+        if limits.credits_per_day is None:
+            continue
+        share = credits / limits.credits_per_day if limits.credits_per_day else 1.0
+        numbers[f"budget_share_{vendor}"] = round(share, 4)
+        if share >= settings.budget_share:
+            near.append(f"{vendor} has spent {credits:,.0f} of {limits.credits_per_day:,.0f} credits of the day")
+    if not near:
+        return Verdict(passed=True, message="no vendor is near its cap", numbers=numbers)
+    message = "; ".join(near) + ": at the cap it is passed over until midnight UTC; raise credits_per_day or ask less"
+    return Verdict(passed=False, message=message, numbers=numbers)
+
+
+def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) -> Verdict:
+    """Whether bodies can be read.
+
+    Args:
+        quarantine: QUARANTINE schema, one day.
+        captures: raw rows of that day.
+        settings: thresholds.
+    """
+    broken = quarantine["capture_id"].n_unique()
+    share = broken / captures if captures else 0.0
+    numbers = {"captures": float(captures), "quarantined": float(broken), "quarantine_share": round(share, 4)}
+    if share <= settings.quarantine_share:
+        return Verdict(passed=True, message=f"{broken} of {captures} captures are in quarantine", numbers=numbers)
+    reasons = (
+        quarantine.group_by("vendor", "table", "reason", "field")
+        .len()
+        .sort("len", "vendor", "table", "reason", descending=[True, False, False, False])
+        .head(MOST_EXAMPLES)
+    )
+    examples = tuple(
+        f"{vendor} {table}: {reason}{f' ({where})' if where else ''}, {count} times"
+        for vendor, table, reason, where, count in reasons.iter_rows()
+    )
+    message = f"{share:.1%} of {captures} captures are in quarantine, most: {examples[0]}"
+    return Verdict(passed=False, message=message, numbers=numbers, examples=examples)

@@ -1,0 +1,126 @@
+"""The sensor `alerts`: failed runs, blocked publishes, warnings of checks, and silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import msgspec
+import polars as pl
+
+from tiktok_pipeline.alerts import wording
+from tiktok_pipeline.alerts.outbox import Message, Outbox
+from tiktok_pipeline.alerts.webhook import WEBHOOK, run_link
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
+from tiktok_pipeline.defs.guard import STATUS
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import RAW_LIVES
+
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_TOLD_OF = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.STEP_FAILURE}
+
+# Runs are found by when they changed; a clock that stood still or a slow commit hides none that far back.
+_OVERLAP = timedelta(minutes=2)
+_MOST_RUNS = 100
+
+
+class _Seen(msgspec.Struct):
+    """The cursor: up to when runs were looked at, which of the last were, and what was told."""
+
+    until: datetime
+    runs: list[str] = []
+    outbox: Outbox = msgspec.field(default_factory=Outbox)
+
+
+@dg.sensor(
+    name="alerts",
+    minimum_interval_seconds=EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Every half minute: tells TIKTOK_PIPELINE_ALERT_WEBHOOK of failed runs, blocked publishes, warnings of "
+    "checks (staleness, budget, drift, vendors, coverage, quarantine), and of nothing landing. The same alert once in "
+    "`[alerts] repeat_minutes`. Does nothing while the variable is not set.",
+)
+def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """See the description. It polls runs, rather than being called for each: what could not be sent is sent later."""
+    pipeline = Pipeline()
+    reason = nobody_to_tell(pipeline)
+    if reason is not None:
+        return reason
+    now = datetime.now(UTC)
+    seen = msgspec.json.decode(context.cursor, type=_Seen) if context.cursor else _Seen(until=now)
+    ended = _ended(context.instance, seen)
+    # The first tick only learns what has been: that is no news.
+    news = [message for run in ended if context.cursor for message in _of_run(context.instance, pipeline, run)]
+    told = tell(context, pipeline, seen.outbox, [*news, *_of_silence(context, pipeline)])
+    seen.until = now
+    context.update_cursor(msgspec.json.encode(seen).decode())
+    return told
+
+
+def _ended(instance: dg.DagsterInstance, seen: _Seen) -> list[dg.DagsterRun]:
+    """The runs that ended since the last tick; `seen.runs` is moved on."""
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=_ENDED, updated_after=seen.until - _OVERLAP), limit=_MOST_RUNS, ascending=True
+    )
+    known = set(seen.runs)
+    runs = [record.dagster_run for record in records if record.dagster_run.run_id not in known]
+    # One that was seen cannot come back once it is further behind than the overlap, and these are the newest.
+    seen.runs = [*seen.runs, *(run.run_id for run in runs)][-2 * _MOST_RUNS :]
+    return runs
+
+
+def _of_run(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun) -> Iterator[Message]:
+    link = run_link(run.run_id, pipeline.variables)
+    reasons, blocked = [], False
+    for entry in instance.all_logs(run.run_id, of_type=_TOLD_OF):
+        event = entry.get_dagster_event()
+        if event.is_step_failure:
+            reasons.append(_reason(event))
+            continue
+        found = event.asset_check_evaluation_data
+        if found.passed:
+            continue
+        table, said = found.asset_key.to_user_string(), found.description or ""
+        if found.severity == dg.AssetCheckSeverity.ERROR:
+            blocked = True
+            yield wording.publish_blocked(table, found.check_name, said, link)
+        else:
+            yield wording.check_warned(table, found.check_name, said, link)
+    if run.status == dg.DagsterRunStatus.FAILURE and not blocked:
+        yield wording.run_failed(run.job_name, reasons[0] if reasons else "", link, _redactor(pipeline))
+
+
+def _redactor(pipeline: Pipeline) -> Redactor:
+    """Knows the deployment's secrets: a failure's words come from anywhere."""
+    names = {name for vendor in VENDORS.values() for name in vendor.credential_variables}
+    return Redactor(pipeline.variables.get(name, "") for name in {*names, WEBHOOK})
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    if failure.error is None:
+        return ""
+    return (failure.error.cause or failure.error).message
+
+
+def _of_silence(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[Message]:
+    """An alert when nothing lands although capture is on, or was lately."""
+    now = pipeline.clock().now()
+    within = timedelta(minutes=pipeline.settings().checks.stale_minutes)
+    landed = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now + timedelta(microseconds=1)))
+    newest = landed.select(pl.col("received_at").max()).collect().item()
+    if (newest is None or newest < now - within) and _capture_is_on(context.instance):
+        yield wording.stale(within)
+
+
+def _capture_is_on(instance: dg.DagsterInstance) -> bool:
+    if STATUS == dg.DefaultScheduleStatus.RUNNING:
+        return True
+    lately = dg.RunsFilter(job_name="watch", created_after=datetime.now(UTC) - timedelta(days=1))
+    return bool(instance.get_run_records(lately, limit=1))

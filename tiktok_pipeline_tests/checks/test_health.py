@@ -1,0 +1,133 @@
+"""Warnings: each one passes where all is well and says what is wrong, to whom, and what to do where it is not."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from tiktok_pipeline.checks.health import budget, completeness, freshness, readability, vendor_errors
+from tiktok_pipeline.checks.verdict import Verdict, together
+from tiktok_pipeline.providers.vendor import Limits, Outcome
+from tiktok_pipeline.settings import Checks
+from tiktok_pipeline.tables import COVERAGE, QUARANTINE, VENDOR_USAGE
+from tiktok_pipeline_tests.transforms.frames import frame, hours
+
+SETTINGS = Checks()
+DAY = date(2026, 11, 2)
+
+
+def usage(vendor: str, credits: float | None = None, **outcomes: int) -> dict[str, Any]:
+    counts = dict.fromkeys((o.value for o in Outcome), 0) | outcomes
+    return {
+        "day": DAY, "vendor": vendor, "endpoint": "/x", "requests": sum(counts.values()), "not_billed": 0,
+        "credits": credits, **counts,
+    }  # fmt: skip
+
+
+def test_readings_are_fresh_up_to_the_setting_and_stale_after_it() -> None:
+    now = hours(10)
+    fresh = freshness(now - timedelta(minutes=60), now=now, settings=SETTINGS)
+    stale = freshness(now - timedelta(minutes=61), now=now, settings=SETTINGS)
+    assert (fresh.passed, stale.passed) == (True, False)
+    assert stale.numbers == {"minutes_since_newest": 61.0}
+    assert "61 minutes ago" in stale.message
+    assert "watch" in stale.message
+
+
+def test_no_reading_at_all_is_stale() -> None:
+    assert not freshness(None, now=hours(1), settings=SETTINGS).passed
+
+
+def covered(*polls: tuple[int, int]) -> pl.DataFrame:
+    rows = [
+        {"day": DAY, "creator_id": f"c{n:02}", "polls": asked, "known_polls": known}
+        for n, (asked, known) in enumerate(polls)
+    ]
+    return frame(COVERAGE, *rows)
+
+
+def test_a_roster_that_was_asked_about_is_complete() -> None:
+    verdict = completeness(covered(*[(10, 9)] * 20), settings=SETTINGS)
+    assert verdict.passed
+    assert verdict.numbers["unknown_share"] == 0.1
+
+
+def test_creators_whom_nobody_asked_about_are_named() -> None:
+    verdict = completeness(covered((0, 0), (0, 0), *[(10, 10)] * 18), settings=SETTINGS)
+    assert not verdict.passed
+    assert "2 of 20 creators" in verdict.message
+    assert verdict.examples == ("c00", "c01")
+
+
+def test_answers_that_say_nothing_are_told() -> None:
+    verdict = completeness(covered(*[(10, 6)] * 5), settings=SETTINGS)
+    assert not verdict.passed
+    assert "40% of 50 readings say nothing" in verdict.message
+
+
+def test_an_empty_roster_is_nothing_to_warn_of() -> None:
+    assert completeness(COVERAGE.empty(), settings=SETTINGS).passed
+
+
+def test_answers_in_themselves_are_no_errors_of_a_vendor() -> None:
+    rows = frame(VENDOR_USAGE, usage("konbini", ok=10, not_found=50, not_live=20, private=5, empty=5))
+    verdict = vendor_errors(rows, settings=SETTINGS)
+    assert verdict.passed
+    assert verdict.numbers == {"error_share_konbini": 0.0}
+
+
+def test_a_vendor_in_trouble_is_named_with_what_most_attempts_came_to() -> None:
+    rows = frame(VENDOR_USAGE, usage("konbini", ok=60, server_error=30, rate_limited=10), usage("social_fetch", ok=100))
+    verdict = vendor_errors(rows, settings=SETTINGS)
+    assert not verdict.passed
+    assert "40% of 100 attempts at konbini failed, most as server_error" in verdict.message
+    assert "social_fetch" not in verdict.message
+
+
+def test_a_few_failures_of_a_few_attempts_are_no_trouble() -> None:
+    assert vendor_errors(frame(VENDOR_USAGE, usage("tikhub", ok=1, server_error=9)), settings=SETTINGS).passed
+
+
+def test_credits_near_the_cap_are_told_before_it_is_reached() -> None:
+    limits = {"konbini": Limits(credits_per_day=100), "tikhub": Limits()}
+    below = budget(frame(VENDOR_USAGE, usage("konbini", 79.0, ok=79)), limits, settings=SETTINGS)
+    near = budget(frame(VENDOR_USAGE, usage("konbini", 80.0, ok=80)), limits, settings=SETTINGS)
+    assert (below.passed, near.passed) == (True, False)
+    assert "konbini has spent 80 of 100 credits" in near.message
+    assert near.numbers["budget_share_konbini"] == 0.8
+
+
+def test_a_vendor_without_a_cap_is_never_near_it() -> None:
+    verdict = budget(frame(VENDOR_USAGE, usage("tikhub", 1e9, ok=1)), {"tikhub": Limits()}, settings=SETTINGS)
+    assert verdict.passed
+    assert "budget_share_tikhub" not in verdict.numbers
+
+
+def quarantined(number: int) -> pl.DataFrame:
+    rows = [
+        {"creator_id": "ana", "vendor": "konbini", "observed_at": hours(1), "capture_id": f"c{n}", "table": "raw_lives",
+         "reason": "not a time", "field": "data.x", "value": "somebody's text"}
+        for n in range(number)
+    ]  # fmt: skip
+    return frame(QUARANTINE, *rows)
+
+
+def test_bodies_that_cannot_be_read_are_told_by_reason_without_their_text() -> None:
+    few = readability(quarantined(2), 100, settings=SETTINGS)
+    many = readability(quarantined(3), 100, settings=SETTINGS)
+    assert (few.passed, many.passed) == (True, False)
+    assert many.examples == ("konbini raw_lives: not a time (data.x), 3 times",)
+    assert "somebody" not in many.message + str(many.examples)
+
+
+def test_a_day_without_captures_has_nothing_to_read() -> None:
+    assert readability(QUARANTINE.empty(), 0, settings=SETTINGS).passed
+
+
+def test_days_are_judged_together_and_only_broken_ones_are_told() -> None:
+    sound, broken = Verdict(True, "fine", {"rows": 2.0}), Verdict(False, "bad", {"rows": 3.0}, ("x",))
+    both = together([sound, broken, sound])
+    assert (both.passed, both.message, both.numbers, both.examples) == (False, "bad", {"rows": 7.0}, ("x",))
+    assert together([sound, sound]).passed

@@ -1,0 +1,284 @@
+"""Checks where a user meets them: on the assets that are materialized, and in front of what is published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+
+from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.defs.marts import coverage, creators, leaderboard, stories, stream_lift, streams, vendor_usage
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.partitions import day_range_tags
+from tiktok_pipeline.providers.social_fetch import LIVE
+from tiktok_pipeline.resources import Pipeline, build_resources
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, STREAMS, TABLES
+from tiktok_pipeline.warehouse import LINK, PUBLISHED
+from tiktok_pipeline_tests.checks.rows import SOUND, sound
+
+DAY = date(2026, 11, 2)
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+# The function of each mart's file that makes its frame.
+MAKERS: dict[str, tuple[Any, str]] = {
+    "streams": (streams, "rebuild"),
+    "stream_lift": (stream_lift, "estimate"),
+    "leaderboard": (leaderboard, "rank"),
+    "stories": (stories, "summarize"),
+    "vendor_usage": (vendor_usage, "account"),
+    "coverage": (coverage, "measure"),
+    "creators": (creators, "identify"),
+}
+
+BREAKS: dict[str, tuple[dict[str, Any], str]] = {
+    "streams": ({"airtime_s": 9000.0, "coverage_ratio": 0.4}, "airtime_s = end"),
+    "stream_lift": ({"lift": 81.0, "lift_pct": 8.1}, "lift = naive_delta - expected_organic"),
+    "leaderboard": ({"rank": 2, "rank_change": 1}, "rank follows value"),
+    "stories": ({"completeness": 2.0}, "completeness is between 0 and 1"),
+    "vendor_usage": ({"ok": 1}, "requests = the sum of their outcomes"),
+    "coverage": ({"known_polls": 99}, "known_polls <= polls"),
+    "creators": ({"followers": -1}, "followers is not negative"),
+}
+
+
+@cache
+def assets_of_the_deployment() -> list[Any]:
+    return list(build_definitions().assets or [])
+
+
+class Deployed:
+    """A home with a lake, a roster, settings, and an instance that remembers."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance) -> None:
+        self.lake, self.home, self.instance = Lake(home / "lake"), home, instance
+        (home / "roster.csv").write_text("handle\nana\n")
+        self.pipeline = Pipeline(
+            environment={
+                "TIKTOK_PIPELINE_HOME": str(home),
+                "TIKTOK_PIPELINE_ROSTER": str(home / "roster.csv"),
+                "TIKTOK_PIPELINE_SETTINGS": str(home / "settings.toml"),
+            }
+        )
+
+    def run(self, *assets: str, first: date = DAY, last: date = DAY) -> dg.ExecuteInProcessResult:
+        daily = any(name in TABLES and TABLES[name].files == "day" for name in assets)
+        return dg.materialize(
+            assets_of_the_deployment(),
+            selection=dg.AssetSelection.assets(*assets),
+            resources={**build_resources(), "pipeline": self.pipeline},
+            instance=self.instance,
+            tags=day_range_tags(first, last) if daily else {},
+            raise_on_error=False,
+        )
+
+    def land(self, *bodies: Any, day: date = DAY, profile: bool = False, **more: Any) -> None:
+        """Raw rows of the day, a minute apart."""
+        at = datetime(day.year, day.month, day.day, 1, tzinfo=UTC)
+        table = RAW_PROFILES if profile else RAW_LIVES
+        rows = [
+            {
+                "capture_id": f"w-{day}-{n:04}", "vendor": "social_fetch", "endpoint": LIVE,
+                "creator_id": "ana", "subject": "ana", "page": 0, "attempt": 1, "outcome": "ok", "http_status": 200,
+                "requested_at": at, "received_at": at, "observed_at": at, "headers": "{}", "body": json.dumps(body),
+                "credits": 1.0, "elapsed_ms": 5.0,
+            } | more
+            for n, body in enumerate(bodies)
+        ]  # fmt: skip
+        empty = dict.fromkeys(table.schema.names())
+        self.lake.write_raw(table, at, f"w-{at:%H}", pl.DataFrame([empty | row for row in rows], schema=table.schema))
+
+    def served(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.home / "warehouse" / LINK), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Iterator[Deployed]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Deployed(tmp_path, instance)
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    return {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
+
+
+def making(monkeypatch: pytest.MonkeyPatch, mart: str, frame: pl.DataFrame) -> None:
+    """Let the mart's transform come to `frame`, whatever it is given."""
+    module, name = MAKERS[mart]
+    made: Callable[..., pl.DataFrame] = lambda *_, **__: frame  # noqa: E731
+    monkeypatch.setattr(module, name, made)
+
+
+def prepared(deployed: Deployed) -> None:
+    """What the marts need to be made at all: one reading of the day."""
+    deployed.lake.write_day(TABLES["live_observations"], DAY, sound("live_observations"))
+    deployed.lake.write_raw(RAW_LIVES, START, "w-00", RAW_LIVES.empty())
+
+
+@pytest.mark.parametrize("mart", MAKERS)
+def test_a_sound_mart_is_written_and_its_check_says_how_many_rows(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
+) -> None:
+    prepared(deployed)
+    making(monkeypatch, mart, sound(mart))
+    result = deployed.run(mart)
+    assert result.success
+    check = checks(result)[mart, "contract"]
+    assert check.passed
+    assert check.blocking
+    assert check.metadata["rows"].value == len(SOUND[mart])
+    assert deployed.lake.scan_all(TABLES[mart]).collect().height == len(SOUND[mart])
+
+
+@pytest.mark.parametrize("mart", MAKERS)
+def test_a_wrong_mart_does_not_replace_what_is_there(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
+) -> None:
+    prepared(deployed)
+    making(monkeypatch, mart, sound(mart))
+    assert deployed.run(mart).success
+    before = deployed.lake.scan_all(TABLES[mart]).collect()
+    changed, says = BREAKS[mart]
+    making(monkeypatch, mart, sound(mart, **changed))
+    result = deployed.run(mart)
+    assert not result.success
+    check = checks(result)[mart, "contract"]
+    assert (check.passed, check.severity, check.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
+    assert says in (check.description or "")
+    assert check.metadata["examples"].value
+    assert deployed.lake.scan_all(TABLES[mart]).collect().equals(before)
+    # The event log must not say that it was made anew.
+    assert not result.asset_materializations_for_node(mart)
+
+
+def test_a_day_that_breaks_the_contract_leaves_the_other_days_of_the_run_to_be_written(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(deployed)
+    later = timedelta(days=1)
+    shift = [pl.col(name) + later for name, dtype in STREAMS.schema.items() if dtype == STREAMS.schema["started_at"]]
+    bad = sound("streams", reconnects=7, stream_id="ana:2").with_columns(shift)
+    making(monkeypatch, "streams", pl.concat([sound("streams"), bad]))
+    result = deployed.run("streams", last=DAY + later)
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    said = failure.step_failure_data.user_failure_data
+    assert said is not None
+    assert "streams (2026-11-03) was not replaced" in (said.description or "")
+    assert deployed.lake.scan_all(STREAMS).collect()["stream_id"].to_list() == ["ana:1"]
+
+
+def test_a_blocking_failure_keeps_the_old_snapshot_served(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(deployed)
+    making(monkeypatch, "streams", sound("streams"))
+    assert deployed.run("streams", "warehouse").success
+    assert deployed.served("SELECT stream_id, reconnects FROM streams") == [("ana:1", 1)]
+    snapshot = (deployed.home / "warehouse" / LINK).resolve()
+
+    making(monkeypatch, "streams", sound("streams", reconnects=5))
+    result = deployed.run("streams", "warehouse")
+    assert not result.success
+    assert not result.asset_materializations_for_node("warehouse")
+    assert (deployed.home / "warehouse" / LINK).resolve() == snapshot
+    # Nor does a later publish, of whatever other change, serve the wrong day.
+    deployed.lake.write_whole(TABLES["creators"], sound("creators"))
+    assert deployed.run("warehouse").success
+    assert deployed.served("SELECT stream_id, reconnects FROM streams") == [("ana:1", 1)]
+    assert deployed.served("SELECT count(*) FROM creators") == [(1,)]
+
+
+def test_every_served_table_has_a_blocking_check_and_no_other_check_blocks() -> None:
+    specs = list(build_definitions().get_repository_def().asset_graph.asset_check_keys)
+    graph = build_definitions().get_repository_def().asset_graph
+    blocking = {key.asset_key.to_user_string() for key in specs if graph.get_check_spec(key).blocking}
+    assert blocking == {table.name for table in PUBLISHED}
+    assert all(graph.get_check_spec(key).description for key in specs)
+    assert {key.name for key in specs if not graph.get_check_spec(key).blocking} == {
+        "freshness", "readability", "drift", "completeness", "vendor_errors", "budget",
+    }  # fmt: skip
+
+
+def offline(**more: Any) -> dict[str, Any]:
+    return {"data": {"lookupStatus": "found", "liveStatus": "offline"} | more}
+
+
+def observed(deployed: Deployed, **days: date) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    names = ["live_observations", "quarantine", "payload_shapes"]
+    return checks(deployed.run(*names, **days))
+
+
+def test_drift_warns_of_a_field_that_a_vendor_adds_and_publishes_all_the_same(deployed: Deployed) -> None:
+    deployed.land(*[offline()] * 30)
+    first = observed(deployed)["payload_shapes", "drift"]
+    assert first.passed
+    deployed.land(*[offline()] * 29, offline(mood="Sad Zoe"), day=DAY + timedelta(days=1))
+    found = observed(deployed, first=DAY + timedelta(days=1), last=DAY + timedelta(days=1))["payload_shapes", "drift"]
+    assert (found.passed, found.severity, found.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    assert "data.mood is new (string, such as aaa aaa)" in (found.description or "")
+    assert found.metadata["new_fields"].value == 1
+
+
+def test_what_cannot_be_read_warns(deployed: Deployed) -> None:
+    deployed.land(*[offline()] * 10)
+    assert observed(deployed)["quarantine", "readability"].passed
+    deployed.land({"nothing": "known"}, *[offline()] * 10, outcome="malformed")
+    found = observed(deployed)["quarantine", "readability"]
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+
+
+def test_freshness_looks_at_readings_of_today_and_not_at_runs_of_the_past(deployed: Deployed) -> None:
+    deployed.land(offline())
+    past = observed(deployed)["live_observations", "freshness"]
+    assert past.passed
+    assert "past days" in (past.description or "")
+    now = datetime.now(UTC)
+    for minutes, passes in ((5, True), (90, False)):
+        at = now - timedelta(minutes=minutes)
+        for file in (deployed.lake.root / "raw").rglob("*.parquet"):
+            file.unlink()
+        deployed.land(offline(), day=at.date(), requested_at=at, received_at=at, observed_at=at)
+        # Landed in an hour of that day; which one does not matter here.
+        found = observed(deployed, first=at.date(), last=at.date())["live_observations", "freshness"]
+        assert found.passed is passes, found.description
+
+
+def test_coverage_warns_of_who_was_not_asked_about(deployed: Deployed) -> None:
+    prepared(deployed)
+    assert checks(deployed.run("coverage"))["coverage", "completeness"].passed
+    (deployed.home / "roster.csv").write_text("handle\nana\nbo\n")
+    found = checks(deployed.run("coverage"))["coverage", "completeness"]
+    assert not found.passed
+    assert "1 of 2 creators" in (found.description or "")
+
+
+def test_the_ledger_warns_of_vendors_that_fail_and_of_credits_near_the_cap(deployed: Deployed) -> None:
+    deployed.land(*[offline()] * 90)
+    sane = checks(deployed.run("vendor_usage"))
+    assert sane["vendor_usage", "vendor_errors"].passed
+    assert sane["vendor_usage", "budget"].passed
+    (deployed.home / "settings.toml").write_text("[vendors.social_fetch]\ncredits_per_day = 100\n")
+    assert not checks(deployed.run("vendor_usage"))["vendor_usage", "budget"].passed
+    deployed.land(*[offline()] * 90, outcome="server_error")
+    found = checks(deployed.run("vendor_usage"))["vendor_usage", "vendor_errors"]
+    assert "100% of 90 attempts at social_fetch failed" in (found.description or "")
+
+
+def test_each_day_of_a_run_shows_its_own_rows(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(deployed)
+    making(monkeypatch, "streams", sound("streams"))
+    result = deployed.run("streams", last=DAY + timedelta(days=1))
+    rows = {
+        event.partition: event.step_materialization_data.materialization.metadata["dagster/partition_row_count"].value
+        for event in result.all_events
+        if event.is_step_materialization
+    }
+    assert rows == {"2026-11-02": 1, "2026-11-03": 0}
