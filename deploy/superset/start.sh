@@ -34,19 +34,7 @@ if ! cmp -s "$here/requirements.txt" "$SUPERSET_HOME/.prepared"; then
     echo "preparing $SUPERSET_HOME (a minute)"
     "$venv/bin/superset" db upgrade >"$SUPERSET_HOME/prepare.log" 2>&1
     "$venv/bin/superset" init >>"$SUPERSET_HOME/prepare.log" 2>&1
-    # Not `fab create-admin --password`: every user of the machine would see the password among the processes.
-    "$venv/bin/python" - >>"$SUPERSET_HOME/prepare.log" 2>&1 <<'PYTHON'
-import os
-from pathlib import Path
-from superset.app import create_app
-
-app = create_app()
-with app.app_context():
-    users = app.appbuilder.sm
-    password = (Path(os.environ["SUPERSET_HOME"]) / "admin.password").read_text().strip()
-    if users.find_user("admin") is None:
-        users.add_user("admin", "Admin", "Admin", "admin@localhost", users.find_role("Admin"), password=password)
-PYTHON
+    "$venv/bin/python" "$here/prepare.py" >>"$SUPERSET_HOME/prepare.log" 2>&1
     cp "$here/requirements.txt" "$SUPERSET_HOME/.prepared"
 fi
 
