@@ -37,13 +37,13 @@ def session_cookie(url: str, password: str) -> str:
 
 
 def screenshot(url: str, path: str, cookie: str, to: Path, *, charts: int, patience_s: float = 180) -> str:
-    """Draw the page at 1400 pixels, wait for its charts, write a PNG; returns the text on the page."""
+    """Draw the page at 1400 by 2700 pixels, wait for its charts, write a PNG; returns the text on the page."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = subprocess.Popen(
             [
                 str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                "--remote-debugging-port=0", "--hide-scrollbars", "--window-size=1400,2000",
+                "--remote-debugging-port=0", "--hide-scrollbars", "--window-size=1400,2700",
                 f"--user-data-dir={profile}", "about:blank",
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -9,9 +9,10 @@ Postgres is connected too when TIKTOK_PIPELINE_POSTGRES_URL is set. The charts s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import httpx
 
 DASHBOARD = "TikTok creators"
 DUCKDB, POSTGRES = "TikTok (DuckDB snapshot)", "TikTok (Postgres)"
+# Far enough apart for a dozen creators; Superset's own palette repeats near shades.
+COLORS = "d3Category20"
 DATASETS = (
     "stream_overview",
     "live_now",
@@ -41,6 +44,10 @@ class Superset:
         token = self.post("/api/v1/security/login", login)["access_token"]
         self._http.headers.update({"Authorization": f"Bearer {token}", "Referer": url})
         self._http.headers["X-CSRFToken"] = self.get("/api/v1/security/csrf_token/")["result"]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
         """GET, as JSON."""
@@ -115,104 +122,179 @@ def _where(sql: str) -> dict[str, Any]:
     return {"expressionType": "SQL", "sqlExpression": sql, "clause": "WHERE"}
 
 
-def _table(
-    columns: Sequence[str], *, where: str | None = None, order: str | None = None, rows: int = 20
+def _figure(
+    sql: str, label: str, *, where: str | None = None, unit: str = "", drawn_as: str = ",.0f"
 ) -> dict[str, Any]:
+    """One number, large, with its unit below."""
     return {
-        "viz_type": "table",
-        "query_mode": "raw",
-        "all_columns": list(columns),
-        "order_by_cols": [json.dumps([order, False])] if order else [],
+        "viz_type": "big_number_total",
+        "metric": _number(sql, label),
+        "subtitle": unit,
+        "y_axis_format": drawn_as,
         "adhoc_filters": [_where(where)] if where else [],
-        "row_limit": rows,
-        "table_timestamp_format": "%Y-%m-%d %H:%M",
-        "show_cell_bars": False,
-        "column_config": {name: {"d3NumberFormat": ".0%" if name.endswith("share") else ",.0f"} for name in columns},
     }
 
 
-# Title, dataset, columns of twelve that it is wide, and what is drawn.
-CHARTS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
-    ("Data as of (UTC)", "publication", 3, _table(["generation", "as_of"])),
-    ("Live now", "live_now", 9, _table(["handle", "title", "started_at", "viewers"], order="viewers")),
+def _time_figure(sql: str, label: str, *, unit: str) -> dict[str, Any]:
+    """One point in time, large."""
+    return {**_figure(sql, label, unit=unit), "time_format": "%d %b %H:%M", "force_timestamp_formatting": True}
+
+
+def _table(
+    columns: Mapping[str, str],
+    *,
+    formats: Mapping[str, str] | None = None,
+    where: str | None = None,
+    order: str,
+    descending: bool = True,
+    rows: int = 1_000,
+) -> dict[str, Any]:
+    """Rows as they are: what stands above a column, and the SQL of what stands in it.
+
+    Numbers are whole and times are to the minute unless `formats` says otherwise (d3's formats: of numbers by heading,
+    of all times under "times").
+    """
+    formats = formats or {}
+    return {
+        "viz_type": "table",
+        "query_mode": "raw",
+        "all_columns": [
+            {"expressionType": "SQL", "sqlExpression": sql, "label": heading} for heading, sql in columns.items()
+        ],
+        "order_by_cols": [json.dumps([order, not descending])],
+        "adhoc_filters": [_where(where)] if where else [],
+        "row_limit": rows,
+        "table_timestamp_format": formats.get("times", "%d %b %H:%M"),
+        "show_cell_bars": False,
+        "column_config": {heading: {"d3NumberFormat": formats.get(heading, ",.0f")} for heading in columns},
+    }
+
+
+def _stacked_bars(x: str, grain: str, metric: dict[str, Any], by: str, *, where: str | None = None) -> dict[str, Any]:
+    return {
+        "viz_type": "echarts_timeseries_bar",
+        "x_axis": x,
+        "time_grain_sqla": grain,
+        "metrics": [metric],
+        "groupby": [by],
+        "adhoc_filters": [_where(where)] if where else [],
+        "stack": "Stack",
+        "row_limit": 50_000,
+        "show_legend": True,
+        "color_scheme": COLORS,
+        "y_axis_format": "~s",
+        "y_axis_title": metric["label"],
+        "y_axis_title_margin": 40,
+        "y_axis_title_position": "Left",
+    }
+
+
+_WEEK = "period = 'week' AND niche = '*'"
+
+# Title, dataset, columns of twelve that it is wide, height, and what is drawn. A row is full at twelve.
+CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
+    ("Data as of", "publication", 3, 20, _time_figure("max(as_of)", "as of", unit="UTC")),
+    ("Live now", "live_now", 3, 20, _figure("count(*)", "live", unit="creators on air")),
+    (
+        "Viewer-hours, this week",
+        "leaderboard_today",
+        3,
+        20,
+        _figure("sum(value)", "viewer-hours", where=f"{_WEEK} AND metric = 'hours_watched'", unit="all creators"),
+    ),
+    (
+        "Hours on air, this week",
+        "leaderboard_today",
+        3,
+        20,
+        _figure("sum(value) / 3600", "hours", where=f"{_WEEK} AND metric = 'airtime'", unit="all creators"),
+    ),
+    (
+        "Who is live",
+        "live_now",
+        12,
+        22,
+        _table(
+            {"creator": "handle", "niche": "niche", "since (UTC)": "started_at", "viewers": "viewers",
+             "peak": "peak_viewers", "viewers since the start": "viewers_total", "followers": "followers"},
+            order="viewers",
+        ),
+    ),
     (
         "Leaders of the week: viewer-hours",
         "leaderboard_today",
-        4,
-        {
-            **_table(["rank", "rank_change", "handle", "value", "share"], rows=15),
-            "order_by_cols": [json.dumps(["rank", True])],
-            "adhoc_filters": [_where("period = 'week' AND niche = '*' AND metric = 'hours_watched'")],
-        },
+        5,
+        56,
+        _table(
+            {"rank": "rank", "change": "rank_change", "creator": "handle", "viewer-hours": "value", "share": "share"},
+            formats={"share": ".1%"},
+            where=f"{_WEEK} AND metric = 'hours_watched'",
+            order="rank",
+            descending=False,
+        ),
     ),
     (
         "Hours on air by creator",
         "stream_overview",
-        8,
-        {
-            "viz_type": "echarts_timeseries_bar",
-            "x_axis": "started_at",
-            "time_grain_sqla": "P1D",
-            "metrics": [_number("sum(airtime_s) / 3600", "hours on air")],
-            "groupby": ["handle"],
-            "stack": "Stack",
-            "row_limit": 1_000,
-            "show_legend": True,
-            "y_axis_title": "hours",
-        },
+        7,
+        56,
+        _stacked_bars("started_at", "P1D", _number("sum(airtime_s) / 3600", "hours"), "handle"),
     ),
     (
-        "The last streams and their lift",
+        "The last streams and the followers that they brought",
         "stream_overview",
         12,
+        58,
         _table(
-            ["handle", "started_at", "airtime_s", "average_viewers", "peak_viewers", "naive_delta", "lift", "lift_lo",
-             "lift_hi", "observable", "is_final", "coverage_ratio"],
+            {"creator": "handle", "started (UTC)": "started_at", "minutes": "airtime_s / 60",
+             "viewers": "average_viewers", "peak": "peak_viewers", "followers since": "naive_delta", "lift": "lift",
+             "lift, low": "lift_lo", "lift, high": "lift_hi", "watched": "coverage_ratio",
+             "state": "CASE WHEN NOT observable THEN 'not observable' WHEN is_final THEN 'final' "
+                      "ELSE 'provisional' END"},
+            formats={"watched": ".0%"},
             where="status = 'ended'",
             order="started_at",
         ),
     ),
     (
-        "Concurrent viewers",
+        "Viewers at the peak of each hour",
         "live_observations",
-        8,
-        {
-            "viz_type": "echarts_timeseries_line",
-            "x_axis": "observed_at",
-            "time_grain_sqla": "PT1H",
-            "metrics": [_number("max(viewers)", "viewers")],
-            "groupby": ["creator_id"],
-            "adhoc_filters": [_where("viewers IS NOT NULL")],
-            "row_limit": 5_000,
-            "show_legend": True,
-        },
+        12,
+        50,
+        _stacked_bars(
+            "observed_at", "PT1H", _number("max(viewers)", "viewers"), "creator_id", where="viewers IS NOT NULL"
+        ),
     ),
     (
-        "Movers: viewer-hours against three baselines",
+        "Movers: viewer-hours of the last day against what is usual",
         "movers",
-        4,
-        _table(["handle", "hours_watched", "vs_previous_day", "vs_median_7d", "vs_median_28d"], order="hours_watched"),
-    ),
-    (
-        "Credits by vendor",
-        "vendor_usage",
-        6,
-        {
-            "viz_type": "echarts_timeseries_bar",
-            "x_axis": "day",
-            "time_grain_sqla": "P1D",
-            "metrics": [_number("sum(credits)", "credits")],
-            "groupby": ["vendor"],
-            "stack": "Stack",
-            "row_limit": 1_000,
-            "show_legend": True,
-        },
+        7,
+        58,
+        _table(
+            {"creator": "handle", "viewer-hours": "hours_watched", "day before": "previous_day",
+             "against it": "vs_previous_day", "against 7 days": "vs_median_7d", "against 28 days": "vs_median_28d"},
+            formats=dict.fromkeys(("against it", "against 7 days", "against 28 days"), "+,.0f"),
+            order="hours_watched",
+        ),
     ),
     (
         "How well each creator was watched",
         "coverage",
-        6,
-        _table(["day", "creator_id", "polls", "known_polls", "unknown_share", "largest_gap_s"], order="unknown_share"),
+        5,
+        58,
+        _table(
+            {"day": "day", "creator": "creator_id", "polls": "polls", "unknown": "unknown_share",
+             "longest gap (min)": "largest_gap_s / 60"},
+            formats={"times": "%d %b", "unknown": ".1%"},
+            order="unknown_share",
+        ),
+    ),
+    (
+        "Vendors' credits by day",
+        "vendor_usage",
+        12,
+        40,
+        _stacked_bars("day", "P1D", _number("sum(credits)", "credits"), "vendor"),
     ),
 )  # fmt: skip
 
@@ -221,7 +303,7 @@ def draw(superset: Superset, datasets: Mapping[str, int]) -> dict[str, int]:
     """The charts and the dashboard; ids of the charts by title, and of the dashboard by its own."""
     dashboard = superset.ensure("dashboard", {"dashboard_title": DASHBOARD}, {"slug": "tiktok", "published": True})
     ids: dict[str, int] = {}
-    for title, dataset, _, drawn in CHARTS:
+    for title, dataset, _, _, drawn in CHARTS:
         parameters = {**drawn, "datasource": f"{datasets[dataset]}__table"}
         ids[title] = superset.ensure(
             "chart",
@@ -244,11 +326,11 @@ def draw(superset: Superset, datasets: Mapping[str, int]) -> dict[str, int]:
 
 def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
     """Charts in rows that are twelve columns wide."""
-    rows: list[list[tuple[str, int]]] = [[]]
-    for title, _, width, _ in CHARTS:
-        if sum(taken for _, taken in rows[-1]) + width > 12:
+    rows: list[list[tuple[str, int, int]]] = [[]]
+    for title, _, width, height, _ in CHARTS:
+        if sum(taken for _, taken, _ in rows[-1]) + width > 12:
             rows.append([])
-        rows[-1].append((title, width))
+        rows[-1].append((title, width, height))
     layout: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
@@ -259,7 +341,7 @@ def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
         name = f"ROW-{number}"
         layout["GRID_ID"]["children"].append(name)
         children = []
-        for title, width in row:
+        for title, width, height in row:
             chart = f"CHART-{ids[title]}"
             children.append(chart)
             layout[chart] = {
@@ -270,7 +352,7 @@ def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
                 "meta": {
                     "chartId": ids[title],
                     "width": width,
-                    "height": 22 if number == 0 else 50,
+                    "height": height,
                     "sliceName": title,
                 },
             }
@@ -294,9 +376,9 @@ def main() -> None:
     snapshot = (options.home / "warehouse").absolute() / "tiktok.duckdb"
     if not snapshot.exists():
         raise SystemExit(f"{snapshot} is not there: publish first (make demo)")
-    superset = Superset(options.url, options.password_file.read_text(encoding="utf-8").strip())
-    datasets = connect(superset, snapshot, os.environ.get("TIKTOK_PIPELINE_POSTGRES_URL"))
-    draw(superset, datasets)
+    password = options.password_file.read_text(encoding="utf-8").strip()
+    with contextlib.closing(Superset(options.url, password)) as superset:
+        draw(superset, connect(superset, snapshot, os.environ.get("TIKTOK_PIPELINE_POSTGRES_URL")))
     print(f"{options.url}/superset/dashboard/tiktok/")
 
 
