@@ -33,6 +33,16 @@ DATASETS = (
     "coverage",
     "publication",
 )
+# Tables that know a creator by id only, with the handle of today beside it: datasets of Superset's own.
+QUERIES = {
+    "viewers_by_handle": (
+        "SELECT handle, observed_at, viewers FROM live_observations JOIN creators USING (creator_id) "
+        "WHERE viewers IS NOT NULL"
+    ),
+    "coverage_by_handle": (
+        "SELECT handle, day, polls, unknown_share, largest_gap_s FROM coverage JOIN creators USING (creator_id)"
+    ),
+}
 
 
 class Superset:
@@ -105,9 +115,12 @@ def connect(superset: Superset, snapshot: Path, postgres_url: str | None) -> dic
 
 
 def _datasets(superset: Superset, database: int, schema: str) -> dict[str, int]:
+    queries = {**dict.fromkeys(DATASETS), **QUERIES}
     ids = {
-        name: superset.ensure("dataset", {"database": database, "schema": schema, "table_name": name}, {})
-        for name in DATASETS
+        name: superset.ensure(
+            "dataset", {"database": database, "schema": schema, "table_name": name}, {"sql": sql} if sql else {}
+        )
+        for name, sql in queries.items()
     }
     for dataset in ids.values():
         superset.refresh(dataset)
@@ -170,14 +183,14 @@ def _table(
     }
 
 
-def _stacked_bars(x: str, grain: str, metric: dict[str, Any], by: str, *, where: str | None = None) -> dict[str, Any]:
+def _stacked_bars(x: str, grain: str, metric: dict[str, Any], by: str) -> dict[str, Any]:
     return {
         "viz_type": "echarts_timeseries_bar",
         "x_axis": x,
         "time_grain_sqla": grain,
         "metrics": [metric],
         "groupby": [by],
-        "adhoc_filters": [_where(where)] if where else [],
+        "adhoc_filters": [],
         "stack": "Stack",
         "row_limit": 50_000,
         "show_legend": True,
@@ -189,6 +202,7 @@ def _stacked_bars(x: str, grain: str, metric: dict[str, Any], by: str, *, where:
     }
 
 
+# The last seven days.
 _WEEK = "period = 'week' AND niche = '*'"
 
 # Title, dataset, columns of twelve that it is wide, height, and what is drawn. A row is full at twelve.
@@ -196,14 +210,14 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
     ("Data as of", "publication", 3, 20, _time_figure("max(as_of)", "as of", unit="UTC")),
     ("Live now", "live_now", 3, 20, _figure("count(*)", "live", unit="creators on air")),
     (
-        "Viewer-hours, this week",
+        "Viewer-hours, last 7 days",
         "leaderboard_today",
         3,
         20,
         _figure("sum(value)", "viewer-hours", where=f"{_WEEK} AND metric = 'hours_watched'", unit="all creators"),
     ),
     (
-        "Hours on air, this week",
+        "Hours on air, last 7 days",
         "leaderboard_today",
         3,
         20,
@@ -221,7 +235,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
         ),
     ),
     (
-        "Leaders of the week: viewer-hours",
+        "Leaders of the last 7 days",
         "leaderboard_today",
         5,
         56,
@@ -258,12 +272,10 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
     ),
     (
         "Viewers at the peak of each hour",
-        "live_observations",
+        "viewers_by_handle",
         12,
         50,
-        _stacked_bars(
-            "observed_at", "PT1H", _number("max(viewers)", "viewers"), "creator_id", where="viewers IS NOT NULL"
-        ),
+        _stacked_bars("observed_at", "PT1H", _number("max(viewers)", "viewers"), "handle"),
     ),
     (
         "Movers: viewer-hours of the last day against what is usual",
@@ -279,11 +291,11 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
     ),
     (
         "How well each creator was watched",
-        "coverage",
+        "coverage_by_handle",
         5,
         58,
         _table(
-            {"day": "day", "creator": "creator_id", "polls": "polls", "unknown": "unknown_share",
+            {"day": "day", "creator": "handle", "polls": "polls", "unknown": "unknown_share",
              "longest gap (min)": "largest_gap_s / 60"},
             formats={"times": "%d %b", "unknown": ".1%"},
             order="unknown_share",
