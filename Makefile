@@ -33,7 +33,7 @@ lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/mypy
 	@$(BIN)/dagster definitions validate --log-level error --workspace workspace.yaml
 
-superset-test: $(READY) ## Apache Superset on what is published: installs 720 MB, takes minutes
+superset-test: $(READY) ## Apache Superset on what is published: installs 890 MB, takes minutes
 	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/test_superset.py
 
 bench: $(READY) ## Every benchmark, printing ratios

@@ -1,6 +1,6 @@
 """Apache Superset, as `deploy/superset/` sets it up, reads what is published: run by `make superset-test`.
 
-Installs 720 MB once, into .venv-superset; the picture of the dashboard goes to docs/screenshots/superset.png when
+Installs 890 MB once, into .venv-superset; the picture of the dashboard goes to docs/screenshots/superset.png when
 SAVE_SCREENSHOTS is set.
 """
 

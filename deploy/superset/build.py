@@ -20,7 +20,7 @@ import httpx
 
 DASHBOARD = "TikTok creators"
 DUCKDB, POSTGRES = "TikTok (DuckDB snapshot)", "TikTok (Postgres)"
-# Far enough apart for a dozen creators; Superset's own palette repeats near shades.
+# Superset's own palette repeats near shades.
 COLORS = "d3Category20"
 DATASETS = (
     "stream_overview",

@@ -4,7 +4,7 @@
 #   deploy/superset/start.sh [port]
 #
 # SUPERSET_HOME (default .superset) holds its metadata; SUPERSET_ADMIN_PASSWORD is the password of `admin`, else one is
-# made and kept in $SUPERSET_HOME/admin.password. SUPERSET_VENV (default .venv-superset) holds 720 MB of packages.
+# made and kept in $SUPERSET_HOME/admin.password. SUPERSET_VENV (default .venv-superset) holds 890 MB of packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -17,7 +17,7 @@ export FLASK_APP="superset.app:create_app()"
 export SCARF_ANALYTICS=false PYTHONWARNINGS=ignore
 
 if ! cmp -s "$here/requirements.txt" "$venv/.installed"; then
-    echo "installing Superset into $venv (720 MB, a minute)"
+    echo "installing Superset into $venv (890 MB, a minute)"
     "${PYTHON:-python3}" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
     cp "$here/requirements.txt" "$venv/.installed"
@@ -31,7 +31,7 @@ secret() { "$venv/bin/python" -c 'import secrets; print(secrets.token_urlsafe(32
 [ -s "$SUPERSET_HOME/admin.password" ] || secret >"$SUPERSET_HOME/admin.password"
 
 if ! cmp -s "$here/requirements.txt" "$SUPERSET_HOME/.prepared"; then
-    echo "preparing $SUPERSET_HOME (a minute)"
+    echo "preparing $SUPERSET_HOME (half a minute)"
     "$venv/bin/superset" db upgrade >"$SUPERSET_HOME/prepare.log" 2>&1
     "$venv/bin/superset" init >>"$SUPERSET_HOME/prepare.log" 2>&1
     "$venv/bin/python" "$here/prepare.py" >>"$SUPERSET_HOME/prepare.log" 2>&1
