@@ -37,6 +37,9 @@ _DAYS_BEFORE_TODAY = 7
 # ticks every minute of wall time; what its run takes beside the window fits into the rest.
 _DEV_WINDOW_S = 57
 
+# How often it is looked whether the service has ended, or Ctrl-C was pressed.
+_LOOK_S = 0.2
+
 # A service that is asked to stop gets this long, runs under way included.
 _STOPPING_S = 30
 
@@ -171,7 +174,10 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
     service = subprocess.Popen(command, start_new_session=True)
     asked = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if service.wait():
+        # A signal may reach another thread, and a wait without an end would not notice.
+        while service.poll() is None:
+            time.sleep(_LOOK_S)
+        if service.returncode:
             raise PipelineError(f"{Path(command[0]).name} {command[1]} ended with exit code {service.returncode}")
     except KeyboardInterrupt:
         say("stopping")
