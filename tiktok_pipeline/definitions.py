@@ -6,7 +6,7 @@ Runs execute in one process: a process per step would cost five times what the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
+from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
 from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tags
 from tiktok_pipeline.resources import build_resources
@@ -66,12 +67,15 @@ def run_capture(start: datetime, end: datetime) -> None:
 
 
 def run_derive(start: datetime, end: datetime) -> None:
-    """One run, in this process, that derives the days of [start, end) and publishes.
+    """One run, in this process, that derives the days of [start, end), and those before, and publishes.
+
+    Like the schedule it goes some days back: a stream may have begun there, or ended only now.
 
     Raises:
         PipelineError: the run failed; its reason.
     """
-    _run("derive", day_range_tags(start.date(), (end - timedelta(microseconds=1)).date()), {})
+    first = max(start.date() - timedelta(days=TRAILING_DAYS - 1), date.fromisoformat(FIRST_DAY))
+    _run("derive", day_range_tags(first, (end - timedelta(microseconds=1)).date()), {})
 
 
 def check_span(start: datetime, end: datetime) -> None:

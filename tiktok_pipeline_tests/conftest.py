@@ -15,6 +15,22 @@ __all__ = ["replayed"]
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
+# Deployments that many tests look at are made once, by one worker; what takes longest begins first.
+SHARED = ("unattended", "replayed", "production", "ledger")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of one deployment on one worker (`-n 2 --dist loadgroup`), and in their order."""
+    order = {}
+    for item in items:
+        names = {*getattr(item, "fixturenames", ()), *(mark.name for mark in item.iter_markers())}
+        group = next((name for name in SHARED if name in names), None)
+        order[item.nodeid] = len(SHARED) if group is None else SHARED.index(group)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: order[item.nodeid])
+
+
 @pytest.fixture(autouse=True)
 def no_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):

@@ -198,7 +198,8 @@ def test_it_comes_up_and_works(production: Production) -> None:
     hour = {"dagster__partition": hour_key(asked_at)}
     window = {"mode": "watch", "window_start": asked_at.isoformat()}
     watch = production.launch("watch", {"ops": {"raw_lives": {"config": window}}}, **hour)
-    profiles = production.launch("sweep_profiles", **hour)
+    late = {"ops": {"raw_profiles": {"config": {"window_start": asked_at.isoformat()}}}}
+    profiles = production.launch("sweep_profiles", late, **hour)
     for run_id in (watch, profiles):
         production.ended(run_id)
     day = f"{asked_at:%Y-%m-%d}"

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.guard import every, given_up_after, stale, under_way
-from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
+from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
@@ -19,9 +19,6 @@ from tiktok_pipeline.tables import (
     STREAM_LIFT,
     STREAMS,
 )
-
-# An open stream ends, and a story grows, until the day after: the last days are derived with every run.
-TRAILING_DAYS = 4
 
 # A stream may outlast them. What is derived anew of its day while it goes on; the run of the last days, or the one
 # after it, sums up, ranks and publishes what changed.

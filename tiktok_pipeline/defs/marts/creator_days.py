@@ -15,6 +15,7 @@ from tiktok_pipeline.tables import (
     CREATOR_DAYS,
     CREATORS,
     PROFILE_OBSERVATIONS,
+    RAW_LIVES,
     STREAM_HOURS,
     STREAM_LIFT,
     STREAMS,
@@ -49,7 +50,7 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Sum up everybody's day."""
     lake, (first, last) = pipeline.lake, days(context)
-    creators = lake.scan_all(CREATORS).collect()
+    creators, landed = lake.scan_all(CREATORS).collect(), lake.days(RAW_LIVES)
     streams = lake.scan_days(STREAMS, *around(first, last, before=STREAK_DAYS, after=0))
     starts = streams.select("creator_id", "started_at").collect()
     hours = lake.scan_days(STREAM_HOURS, *around(first, last, before=LONGEST_STREAM_DAYS, after=0))
@@ -64,7 +65,8 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
             lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
             coverage=lake.scan_days(COVERAGE, day, day).collect(),
             profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
-            creators=creators,
+            # Before anything was captured nobody is known; a stream may still go back to such a day.
+            creators=creators if landed and day >= landed[0] else creators.clear(),
         )
 
     yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)

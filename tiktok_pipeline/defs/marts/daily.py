@@ -19,6 +19,9 @@ DAILY_MART: dict[str, Any] = {
     "backfill_policy": BY_THE_MONTH,
 }
 
+# An open stream ends, and a story grows, until the day after: the last days are derived with every run.
+TRAILING_DAYS = 4
+
 # How far back the start of a stream may lie that is still on air.
 LONGEST_STREAM_DAYS = 60
 
