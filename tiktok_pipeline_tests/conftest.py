@@ -16,7 +16,7 @@ OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_"
 
 
 # Deployments that many tests look at are made once, by one worker; what takes longest begins first.
-SHARED = ("unattended", "replayed", "production", "ledger")
+SHARED = ("unattended", "replayed", "production", "nasty")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
