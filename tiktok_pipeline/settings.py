@@ -58,7 +58,8 @@ class Watch(_Section, frozen=True):
     round_seconds: int = 300
     # While live, the room (concurrent and cumulative viewers, new follows) is asked this often.
     room_minutes: int = 15
-    policy: Literal["round_robin"] = "round_robin"
+    # Who is asked next: everybody in turn, or for as many questions whom it is worth most by learned habits.
+    policy: Literal["round_robin", "adaptive"] = "round_robin"
 
     def __post_init__(self) -> None:
         """Refuse what would ask nobody, or without end."""

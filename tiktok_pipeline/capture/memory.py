@@ -11,6 +11,7 @@ import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.habits import Habits, learn
 from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, may_be_off_air
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
@@ -21,6 +22,9 @@ RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "
 
 # Whoever was live longer ago than this is found again by the round.
 _RECENT = timedelta(minutes=60)
+
+# Streams longer ago than this teach next to nothing: their weight is a sixteenth.
+_TEACHING = timedelta(weeks=12)
 
 _ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
 
@@ -48,7 +52,7 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
             readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
         except Unreadable:
             continue
-        seen[creator_id] = known.after(readings)
+        seen[creator_id] = known.after(readings, asked_at)
     noted: tuple[tuple[str, dict[str, Any]], ...] = (
         ("identity_asked_at", _identities_asked(lake, now)),
         ("asked_at", _lives_asked(lake, now)),
@@ -105,6 +109,19 @@ def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
         .collect()
     )
     return dict(asked.iter_rows())
+
+
+def habits(lake: Lake, targets: Sequence[Target], now: datetime) -> Habits:
+    """What the streams of the last weeks teach of when `targets` go live; nothing but what was derived is known."""
+    streams = lake.scan_days(tables.STREAMS, (now - _TEACHING).date(), now.date())
+    creators = lake.scan_all(tables.CREATORS).filter(pl.col("first_seen_at").is_not_null())
+    since = creators.select("creator_id", "first_seen_at").collect()
+    return learn(
+        streams.select("creator_id", "started_at", "ended_at").collect(),
+        [target.creator_id for target in targets],
+        dict(since.iter_rows()),
+        now,
+    )
 
 
 def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:

@@ -6,6 +6,9 @@ asked too (cumulative viewers, TikTok's own count of new follows); when somebody
 room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm. Who is
 gone under a handle is looked up by user id: creators rename. Who stays gone is asked more and more seldom.
 
+Adaptive: as many questions a minute, each to whom it is worth most by the habits that were learned (`policy.py`); who
+waited for two rounds comes first. All else is the same.
+
 A window goes on where the last one ended: who came due while no window ran is asked first.
 """
 
@@ -16,7 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from tiktok_pipeline.capture.client import Answer, Client
+from tiktok_pipeline.capture.habits import Habits
+from tiktok_pipeline.capture.policy import Known, most_valuable
 from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.settings import Watch
@@ -32,6 +39,13 @@ _IDENTITY_PERIOD = timedelta(hours=1)
 # that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
 LONGEST_ABSENCE = timedelta(hours=1)
 
+# How often it is decided anew whom to ask, and how many such ticks' questions may be saved up.
+_TICK = timedelta(minutes=1)
+_MOST_SAVED_TICKS = 3
+
+# Somebody who has not been asked for this many rounds comes before everybody whose habits say more.
+_LONGEST_ROUNDS = 2
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,6 +54,8 @@ class LastSeen:
     """What is remembered of a creator from one question to the next."""
 
     live: bool = False
+    # Since when, as far as a vendor says or as long as it has been seen; None off air.
+    live_since: datetime | None = None
     room_id: str | None = None
     user_id: str | None = None
     room_asked_at: datetime | None = None
@@ -50,15 +66,16 @@ class LastSeen:
     # Off air once after on air: to be confirmed.
     unconfirmed: bool = False
 
-    def after(self, readings: Iterable[object]) -> LastSeen:
-        """This, and what an answer added."""
+    def after(self, readings: Iterable[object], at: datetime) -> LastSeen:
+        """This, and what an answer at `at` added."""
         seen = replace(self, gone_since=None)
         for reading in readings:
             if isinstance(reading, ProfileReading):
                 seen = replace(seen, user_id=reading.user_id or seen.user_id)
             elif isinstance(reading, LiveReading):
                 live = reading.live_state in ("live", "paused")
-                seen = replace(seen, live=live, room_id=reading.room_id or seen.room_id)
+                since = min(reading.started_at or seen.live_since or at, at) if live else None
+                seen = replace(seen, live=live, live_since=since, room_id=reading.room_id or seen.room_id)
         return seen
 
 
@@ -84,13 +101,22 @@ async def watch(
     *,
     until: datetime,
     seen: Mapping[str, LastSeen] | None = None,
+    habits: Habits | None = None,
 ) -> None:
-    """Ask `targets` in rounds until `until`; `seen` is what earlier windows knew."""
-    watcher = _Watcher(client, targets, settings, until, dict(seen or {}))
+    """Ask `targets` until `until`: in rounds, or by `habits` (of `targets`, in their order) where they are given.
+
+    `seen` is what earlier windows knew.
+    """
+    if habits is None:
+        watcher: _Watcher = _InRounds(client, targets, settings, until, dict(seen or {}))
+    else:
+        watcher = _ByHabit(client, targets, settings, until, dict(seen or {}), habits)
     await client.clock.gather(watcher.work() for _ in range(min(_WORKERS, len(targets))))
 
 
 class _Watcher:
+    """Asks whoever is due; subclasses decide who is, and when again."""
+
     def __init__(
         self,
         client: Client,
@@ -104,38 +130,42 @@ class _Watcher:
         self._settings = settings
         self._until = until
         self._seen = seen
-        self._policy = RoundRobin(len(targets), min(settings.round_seconds, settings.max_gap_minutes * 60))
+        self._round = timedelta(seconds=min(settings.round_seconds, settings.max_gap_minutes * 60))
         self._gap = timedelta(seconds=settings.min_gap_seconds)
-        self._due = [(self._first_due(index), index) for index in range(len(targets))]
-        heapq.heapify(self._due)
+        self._due: list[tuple[datetime, int]] = []
 
     async def work(self) -> None:
-        """Take whoever is due next, wait for it, ask, and put it back; until the window ends."""
+        """Take whoever is due next, wait for it, and ask; until the window ends."""
         clock = self._client.clock
-        while self._due and self._due[0][0] < self._until:
+        while True:
+            if not self._due and not await self._plan():
+                return
+            if not self._due:
+                continue  # somebody else took them
+            if self._due[0][0] >= self._until:
+                return
             due, index = heapq.heappop(self._due)
             await clock.sleep_until(due)
             if clock.now() >= self._until:
                 return
             await self._ask(index)
-            heapq.heappush(self._due, (max(self._next_due(index, due), clock.now()), index))
+            self._asked(index, due)
 
-    def _first_due(self, index: int) -> datetime:
-        """When to ask first: where earlier windows left off, in the past for who has been due since."""
-        seen = self._seen.get(self._targets[index].creator_id)
-        if seen is None or seen.asked_at is None:
-            return self._policy.next_due(index, self._client.clock.now())
-        return self._next_due(index, seen.asked_at)
+    async def _plan(self) -> bool:
+        """Fill `_due` when it is empty, sleeping until it can be; False when nobody will be due in this window."""
+        return False
 
-    def _next_due(self, index: int, last: datetime) -> datetime:
-        """When to ask again who was asked at `last`, or was due then."""
-        seen = self._seen.get(self._targets[index].creator_id, LastSeen())
+    def _asked(self, index: int, due: datetime) -> None:
+        """Note that creator `index`, who was due at `due`, has been asked."""
+
+    def _may_not_before(self, seen: LastSeen, last: datetime) -> datetime:
+        """When somebody may be asked again who was asked at `last`, or was due then."""
         if seen.unconfirmed and seen.asked_at is not None:
             return seen.asked_at + self._gap
         if seen.gone_since is not None and seen.asked_at is not None:
             absence = min(seen.asked_at - seen.gone_since, LONGEST_ABSENCE)
             last = max(last, last + absence - self._gap)
-        return self._policy.next_due(index, last + self._gap)
+        return last + self._gap
 
     async def _ask(self, index: int) -> None:
         """Ask one creator, and what the answer leads to."""
@@ -157,7 +187,7 @@ class _Watcher:
             return
         now = self._client.clock.now()
         # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
-        after = before.after(_readings(answer))
+        after = before.after(_readings(answer), now)
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
         gone_since = (before.gone_since or before.asked_at) if _is_gone(answer) else None
@@ -173,6 +203,101 @@ class _Watcher:
     def _may_ask_identity(self, seen: LastSeen) -> bool:
         asked = seen.identity_asked_at
         return seen.user_id is not None and (asked is None or self._client.clock.now() - asked >= _IDENTITY_PERIOD)
+
+
+class _InRounds(_Watcher):
+    """Everybody once a round, at a phase of their own."""
+
+    def __init__(
+        self, client: Client, targets: Sequence[Target], settings: Watch, until: datetime, seen: dict[str, LastSeen]
+    ) -> None:
+        super().__init__(client, targets, settings, until, seen)
+        self._policy = RoundRobin(len(targets), self._round.total_seconds())
+        self._due = [(self._first_due(index), index) for index in range(len(targets))]
+        heapq.heapify(self._due)
+
+    def _first_due(self, index: int) -> datetime:
+        """When to ask first: where earlier windows left off, in the past for who has been due since."""
+        seen = self._seen.get(self._targets[index].creator_id)
+        if seen is None or seen.asked_at is None:
+            return self._policy.next_due(index, self._client.clock.now())
+        return self._next_due(index, seen.asked_at)
+
+    def _asked(self, index: int, due: datetime) -> None:
+        heapq.heappush(self._due, (max(self._next_due(index, due), self._client.clock.now()), index))
+
+    def _next_due(self, index: int, last: datetime) -> datetime:
+        seen = self._seen.get(self._targets[index].creator_id, LastSeen())
+        earliest = self._may_not_before(seen, last)
+        return earliest if seen.unconfirmed and seen.asked_at is not None else self._policy.next_due(index, earliest)
+
+
+class _ByHabit(_Watcher):
+    """Each minute those whom it is worth most to ask, as many as rounds would."""
+
+    def __init__(
+        self,
+        client: Client,
+        targets: Sequence[Target],
+        settings: Watch,
+        until: datetime,
+        seen: dict[str, LastSeen],
+        habits: Habits,
+    ) -> None:
+        super().__init__(client, targets, settings, until, seen)
+        self._habits = habits
+        self._tick = client.clock.now()
+        self._a_tick = len(targets) * (_TICK / self._round)
+        self._saved = 0.0
+        # Chosen and not answered yet.
+        self._under_way: set[int] = set()
+
+    async def _plan(self) -> bool:
+        tick = self._tick
+        if tick >= self._until:
+            return False
+        await self._client.clock.sleep_until(tick)
+        if tick == self._tick:  # whoever wakes first decides for all
+            self._tick = max(tick, self._client.clock.now()) + _TICK
+            self._choose(self._client.clock.now())
+        return True
+
+    def _choose(self, now: datetime) -> None:
+        self._saved = min(self._saved + self._a_tick, _MOST_SAVED_TICKS * max(self._a_tick, 1.0))
+        chosen = most_valuable(
+            self._habits,
+            self._known(now),
+            now,
+            count=int(self._saved),
+            shortest_min=self._gap / timedelta(minutes=1),
+            longest_min=min(_LONGEST_ROUNDS * self._round / timedelta(minutes=1), self._settings.max_gap_minutes),
+        )
+        self._saved -= len(chosen)
+        self._under_way.update(chosen)
+        for place, index in enumerate(chosen):
+            heapq.heappush(self._due, (now + _TICK * place / len(chosen), index))
+
+    def _known(self, now: datetime) -> Known:
+        seen = [self._seen.get(target.creator_id, LastSeen()) for target in self._targets]
+        minutes = [0.0 if index in self._under_way else self._since_asked(last, now) for index, last in enumerate(seen)]
+        ages = [(now - last.live_since) / timedelta(minutes=1) if last.live_since else 0.0 for last in seen]
+        return Known(
+            asked=np.array(minutes, dtype=np.float64),
+            live=np.array([last.live for last in seen]),
+            age=np.array(ages, dtype=np.float64),
+            confirm=np.array([last.unconfirmed for last in seen]),
+        )
+
+    def _since_asked(self, last: LastSeen, now: datetime) -> float:
+        """Minutes since the last question; none while somebody who is gone is not to be asked again yet."""
+        if last.asked_at is None:
+            return float("inf")
+        if now < self._may_not_before(last, last.asked_at):
+            return 0.0
+        return (now - last.asked_at) / timedelta(minutes=1)
+
+    def _asked(self, index: int, due: datetime) -> None:
+        self._under_way.discard(index)
 
 
 async def current(client: Client, target: Target) -> Target:

@@ -92,12 +92,7 @@ def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: st
 
 def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> Report:
     """Ask who is live, again and again, until `until`."""
-    seen = memory.last_seen(deployment.lake, clock.now())
-
-    async def work(client: Client) -> None:
-        await watch(client, deployment.targets, deployment.settings.watch, until=until, seen=seen)
-
-    return _run(deployment, tables.RAW_LIVES, clock, "watch", window, work)
+    return _run(deployment, tables.RAW_LIVES, clock, "watch", window, _watching(deployment, clock.now(), until))
 
 
 def boundary_now(
@@ -157,15 +152,12 @@ def replay_hours(
     for start, end in _spans([hour for hour in hours if not _landed(deployment.lake, table, hour, kind)]):
         clock = ReplayClock(start)
 
-        async def work(client: Client, start: datetime = start, end: datetime = end) -> None:
-            if kind == "watch":
-                seen = memory.last_seen(deployment.lake, start)
-                await watch(client, deployment.targets, deployment.settings.watch, until=end, seen=seen)
-                return
+        async def asking(client: Client, start: datetime = start, end: datetime = end) -> None:
             for moment, targets in _agenda(deployment, table, start, end, every_hours):
                 await client.clock.sleep_until(moment)
                 await asks(client, replace(deployment, targets=targets))
 
+        work = _watching(deployment, start, end) if kind == "watch" else asking
         done = _run(deployment, table, clock, kind, None, work, span=(start, end))
         report.rows += done.rows
         report.hours |= done.hours
@@ -174,6 +166,14 @@ def replay_hours(
     report.hours_skipped += len(hours)
     report.seconds = time.perf_counter() - begun
     return report
+
+
+def _watching(deployment: Deployment, start: datetime, until: datetime) -> Callable[[Client], Awaitable[None]]:
+    """A watch from `start` on, with what had landed by then."""
+    settings, targets = deployment.settings.watch, deployment.targets
+    seen = memory.last_seen(deployment.lake, start)
+    habits = memory.habits(deployment.lake, targets, start) if settings.policy == "adaptive" else None
+    return lambda client: watch(client, targets, settings, until=until, seen=seen, habits=habits)
 
 
 def _agenda(

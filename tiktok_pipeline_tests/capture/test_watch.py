@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +21,11 @@ from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Retries, Routes, Settings
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
+from tiktok_pipeline.settings import Retries, Routes, Settings, Watch
+from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES, STREAMS
 from tiktok_pipeline_tests.capture.test_client import KEYS, Capture, Handler, respond
 from tiktok_pipeline_tests.providers import bodies
+from tiktok_pipeline_tests.transforms.frames import frame
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
 MIRA = Target("mira.paints", "mira.paints")
@@ -202,7 +204,7 @@ def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:
 
 def test_a_room_keeps_what_was_known_of_the_creator() -> None:
     seen = LastSeen(live=True, room_id="1", user_id="2")
-    assert seen.after([]) == seen
+    assert seen.after([], START) == seen
 
 
 def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
@@ -346,3 +348,77 @@ def test_what_the_roster_knows_is_used_although_memory_does_not_know_it(tmp_path
 
     window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, [START], kind="watch")
     assert "tikhub" in landed(tmp_path)["vendor"].to_list()
+
+
+# What a poll costs is the same: a round of these takes a quarter of an hour.
+SELDOM = {"round_seconds": 900, "policy": "adaptive"}
+
+
+def anybody(request: httpx.Request) -> httpx.Response:
+    live = bodies.fetch_live("offline")
+    live["profile"]["handle"] = request.url.path.split("/")[-2]
+    return respond(200, bodies.fetch_ok(live))
+
+
+def taught(folder: Path, *habits: tuple[str, float]) -> list[Target]:
+    """Twelve creators in the lake; some started at this hour of START's weekday for eight weeks."""
+    targets = [Target(f"creator{n}", f"creator{n}") for n in range(12)]
+    lake = Lake(folder)
+    long_ago = START - timedelta(weeks=12)
+    lake.write_whole(
+        CREATORS, frame(CREATORS, *({"creator_id": t.creator_id, "first_seen_at": long_ago} for t in targets))
+    )
+    for week in range(1, 9):
+        day = (START - timedelta(weeks=week)).replace(hour=0)
+        rows = [
+            {"stream_id": f"{who}:{week}", "creator_id": who, "started_at": day + timedelta(hours=hour),
+             "ended_at": day + timedelta(hours=hour + 1)}
+            for who, hour in habits
+        ]  # fmt: skip
+        lake.write_day(STREAMS, day.date(), frame(STREAMS, *rows))
+    return targets
+
+
+def test_by_habit_as_many_questions_go_to_whoever_is_about_to_start(tmp_path: Path) -> None:
+    targets = taught(tmp_path, ("creator3", 10.5), ("creator7", 22.0))
+    work = deployment(tmp_path, anybody, targets, watch=Watch(**SELDOM))  # type: ignore[arg-type]
+    report = window.replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=1)), kind="watch")
+    asked = landed(tmp_path)["creator_id"]
+    # Four rounds of twelve would be 48 questions.
+    assert 46 <= report.tally.requests <= 48
+    counts = dict(asked.value_counts().iter_rows())
+    assert counts["creator3"] >= 2 * counts["creator7"]
+    assert counts["creator3"] == max(counts.values())
+    assert min(counts.values()) >= 2
+
+
+def test_by_habit_nobody_waits_longer_than_two_rounds_or_is_asked_too_soon(tmp_path: Path) -> None:
+    targets = taught(tmp_path, *((f"creator{n}", 10 + n / 4) for n in range(6)))
+    work = deployment(tmp_path, anybody, targets, watch=Watch(**SELDOM))  # type: ignore[arg-type]
+    # Single windows: each begins with what landed.
+    for hour in hours_between(START, START + timedelta(hours=3)):
+        window.replay_hours(work, RAW_LIVES, [hour], kind="watch")
+    rows = landed(tmp_path, 3).sort("creator_id", "requested_at")
+    gaps = rows.select(pl.col("requested_at").diff().over("creator_id")).to_series().drop_nulls()
+    assert gaps.min() >= timedelta(seconds=120)  # type: ignore[operator]
+    assert gaps.max() <= timedelta(minutes=34)  # type: ignore[operator]
+
+
+def test_by_habit_an_end_is_confirmed_and_somebody_gone_is_left_alone(tmp_path: Path) -> None:
+    targets = taught(tmp_path)[:1]
+    ends = START + timedelta(minutes=31)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return live_from(START, ends)(request) if request.url.path.split("/")[-2] != "creator1" else anybody(request)
+
+    minutely = Watch(round_seconds=300, policy="adaptive")
+    work = deployment(tmp_path / "live", handle, [replace(targets[0], handle="mira.paints")], watch=minutely)
+    window.replay_hours(work, RAW_LIVES, [START], kind="watch")
+    asked = landed(tmp_path / "live").filter(pl.col("vendor") == "social_fetch")["requested_at"]
+    after = [moment - ends for moment in asked if moment >= ends]
+    assert timedelta(minutes=2) <= after[1] - after[0] <= timedelta(minutes=5)
+
+    work = deployment(tmp_path / "gone", gone, [replace(targets[0], user_id="77")], watch=minutely)
+    window.replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=6)), kind="watch")
+    live = landed(tmp_path / "gone", 6).filter(pl.col("endpoint").str.contains("live"))
+    assert live.height < 6 * 12 / 3
