@@ -15,20 +15,14 @@ __all__ = ["replayed"]
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
-# Deployments that many tests look at are made once, by one worker; what takes longest begins first.
-SHARED = ("unattended", "replayed", "production", "nasty")
+# Files that take longest begin first. Two workers take whole files (`--dist loadfile`), the next whenever one is done:
+# in this order the two files that look at the replayed deployment come to the same worker, which makes it once.
+FIRST = ("test_unattended.py", "test_end_to_end.py", "test_production.py", "test_queries.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests of one deployment on one worker (`-n 2 --dist loadgroup`), and in their order."""
-    order = {}
-    for item in items:
-        names = {*getattr(item, "fixturenames", ()), *(mark.name for mark in item.iter_markers())}
-        group = next((name for name in SHARED if name in names), None)
-        order[item.nodeid] = len(SHARED) if group is None else SHARED.index(group)
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: order[item.nodeid])
+    """Put the files that take longest first; the order within each stays."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 @pytest.fixture(autouse=True)
