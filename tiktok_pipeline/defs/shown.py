@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import check_specs
+from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.tables import TABLES, Table
 
 OWNER = "team:data"
@@ -18,13 +20,13 @@ SERVED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_win
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The table's columns with types and descriptions."""
+    """The table's columns with types, descriptions, and what they are made of."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 _type_name(column.dtype),
-                description=column.description,
+                description=column.description + _made_of(table.lineage.get(column.name, ())),
                 constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
             for column in table.columns
@@ -63,6 +65,9 @@ def _introduced(table: Table) -> dict[str, Any]:
             "dagster/column_schema": column_schema(table),
             "grain": table.grain,
             "key": ", ".join(table.key),
+            "docs": dg.MetadataValue.path(f"docs/data-dictionary.md#{table.name}"),
+            # As Postgres and an attached DuckDB file know it.
+            **({"dagster/relation_identifier": f"tiktok.{table.name}"} if table in PUBLISHED else {}),
             **({"dagster/column_lineage": column_lineage(table)} if table.sources else {}),
         },
     }
@@ -70,7 +75,20 @@ def _introduced(table: Table) -> dict[str, Any]:
 
 def describe(table: Table, more: str) -> str:
     """The description in the UI: what the table is, its grain and key, and what else a reader must know."""
-    return f"{table.description}\n\n**Grain**: {table.grain}. **Key**: {', '.join(table.key)}.\n\n{more.strip()}"
+    return f"{table.description}\n\n{more.strip()}\n\n**Grain**: {table.grain}. **Key**: {', '.join(table.key)}."
+
+
+def _made_of(sources: Iterable[tuple[str, str]]) -> str:
+    """A line below a column's description: Dagster's own page does not draw the lineage of columns."""
+    columns: dict[str, list[str]] = {}
+    for source, column in sources:
+        columns.setdefault(source, []).append(column)
+    # Tables that give the same columns are named together.
+    together: dict[tuple[str, ...], list[str]] = {}
+    for source, names in columns.items():
+        together.setdefault(tuple(names), []).append(source)
+    said = [f"{', '.join(sources)} ({', '.join(names)})" for names, sources in together.items()]
+    return f"\n\n*From {'; '.join(said)}*" if said else ""
 
 
 def _type_name(dtype: pl.DataType) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from tiktok_pipeline.checks import health
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, median, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -46,8 +46,11 @@ def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     )
 
 
-def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+def _numbers(frame: pl.DataFrame) -> dict[str, float | int | None]:
     return {
+        "polls": int(frame["polls"].sum()),
         "never_asked": frame.filter(pl.col("polls") == 0).height,
-        "largest_gap_minutes": round(float(frame["largest_gap_s"].max() or 0) / 60, 1),  # type: ignore[arg-type]
+        "largest_gap_minutes": median(frame["largest_gap_s"].top_k(1) / 60),
+        "median_gap_minutes": median(frame["median_gap_s"] / 60),
+        "median_unknown_share": median(frame["unknown_share"]),
     }

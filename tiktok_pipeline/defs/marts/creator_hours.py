@@ -1,11 +1,14 @@
 """The mart `creator_hours`."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import write_whole
+from tiktok_pipeline.defs.marts.daily import sketch, write_whole
 from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_HOURS
 from tiktok_pipeline.transforms.creator_hours import creator_hours as summarize
@@ -27,5 +30,8 @@ def creator_hours(pipeline: Pipeline) -> Results:
     yield from write_whole(pipeline, CREATOR_HOURS, frame, _numbers)
 
 
-def _numbers(frame: pl.DataFrame) -> dict[str, float]:
-    return {"airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2)}
+def _numbers(frame: pl.DataFrame) -> dict[str, Any]:
+    return {
+        "airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2),
+        "week": sketch(sketches.week(frame)),
+    }

@@ -25,6 +25,9 @@ TRAILING_DAYS = 4
 # How far back the start of a stream may lie that is still on air.
 LONGEST_STREAM_DAYS = 60
 
+# What the UI shows of a table's rows beside their number: numbers that it plots, a sketch. None is left out.
+Numbers = Callable[[pl.DataFrame], Mapping[str, Any]]
+
 # Check -> what it says of the newest of the run's days that has rows.
 Warnings = Mapping[str, Callable[[pl.DataFrame], Verdict]]
 
@@ -41,12 +44,12 @@ def write_days(
     table: Table,
     frame: pl.DataFrame,
     day_of_row: pl.Expr,
-    metadata: Callable[[pl.DataFrame], dict[str, Any]] = lambda frame: {},
+    metadata: Numbers = lambda rows: {},
     warnings: Warnings | None = None,
 ) -> Results:
     """Replace each day of the run with its rows of `frame`, unless a blocking check says that they are wrong.
 
-    Rows of other days are left to their own runs. `metadata` is told of all rows of the run.
+    Rows of other days are left to their own runs. `metadata` is asked of each day's rows: the UI plots days.
 
     Raises:
         dagster.Failure: a day was not replaced.
@@ -58,12 +61,13 @@ def write_days(
         rows = by_day.filter(pl.col("_day") == day).drop("_day")
         if checking.passes(rows, f"{day}"):
             pipeline.lake.write_day(table, day, rows)
-            context.add_asset_metadata({"dagster/partition_row_count": rows.height}, table.name, f"{day}")
+            shown = {"dagster/partition_row_count": rows.height, **_known(metadata(rows))}
+            context.add_asset_metadata(shown, table.name, f"{day}")
     written = by_day.filter(pl.col("_day").is_in(keys))
     newest = written.filter(pl.col("_day") == pl.col("_day").max()).drop("_day")
     yield from checking.results({name: judge(newest) for name, judge in (warnings or {}).items()})
     checking.raise_if_blocked()
-    yield dg.MaterializeResult(metadata={"days": len(keys), **metadata(written.drop("_day"))})
+    yield dg.MaterializeResult()
 
 
 def write_each_day(
@@ -72,7 +76,7 @@ def write_each_day(
     table: Table,
     make: Callable[[date], pl.DataFrame],
     day_of_row: pl.Expr,
-    metadata: Callable[[pl.DataFrame], dict[str, Any]],
+    metadata: Numbers,
     warnings: Warnings | None = None,
 ) -> Results:
     """Make and replace each day by itself: what a day says must not depend on which days a run has."""
@@ -80,9 +84,7 @@ def write_each_day(
     yield from write_days(context, pipeline, table, pl.concat(made), day_of_row, metadata, warnings)
 
 
-def write_whole(
-    pipeline: Pipeline, table: Table, frame: pl.DataFrame, metadata: Callable[[pl.DataFrame], dict[str, Any]]
-) -> Results:
+def write_whole(pipeline: Pipeline, table: Table, frame: pl.DataFrame, metadata: Numbers) -> Results:
     """Replace a table that is kept whole, unless a blocking check says that it is wrong.
 
     Raises:
@@ -93,7 +95,7 @@ def write_whole(
         pipeline.lake.write_whole(table, frame)
     yield from checking.results({})
     checking.raise_if_blocked()
-    yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **metadata(frame)})
+    yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **_known(metadata(frame))})
 
 
 def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:
@@ -116,3 +118,18 @@ def around(first: date, last: date, *, before: int, after: int) -> tuple[date, d
 def numbers(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, float]:
     """Sums of columns as metadata that the UI plots; nulls are left out."""
     return {column: float(frame[column].sum() or 0) for column in columns}
+
+
+def median(column: pl.Series) -> float | None:
+    """The median of what is known; None where nothing is."""
+    value = column.median()
+    return round(float(value), 4) if isinstance(value, int | float) else None
+
+
+def sketch(drawn: str | None) -> dg.MarkdownMetadataValue | None:
+    """A picture in text as metadata."""
+    return None if drawn is None else dg.MetadataValue.md(drawn)
+
+
+def _known(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if value is not None}

@@ -1,14 +1,16 @@
 """The mart `stream_lift`."""
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, spoken_for_until, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift as estimate
@@ -58,10 +60,11 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     yield from write_each_day(context, pipeline, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
-def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+def _numbers(frame: pl.DataFrame) -> dict[str, Any]:
     return {
         "observable": int(frame["observable"].sum()),
         "final": int(frame["is_final"].sum()),
         "significant": int(frame["is_significant"].sum() or 0),
         "total_lift": round(float(frame["lift"].sum() or 0), 1),
+        "lifts": sketch(sketches.lifts(frame)),
     }

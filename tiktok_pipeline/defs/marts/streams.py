@@ -1,14 +1,16 @@
 """The mart `streams`."""
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, spoken_for_until, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, median, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.streams import streams as rebuild
@@ -53,10 +55,13 @@ def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     yield from write_each_day(context, pipeline, STREAMS, rebuild_day, _DAY, _numbers)
 
 
-def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:
+def _numbers(frame: pl.DataFrame) -> dict[str, Any]:
     return {
         "live_now": frame.filter(pl.col("status") == "live").height,
         "airtime_hours": round(float(frame["airtime_s"].sum()) / 3600, 2),
-        "median_detection_delay_s": float(frame["detection_delay_s"].median() or 0),  # type: ignore[arg-type]
-        "median_coverage": round(float(frame["coverage_ratio"].median() or 0), 4),  # type: ignore[arg-type]
+        "hours_watched": round(float(frame["hours_watched"].sum()), 1),
+        "peak_viewers": frame["peak_viewers"].max(),
+        "median_detection_delay_s": median(frame["detection_delay_s"]),
+        "median_coverage": median(frame["coverage_ratio"]),
+        "on_air": sketch(sketches.on_air(frame)),
     }

@@ -70,7 +70,7 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
             frame = landed.frames[table.name]
             if checking[table].passes(frame, f"{day}"):
                 lake.write_day(table, day, frame)
-                context.add_asset_metadata({"dagster/partition_row_count": frame.height}, table.name, f"{day}")
+                context.add_asset_metadata(_numbers(table, frame, landed), table.name, f"{day}")
         # Warnings are about the newest day that anything landed on.
         read = landed if landed.captures or read is None else read
     for table in selected:
@@ -80,7 +80,7 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
     for table in selected:
         checking[table].raise_if_blocked()
     for table in selected:
-        yield dg.MaterializeResult(asset_key=table.name, metadata={"days": len(days)})
+        yield dg.MaterializeResult(asset_key=table.name)
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,21 @@ def _warnings(table: Table, read: _Day, pipeline: Pipeline) -> dict[str, Verdict
     if table is PAYLOAD_SHAPES:
         return {"drift": drift(frame, _shapes_before(pipeline.lake, read.day, settings), settings=settings)}
     return {}
+
+
+def _numbers(table: Table, frame: pl.DataFrame, read: _Day) -> dict[str, float | int]:
+    """What the UI plots of a day."""
+    shown: dict[str, float | int] = {"dagster/partition_row_count": frame.height}
+    if table is QUARANTINE:
+        return shown | {"captures": read.captures, "captures_in_quarantine": frame["capture_id"].n_unique()}
+    if table is PAYLOAD_SHAPES:
+        return shown
+    shown["creators"] = frame["creator_id"].n_unique()
+    if table is LIVE_OBSERVATIONS and frame.height:
+        states = frame["live_state"]
+        shown["creators_seen_live"] = frame.filter(states == "live")["creator_id"].n_unique()
+        shown["unknown_share"] = round(int((states == "unknown").sum()) / frame.height, 4)
+    return shown
 
 
 def _shapes_before(lake: Lake, day: date, settings: Checks) -> pl.DataFrame:

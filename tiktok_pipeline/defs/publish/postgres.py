@@ -29,6 +29,7 @@ and the DuckDB file is served all the same. `rows_sent` is what this run sent.
     owners=[OWNER],
     kinds={"postgres"},
     description=_ABOUT,
+    metadata={"docs": dg.MetadataValue.path("docs/operations.md#publishing")},
     output_required=False,
 )
 def postgres(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:

@@ -24,6 +24,7 @@ hand.
     owners=[OWNER],
     kinds={"html", "altair"},
     description=_ABOUT,
+    metadata={"docs": dg.MetadataValue.path("docs/methods.md")},
 )
 def report(pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Make the page of the newest snapshot."""

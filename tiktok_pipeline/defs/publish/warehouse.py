@@ -27,6 +27,7 @@ changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_ov
     kinds={"duckdb", "parquet"},
     freshness_policy=SERVED,
     description=_ABOUT,
+    metadata={"docs": dg.MetadataValue.path("docs/bi.md")},
 )
 def warehouse(pipeline: Pipeline, duckdb: DuckDBResource) -> dg.MaterializeResult[None]:
     """Publish a snapshot of the lake."""

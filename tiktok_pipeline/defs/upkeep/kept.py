@@ -2,6 +2,12 @@
 
 from typing import Any
 
+import dagster as dg
+
 from tiktok_pipeline.defs.shown import OWNER
 
-UPKEEP: dict[str, Any] = {"group_name": "upkeep", "owners": [OWNER]}
+UPKEEP: dict[str, Any] = {
+    "group_name": "upkeep",
+    "owners": [OWNER],
+    "metadata": {"docs": dg.MetadataValue.path("docs/operations.md#upkeep")},
+}
