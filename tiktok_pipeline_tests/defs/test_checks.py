@@ -272,13 +272,61 @@ def test_the_ledger_warns_of_vendors_that_fail_and_of_credits_near_the_cap(deplo
     assert "100% of 90 attempts at social_fetch failed" in (found.description or "")
 
 
-def test_each_day_of_a_run_shows_its_own_rows(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared(deployed)
-    making(monkeypatch, "streams", sound("streams"))
-    result = deployed.run("streams", last=DAY + timedelta(days=1))
-    rows = {
-        event.partition: event.step_materialization_data.materialization.metadata["dagster/partition_row_count"].value
+def shown(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """What the UI shows of each partition ("" of a table without): name -> value."""
+    return {
+        event.partition or "": {
+            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
         for event in result.all_events
         if event.is_step_materialization
     }
-    assert rows == {"2026-11-02": 1, "2026-11-03": 0}
+
+
+def test_each_day_of_a_run_shows_its_own_rows_numbers_and_picture(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(deployed)
+    making(monkeypatch, "streams", sound("streams"))
+    days = shown(deployed.run("streams", last=DAY + timedelta(days=1)))
+    first, second = days["2026-11-02"], days["2026-11-03"]
+    assert first["dagster/partition_row_count"] == 1
+    assert (first["airtime_hours"], first["median_detection_delay_s"], first["peak_viewers"]) == (2.0, 20.0, 90)
+    assert "01:00 ··████··" in first["on_air"]
+    # Nobody was on air: that is 0 hours, but no delay, and nothing to draw.
+    assert second == {"dagster/partition_row_count": 0, "live_now": 0, "airtime_hours": 0.0, "hours_watched": 0.0}
+
+
+def test_a_lift_is_drawn_with_its_interval_and_a_week_with_its_hours(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(deployed)
+    making(monkeypatch, "stream_lift", sound("stream_lift"))
+    lifts = str(shown(deployed.run("stream_lift"))["2026-11-02"]["lifts"])
+    assert "─●" in lifts
+    assert "+8.00 %" in lifts
+    assert "ana" not in lifts
+    deployed.lake.write_day(TABLES["stream_hours"], DAY, sound("stream_hours"))
+    assert "Mon   ██" in shown(deployed.run("creator_hours"))[""]["week"]
+
+
+def test_the_ledger_shows_every_vendor_by_itself(deployed: Deployed) -> None:
+    deployed.land(*[offline()] * 90)
+    day = shown(deployed.run("vendor_usage"))["2026-11-02"]
+    assert (day["requests"], day["credits"]) == (90, 90)
+    assert (day["requests_social_fetch"], day["credits_social_fetch"], day["p95_ms_social_fetch"]) == (90, 90, 5.0)
+
+
+def test_readings_show_whom_they_are_about_and_how_many_could_not_be_read(deployed: Deployed) -> None:
+    deployed.land(*[offline()] * 3, {"nobody": "knows"})
+    result = deployed.run("live_observations", "quarantine")
+    metadata = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key is not None
+    }
+    live, quarantine = metadata["live_observations"], metadata["quarantine"]
+    assert live["creators"].value == 1
+    assert live["creators_seen_live"].value == 0
+    assert live["unknown_share"].value == 0.25
+    assert (quarantine["captures"].value, quarantine["captures_in_quarantine"].value) == (4, 1)

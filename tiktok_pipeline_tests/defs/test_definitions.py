@@ -77,6 +77,23 @@ def test_every_mart_shows_the_columns_that_each_of_its_columns_is_made_of(defs: 
         assert {dep.asset_key for dep in deps} <= {dep.asset_key for dep in spec.deps}, table.name
 
 
+def test_a_mart_s_columns_say_what_they_are_made_of_where_everybody_sees_it(defs: dg.Definitions) -> None:
+    (spec,) = [spec for spec in defs.resolve_all_asset_specs() if spec.key.to_user_string() == "stream_hours"]
+    said = {column.name: column.description or "" for column in spec.metadata["dagster/column_schema"].columns}
+    assert said["lift"].startswith(next(c.description for c in TABLES["stream_hours"].columns if c.name == "lift"))
+    assert "stream_lift (" in said["lift"].partition("\n\n*From ")[2]
+    assert said["lift"].endswith("*")
+
+
+def test_every_asset_points_to_a_part_of_the_docs_that_is_there(defs: dg.Definitions) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        docs = spec.metadata["docs"]
+        assert isinstance(docs, dg.PathMetadataValue)
+        page, _, part = str(docs.value).partition("#")
+        headings = [line.lstrip("# ").lower() for line in (ROOT / page).read_text().splitlines() if line[:1] == "#"]
+        assert not part or part in headings, docs.value
+
+
 def test_raw_is_hourly_and_the_rest_daily_or_whole(defs: dg.Definitions) -> None:
     for spec in defs.resolve_all_asset_specs():
         table = TABLES.get(spec.key.to_user_string())
