@@ -17,7 +17,7 @@ from tiktok_pipeline.report import formats
 MOST_ROWS = 16
 
 # Columns of the lift's axis; half an hour a column of a day.
-_AXIS, _SLOTS = 41, 48
+_AXIS, _SLOTS = 31, 48
 
 _SLOT = timedelta(days=1) / _SLOTS
 _SHADES = " ░▒▓█"
@@ -54,7 +54,8 @@ def lifts(stream_lift: pl.DataFrame) -> str | None:
             axis[at] = "─"
         axis[column(row["lift"])] = "●"
         said = f"{round(row['lift'], 2) or 0:+.2f} %".replace("-", "−")
-        lines.append(f"{row['started_at']:%H:%M} {''.join(axis)} {said:>9}{'' if row['is_final'] else ' *'}")
+        final = " " if row["is_final"] else "*"
+        lines.append(f"{row['started_at']:%H:%M} {said:>9}{final} {''.join(axis)}")
     legend = "● lift, ─ its 90 % interval, │ zero; share of followers, far from zero compressed. * not final yet"
     return _block(lines, [legend, *_left_out(known.height)])
 
@@ -75,16 +76,16 @@ def on_air(streams: pl.DataFrame) -> str | None:
         # The half hour in which it ends is its own, unless it ended as that began.
         last = max(first, math.ceil((end - midnight) / _SLOT) - 1)
         spans.append((first, min(last, _SLOTS - 1), last >= _SLOTS))
-    lines = [f"{'':5} {''.join(f'{hour:<6}' for hour in range(0, 24, 3))}  peak viewers"]
+    lines = [f"{'':11} {''.join(f'{hour:<6}' for hour in range(0, 24, 3))}"]
     for row, (first, last, over) in list(zip(rows, spans, strict=True))[:MOST_ROWS]:
         bar = "".join("█" if first <= slot <= last else "·" for slot in range(_SLOTS))
-        peak = formats.count(row["peak_viewers"])
-        lines.append(
-            f"{row['started_at']:%H:%M} {bar}{'▶' if over else ' '} {peak:>6}{' live' * (row['status'] == 'live')}"
-        )
+        after = "▶" if over else "●" if row["status"] == "live" else ""
+        lines.append(f"{row['started_at']:%H:%M} {formats.count(row['peak_viewers']):>5} {bar}{after}")
     together = [sum(first <= slot <= last for first, last, _ in spans) for slot in range(_SLOTS)]
-    lines.append(f"{'all':5} {''.join(_digit(number) for number in together)}")
-    legend = "Half an hour a column, UTC; ▶ goes on after midnight; all: how many at once"
+    lines.append(f"{'all':<11} {''.join(_digit(number) for number in together)}")
+    legend = (
+        "Start, peak viewers, half an hour a column (UTC); ▶ goes on after midnight, ● is live; all: how many at once"
+    )
     return _block(lines, [legend, *_left_out(len(rows))])
 
 

@@ -292,7 +292,7 @@ def test_each_day_of_a_run_shows_its_own_rows_numbers_and_picture(
     first, second = days["2026-11-02"], days["2026-11-03"]
     assert first["dagster/partition_row_count"] == 1
     assert (first["airtime_hours"], first["median_detection_delay_s"], first["peak_viewers"]) == (2.0, 20.0, 90)
-    assert "01:00 ··████··" in first["on_air"]
+    assert "01:00    90 ··████··" in first["on_air"]
     # Nobody was on air: that is 0 hours, but no delay, and nothing to draw.
     assert second == {"dagster/partition_row_count": 0, "live_now": 0, "airtime_hours": 0.0, "hours_watched": 0.0}
 
