@@ -59,7 +59,7 @@ class Picture:
 
 
 PICTURES = {
-    "ui-lineage.png": Picture("/asset-groups", "normalized", 1400, 560),
+    "ui-lineage.png": Picture("/asset-groups", "normalized", 1650, 600),
     "ui-asset.png": Picture("/assets/stream_lift", "zero;", 1700, 1200, ("Columns",)),
     "ui-columns.png": Picture("/assets/stream_lift", "Last follower count", 1400, 1000),
     "ui-plots.png": Picture("/assets/streams", "median_detection_delay_s", 1400, 1350, ("Columns", "Plots")),
