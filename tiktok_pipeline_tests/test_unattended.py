@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgspec
 import polars as pl
 import pytest
 
 from benchmarks import soak
 from benchmarks.soak import Soaked, deployed
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.commands.demo import WorldOnDisk
 from tiktok_pipeline.partitions import hour_key
+from tiktok_pipeline.settings import SANDBOX_MARKER
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
 
 pytestmark = pytest.mark.unattended
@@ -74,9 +77,11 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
 def test_make_dev_ends_cleanly_with_ctrl_c(tmp_path: Path) -> None:
     environment = {**os.environ, "TIKTOK_PIPELINE_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tiktok_pipeline.cli"]
-    subprocess.run(
-        [*command, "demo", "--creators", "3", "--days", "1"], env=environment, check=True, capture_output=True
-    )
+    # As after a demo that was interrupted at once.
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
+    (tmp_path / "home").mkdir()
+    world = WorldOnDisk(seed=41, creators=3, start=start, days=1)
+    (tmp_path / "home" / SANDBOX_MARKER).write_bytes(msgspec.json.encode(world))
     log = tmp_path / "dev.log"
     # What a shell starts in the background ignores Ctrl-C, and so do its children; what a terminal starts does not.
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -107,46 +107,43 @@ async def watch(
 
     `seen` is what earlier windows knew.
     """
-    if habits is None:
-        watcher: _Watcher = _InRounds(client, targets, settings, until, dict(seen or {}))
-    else:
-        watcher = _ByHabit(client, targets, settings, until, dict(seen or {}), habits)
+    known = dict(seen or {})
+    watcher = (
+        _InRounds(client, list(targets), settings, until, known)
+        if habits is None
+        else _ByHabit(client, list(targets), settings, until, known, habits)
+    )
     await client.clock.gather(watcher.work() for _ in range(min(_WORKERS, len(targets))))
 
 
+@dataclass(eq=False)
 class _Watcher:
     """Asks whoever is due; subclasses decide who is, and when again."""
 
-    def __init__(
-        self,
-        client: Client,
-        targets: Sequence[Target],
-        settings: Watch,
-        until: datetime,
-        seen: dict[str, LastSeen],
-    ) -> None:
-        self._client = client
-        self._targets = list(targets)
-        self._settings = settings
-        self._until = until
-        self._seen = seen
-        self._round = timedelta(seconds=min(settings.round_seconds, settings.max_gap_minutes * 60))
-        self._gap = timedelta(seconds=settings.min_gap_seconds)
+    client: Client
+    targets: list[Target]
+    settings: Watch
+    until: datetime
+    seen: dict[str, LastSeen]
+
+    def __post_init__(self) -> None:
+        self._round = timedelta(seconds=min(self.settings.round_seconds, self.settings.max_gap_minutes * 60))
+        self._gap = timedelta(seconds=self.settings.min_gap_seconds)
         self._due: list[tuple[datetime, int]] = []
 
     async def work(self) -> None:
         """Take whoever is due next, wait for it, and ask; until the window ends."""
-        clock = self._client.clock
+        clock = self.client.clock
         while True:
             if not self._due and not await self._plan():
                 return
             if not self._due:
                 continue  # somebody else took them
-            if self._due[0][0] >= self._until:
+            if self._due[0][0] >= self.until:
                 return
             due, index = heapq.heappop(self._due)
             await clock.sleep_until(due)
-            if clock.now() >= self._until:
+            if clock.now() >= self.until:
                 return
             await self._ask(index)
             self._asked(index, due)
@@ -169,108 +166,100 @@ class _Watcher:
 
     async def _ask(self, index: int) -> None:
         """Ask one creator, and what the answer leads to."""
-        target = self._targets[index]
-        before = self._seen.get(target.creator_id, LastSeen())
+        target = self.targets[index]
+        before = self.seen.get(target.creator_id, LastSeen())
         before = replace(
-            before, user_id=before.user_id or target.user_id, asked_at=self._client.clock.now(), unconfirmed=False
+            before, user_id=before.user_id or target.user_id, asked_at=self.client.clock.now(), unconfirmed=False
         )
-        self._seen[target.creator_id] = before
-        answer = await self._client.ask("live", target)
+        self.seen[target.creator_id] = before
+        answer = await self.client.ask("live", target)
         if answer is not None and _is_gone(answer) and self._may_ask_identity(before):
-            before = replace(before, identity_asked_at=self._client.clock.now())
-            self._seen[target.creator_id] = before
-            renamed = await current(self._client, replace(target, user_id=before.user_id))
+            before = replace(before, identity_asked_at=self.client.clock.now())
+            self.seen[target.creator_id] = before
+            renamed = await current(self.client, replace(target, user_id=before.user_id))
             if renamed.handle != target.handle:
-                self._targets[index] = target = renamed
-                answer = await self._client.ask("live", target)
+                self.targets[index] = target = renamed
+                answer = await self.client.ask("live", target)
         if answer is None:
             return
-        now = self._client.clock.now()
+        now = self.client.clock.now()
         # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
         after = before.after(_readings(answer), now)
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
         gone_since = (before.gone_since or before.asked_at) if _is_gone(answer) else None
         after = replace(after, unconfirmed=ended, gone_since=gone_since)
-        self._seen[target.creator_id] = after
-        period = timedelta(minutes=self._settings.room_minutes)
+        self.seen[target.creator_id] = after
+        period = timedelta(minutes=self.settings.room_minutes)
         stale = after.live and (after.room_asked_at is None or now - after.room_asked_at >= period)
         if new_room or ended or stale:
             room = replace(target, room_id=after.room_id, user_id=after.user_id)
-            self._seen[target.creator_id] = replace(after, room_asked_at=now)
-            await self._client.ask("room", room)
+            self.seen[target.creator_id] = replace(after, room_asked_at=now)
+            await self.client.ask("room", room)
 
     def _may_ask_identity(self, seen: LastSeen) -> bool:
         asked = seen.identity_asked_at
-        return seen.user_id is not None and (asked is None or self._client.clock.now() - asked >= _IDENTITY_PERIOD)
+        return seen.user_id is not None and (asked is None or self.client.clock.now() - asked >= _IDENTITY_PERIOD)
 
 
 class _InRounds(_Watcher):
     """Everybody once a round, at a phase of their own."""
 
-    def __init__(
-        self, client: Client, targets: Sequence[Target], settings: Watch, until: datetime, seen: dict[str, LastSeen]
-    ) -> None:
-        super().__init__(client, targets, settings, until, seen)
-        self._policy = RoundRobin(len(targets), self._round.total_seconds())
-        self._due = [(self._first_due(index), index) for index in range(len(targets))]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._policy = RoundRobin(len(self.targets), self._round.total_seconds())
+        self._due = [(self._first_due(index), index) for index in range(len(self.targets))]
         heapq.heapify(self._due)
 
     def _first_due(self, index: int) -> datetime:
         """When to ask first: where earlier windows left off, in the past for who has been due since."""
-        seen = self._seen.get(self._targets[index].creator_id)
+        seen = self.seen.get(self.targets[index].creator_id)
         if seen is None or seen.asked_at is None:
-            return self._policy.next_due(index, self._client.clock.now())
+            return self._policy.next_due(index, self.client.clock.now())
         return self._next_due(index, seen.asked_at)
 
     def _asked(self, index: int, due: datetime) -> None:
-        heapq.heappush(self._due, (max(self._next_due(index, due), self._client.clock.now()), index))
+        heapq.heappush(self._due, (max(self._next_due(index, due), self.client.clock.now()), index))
 
     def _next_due(self, index: int, last: datetime) -> datetime:
-        seen = self._seen.get(self._targets[index].creator_id, LastSeen())
+        seen = self.seen.get(self.targets[index].creator_id, LastSeen())
         earliest = self._may_not_before(seen, last)
         return earliest if seen.unconfirmed and seen.asked_at is not None else self._policy.next_due(index, earliest)
 
 
+@dataclass(eq=False)
 class _ByHabit(_Watcher):
     """Each minute those whom it is worth most to ask, as many as rounds would."""
 
-    def __init__(
-        self,
-        client: Client,
-        targets: Sequence[Target],
-        settings: Watch,
-        until: datetime,
-        seen: dict[str, LastSeen],
-        habits: Habits,
-    ) -> None:
-        super().__init__(client, targets, settings, until, seen)
-        self._habits = habits
-        self._tick = client.clock.now()
-        self._a_tick = len(targets) * (_TICK / self._round)
+    habits: Habits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._tick = self.client.clock.now()
+        self._a_tick = len(self.targets) * (_TICK / self._round)
         self._saved = 0.0
         # Chosen and not answered yet.
         self._under_way: set[int] = set()
 
     async def _plan(self) -> bool:
         tick = self._tick
-        if tick >= self._until:
+        if tick >= self.until:
             return False
-        await self._client.clock.sleep_until(tick)
+        await self.client.clock.sleep_until(tick)
         if tick == self._tick:  # whoever wakes first decides for all
-            self._tick = max(tick, self._client.clock.now()) + _TICK
-            self._choose(self._client.clock.now())
+            self._tick = max(tick, self.client.clock.now()) + _TICK
+            self._choose(self.client.clock.now())
         return True
 
     def _choose(self, now: datetime) -> None:
         self._saved = min(self._saved + self._a_tick, _MOST_SAVED_TICKS * max(self._a_tick, 1.0))
         chosen = most_valuable(
-            self._habits,
+            self.habits,
             self._known(now),
             now,
             count=int(self._saved),
             shortest_min=self._gap / timedelta(minutes=1),
-            longest_min=min(_LONGEST_ROUNDS * self._round / timedelta(minutes=1), self._settings.max_gap_minutes),
+            longest_min=min(_LONGEST_ROUNDS * self._round / timedelta(minutes=1), self.settings.max_gap_minutes),
         )
         self._saved -= len(chosen)
         self._under_way.update(chosen)
@@ -278,7 +267,7 @@ class _ByHabit(_Watcher):
             heapq.heappush(self._due, (now + _TICK * place / len(chosen), index))
 
     def _known(self, now: datetime) -> Known:
-        seen = [self._seen.get(target.creator_id, LastSeen()) for target in self._targets]
+        seen = [self.seen.get(target.creator_id, LastSeen()) for target in self.targets]
         minutes = [0.0 if index in self._under_way else self._since_asked(last, now) for index, last in enumerate(seen)]
         ages = [(now - last.live_since) / timedelta(minutes=1) if last.live_since else 0.0 for last in seen]
         return Known(

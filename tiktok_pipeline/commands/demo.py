@@ -116,8 +116,9 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     world = home.world()
     if world is None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
-    # Go on where the demo, or the last `make dev`, ended.
-    shown = max(world.end, _newest(home.places.warehouse / LINK))
+    # Go on where the demo, or the last `make dev`, ended; a demo that was interrupted has published nothing.
+    published = home.places.warehouse / LINK
+    shown = max(world.end, _newest(published)) if published.exists() else world.end
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
     with start_in_process(
