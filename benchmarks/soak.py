@@ -244,11 +244,14 @@ def _holes(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], N
         soaked.lake.scan_raw(RAW_LIVES, hours)
         .filter(pl.col("creator_id").is_not_null())
         .sort("creator_id", "requested_at")
-        .with_columns(gap=pl.col("requested_at").diff().over("creator_id"), gone=pl.col("outcome") == "not_found")
+        .with_columns(
+            gap=pl.col("requested_at").diff().over("creator_id"),
+            gone=(pl.col("outcome") == "not_found").shift(fill_value=False).over("creator_id"),
+        )
         .collect()
     )
-    # Who does not exist is asked once an hour.
-    known = asked.filter(~pl.col("gone").all().over("creator_id"))
+    # Whom nobody knows under a handle is asked more and more seldom.
+    known = asked.filter(~pl.col("gone"))
     longest = known.group_by("creator_id").agg(pl.col("gap").max())["gap"]
     worst, middle = longest.max(), known["gap"].median()
     assert isinstance(worst, timedelta)

@@ -58,6 +58,8 @@ class LastSeen:
     live_since: datetime | None = None
     room_id: str | None = None
     user_id: str | None = None
+    # What the answers call the creator.
+    handle: str | None = None
     room_asked_at: datetime | None = None
     identity_asked_at: datetime | None = None
     asked_at: datetime | None = None
@@ -71,12 +73,18 @@ class LastSeen:
         seen = replace(self, gone_since=None)
         for reading in readings:
             if isinstance(reading, ProfileReading):
-                seen = replace(seen, user_id=reading.user_id or seen.user_id)
+                seen = replace(seen, user_id=reading.user_id or seen.user_id, handle=reading.handle or seen.handle)
             elif isinstance(reading, LiveReading):
                 live = reading.live_state in ("live", "paused")
                 since = min(reading.started_at or seen.live_since or at, at) if live else None
                 seen = replace(seen, live=live, live_since=since, room_id=reading.room_id or seen.room_id)
         return seen
+
+    def named(self, target: Target) -> Target:
+        """`target` under the handle that it has now, unless that is somebody else's."""
+        if self.handle is None or (target.user_id or self.user_id) != self.user_id:
+            return target
+        return replace(target, handle=self.handle)
 
 
 class RoundRobin:

@@ -170,8 +170,10 @@ def replay_hours(
 
 def _watching(deployment: Deployment, start: datetime, until: datetime) -> Callable[[Client], Awaitable[None]]:
     """A watch from `start` on, with what had landed by then."""
-    settings, targets = deployment.settings.watch, deployment.targets
+    settings = deployment.settings.watch
     seen = memory.last_seen(deployment.lake, start)
+    # Who renamed since `creators` was derived is asked under the new name at once.
+    targets = [seen[t.creator_id].named(t) if t.creator_id in seen else t for t in deployment.targets]
     habits = memory.habits(deployment.lake, targets, start) if settings.policy == "adaptive" else None
     return lambda client: watch(client, targets, settings, until=until, seen=seen, habits=habits)
 

@@ -207,11 +207,11 @@ def test_a_room_keeps_what_was_known_of_the_creator() -> None:
     assert seen.after([], START) == seen
 
 
-def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
-    renamed_at = START + timedelta(minutes=32)
+def renamed_at(moment: datetime) -> Handler:
+    """Vendors for whom mira.paints is mira.arts from `moment` on."""
 
     def handle(request: httpx.Request) -> httpx.Response:
-        after = at(request) >= renamed_at
+        after = at(request) >= moment
         if "tikliveapi" in request.url.host:
             assert request.url.params["userid"] == bodies.USER_ID
             name = "mira.arts" if after else "mira.paints"
@@ -222,6 +222,11 @@ def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
             return respond(200, bodies.fetch_ok(gone))
         return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")).replace(b"mira.paints", asked.encode()))
 
+    return handle
+
+
+def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
+    handle = renamed_at(START + timedelta(minutes=32))
     report = window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
     rows = landed(tmp_path)
     assert rows["subject"].unique(maintain_order=True).to_list() == ["mira.paints", "mira.arts"]
@@ -231,6 +236,19 @@ def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
     looked_up = Lake(tmp_path).scan_raw(RAW_PROFILES, [START]).collect()
     assert looked_up["endpoint"].to_list() == ["/userinfo-by-id/"]
     assert report.rows == 14
+
+
+def test_the_next_window_asks_under_the_new_name(tmp_path: Path) -> None:
+    """Also before `creators` has been derived anew: what landed is enough."""
+    handle = renamed_at(START + timedelta(minutes=32))
+    for hour in hours_between(START, START + timedelta(hours=2)):
+        window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [hour], kind="watch")
+    second = landed(tmp_path, 2).filter(pl.col("requested_at") >= START + timedelta(hours=1))
+    assert second["subject"].unique().to_list() == ["mira.arts"]
+    assert second.height == 12
+    # A handle that somebody else has taken is not followed.
+    other = replace(MIRA, user_id="999")
+    assert memory.last_seen(Lake(tmp_path), START + timedelta(hours=2))["mira.paints"].named(other) == other
 
 
 def gone(request: httpx.Request) -> httpx.Response:
