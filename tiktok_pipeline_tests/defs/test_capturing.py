@@ -15,7 +15,7 @@ import pytest
 from tiktok_pipeline.defs.raw.raw_lives import raw_lives
 from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.partitions import hour_key, hour_of_key
+from tiktok_pipeline.partitions import hour_key, hour_of_key, hour_range_tags
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.tables import RAW_LIVES
@@ -86,6 +86,23 @@ def test_by_hand_everybody_is_asked_once(deployed: Deployed) -> None:
     metadata = event.materialization.metadata
     assert metadata["requests"].value == rows.height
     assert metadata["dagster/partition_row_count"].value == rows.height
+
+
+def test_what_a_run_of_hours_came_to_is_not_shown_as_each_hours(deployed: Deployed) -> None:
+    hours = (this_hour() - timedelta(hours=3), this_hour() - timedelta(hours=1))
+    result = dg.materialize(
+        [raw_lives],
+        resources={"pipeline": Pipeline(environment=deployed.environment | {"TIKTOK_PIPELINE_CLOCK": "replay"})},
+        tags=hour_range_tags(*hours),
+        run_config={"ops": {"raw_lives": {"config": {"mode": "watch"}}}},
+    )
+    assert result.success
+    events = result.get_asset_materialization_events()
+    assert len(events) == 3
+    for event in events:
+        metadata = event.materialization.metadata
+        assert metadata["run/requests"].value == metadata["dagster/row_count"].value == deployed.landed().height
+        assert not {"requests", "credits", "dagster/partition_row_count"} & set(metadata)
 
 
 def test_what_nobody_could_answer_is_recorded_with_the_reason(deployed: Deployed) -> None:

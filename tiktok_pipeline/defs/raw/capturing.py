@@ -145,8 +145,7 @@ def _now(
 
 def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any]:
     tally = report.tally
-    metadata: dict[str, Any] = {
-        "dagster/partition_row_count" if hours == 1 else "dagster/row_count": report.rows,
+    counted: dict[str, Any] = {
         "creators": creators,
         "requests": tally.requests,
         "answered": tally.answered,
@@ -155,11 +154,14 @@ def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
     }
-    metadata |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
-    metadata |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
+    counted |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
+    counted |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
     if tally.unanswered:
-        metadata["unanswered"] = dg.MetadataValue.md(_unanswered(tally))
-    return metadata
+        counted["unanswered"] = dg.MetadataValue.md(_unanswered(tally))
+    if hours == 1:
+        return {"dagster/partition_row_count": report.rows, **counted}
+    # Dagster shows the same of every hour of a run: under the names of one hour's numbers its plots would be wrong.
+    return {"dagster/row_count": report.rows, **{f"run/{name}": value for name, value in counted.items()}}
 
 
 def _unanswered(tally: Tally) -> str:
