@@ -41,6 +41,7 @@ class Routes(_Section, frozen=True):
     followers: tuple[str, ...] = ("tikliveapi", "social_fetch", "konbini")
     user_search: tuple[str, ...] = ("konbini", "social_fetch", "tikliveapi")
     live_ranking: tuple[str, ...] = ("tikhub",)
+    live_ranking_of: tuple[str, ...] = ("tikhub",)
     user_id: tuple[str, ...] = ("tikliveapi",)
     identity: tuple[str, ...] = ("tikliveapi", "tikhub")
 
@@ -93,6 +94,13 @@ class Sweeps(_Section, frozen=True):
     # Keywords to search users for, and regions whose live rankings are read; none costs nothing.
     keywords: tuple[str, ...] = ()
     ranking_regions: tuple[str, ...] = ()
+    # Also where each creator on air stands, in the list that their room competes in.
+    ranking_of_live: bool = False
+
+    @property
+    def asks_rankings(self) -> bool:
+        """Whether there is a ranking to ask for."""
+        return bool(self.ranking_regions) or self.ranking_of_live
 
 
 class Boundary(_Section, frozen=True):

@@ -65,6 +65,17 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
     return seen
 
 
+def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
+    """Those of `targets` whose last answer said on air, with their rooms."""
+    seen = last_seen(lake, now)
+    live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
+    return [
+        replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
+        for target, last in live
+        if last.live
+    ]
+
+
 def _lives_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
     """When each creator was last asked about being live, answered or not."""
     since = now - LONGEST_ABSENCE - _RECENT

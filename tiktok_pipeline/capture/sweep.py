@@ -74,10 +74,13 @@ async def sweep_followers(client: Client, deployment: Deployment) -> None:
 
 
 async def sweep_live_rankings(client: Client, deployment: Deployment) -> None:
-    """Ask for the live rankings of every region in the settings."""
-    regions = deployment.settings.sweeps.ranking_regions
-    subjects = [f"{kind}:{region}" for region in regions for kind in _RANKINGS]
+    """Ask for the live rankings of every region in the settings, and for the places of who is on air."""
+    sweeps = deployment.settings.sweeps
+    subjects = [f"{kind}:{region}" for region in sweeps.ranking_regions for kind in _RANKINGS]
     await client.clock.gather(client.ask("live_ranking", Target("", "", subject=subject)) for subject in subjects)
+    if sweeps.ranking_of_live:
+        on_air = memory.on_air(deployment.lake, deployment.targets, client.clock.now())
+        await client.clock.gather(client.ask("live_ranking_of", target) for target in on_air)
 
 
 async def sweep_user_searches(client: Client, deployment: Deployment) -> None:

@@ -149,6 +149,7 @@ flush_seconds = 5
 patience_minutes = {max(30, round(1.5 * speed))}
 [sweeps]
 ranking_regions = ["US"]
+ranking_of_live = true
 keywords = ["live"]
 """
 

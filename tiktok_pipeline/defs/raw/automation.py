@@ -91,8 +91,8 @@ def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.Ski
     if reason is not None:
         return reason
     settings = pipeline.settings()
-    if capture.job == "sweep_live_rankings" and not settings.sweeps.ranking_regions:
-        return dg.SkipReason("no region to ask for: name some in [sweeps] ranking_regions")
+    if capture.job == "sweep_live_rankings" and not settings.sweeps.asks_rankings:
+        return dg.SkipReason("no ranking to ask for: name [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
         return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")
     # A window begins with its tick, however late the tick is looked at: windows must not drift into each other.

@@ -1,0 +1,56 @@
+"""Sweeps ask once; of rankings, what the settings name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.tikhub import RANKING, RANKING_OF
+from tiktok_pipeline.settings import Sweeps
+from tiktok_pipeline.tables import RAW_LIVE_RANKINGS, RAW_LIVES
+from tiktok_pipeline_tests.capture.test_client import respond
+from tiktok_pipeline_tests.capture.test_watch import MIRA, START, deployment, live_from
+from tiktok_pipeline_tests.providers import bodies
+
+
+def test_whoever_is_on_air_is_asked_for_in_the_list_that_their_room_competes_in(tmp_path: Path) -> None:
+    hours = hours_between(START, START + timedelta(hours=3))
+    on_air = live_from(START + timedelta(minutes=50), START + timedelta(minutes=70))
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "ranking" in request.url.path:
+            ranked = {"code": 0, "data": {"data": bodies.ranking(), "status_code": 0}}
+            return respond(200, bodies.encoded(ranked))
+        return on_air(request)
+
+    chosen = Sweeps(ranking_of_live=True)
+    work = deployment(tmp_path, handle, [replace(MIRA, user_id=bodies.USER_ID)], sweeps=chosen)
+    window.replay_hours(work, RAW_LIVES, hours, kind="watch")
+    window.replay_hours(work, RAW_LIVE_RANKINGS, hours, kind="sweep")
+    rows = Lake(tmp_path).scan_raw(RAW_LIVE_RANKINGS, hours).collect()
+    # At 11:00 Mira is on air, and at no other full hour; no region is named.
+    assert rows["requested_at"].to_list() == [START + timedelta(hours=1)]
+    assert rows["endpoint"].to_list() == [RANKING_OF]
+    assert rows["subject"].to_list() == [bodies.ROOM_ID]
+    assert rows["creator_id"].to_list() == ["mira.paints"]
+
+
+def test_of_rankings_only_what_the_settings_name_is_asked(tmp_path: Path) -> None:
+    asked = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        ranked = {"code": 0, "data": {"data": bodies.ranking(), "status_code": 0}}
+        return respond(200, bodies.encoded(ranked))
+
+    window.replay_hours(deployment(tmp_path / "none", handle, [MIRA]), RAW_LIVE_RANKINGS, [START], kind="sweep")
+    assert not asked
+    named = deployment(tmp_path / "us", handle, [MIRA], sweeps=Sweeps(ranking_regions=("US",)))
+    window.replay_hours(named, RAW_LIVE_RANKINGS, [START], kind="sweep")
+    assert asked == [RANKING, RANKING]
