@@ -38,6 +38,8 @@ class Moment(click.ParamType[datetime]):
 
 
 MOMENT = Moment()
+_AT_LEAST_ONE = click.IntRange(min=1)
+_SPEED = click.FloatRange(min=0.1, max=3600)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,9 +50,11 @@ def cli() -> None:
 @cli.command()
 @click.option("--port", default=8777, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--seed", default=7, show_default=True, help="Another seed is another world.")
-@click.option("--creators", default=14, show_default=True, help="Creators in the world.")
+@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Creators in the world.")
 @click.option("--start", type=MOMENT, default=None, help="Where its clock begins. [default: now]")
-@click.option("--speed", default=1.0, show_default=True, help="How much faster than real time its clock runs.")
+@click.option(
+    "--speed", type=_SPEED, default=1.0, show_default=True, help="How much faster than real time its clock runs."
+)
 @click.option("--faults", default="none", show_default=True, help="none, mild, nasty or down-VENDOR.")
 def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: float, faults: str) -> None:
     """Serve a world of creators with known truth, in the vendors' own wire formats."""
@@ -76,9 +80,9 @@ def replay(start: datetime, end: datetime) -> None:
 
 
 @cli.command()
-@click.option("--creators", default=14, show_default=True)
-@click.option("--days", default=7, show_default=True)
-@click.option("--seed", default=41, show_default=True)
+@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Creators in the world.")
+@click.option("--days", type=_AT_LEAST_ONE, default=7, show_default=True, help="Days of polling.")
+@click.option("--seed", default=41, show_default=True, help="Another seed is another world.")
 def demo(creators: int, days: int, seed: int) -> None:
     """Start a sandbox, replay days of polling through the real jobs, publish, and show what came out."""
     from tiktok_pipeline.commands.demo import run_demo  # noqa: PLC0415
@@ -87,7 +91,9 @@ def demo(creators: int, days: int, seed: int) -> None:
 
 
 @cli.command()
-@click.option("--speed", default=60.0, show_default=True, help="How much faster than real time the world runs.")
+@click.option(
+    "--speed", type=_SPEED, default=60.0, show_default=True, help="How much faster than real time the world runs."
+)
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def dev(speed: float, port: int) -> None:
     """Serve the sandbox at many times real speed and open the Dagster UI on it, schedules included."""

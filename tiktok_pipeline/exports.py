@@ -68,13 +68,15 @@ def export(
         exact: leave text in a CSV as it is, formulas too: for programs, not for spreadsheets.
 
     Raises:
-        ExportError: nothing is published yet, nothing has that name, it has no time to choose by, a sheet is too
-            small, or the file cannot be written.
+        ExportError: nothing is published yet, nothing has that name, the span is empty, there is no time to choose
+            by, a sheet is too small, or the file cannot be written.
     """
     of = find(name)
     if of is None:
         names = ", ".join(sorted({table.name for table in PUBLISHED} | VIEWS.keys()))
         raise ExportError(f"{name!r} is not published; what is: {names}")
+    if start is not None and end is not None and end <= start:
+        raise ExportError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
     link = warehouse / LINK
     if not link.exists():
         raise ExportError(f"nothing is published in {warehouse} yet: run `make demo`, or the `derive` job")

@@ -344,6 +344,11 @@ class Settings(_Section, frozen=True):
 SANDBOX_MARKER = "sandbox.json"
 
 
+def _default_roster(home: Path) -> Path:
+    """A demo's home has a roster of its own: whom it invented must not be looked for in the real one."""
+    return home / "roster.csv" if (home / SANDBOX_MARKER).exists() else Path("roster.csv")
+
+
 @dataclass(frozen=True)
 class Places:
     """Where things lie: read from the environment, relative to the working directory."""
@@ -371,7 +376,7 @@ class Places:
             home=home,
             lake=Path(lake).absolute() if lake else home / "lake",
             settings=Path(environment.get("TIKTOK_PIPELINE_SETTINGS") or "settings.toml").absolute(),
-            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or "roster.csv").absolute(),
+            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or _default_roster(home)).absolute(),
         )
 
     @property

@@ -72,6 +72,12 @@ def test_a_span_is_chosen_by_the_time_that_a_row_belongs_to(warehouse: Path, tmp
     assert export(warehouse, "movers", "parquet", end=day, output=path).rows == 0
 
 
+def test_a_span_that_ends_before_it_begins_is_refused(warehouse: Path, tmp_path: Path) -> None:
+    later, earlier = datetime(2026, 11, 7, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC)
+    with pytest.raises(ExportError, match="is empty"):
+        export(warehouse, "streams", "csv", start=later, end=earlier, output=tmp_path / "x.csv")
+
+
 def test_what_has_no_time_is_exported_whole_or_not_at_all(warehouse: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="creators has no time of its own"):
         export(warehouse, "creators", "csv", start=AS_OF, output=tmp_path / "x.csv")

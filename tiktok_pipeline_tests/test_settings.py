@@ -103,3 +103,13 @@ def test_places_follow_the_environment(tmp_path: Path) -> None:
 def test_a_lake_in_an_object_store_is_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="keeps its lake in a folder"):
         Places.from_environment({"TIKTOK_PIPELINE_LAKE": "s3://bucket/lake"})
+
+
+def test_a_demos_home_has_a_roster_of_its_own(tmp_path: Path) -> None:
+    """Whoever is forgotten in a demo must not come back from it."""
+    home = {"TIKTOK_PIPELINE_HOME": str(tmp_path)}
+    assert Places.from_environment(home).roster == Path("roster.csv").absolute()
+    (tmp_path / "sandbox.json").write_text("{}")
+    assert Places.from_environment(home).roster == tmp_path / "roster.csv"
+    named = home | {"TIKTOK_PIPELINE_ROSTER": str(tmp_path / "other.csv")}
+    assert Places.from_environment(named).roster == tmp_path / "other.csv"

@@ -93,6 +93,8 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
         world = WorldOnDisk(seed, creators, _first_day(datetime.now(UTC), days), days)
         home.places.home.mkdir(parents=True, exist_ok=True)
         home.marker.write_bytes(msgspec.json.encode(world))
+    elif (creators, days, seed) != (world.creators, world.days, world.seed):
+        say(f"{home.places.home} holds another world: it is replayed again; for a new one name another folder")
     begun = time.monotonic()
     say(f"starting a sandbox of {world.creators} creators (seed {world.seed})")
     with start_in_process(seed=world.seed, creators=world.creators, start=world.start) as sandbox:

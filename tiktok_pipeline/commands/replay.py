@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tiktok_pipeline import roster
+from tiktok_pipeline.capture import access
 from tiktok_pipeline.capture.clock import replaying
 from tiktok_pipeline.commands.instance import use_instance
-from tiktok_pipeline.errors import SettingsError
-from tiktok_pipeline.settings import Places
+from tiktok_pipeline.errors import RosterError, SettingsError
+from tiktok_pipeline.settings import Places, load_settings
 
 # A run of more days than this would hold too much in memory, and lose too much when it is killed.
 _DAYS_A_RUN = 14
@@ -24,7 +26,9 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
     """Capture, derive and publish [start, end) on the replay clock.
 
     Raises:
-        SettingsError: the clock is real, the span is empty, not whole hours, or not over yet.
+        RosterError: the roster cannot be read, or lists nobody.
+        SettingsError: no vendor has credentials, the clock is real, or the span is empty, not whole hours, or not over
+            yet.
         PipelineError: a run failed; its reason.
     """
     if not replaying():
@@ -38,11 +42,19 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
     if end <= start:
         raise SettingsError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
     places = Places.from_environment()
-    roster.read_roster(places.roster)
+    # What is captured once is not asked again: a span that asked about nobody would stay empty.
+    if not roster.read_roster(places.roster).creators:
+        raise RosterError(
+            f"{places.roster} lists nobody to watch: add creators with `tiktok-pipeline roster add HANDLE`, or name "
+            "another file in TIKTOK_PIPELINE_ROSTER"
+        )
     use_instance(places)
     from tiktok_pipeline import definitions  # noqa: PLC0415 - Dagster takes a second to import
 
     definitions.check_span(start, end)
+    load_settings(places.settings)
+    if not access.accesses(os.environ):
+        raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
     with _progress(say):
         begin = start
         while begin < end:

@@ -29,6 +29,8 @@ def serve_and_tell(*, port: int, seed: int, creators: int, start: datetime, spee
 
     try:
         serve(World(seed, creators, start=start), port=port, speed=speed, faults=faults, ready=tell)
+    except KeyboardInterrupt:
+        print("# stopped", file=sys.stderr)
     except OSError as error:
         raise SettingsError(f"cannot serve on 127.0.0.1:{port}: {error.strerror}; try --port 0") from None
     except ValueError as error:

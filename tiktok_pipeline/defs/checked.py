@@ -6,7 +6,7 @@ more than most of them do. The logic is in `tiktok_pipeline/checks/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -66,7 +66,8 @@ class Checking:
     """The checks of one table over the days of a run."""
 
     table: Table
-    latest: datetime
+    now: Callable[[], datetime]
+    skew: timedelta
     found: list[Verdict] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -74,11 +75,12 @@ class Checking:
     def of(cls, table: Table, pipeline: Pipeline) -> Checking:
         """The table's checks by the deployment's clock and settings."""
         skew = timedelta(seconds=pipeline.settings().checks.clock_skew_seconds)
-        return cls(table, pipeline.clock().now() + skew)
+        return cls(table, pipeline.clock().now, skew)
 
     def passes(self, frame: pl.DataFrame, part: str) -> bool:
         """Whether `frame` may be written: `part` names it where it may not."""
-        verdict = contract(self.table, frame, latest=self.latest)
+        # Now, not when the run began: what landed since is in the frame as well.
+        verdict = contract(self.table, frame, latest=self.now() + self.skew)
         # Rules read the columns that the contract promises.
         if verdict.passed and self.table.name in RULES:
             verdict = verdict.also(identities(self.table, frame))

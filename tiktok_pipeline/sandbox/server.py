@@ -185,6 +185,8 @@ def start_in_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
+        # Ctrl-C is for who started it; the end of its input stops it.
+        start_new_session=True,
     )
     assert child.stdin is not None
     assert child.stdout is not None

@@ -98,6 +98,25 @@ def test_a_replay_without_a_roster_or_with_bad_settings_is_refused_in_words(tmp_
     assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "unknown key `wach`")
 
 
+def test_a_replay_that_would_ask_about_nobody_or_nobody_touches_nothing(tmp_path: Path) -> None:
+    """What is captured once is not asked again: a span must not be spoiled."""
+    span = ("replay", "--from", "2026-11-02", "--to", "2026-11-03")
+    (tmp_path / "roster.csv").write_text("handle\n")
+    keys = {"TIKTOK_PIPELINE_CLOCK": "replay", "SOCIAL_FETCH_API_KEY": "sfk_x_secret"}
+    assert_refused(run(tmp_path, *span, **keys), "lists nobody to watch")
+    (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
+    assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "no vendor has credentials")
+    assert not (tmp_path / "data" / "lake").exists()
+
+
+@pytest.mark.parametrize("wrong", [("dev", "--speed", "0"), ("demo", "--days", "0"), ("sandbox", "--creators", "0")])
+def test_numbers_that_make_no_sense_are_wrong_usage(tmp_path: Path, wrong: tuple[str, ...]) -> None:
+    done = run(tmp_path, *wrong)
+    assert done.returncode == 2
+    assert "is not in the range" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_replay_against_nobody_says_who_did_not_answer(tmp_path: Path) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     (tmp_path / "settings.toml").write_text("[retries]\nattempts = 1\n")

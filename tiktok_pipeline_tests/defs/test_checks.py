@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.defs.checked import Checking
 from tiktok_pipeline.defs.marts import coverage, creators, leaderboard, stories, stream_lift, streams, vendor_usage
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import day_range_tags
@@ -157,6 +158,16 @@ def test_a_wrong_mart_does_not_replace_what_is_there(
     assert deployed.lake.scan_all(TABLES[mart]).collect().equals(before)
     # The event log must not say that it was made anew.
     assert not result.asset_materializations_for_node(mart)
+
+
+def test_what_lands_while_a_run_goes_on_is_not_from_the_future(deployed: Deployed) -> None:
+    """On a fast clock a run takes longer than the skew that clocks are allowed."""
+    checking = Checking.of(TABLES["live_observations"], deployed.pipeline)
+    moments = iter([START + timedelta(hours=n) for n in (0, 2)])
+    checking.now = lambda: next(moments)
+    reading = sound("live_observations")
+    assert not checking.passes(reading, "before it was read")
+    assert checking.passes(reading, "after")
 
 
 def test_a_day_that_breaks_the_contract_leaves_the_other_days_of_the_run_to_be_written(
