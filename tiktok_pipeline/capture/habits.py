@@ -16,7 +16,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 # A week in quarters of an hour, from Monday 00:00 UTC.
 _BIN_MIN = 15.0

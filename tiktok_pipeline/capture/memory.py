@@ -31,7 +31,22 @@ _ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANS
 
 def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
     """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked."""
-    recent = hours_between(now - _RECENT, now + timedelta(microseconds=1))
+    seen = _last_answers(lake, now)
+    noted: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("identity_asked_at", _identities_asked(lake, now)),
+        ("asked_at", _lives_asked(lake, now)),
+        ("gone_since", _gone_since(lake, now)),
+        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now), True)),
+    )
+    for name, values in noted:
+        for creator_id, value in values.items():
+            seen[creator_id] = replace(seen.get(creator_id, LastSeen()), **{name: value})
+    return seen
+
+
+def _last_answers(lake: Lake, now: datetime) -> dict[str, LastSeen]:
+    """What the last answers about being live within the last hour said, by creator."""
+    recent = hours_between(now - _RECENT, now)
     rows = (
         lake.scan_raw(tables.RAW_LIVES, recent)
         .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
@@ -48,26 +63,13 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
         if VENDORS[vendor].endpoints.get(endpoint) == "room":
             seen[creator_id] = replace(known, room_asked_at=asked_at)
             continue
-        try:
-            readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
-        except Unreadable:
-            continue
-        seen[creator_id] = known.after(readings, asked_at)
-    noted: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("identity_asked_at", _identities_asked(lake, now)),
-        ("asked_at", _lives_asked(lake, now)),
-        ("gone_since", _gone_since(lake, now)),
-        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now), True)),
-    )
-    for name, values in noted:
-        for creator_id, value in values.items():
-            seen[creator_id] = replace(seen.get(creator_id, LastSeen()), **{name: value})
+        seen[creator_id] = known.after(_read(vendor, endpoint, outcome, body), asked_at)
     return seen
 
 
 def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
     """Those of `targets` whose last answer said on air, with their rooms."""
-    seen = last_seen(lake, now)
+    seen = _last_answers(lake, now)
     live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
     return [
         replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
@@ -80,7 +82,7 @@ def _lives_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
     """When each creator was last asked about being live, answered or not."""
     since = now - LONGEST_ABSENCE - _RECENT
     asked = (
-        lake.scan_raw(tables.RAW_LIVES, hours_between(since, now + timedelta(microseconds=1)))
+        lake.scan_raw(tables.RAW_LIVES, hours_between(since, now))
         .filter(_of("live"), pl.col("requested_at") >= since, pl.col("requested_at") < now)
         .group_by("creator_id")
         .agg(pl.col("requested_at").max())
@@ -113,7 +115,7 @@ def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
     """When each creator's user id was last asked about, within the last hour."""
     endpoints = [e for vendor in VENDORS.values() for e, answers in vendor.endpoints.items() if answers == "identity"]
     asked = (
-        lake.scan_raw(tables.RAW_PROFILES, hours_between(now - _RECENT, now + timedelta(microseconds=1)))
+        lake.scan_raw(tables.RAW_PROFILES, hours_between(now - _RECENT, now))
         .filter(pl.col("endpoint").is_in(endpoints), pl.col("creator_id").is_not_null(), pl.col("requested_at") < now)
         .group_by("creator_id")
         .agg(pl.col("requested_at").max())
@@ -235,6 +237,11 @@ def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, un
 
 def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileReading]:
     vendor, endpoint, outcome = kind.split(" ")
+    return _read(vendor, endpoint, outcome, body)
+
+
+def _read(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
+    """What an answer says of the live state and the profile; nothing where it cannot be read."""
     try:
         readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
     except Unreadable:

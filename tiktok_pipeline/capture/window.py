@@ -187,8 +187,9 @@ def _agenda(
         for hour in hours_between(start, end)
         if every_hours == 1 or hour.hour % every_hours == 0
     ]
-    if table is tables.RAW_LIVES:
-        return agenda  # rooms are asked by the watch itself
+    # Rooms are asked by the watch itself; what no moment asks for needs no look at who was on air.
+    if table is tables.RAW_LIVES or table.name not in boundary.CAPABILITIES:
+        return agenda
     by_id = {target.creator_id: target for target in deployment.targets}
     found = boundary_moments(deployment, start, end).filter(pl.col("table") == table.name)
     for at, creator_ids in found.group_by("at").agg(pl.col("creator_id").unique().sort()).iter_rows():

@@ -113,7 +113,7 @@ def _of_silence(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iter
     """An alert when nothing lands although capture is on, or was lately."""
     now = pipeline.clock().now()
     within = timedelta(minutes=pipeline.settings().checks.stale_minutes)
-    landed = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now + timedelta(microseconds=1)))
+    landed = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now))
     newest = landed.select(pl.col("received_at").max()).collect().item()
     if (newest is None or newest < now - within) and _capture_is_on(context.instance):
         yield wording.stale(within)

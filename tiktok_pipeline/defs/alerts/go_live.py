@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import dagster as dg
 import msgspec
 import polars as pl
@@ -44,7 +42,7 @@ def go_live_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     seen = msgspec.json.decode(context.cursor, type=_Seen) if context.cursor else _Seen()
     lake, now = pipeline.lake, pipeline.clock().now()
     since = (seen.on_air.until or now) - LATE
-    landed = lake.scan_raw(RAW_LIVES, hours_between(since, now + timedelta(microseconds=1)))
+    landed = lake.scan_raw(RAW_LIVES, hours_between(since, now))
     raw = landed.filter(pl.col("received_at") > since).collect()
     live = read_bodies(raw, RAW_LIVES.name, hash_key=pipeline.hash_key())[LIVE_OBSERVATIONS.name]
     notices = advance(seen.on_air, live, settings=settings.streams, now=now)

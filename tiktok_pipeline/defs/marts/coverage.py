@@ -8,11 +8,11 @@ import polars as pl
 
 from tiktok_pipeline.checks import health
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, median, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, before_any_capture, median, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS, RAW_LIVES
+from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.coverage import coverage as measure
 
 _ABOUT = """
@@ -31,11 +31,8 @@ def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Measure how well everybody was watched on each day."""
     listed = pl.Series("creator_id", [c.creator_id for c in pipeline.roster().creators], dtype=pl.String)
 
-    landed = pipeline.lake.days(RAW_LIVES)
-
     def measure_day(day: date) -> pl.DataFrame:
-        # Before anything was captured there was nobody to ask: such days are derived for streams that go back to them.
-        if not landed or day < landed[0]:
+        if before_any_capture(pipeline.lake, day):
             return COVERAGE.empty()
         wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
         return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day).collect(), listed, wanted)

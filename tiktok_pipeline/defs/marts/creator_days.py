@@ -6,7 +6,14 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, days, write_each_day
+from tiktok_pipeline.defs.marts.daily import (
+    DAILY_MART,
+    LONGEST_STREAM_DAYS,
+    around,
+    before_any_capture,
+    days,
+    write_each_day,
+)
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -15,7 +22,6 @@ from tiktok_pipeline.tables import (
     CREATOR_DAYS,
     CREATORS,
     PROFILE_OBSERVATIONS,
-    RAW_LIVES,
     STREAM_HOURS,
     STREAM_LIFT,
     STREAMS,
@@ -50,7 +56,7 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Sum up everybody's day."""
     lake, (first, last) = pipeline.lake, days(context)
-    creators, landed = lake.scan_all(CREATORS).collect(), lake.days(RAW_LIVES)
+    creators = lake.scan_all(CREATORS).collect()
     streams = lake.scan_days(STREAMS, *around(first, last, before=STREAK_DAYS, after=0))
     starts = streams.select("creator_id", "started_at").collect()
     hours = lake.scan_days(STREAM_HOURS, *around(first, last, before=LONGEST_STREAM_DAYS, after=0))
@@ -65,8 +71,7 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
             lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
             coverage=lake.scan_days(COVERAGE, day, day).collect(),
             profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
-            # Before anything was captured nobody is known; a stream may still go back to such a day.
-            creators=creators if landed and day >= landed[0] else creators.clear(),
+            creators=creators.clear() if before_any_capture(lake, day) else creators,
         )
 
     yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)

@@ -12,7 +12,7 @@ from tiktok_pipeline.defs.checked import Checking, Results
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, Table
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, Table
 
 DAILY_MART: dict[str, Any] = {
     "partitions_def": DAILY,
@@ -96,6 +96,12 @@ def write_whole(pipeline: Pipeline, table: Table, frame: pl.DataFrame, metadata:
     yield from checking.results({})
     checking.raise_if_blocked()
     yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **_known(metadata(frame))})
+
+
+def before_any_capture(lake: Lake, day: date) -> bool:
+    """Whether nothing had been captured yet: such a day is derived for streams that go back to it, and for no other."""
+    landed = lake.days(RAW_LIVES)
+    return not landed or day < landed[0]
 
 
 def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:
