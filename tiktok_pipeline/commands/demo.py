@@ -228,6 +228,13 @@ def _use(home: _Home, vendors: dict[str, str], url: str) -> None:
     os.environ.setdefault("TIKTOK_PIPELINE_SETTINGS", str(places.home / "settings.toml"))
 
 
+def moved(change: int | None, *, is_new: bool | None) -> str:
+    """A rank change in a word; nothing is said of the period before where nobody knows who was in it."""
+    if change is None:
+        return "new" if is_new else "–"
+    return f"{change:+d}" if change else "="
+
+
 def _newest(snapshot: Path) -> datetime:
     """The moment that the published data speaks for."""
     with duckdb.connect(str(snapshot), read_only=True) as connection:
@@ -243,7 +250,7 @@ def _show(snapshot: Path) -> None:
     console = Console(width=max(Console().width, 124))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
-            "SELECT rank, rank_change, handle, value / 3600, share FROM leaderboard_today "
+            "SELECT rank, rank_change, is_new, handle, value / 3600, share FROM leaderboard_today "
             "WHERE period = 'week' AND niche = '*' AND metric = 'airtime' AND rank <= 8 ORDER BY rank, handle"
         ).fetchall()
         lifts = connection.execute(
@@ -254,9 +261,8 @@ def _show(snapshot: Path) -> None:
     table = Table(title="Hours on air, last 7 days", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("rank", "change", "creator", "hours", "share"):
         table.add_column(column, justify="left" if column == "creator" else "right")
-    for rank, change, handle, hours, share in board:
-        moved = "new" if change is None else f"{change:+d}" if change else "="
-        table.add_row(str(rank), moved, handle, f"{hours:.1f}", f"{share:.0%}")
+    for rank, change, is_new, handle, hours, share in board:
+        table.add_row(str(rank), moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
     console.print(table)
     table = Table(title="The last streams and their lift (90 % interval)", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):

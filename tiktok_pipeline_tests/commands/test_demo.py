@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tiktok_pipeline.cli import cli
-from tiktok_pipeline.commands.demo import WorldOnDisk, _first_day
+from tiktok_pipeline.commands.demo import WorldOnDisk, _first_day, moved
 from tiktok_pipeline.sandbox.world import World
 
 
@@ -51,3 +51,8 @@ def test_another_week_brings_the_same_streams() -> None:
     first = begun(datetime(2026, 11, 21, tzinfo=UTC))
     assert len(first) > 40
     assert begun(datetime(2027, 3, 4, tzinfo=UTC)) == first
+
+
+def test_who_was_not_watched_before_is_not_called_new() -> None:
+    assert [moved(2, is_new=False), moved(-1, is_new=False), moved(0, is_new=False)] == ["+2", "-1", "="]
+    assert [moved(None, is_new=True), moved(None, is_new=None)] == ["new", "–"]
