@@ -354,6 +354,7 @@ def test_a_stream_that_began_before_the_first_day_is_there(replayed: Replayed) -
         assert mine.height == 1, stream.creator.handle
     # Nobody was asked on the days before: nothing is said of them.
     assert replayed.query("SELECT min(day) FROM coverage").item() == START.date()
+    assert replayed.query("SELECT min(as_of) FROM leaderboard").item() == START.date()
 
 
 def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Replayed) -> None:

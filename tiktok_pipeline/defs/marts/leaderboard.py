@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, before_any_capture, days, write_days
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import days_of_keys, neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -37,5 +37,7 @@ def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     window = around(*days(context), before=LOOKBACK_DAYS, after=0)
     streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
     creators = lake.scan_all(CREATORS).collect()
-    boards = [rank(streams, lift, recaps, creators, day) for day in days_of_keys(list(context.partition_keys))]
+    # Of the days before, only streams that went on into the first capture are known: that is no ranking.
+    ranked = [day for day in days_of_keys(list(context.partition_keys)) if not before_any_capture(lake, day)]
+    boards = [LEADERBOARD.empty(), *(rank(streams, lift, recaps, creators, day) for day in ranked)]
     yield from write_days(context, pipeline, LEADERBOARD, pl.concat(boards), pl.col("as_of"))
