@@ -15,6 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.headers import number, retry_after
 from tiktok_pipeline.providers.observations import (
     ABSENT,
     FollowerReading,
@@ -182,8 +183,9 @@ class Konbini(vendor.Vendor):
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Switches on the error code; credits from `X-Credits-Used`, which 401, 402, 403 do not carry."""
-        used = headers.get("x-credits-used")
-        charged = float(used) if used is not None else (0.0 if status in (401, 402, 403, 413, 429) else None)
+        charged = number(headers, "x-credits-used")
+        if charged is None and status in (401, 402, 403, 413, 429):
+            charged = 0.0
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
             return vendor.with_credits(odd, charged)
@@ -197,7 +199,7 @@ class Konbini(vendor.Vendor):
             )
         code = envelope.errors[0].code if envelope.errors else None
         if status == 429:
-            return Verdict(Outcome.RATE_LIMITED, code, credits=charged, retry_after_s=vendor.retry_after(headers, body))
+            return Verdict(Outcome.RATE_LIMITED, code, credits=charged, retry_after_s=retry_after(headers, body))
         if code is not None or status >= 400:
             fallback = Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST
             if status in (401, 403):
@@ -206,7 +208,7 @@ class Konbini(vendor.Vendor):
                 _OUTCOMES.get(code or "", fallback),
                 code or f"http_{status}",
                 credits=charged,
-                retry_after_s=vendor.retry_after(headers, b""),
+                retry_after_s=retry_after(headers, b""),
             )
         if bytes(envelope.data) in _NOTHING:
             return Verdict(Outcome.MALFORMED, "no_data", credits=charged)

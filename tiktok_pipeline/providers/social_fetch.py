@@ -15,6 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
@@ -324,7 +325,7 @@ def _refusal(
         code or f"http_{status}",
         fault.request_id if fault else None,
         charged,
-        vendor.retry_after(headers, body),
+        retry_after(headers, body),
     )
 
 

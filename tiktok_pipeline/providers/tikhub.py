@@ -17,6 +17,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from tiktok_pipeline.providers import upstream, vendor
+from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
     LiveReading,
     LiveState,
@@ -285,7 +286,7 @@ class TikHub(vendor.Vendor):
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
             return vendor.with_credits(odd, unbilled)
-        wait = vendor.retry_after(headers, body)
+        wait = retry_after(headers, body)
         refusals = {
             400: Outcome.INVALID_REQUEST,
             401: Outcome.UNAUTHORIZED,

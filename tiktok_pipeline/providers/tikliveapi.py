@@ -14,6 +14,7 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers import upstream, vendor
+from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
@@ -139,7 +140,7 @@ class TikLiveAPI(vendor.Vendor):
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """By status, then by what the body has; one credit only where it has the answer."""
-        wait = vendor.retry_after(headers, body)
+        wait = retry_after(headers, body)
         if status >= 400:
             odd = vendor.judge_not_json(status, headers, body) if status != 404 else None
             outcome = _REFUSALS.get(status, Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST)

@@ -20,13 +20,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import Problem, Reading
 
 Struct = TypeVar("Struct")
@@ -212,35 +211,6 @@ def _value_at(body: bytes, path: str) -> str | None:
             return None
         value = value[key]
     return str(value)[:200]
-
-
-def retry_after(headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> float | None:
-    """Seconds to wait: Retry-After as seconds or as a date, else "after N seconds" in the body's text.
-
-    Some vendors say it only in words (vendors' notes, section 4.3).
-    """
-    said = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", said):
-        return float(said)
-    if said:
-        try:
-            until = parsedate_to_datetime(said)
-        except ValueError:
-            return None
-        if until.tzinfo is None:
-            until = until.replace(tzinfo=UTC)
-        reference = _server_date(headers) or now or datetime.now(UTC)
-        return max(0.0, (until - reference).total_seconds())
-    in_words = re.search(rb"after (\d+) seconds?", body[:2000], re.IGNORECASE)
-    return float(in_words.group(1)) if in_words else None
-
-
-def _server_date(headers: Mapping[str, str]) -> datetime | None:
-    """The server's own clock: a date in Retry-After is meant against it, not against ours."""
-    try:
-        return parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
 
 
 def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verdict | None:

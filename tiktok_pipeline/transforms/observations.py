@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers import VENDORS, guard
 from tiktok_pipeline.providers.observations import (
     ABSENT,
     FollowerReading,
@@ -31,7 +31,7 @@ from tiktok_pipeline.providers.observations import (
     StoryReading,
     VariantReading,
 )
-from tiktok_pipeline.providers.vendor import Outcome, Unreadable
+from tiktok_pipeline.providers.vendor import Outcome
 
 _TABLE_OF_READING: dict[type, tables.Table] = {
     ProfileReading: tables.PROFILE_OBSERVATIONS,
@@ -100,14 +100,11 @@ class _Batch:
         if outcome == Outcome.MALFORMED:
             self._quarantine(about, Problem("the body is not what the vendor documents", None, (body or "")[:200]))
         else:
-            try:
-                for reading in reader.read(endpoint, Outcome(outcome), (body or "").encode()):
-                    if isinstance(reading, Problem):
-                        self._quarantine(about, reading)
-                    else:
-                        readings.append(reading)
-            except Unreadable as error:
-                self._quarantine(about, error.problem)
+            for reading in guard.read(reader, endpoint, Outcome(outcome), (body or "").encode()):
+                if isinstance(reading, Problem):
+                    self._quarantine(about, reading)
+                else:
+                    readings.append(reading)
         stranger = _stranger(readings, capability, subject)
         if stranger is not None:
             self._quarantine(about, Problem("the answer is about somebody else", "handle", stranger))
