@@ -26,8 +26,10 @@ from tiktok_pipeline.capture.clock import Clock, written
 from tiktok_pipeline.capture.gate import Departures, Gate
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.providers import guard
+from tiktok_pipeline.providers.headers import age_s
 from tiktok_pipeline.providers.observations import Problem, Reading
-from tiktok_pipeline.providers.vendor import Fate, Outcome, Request, Target, Unreadable, Vendor, Verdict
+from tiktok_pipeline.providers.vendor import Fate, Outcome, Request, Target, Vendor, Verdict
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,7 @@ class Answer:
 
     def readings(self) -> Iterator[Reading | Problem]:
         """What the body says; a body that cannot be read is one problem."""
-        try:
-            yield from self.vendor.read(self.attempt.request.endpoint, self.outcome, self.attempt.body or b"")
-        except Unreadable as error:
-            yield error.problem
+        return guard.read(self.vendor, self.attempt.request.endpoint, self.outcome, self.attempt.body or b"")
 
 
 @dataclass
@@ -146,13 +145,15 @@ class Client:
         pages: int,
         enough: Callable[[Answer], bool] = lambda answer: False,
     ) -> list[Answer]:
-        """Pages of one listing, from one vendor.
+        """Return the pages of one listing, from one vendor.
 
-        Ends with the vendor's end, an empty page, a repeated cursor, `pages`, or a page that is `enough`.
+        A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
+        says that there is more is passed over once.
         """
         answers: list[Answer] = []
         seen: set[str] = set()
         cursor: str | None = None
+        empty = 0
         while len(answers) < pages:
             only = answers[0].vendor.name if answers else None
             answer = await self.ask(capability, target, page=len(answers), cursor=cursor, only=only)
@@ -160,7 +161,8 @@ class Client:
                 break
             answers.append(answer)
             cursor = answer.attempt.verdict.next_cursor
-            if cursor is None or cursor in seen or enough(answer):
+            empty += answer.outcome is Outcome.EMPTY
+            if cursor is None or cursor in seen or empty > 1 or enough(answer):
                 break
             seen.add(cursor)
         return answers
@@ -269,8 +271,8 @@ class _Channel:
             status, content = response.status_code, response.content
             body = self._redactor.body(content)
             kept = self._redactor.headers(response.headers)
-            verdict = self._redacted(self.vendor.judge(request.endpoint, status, response.headers, content))
-            age = _age(response.headers)
+            verdict = self._redacted(guard.judge(self.vendor, request.endpoint, status, response.headers, content))
+            age = age_s(response.headers)
         except (httpx.HTTPError, aiohttp.ClientError, httpx.InvalidURL, OSError) as error:
             # The transport's own error names what happened; httpx's translation of it is coarser.
             verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
@@ -349,11 +351,3 @@ def _session() -> aiohttp.ClientSession:
 def _milliseconds(moment: datetime) -> datetime:
     """Cut to milliseconds, the precision that `X-Replay-At` carries."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _age(headers: Mapping[str, str]) -> float:
-    """Seconds that the answer is old, by its `Age` header; 0 where there is none or it is nonsense."""
-    try:
-        return min(max(float(headers.get("age", "0")), 0.0), 86_400.0)
-    except ValueError:
-        return 0.0

@@ -14,9 +14,9 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.habits import Habits, learn
 from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, may_be_off_air
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers import VENDORS, guard
 from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
-from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target, Unreadable
+from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target
 
 RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "raw")
 
@@ -242,10 +242,7 @@ def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileRea
 
 def _read(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
     """What an answer says of the live state and the profile; nothing where it cannot be read."""
-    try:
-        readings = list(VENDORS[vendor].read(endpoint, Outcome(outcome), (body or "").encode()))
-    except Unreadable:
-        return []
+    readings = guard.read(VENDORS[vendor], endpoint, Outcome(outcome), (body or "").encode())
     return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
 
 

@@ -51,19 +51,20 @@ async def sweep_stories(client: Client, deployment: Deployment) -> None:
 
 
 async def sweep_posts(client: Client, deployment: Deployment) -> None:
-    """Ask for everybody's newest posts, page by page, until a page holds one that is known."""
+    """Ask for every creator's newest posts, page by page, until all posts of a page are known."""
     known = memory.known_posts(deployment.lake)
     pages = deployment.settings.sweeps.post_pages
 
-    def has_known(target: Target) -> Callable[[Answer], bool]:
-        # Pinned posts come first, out of order, and again on every page: they say nothing of where we are.
-        return lambda answer: any(
-            isinstance(reading, PostReading) and not reading.pinned and (target.creator_id, reading.post_id) in known
-            for reading in answer.readings()
-        )
+    def all_known(target: Target) -> Callable[[Answer], bool]:
+        def enough(answer: Answer) -> bool:
+            # Pinned posts come first, out of order, marked or not: one known post does not end a walk.
+            posts = [reading.post_id for reading in answer.readings() if isinstance(reading, PostReading)]
+            return bool(posts) and all((target.creator_id, post_id) in known for post_id in posts)
+
+        return enough
 
     await client.clock.gather(
-        client.walk("posts", target, pages=pages, enough=has_known(target)) for target in deployment.targets
+        client.walk("posts", target, pages=pages, enough=all_known(target)) for target in deployment.targets
     )
 
 

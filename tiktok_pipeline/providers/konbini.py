@@ -21,6 +21,7 @@ from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
     LiveReading,
+    Notes,
     PostReading,
     Problem,
     ProfileReading,
@@ -29,11 +30,8 @@ from tiktok_pipeline.providers.observations import (
     StoryReading,
     VariantReading,
     address,
-    count,
     handle,
     identifier,
-    instant,
-    seconds,
     web_precision,
 )
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
@@ -218,42 +216,48 @@ class Konbini(vendor.Vendor):
             page = vendor.decode(_page, envelope.data)
         except Unreadable as error:
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80], credits=charged)
-        cursor = identifier(page.next_cursor)
+        # A next cursor says that there is more, also on an empty page.
         return Verdict(
             Outcome.OK if page.ordered_items else Outcome.EMPTY,
             credits=charged,
-            next_cursor=cursor if page.ordered_items else None,
+            next_cursor=identifier(page.next_cursor),
         )
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """Profile, live state with variants, or stories."""
+        """Profile, live state with variants, or the items of a page."""
+        notes = Notes()
+        yield from self._readings(endpoint, outcome, body, notes)
+        yield from notes.problems
+
+    @staticmethod
+    def _readings(endpoint: str, outcome: Outcome, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
         if outcome is Outcome.NOT_FOUND:
             if endpoint == LIVE:
                 yield LiveReading(live_state="unknown", evidence="weak", reason=ABSENT)
             return
         if outcome not in (Outcome.OK, Outcome.EMPTY):
             return
-        data = vendor.decode(_envelope, body).data
+        data = vendor.decode(_envelope, body, notes).data
         if bytes(data) in _NOTHING:
             raise Unreadable("no data", "data", vendor.text(body))
         if endpoint == USER:
-            person = vendor.decode(_person, data)
-            yield _profile(person, "profile")
+            person = vendor.decode(_person, data, notes)
+            yield _profile(person, "profile", notes)
             if person.is_live is not None:
                 yield LiveReading(live_state="live" if person.is_live else "ended", evidence="weak")
         elif endpoint == LIVE:
-            yield from _live(vendor.decode(_video, data))
+            yield from _live(vendor.decode(_video, data, notes), notes)
         elif endpoint == STORIES:
-            yield from _videos(vendor.decode(_page, data), _story, "story")
+            yield from _videos(vendor.decode(_page, data, notes), _story, "story", notes)
         elif endpoint == VIDEOS:
-            yield from _videos(vendor.decode(_page, data), _post, "post")
+            yield from _videos(vendor.decode(_page, data, notes), _post, "post", notes)
         elif endpoint in (FOLLOWERS, SEARCH):
-            yield from _people(vendor.decode(_page, data), endpoint)
+            yield from _people(vendor.decode(_page, data, notes), endpoint, notes)
 
 
-def _profile(person: _Person, source: str) -> ProfileReading:
-    followers = count(person.follower_count)
-    precision, unit = web_precision(followers)
+def _profile(person: _Person, source: str, notes: Notes) -> ProfileReading:
+    followers, precision, unit = notes.followers(person.follower_count, web_precision, "followerCount")
+    videos = person.media_count if person.media_count is not None else person.video_count
     return ProfileReading(
         source=source,
         user_id=identifier(person.user_id),
@@ -266,15 +270,15 @@ def _profile(person: _Person, source: str) -> ProfileReading:
         private=person.is_private,
         language=person.language,
         followers=followers,
-        following=count(person.following_count),
-        likes=count(person.like_count),
-        videos=count(person.media_count if person.media_count is not None else person.video_count),
+        following=notes.count(person.following_count, "followingCount"),
+        likes=notes.count(person.like_count, "likeCount"),
+        videos=notes.count(videos, "mediaCount"),
         followers_precision=precision,
         followers_unit=unit,
     )
 
 
-def _live(video: _Video) -> Iterator[Reading]:
+def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
     # The nested attributedTo.isLive may say false in the same body: the top level is right (notes, 1.3).
     room_id = identifier(video.entity_id, video.internal_id)
     if video.is_live is None:
@@ -286,15 +290,15 @@ def _live(video: _Video) -> Iterator[Reading]:
         evidence="strong" if room_id and video.is_live else "weak",
         room_id=room_id,
         title=video.content or video.summary,
-        started_at=instant(video.published),
-        viewers=count(video.viewer_count),
-        viewers_total=count(video.view_count),
-        likes=count(video.like_count),
+        started_at=notes.instant(video.published, "published"),
+        viewers=notes.count(video.viewer_count, "viewerCount"),
+        viewers_total=notes.count(video.view_count, "viewCount"),
+        likes=notes.count(video.like_count, "likeCount"),
         cover_url=address(video.image),
         reason=reason,
     )
     if video.attributed_to is not None:
-        yield _profile(video.attributed_to, "live")
+        yield _profile(video.attributed_to, "live", notes)
     for attachment in video.attachment:
         url = address(attachment.url)
         yield VariantReading(
@@ -304,39 +308,42 @@ def _live(video: _Video) -> Iterator[Reading]:
             quality=attachment.name,
             flv_url=url if attachment.name == "flv" or (url or "").endswith(".flv") else None,
             hls_url=url if (url or "").endswith(".m3u8") else None,
-            width=count(attachment.width),
-            height=count(attachment.height),
-            bitrate_bps=count(attachment.bitrate),
+            width=notes.count(attachment.width, "attachment[].width"),
+            height=notes.count(attachment.height, "attachment[].height"),
+            bitrate_bps=notes.count(attachment.bitrate, "attachment[].bitrate"),
         )
 
 
-def _videos(page: _Page, read: Callable[[_Video], Reading], source: str) -> Iterator[Reading | Problem]:
+def _videos(
+    page: _Page, read: Callable[[_Video, Notes], Reading], source: str, notes: Notes
+) -> Iterator[Reading | Problem]:
     author: _Person | None = None
     for item in page.ordered_items:
         try:
-            video = vendor.decode(_video, item)
-            yield read(video)
+            video = vendor.decode(_video, item, notes)
+            yield read(video, notes)
         except Unreadable as error:
             yield error.problem
             continue
         author = author or video.attributed_to
     # Each item of a page repeats the same author: one reading of the profile is what the page says.
     if author is not None:
-        yield _profile(author, source)
+        yield _profile(author, source, notes)
 
 
-def _people(page: _Page, endpoint: str) -> Iterator[Reading | Problem]:
+def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:
     """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (notes, 1.4)."""
     for place, item in enumerate(page.ordered_items, 1):
         try:
-            person = vendor.decode(_person, item)
+            person = vendor.decode(_person, item, notes)
         except Unreadable as error:
             yield error.problem
             continue
         user_id = identifier(person.user_id)
         if endpoint == SEARCH:
             name = handle(person.preferred_username)
-            yield HitReading(rank=place, handle=name, user_id=user_id, followers=count(person.follower_count))
+            followers = notes.count(person.follower_count, "followerCount")
+            yield HitReading(rank=place, handle=name, user_id=user_id, followers=followers)
             continue
         # There is no numeric id: the secUid is as stable.
         follower = user_id or identifier(person.entity_id, person.internal_id)
@@ -346,24 +353,24 @@ def _people(page: _Page, endpoint: str) -> Iterator[Reading | Problem]:
         yield FollowerReading(follower_id=follower, position=place)
 
 
-def _post(video: _Video) -> PostReading:
+def _post(video: _Video, notes: Notes) -> PostReading:
     post_id = identifier(video.entity_id, video.internal_id)
     if post_id is None:
         raise Unreadable("a post without an id", "entityId", None)
     return PostReading(
         post_id=post_id,
-        published_at=instant(video.published),
+        published_at=notes.instant(video.published, "published"),
         caption=video.content or video.summary,
-        duration_s=seconds(video.duration),
-        views=count(video.view_count),
-        likes=count(video.like_count),
-        comments=count(video.comment_count),
-        shares=count(video.share_count),
-        saves=count(video.save_count),
+        duration_s=notes.seconds(video.duration, "duration"),
+        views=notes.count(video.view_count, "viewCount"),
+        likes=notes.count(video.like_count, "likeCount"),
+        comments=notes.count(video.comment_count, "commentCount"),
+        shares=notes.count(video.share_count, "shareCount"),
+        saves=notes.count(video.save_count, "saveCount"),
     )
 
 
-def _story(video: _Video) -> StoryReading:
+def _story(video: _Video, notes: Notes) -> StoryReading:
     story_id = identifier(video.entity_id, video.internal_id)
     if story_id is None:
         raise Unreadable("a story without an id", "entityId", None)
@@ -373,16 +380,16 @@ def _story(video: _Video) -> StoryReading:
         kind = media.media_type.split("/", 1)[0]
     return StoryReading(
         story_id=story_id,
-        published_at=instant(video.published),
-        expires_at=instant(video.end_time),
+        published_at=notes.instant(video.published, "published"),
+        expires_at=notes.instant(video.end_time, "endTime"),
         media_type=kind if kind in ("video", "image") else None,
-        duration_s=seconds(video.duration),
-        views=count(video.view_count),
-        likes=count(video.like_count),
-        comments=count(video.comment_count),
-        shares=count(video.share_count),
-        saves=count(video.save_count),
-        reposts=count(video.repost_count),
+        duration_s=notes.seconds(video.duration, "duration"),
+        views=notes.count(video.view_count, "viewCount"),
+        likes=notes.count(video.like_count, "likeCount"),
+        comments=notes.count(video.comment_count, "commentCount"),
+        shares=notes.count(video.share_count, "shareCount"),
+        saves=notes.count(video.save_count, "saveCount"),
+        reposts=notes.count(video.repost_count, "repostCount"),
         caption=video.content or video.summary,
         media_url=address(media.url) if media else address(video.image),
         music=video.audio.name if video.audio else None,

@@ -8,6 +8,8 @@ vendor's spelling (vendors' notes, section 6).
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -159,40 +161,139 @@ Reading = (
     | HitReading
 )
 
-_SUFFIX = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "万": 10_000}
+_SUFFIX = {"k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8}
+
+# What a column of counts holds.
+_LARGEST_COUNT = 2**63 - 1
+
+# No clip, story or stream is longer; a longer "duration" is another number.
+_LONGEST_S = 10 * 366 * 86_400.0
+
+
+class Notes:
+    """The problems of one body, noted while its values are read: a value that cannot be used is null and noted."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def count(self, value: Scalar, field: str) -> int | None:
+        """Return a count; None where the vendor gave none. A count that is wrong or rounded text is noted.
+
+        Negative counts are overflows of the vendor's 32-bit counters (notes, section 5.5).
+        """
+        try:
+            return _exact_count(value)
+        except ValueError as error:
+            self.problems.append(Problem(str(error), field, shown(value)))
+            return None
+
+    def supplied(self, value: Scalar, field: str) -> int | None:
+        """Return a count whose 0 means "not supplied", as in a room's stats (notes, fact 6)."""
+        return self.count(value, field) or None
+
+    def followers(
+        self, value: Scalar, precision: Callable[[int | None], tuple[str | None, int | None]], field: str
+    ) -> tuple[int | None, str | None, int | None]:
+        """Return (followers, precision, unit): of a number by `precision`, of text such as "1.2M" by its own digits."""
+        written = rounded_text(value)
+        if written is None:
+            found = self.count(value, field)
+            return found, *precision(found)
+        number, unit = written
+        return number, "rounded" if unit > 1 else "exact", unit
+
+    def instant(self, value: Scalar, field: str) -> datetime | None:
+        """Return a time; see `instant`. One that is no time, or before TikTok existed, is noted."""
+        found = instant(value)
+        if found is None and not _is_nothing(value):
+            self.problems.append(Problem("not a time of TikTok's", field, shown(value)))
+        return found
+
+    def seconds(self, value: Scalar, field: str, *, milliseconds: bool = False) -> float | None:
+        """Return a length in seconds; see `seconds`. One that is no length is noted."""
+        found = seconds(value, milliseconds=milliseconds)
+        if found is None and value is not None and value != "":
+            self.problems.append(Problem("not a length", field, shown(value)))
+        return found
+
+
+def shown(value: object) -> str:
+    """Return a value for the quarantine: at most 200 characters."""
+    if isinstance(value, str):
+        return value[:200]
+    return msgspec.json.encode(value)[:800].decode("utf-8", "replace")[:200]
 
 
 def count(value: Scalar) -> int | None:
-    """A count that a vendor said as a number or as digits; None when it said nothing usable.
+    """Return a count given as a number or as digits, with or without separators ("1,234"); None for anything else."""
+    try:
+        return _exact_count(value)
+    except ValueError:
+        return None
 
-    Negative counts are overflows of the vendor's 32-bit counters (notes, section 5.5): None, never a number.
-    Text with a suffix ("12.4K") is read by `rounded_text` only where a rounded count will do.
+
+def _exact_count(value: Scalar) -> int | None:
+    """Return a count; None where none is given.
+
+    Raises:
+        ValueError: the value is no exact count from 0 to 2^63 - 1; says why.
     """
-    if value is None or isinstance(value, bool):
+    if value is None or value == "":
         return None
     if isinstance(value, str):
-        if not re.fullmatch(r"-?\d+", value.strip()):
-            return None
-        value = int(value)
-    if isinstance(value, float) and not value.is_integer():
-        return None
-    number = int(value)
-    return number if number >= 0 else None
+        number = _digits(value)
+        if number is None:
+            rounded = rounded_text(value) is not None
+            raise ValueError("rounded text where an exact count belongs" if rounded else "not a count")
+    elif isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError("not a count")
+    else:
+        number = int(value)
+    if number < 0:
+        raise ValueError("a negative count")
+    if number > _LARGEST_COUNT:
+        raise ValueError("a count beyond 64 bits")
+    return number
 
 
-def supplied(value: Scalar) -> int | None:
-    """A count whose 0 means "not supplied", as in a room's stats (notes, fact 6)."""
-    return count(value) or None
+# Digits in groups of three. One group after a point may be a fraction ("1.234"): no vendor says its locale.
+_GROUPED = re.compile(r"-?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:[ '’][0-9]{3})+|(?:\.[0-9]{3}){2,})")
+_PLAIN = re.compile(r"[-+]?[0-9]{1,40}(?:\.0)?")
+
+
+def _digits(written: str) -> int | None:
+    plain = unicodedata.normalize("NFKC", written[:100]).strip()
+    if _GROUPED.fullmatch(plain):
+        return int(re.sub(r"[^-0-9]", "", plain))
+    if re.fullmatch(r"[0-9]+", plain) and len(plain) > 20:
+        return _LARGEST_COUNT + 1
+    return int(plain.removesuffix(".0")) if _PLAIN.fullmatch(plain) else None
 
 
 def rounded_text(value: Scalar) -> tuple[int, int] | None:
-    """A count written for people, "12.4K": (value, quantum), or None where it is not one."""
-    match = re.fullmatch(r"(\d+)(?:\.(\d+))?\s*([kKmMbB万])", str(value).strip())
+    """Return (value, unit) of a count written for people, "12.4K" or "12,5K"; None where it is not one."""
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    plain = unicodedata.normalize("NFKC", value).strip()
+    # A comma before three digits may part thousands as well: "1,234K" is not read.
+    match = re.fullmatch(r"([0-9]{1,12})(?:\.([0-9]{1,6})|,([0-9]{1,2}))? ?([kKmMbB千万萬億亿])", plain)
     if not match:
         return None
-    whole, fraction, suffix = match.group(1), match.group(2) or "", _SUFFIX[match.group(3).lower()]
+    whole, fraction, suffix = match.group(1), match.group(2) or match.group(3) or "", _SUFFIX[match.group(4).lower()]
+    if 10 ** len(fraction) > suffix:
+        return None
     unit = suffix // 10 ** len(fraction)
-    return int(whole + fraction) * unit, unit
+    number = int(whole + fraction) * unit
+    return (number, unit) if number <= _LARGEST_COUNT else None
+
+
+def amount(value: Scalar) -> float | None:
+    """Return credits or a balance: a finite number that is not negative; None where the vendor gave no such number."""
+    if isinstance(value, str):
+        value = float(value) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()) else None
+    if value is None or isinstance(value, bool) or not 0 <= value < 1e18:
+        return None
+    return float(value)
 
 
 def web_precision(followers: int | None) -> tuple[str | None, int | None]:
@@ -212,6 +313,10 @@ def exact_precision(followers: int | None) -> tuple[str | None, int | None]:
     return (None, None) if followers is None else ("exact", 1)
 
 
+# Longer than any secUid.
+_LONGEST_ID = 200
+
+
 def identifier(*values: Scalar) -> str | None:
     """The first usable id among `values`, as a string; give the `*_str` twin first.
 
@@ -221,8 +326,10 @@ def identifier(*values: Scalar) -> str | None:
     for value in values:
         if value is None or isinstance(value, bool | float):
             continue
+        if isinstance(value, int) and not 0 < value < 2**64:
+            continue
         written = str(value).strip()
-        if written in ("", "0"):
+        if written in ("", "0") or len(written) > _LONGEST_ID:
             continue
         if isinstance(value, int) and value > 2**53 and value % 1000 == 0:
             continue
@@ -236,42 +343,61 @@ def handle(value: str | None) -> str | None:
 
 
 def instant(value: Scalar) -> datetime | None:
-    """A time that a vendor said as ISO text, epoch seconds or epoch milliseconds; None for 0 and nonsense.
+    """Return a time given as ISO text, epoch seconds or epoch milliseconds; None for 0 and nonsense.
 
     From 1e11 a number is milliseconds (notes, section 6). Before 2016 there was no TikTok.
     """
-    if value is None or isinstance(value, bool) or value in ("", "0", 0):
+    if _is_nothing(value) or isinstance(value, bool):
         return None
     try:
-        if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?", value):
-            moment = datetime.fromisoformat(value)
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()):
+            moment = datetime.fromisoformat(value.strip())
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         else:
-            number = float(value)
+            number = float(value or 0)
             # timedelta arithmetic keeps whole microseconds where float seconds would not
             moment = datetime(1970, 1, 1, tzinfo=UTC) + (
                 timedelta(milliseconds=number) if number >= 1e11 else timedelta(seconds=number)
             )
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if 2016 <= moment.year < 2100 else None
+    return moment if 2016 <= moment.year < 2100 else None
+
+
+def _is_nothing(value: Scalar) -> bool:
+    """Return whether a vendor writes this for a time that it does not have."""
+    return value is None or (not isinstance(value, bool) and value in ("", "0", 0))
 
 
 def seconds(value: Scalar, *, milliseconds: bool = False) -> float | None:
-    """A length said as a number or as digits; None for nonsense. Vendors differ in the unit (notes, section 6)."""
+    """Return a length in seconds from a number or digits; None for nonsense. Vendors differ in the unit (notes, 6)."""
     if isinstance(value, str):
-        value = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) else None
-    if value is None or isinstance(value, bool) or value < 0:
+        value = float(value) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()) else None
+    if value is None or isinstance(value, bool):
+        return None
+    longest = _LONGEST_S * 1000 if milliseconds else _LONGEST_S
+    if not 0 <= value <= longest:
         return None
     return value / 1000 if milliseconds else float(value)
 
 
-def address(value: object) -> str | None:
-    """The first address in a string or a list, without its query: that is where signing tokens are."""
-    if isinstance(value, list):
-        return next((found for found in map(address, value) if found), None)
-    if isinstance(value, dict):
-        return address(value.get("url") or value.get("url_list"))
+# Addresses stand at most this deep in lists and objects.
+_ADDRESS_LEVELS = 4
+
+
+def address(value: object, levels: int = _ADDRESS_LEVELS) -> str | None:
+    """Return the first address in a string or a list, without its query, which holds signing tokens."""
+    if levels and isinstance(value, list):
+        return next((found for item in value[:10] if (found := address(item, levels - 1))), None)
+    if levels and isinstance(value, dict):
+        return address(value.get("url") or value.get("url_list"), levels - 1)
     if not isinstance(value, str) or not value:
         return None
     return value.split("?", 1)[0]
+
+
+def resolution(written: str | None) -> tuple[int | None, int | None]:
+    """Return (width, height) of "1080x1920"; nulls for anything else, such as "720p"."""
+    match = re.fullmatch(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})", (written or "")[:40].strip())
+    return (int(match.group(1)), int(match.group(2))) if match else (None, None)

@@ -8,7 +8,6 @@ carry `Age`. A 503 carries Retry-After; a 502 on a profile may have been billed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
@@ -20,6 +19,7 @@ from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
     LiveReading,
+    Notes,
     PostReading,
     Problem,
     ProfileReading,
@@ -27,12 +27,11 @@ from tiktok_pipeline.providers.observations import (
     Scalar,
     VariantReading,
     address,
-    count,
+    amount,
     exact_precision,
     handle,
     identifier,
-    instant,
-    seconds,
+    resolution,
 )
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
@@ -139,24 +138,22 @@ class _Live(msgspec.Struct, rename="camel"):
 
 
 class _ProfileData(msgspec.Struct, rename="camel"):
-    lookup_status: str
     profile: _Profile | None = None
     metrics: _Metrics | None = None
 
 
 class _LiveData(msgspec.Struct, rename="camel"):
-    lookup_status: str
     live_status: str | None = None
     profile: _Profile | None = None
     live: _Live | None = None
 
 
 class _ProfileBody(msgspec.Struct):
-    data: _ProfileData
+    data: _ProfileData = msgspec.field(default_factory=_ProfileData)
 
 
 class _LiveBody(msgspec.Struct):
-    data: _LiveData
+    data: _LiveData = msgspec.field(default_factory=_LiveData)
 
 
 class _PostStats(msgspec.Struct):
@@ -181,7 +178,7 @@ class _Balance(msgspec.Struct):
 
 
 class _BalanceBody(msgspec.Struct):
-    data: _Balance
+    data: _Balance = msgspec.field(default_factory=_Balance)
 
 
 _verdict = msgspec.json.Decoder(_Verdict)
@@ -246,13 +243,15 @@ class SocialFetch(vendor.Vendor):
                 error.problem.reason[:80],
                 credits=unbilled,
             )
-        if answer.error is not None or status >= 400:
+        # An empty error beside data is no error.
+        failed = answer.error is not None and (answer.error.code is not None or answer.data is None)
+        if failed or status >= 400:
             return _refusal(status, headers, body, answer.error, unbilled)
         charged = answer.meta.credits_charged if answer.meta else None
         known = Verdict(
             Outcome.OK,
             request_id=answer.meta.request_id if answer.meta else None,
-            credits=float(charged) if isinstance(charged, int | float) else None,
+            credits=amount(charged),
         )
         if answer.data is None:
             return _changed(known, Outcome.MALFORMED, "no_data")
@@ -276,33 +275,37 @@ class SocialFetch(vendor.Vendor):
 
     def describe_balance(self, body: bytes) -> str:
         """`data.balance` of /v1/balance."""
-        balance = vendor.decode(_balance_body, body).data.balance
-        return "credits left are not said" if balance is None else f"{balance} credits left"
+        balance = amount(vendor.decode(_balance_body, body).data.balance)
+        return "credits left are not said" if balance is None else f"{balance:g} credits left"
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """Profile, or live state with the profile and the playback variants."""
+        """Profile, live state with the profile and the playback variants, or the items of a page."""
+        notes = Notes()
+        yield from self._readings(endpoint, outcome, body, notes)
+        yield from notes.problems
+
+    @staticmethod
+    def _readings(endpoint: str, outcome: Outcome, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
         if endpoint == PROFILE and outcome in (Outcome.OK, Outcome.PRIVATE):
-            data = vendor.decode(_profile_body, body).data
+            data = vendor.decode(_profile_body, body, notes).data
             if data.profile is None:
                 raise Unreadable("found, but no profile", "data.profile", None)
-            yield _profile(data.profile, data.metrics, "profile")
+            yield _profile(data.profile, data.metrics, "profile", notes)
         elif endpoint == LIVE and outcome is Outcome.NOT_FOUND:
             yield LiveReading(live_state="unknown", evidence="weak", reason="not_found")
         elif endpoint == LIVE and outcome in (Outcome.OK, Outcome.NOT_LIVE):
-            yield from _live(vendor.decode(_live_body, body).data)
+            yield from _live(vendor.decode(_live_body, body, notes).data, notes)
         elif endpoint in _ITEMS and outcome is Outcome.OK:
-            yield from _items(endpoint, vendor.decode(_verdict, body).data)
+            yield from _items(endpoint, vendor.decode(_verdict, body, notes).data, notes)
 
 
 def _judge_list(known: Verdict, head: _Head) -> Verdict:
-    """The end of a walk: no items, no cursor, or `hasMore` false."""
     if head.items is None:
         return _changed(known, Outcome.MALFORMED, "no_list")
-    if not head.items:
-        return _changed(known, Outcome.EMPTY, None)
-    more = head.page is not None and head.page.has_more not in (False, 0)
-    cursor = identifier(head.page.next_cursor) if more and head.page else None
-    return Verdict(known.outcome, None, known.request_id, known.credits, next_cursor=cursor)
+    page = head.page or _PageEnd()
+    cursor = vendor.next_cursor(identifier(page.next_cursor), page.has_more, empty=not head.items)
+    outcome = known.outcome if head.items else Outcome.EMPTY
+    return Verdict(outcome, None, known.request_id, known.credits, next_cursor=cursor)
 
 
 def _changed(verdict: Verdict, outcome: Outcome, error: str | None) -> Verdict:
@@ -329,10 +332,9 @@ def _refusal(
     )
 
 
-def _profile(profile: _Profile, metrics: _Metrics | None, source: str) -> ProfileReading:
+def _profile(profile: _Profile, metrics: _Metrics | None, source: str, notes: Notes) -> ProfileReading:
     metrics = metrics or _Metrics(followers=profile.follower_count, following=profile.following_count)
-    followers = count(metrics.followers)
-    precision, unit = exact_precision(followers)
+    followers, precision, unit = notes.followers(metrics.followers, exact_precision, "followers")
     return ProfileReading(
         source=source,
         user_id=identifier(profile.platform_user_id),
@@ -346,30 +348,31 @@ def _profile(profile: _Profile, metrics: _Metrics | None, source: str) -> Profil
         language=profile.language,
         region=profile.region,
         followers=followers,
-        following=count(metrics.following),
-        likes=count(metrics.likes),
-        videos=count(metrics.posts),
+        following=notes.count(metrics.following, "following"),
+        likes=notes.count(metrics.likes, "likes"),
+        videos=notes.count(metrics.posts, "posts"),
         followers_precision=precision,
         followers_unit=unit,
     )
 
 
-def _live(data: _LiveData) -> Iterator[Reading]:
+def _live(data: _LiveData, notes: Notes) -> Iterator[Reading]:
     if data.profile is not None:
-        yield _profile(data.profile, None, "live")
+        yield _profile(data.profile, None, "live", notes)
     live = data.live
     room_id = identifier(live.room_id) if live else None
     if data.live_status == "offline":
         yield LiveReading(live_state="ended", evidence="weak")
-    elif data.live_status == "live" and live is not None and room_id:
+    elif data.live_status == "live" and live is not None:
         yield LiveReading(
             live_state="live",
-            evidence="strong",
+            # A room id of "0" or none at all: on air, in a room that is not named.
+            evidence="strong" if room_id else "weak",
             room_id=room_id,
             title=live.title,
-            started_at=instant(live.started_at),
-            viewers=count(live.viewer_count),
-            viewers_total=count(live.enter_count),
+            started_at=notes.instant(live.started_at, "live.startedAt"),
+            viewers=notes.count(live.viewer_count, "live.viewerCount"),
+            viewers_total=notes.count(live.enter_count, "live.enterCount"),
             cover_url=address(live.cover_url),
         )
     else:
@@ -379,7 +382,7 @@ def _live(data: _LiveData) -> Iterator[Reading]:
             reason="live without a room" if data.live_status == "live" else f"liveStatus {data.live_status}",
         )
     for stream in live.streams if live else ():
-        width, height = _resolution(stream.resolution)
+        width, height = resolution(stream.resolution)
         yield VariantReading(
             room_id=room_id,
             codec=stream.codec_family,
@@ -391,59 +394,53 @@ def _live(data: _LiveData) -> Iterator[Reading]:
             cmaf_url=address(stream.cmaf_url),
             width=width,
             height=height,
-            bitrate_bps=count(stream.bitrate),
+            bitrate_bps=notes.count(stream.bitrate, "live.streams[].bitrate"),
         )
 
 
-def _items(endpoint: str, head: _Head | None) -> Iterator[Reading | Problem]:
+def _items(endpoint: str, head: _Head | None, notes: Notes) -> Iterator[Reading | Problem]:
     for place, item in enumerate((head.items if head else None) or (), 1):
         try:
-            yield _ITEMS[endpoint](item, place)
+            yield _ITEMS[endpoint](item, place, notes)
         except Unreadable as error:
             yield error.problem
 
 
-def _post(item: msgspec.Raw, place: int) -> PostReading:
-    post = vendor.decode(_post_item, item)
+def _post(item: msgspec.Raw, place: int, notes: Notes) -> PostReading:
+    post = vendor.decode(_post_item, item, notes)
     post_id = identifier(post.id)
     if post_id is None:
         raise Unreadable("a post without an id", "data.videos[].id", None)
     return PostReading(
         post_id=post_id,
-        published_at=instant(post.created_at),
+        published_at=notes.instant(post.created_at, "createdAt"),
         caption=post.caption,
         pinned=post.pinned,
-        duration_s=seconds(post.duration_ms, milliseconds=True),
-        views=count(post.stats.views),
-        likes=count(post.stats.likes),
-        comments=count(post.stats.comments),
-        shares=count(post.stats.shares),
-        saves=count(post.stats.saves),
+        duration_s=notes.seconds(post.duration_ms, "durationMs", milliseconds=True),
+        views=notes.count(post.stats.views, "stats.views"),
+        likes=notes.count(post.stats.likes, "stats.likes"),
+        comments=notes.count(post.stats.comments, "stats.comments"),
+        shares=notes.count(post.stats.shares, "stats.shares"),
+        saves=notes.count(post.stats.saves, "stats.saves"),
     )
 
 
-def _follower(item: msgspec.Raw, place: int) -> FollowerReading:
-    person = vendor.decode(_person_item, item)
+def _follower(item: msgspec.Raw, place: int, notes: Notes) -> FollowerReading:
+    person = vendor.decode(_person_item, item, notes)
     follower = identifier(person.platform_user_id) or identifier(person.sec_uid)
     if follower is None:
         raise Unreadable("a follower without an id", "data.followers[].platformUserId", None)
     return FollowerReading(follower_id=follower, position=place)
 
 
-def _hit(item: msgspec.Raw, place: int) -> HitReading:
-    person = vendor.decode(_person_item, item)
+def _hit(item: msgspec.Raw, place: int, notes: Notes) -> HitReading:
+    person = vendor.decode(_person_item, item, notes)
     return HitReading(
         rank=place,
         handle=handle(person.handle),
         user_id=identifier(person.platform_user_id),
-        followers=count(person.follower_count),
+        followers=notes.count(person.follower_count, "followerCount"),
     )
 
 
-_ITEMS: dict[str, Callable[[msgspec.Raw, int], Reading]] = {VIDEOS: _post, FOLLOWERS: _follower, SEARCH: _hit}
-
-
-def _resolution(written: str | None) -> tuple[int | None, int | None]:
-    """(width, height) of "1080x1920"; nulls for anything else, such as "720p"."""
-    match = re.fullmatch(r"(\d+)\s*[xX]\s*(\d+)", (written or "").strip())
-    return (int(match.group(1)), int(match.group(2))) if match else (None, None)
+_ITEMS: dict[str, Callable[[msgspec.Raw, int, Notes], Reading]] = {VIDEOS: _post, FOLLOWERS: _follower, SEARCH: _hit}

@@ -21,6 +21,7 @@ from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
     LiveReading,
     LiveState,
+    Notes,
     Problem,
     ProfileReading,
     RankingReading,
@@ -28,12 +29,12 @@ from tiktok_pipeline.providers.observations import (
     Scalar,
     VariantReading,
     address,
+    amount,
     count,
     exact_precision,
     handle,
     identifier,
-    instant,
-    supplied,
+    resolution,
 )
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
@@ -210,6 +211,8 @@ class _SdkParams(msgspec.Struct):
     bitrate: Scalar = msgspec.field(name="vbitrate", default=None)
 
 
+_USAGE_LIMIT = re.compile(rb"usage limit", re.IGNORECASE)
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _inner = msgspec.json.Decoder(_Inner)
 _checked = msgspec.json.Decoder(_Checked)
@@ -273,12 +276,14 @@ class TikHub(vendor.Vendor):
     def describe_balance(self, body: bytes) -> str:
         """What /key/info says, as far as it is understood."""
         key = vendor.decode(_key_body, body).data
-        left = next((found for found in (key.remaining, key.balance, key.quota) if found is not None), None)
-        return "credits left are not said" if left is None else f"{left} credits left"
+        amounts = map(amount, (key.remaining, key.balance, key.quota))
+        left = next((found for found in amounts if found is not None), None)
+        return "credits left are not said" if left is None else f"{left:g} credits left"
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Splits 500 by its words, and 200 by `code` and `status_code`."""
-        if re.search(rb"usage limit", body[:2000], re.IGNORECASE):
+        # Only in a refusal: a room's title may hold the same words.
+        if status >= 400 and _USAGE_LIMIT.search(body[:2000]):
             return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
         if status == 428:
             return Verdict(Outcome.SESSION_EXPIRED, "http_428", credits=0.0)
@@ -304,6 +309,8 @@ class TikHub(vendor.Vendor):
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80])
         if answer.code is None:
             return Verdict(Outcome.MALFORMED, "no_code")
+        if answer.code != 0 and _USAGE_LIMIT.search(f"{answer.msg} {answer.message}".encode()):
+            return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
         if answer.code != 0:
             # "Real-time APIs may encounter risk control at any time: if code=500, retry" (notes, 4.1).
             outcome = Outcome.SERVER_ERROR if answer.code >= 500 else Outcome.INVALID_REQUEST
@@ -317,9 +324,16 @@ class TikHub(vendor.Vendor):
         return _JUDGES.get(endpoint, _judge_room)(answer.data)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """The room's state, its owner's profile and its playback variants."""
+        """The room's state, its owner's profile and its playback variants; or a user, a ranking, stories."""
+        notes = Notes()
+        yield from self._readings(endpoint, outcome, body, notes)
+        yield from notes.problems
+
+    @staticmethod
+    def _readings(endpoint: str, outcome: Outcome, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
         if endpoint not in (ROOM, CHECK):
-            yield from _READERS[endpoint](body) if outcome is Outcome.OK else ()
+            if outcome is Outcome.OK and endpoint in _READERS:
+                yield from _READERS[endpoint](vendor.decode(_envelope, body, notes).data, notes)
             return
         if outcome is Outcome.NOT_LIVE:
             yield LiveReading(live_state="ended", evidence="strong", reason="room has finished")
@@ -330,10 +344,10 @@ class TikHub(vendor.Vendor):
             # It was seen to say alive for any id, and to flap (notes, section 5.3): weak, whatever it says.
             yield LiveReading(live_state="live", evidence="weak", reason="check says alive")
             return
-        room = vendor.decode(_inner, vendor.decode(_envelope, body).data).data
+        room = vendor.decode(_inner, vendor.decode(_envelope, body, notes).data, notes).data
         if room is None:
             raise Unreadable("no room", "data.data", vendor.text(body))
-        yield from _live(room)
+        yield from _live(room, notes)
 
 
 def _refused(code: int | None) -> Verdict | None:
@@ -354,7 +368,9 @@ def _judge_room(data: msgspec.Raw) -> Verdict:
     refused = _refused(inner.status_code)
     if refused is not None:
         return refused
-    if inner.data is None or identifier(inner.data.id_str, inner.data.id) is None:
+    room = inner.data
+    # A room without an id still has its status; without either there is no room.
+    if room is None or (identifier(room.id_str, room.id) is None and count(room.status) not in _STATES):
         return Verdict(Outcome.MALFORMED, "no_room")
     return Verdict(Outcome.OK)
 
@@ -390,9 +406,10 @@ def _judge_stories(data: msgspec.Raw) -> Verdict:
     refused = _refused(page.status_code)
     if refused is not None:
         return refused
-    if not page.items:
-        return Verdict(Outcome.EMPTY) if page.total_count is not None else Verdict(Outcome.MALFORMED, "no_list")
-    return Verdict(Outcome.OK, next_cursor=identifier(page.min_cursor) if page.has_more else None)
+    if not page.items and page.total_count is None:
+        return Verdict(Outcome.MALFORMED, "no_list")
+    cursor = vendor.next_cursor(identifier(page.min_cursor), page.has_more, empty=not page.items)
+    return Verdict(Outcome.OK if page.items else Outcome.EMPTY, next_cursor=cursor)
 
 
 def _judge_ranking(data: msgspec.Raw) -> Verdict:
@@ -412,20 +429,20 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: msgspec.Raw) -> T | None:
         return None
 
 
-def _read_user(body: bytes) -> Iterator[Reading | Problem]:
-    detail = vendor.decode(_detail, vendor.decode(_envelope, body).data)
+def _read_user(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
+    detail = vendor.decode(_detail, data, notes)
     if detail.found is None:
-        raise Unreadable("no user", "data.userInfo.user", vendor.text(body))
+        raise Unreadable("no user", "data.userInfo.user", vendor.text(bytes(data)))
     info = detail.user_info or _UserInfo()
-    yield upstream.profile(detail.found, info.stats, info.exact)
+    yield upstream.profile(detail.found, info.stats, notes, info.exact)
 
 
-def _read_stories(body: bytes) -> Iterator[Reading | Problem]:
-    yield from upstream.stories(vendor.decode(_story_page, vendor.decode(_envelope, body).data).items)
+def _read_stories(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
+    yield from upstream.stories(vendor.decode(_story_page, data, notes).items, notes)
 
 
-def _read_ranking(body: bytes) -> Iterator[Reading | Problem]:
-    ranking = vendor.decode(_ranking_data, vendor.decode(_envelope, body).data).data or _Ranking()
+def _read_ranking(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
+    ranking = vendor.decode(_ranking_data, data, notes).data or _Ranking()
     places = [*ranking.ranks, *([ranking.anchor_info] if ranking.anchor_info else [])]
     seen = set()
     for place in places:
@@ -438,52 +455,52 @@ def _read_ranking(body: bytes) -> Iterator[Reading | Problem]:
             continue
         seen.add(user_id)
         # Rank 0 is "not ranked", and the score beside it says nothing (notes, section 5.9).
-        rank = supplied(place.rank)
+        rank = notes.supplied(place.rank, "ranks[].rank")
         yield RankingReading(
             ranked_user_id=user_id,
             ranked_handle=handle(user.display_id),
-            window_start=instant(ranking.begin_time),
+            window_start=notes.instant(ranking.begin_time, "begin_time"),
             rank=rank,
-            score=count(place.score) if rank else None,
+            score=notes.count(place.score, "ranks[].score") if rank else None,
             score_unit=ranking.currency,
         )
         # follow_info of ranked users is 0: not supplied, and no follower count.
 
 
-def _live(room: _Room) -> Iterator[Reading | Problem]:
-    status = count(room.status)
+def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
+    status = notes.count(room.status, "status")
     state: LiveState = _STATES.get(status or 0, "unknown")
-    started = instant(room.start_time) or instant(room.create_time)
-    finished = instant(room.finish_time)
+    started = notes.instant(room.start_time, "start_time") or notes.instant(room.create_time, "create_time")
+    finished = notes.instant(room.finish_time, "finish_time")
     # While live, finish_time equals create_time or the last ping (notes, fact 3).
     ended = finished if state == "ended" and finished and started and finished > started else None
     stats = room.stats or _Stats()
     room_id = identifier(room.id_str, room.id)
     yield LiveReading(
         live_state=state,
-        evidence="strong" if state in ("live", "paused") or ended else "weak",
+        evidence="strong" if (room_id and state in ("live", "paused")) or ended else "weak",
         room_id=room_id,
         title=room.title,
         started_at=started,
         ended_at=ended,
         # user_count is reset to 0 at the end: it is nobody's count then
-        viewers=count(room.user_count) if state in ("live", "paused") else None,
-        viewers_total=supplied(stats.total_user),
-        likes=supplied(room.like_count),
-        gifters=supplied(stats.gift_uv_count),
-        new_followers=supplied(stats.follow_count),
+        viewers=notes.count(room.user_count, "user_count") if state in ("live", "paused") else None,
+        viewers_total=notes.supplied(stats.total_user, "stats.total_user"),
+        likes=notes.supplied(room.like_count, "like_count"),
+        gifters=notes.supplied(stats.gift_uv_count, "stats.gift_uv_count"),
+        new_followers=notes.supplied(stats.follow_count, "stats.follow_count"),
         cover_url=address(room.cover),
-        reason=None if state != "unknown" else f"status {room.status}",
+        reason=None if state != "unknown" else f"status {str(room.status)[:20]}",
     )
     if room.owner is not None:
-        yield _profile(room.owner)
-    yield from _variants(room, room_id)
+        yield _profile(room.owner, notes)
+    yield from _variants(room, room_id, notes)
 
 
-def _profile(owner: _Owner) -> ProfileReading:
+def _profile(owner: _Owner, notes: Notes) -> ProfileReading:
     info = owner.follow_info or _FollowInfo()
-    followers = supplied(info.follower_count)
-    precision, unit = exact_precision(followers)
+    # 0 means "not supplied" (notes, fact 6).
+    followers, precision, unit = notes.followers(info.follower_count or None, exact_precision, "follower_count")
     return ProfileReading(
         source="room",
         user_id=identifier(owner.id_str, owner.id),
@@ -494,30 +511,31 @@ def _profile(owner: _Owner) -> ProfileReading:
         avatar_url=address(owner.avatar_thumb),
         verified=owner.verified,
         followers=followers,
-        following=supplied(info.following_count),
+        following=notes.supplied(info.following_count, "following_count"),
         followers_precision=precision,
         followers_unit=unit,
     )
 
 
-def _variants(room: _Room, room_id: str | None) -> Iterator[Reading | Problem]:
+def _variants(room: _Room, room_id: str | None, notes: Notes) -> Iterator[Reading | Problem]:
     """`stream_data` is JSON inside a string, and malformed at times: then the variants alone are lost."""
     sdk = room.stream_url.live_core_sdk_data if room.stream_url else None
     written = sdk.pull_data.stream_data if sdk and sdk.pull_data else None
     if not written:
         return
     try:
-        qualities = vendor.decode(_stream_data, written.encode()).data
+        qualities = vendor.decode(_stream_data, written.encode(errors="replace"), notes).data
     except Unreadable as error:
         yield Problem(error.problem.reason, "stream_url.live_core_sdk_data.pull_data.stream_data", written[:200])
         return
     for quality, variant in qualities.items():
         main = variant.main or _Main()
         try:
-            params = vendor.decode(_sdk_params, (main.sdk_params or "{}").encode())
-        except Unreadable:
+            params = vendor.decode(_sdk_params, (main.sdk_params or "{}").encode(errors="replace"), notes)
+        except Unreadable as error:
+            notes.problems.append(error.problem)
             params = _SdkParams()
-        width, _, height = (params.resolution or "").partition("x")
+        width, height = resolution(params.resolution)
         yield VariantReading(
             room_id=room_id,
             codec=params.codec,
@@ -526,9 +544,9 @@ def _variants(room: _Room, room_id: str | None) -> Iterator[Reading | Problem]:
             flv_url=address(main.flv),
             hls_url=address(main.hls),
             cmaf_url=address(main.cmaf),
-            width=count(width),
-            height=count(height),
-            bitrate_bps=count(params.bitrate),
+            width=width,
+            height=height,
+            bitrate_bps=notes.count(params.bitrate, "sdk_params.vbitrate"),
         )
 
 
@@ -539,10 +557,9 @@ _JUDGES: dict[str, Callable[[msgspec.Raw], Verdict]] = {
     RANKING: _judge_ranking,
     RANKING_OF: _judge_ranking,
 }
-_READERS: dict[str, Callable[[bytes], Iterator[Reading | Problem]]] = {
+_READERS: dict[str, Callable[[msgspec.Raw, Notes], Iterator[Reading | Problem]]] = {
     USER: _read_user,
     STORIES: _read_stories,
     RANKING: _read_ranking,
     RANKING_OF: _read_ranking,
-    KEY: lambda body: iter(()),
 }

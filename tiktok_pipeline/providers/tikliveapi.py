@@ -18,15 +18,14 @@ from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
+    Notes,
     Problem,
     ProfileReading,
     Reading,
     Scalar,
-    count,
     exact_precision,
     handle,
     identifier,
-    rounded_text,
 )
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
@@ -165,10 +164,15 @@ class TikLiveAPI(vendor.Vendor):
         return _judge_answer(endpoint, answer.data or answer)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """A profile; from /userid/ one that has only the id."""
-        if outcome is not Outcome.OK:
-            return
-        answer = vendor.decode(_body, body)
+        """A profile, which from /userid/ has only the id, or the items of a page."""
+        notes = Notes()
+        if outcome is Outcome.OK:
+            yield from self._readings(endpoint, body, notes)
+        yield from notes.problems
+
+    @staticmethod
+    def _readings(endpoint: str, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
+        answer = vendor.decode(_body, body, notes)
         inner = answer.data or answer
         if endpoint == USERID:
             yield ProfileReading(source="profile", user_id=identifier(inner.userid, inner.user_id, inner.id))
@@ -176,15 +180,15 @@ class TikLiveAPI(vendor.Vendor):
         if endpoint in (USERINFO, USERINFO_BY_ID):
             if inner.user is None:
                 raise Unreadable("no user", "user", vendor.text(body))
-            yield from _profile(inner.user, inner.stats or inner.user.stats or upstream.Stats())
+            yield upstream.profile(inner.user, inner.stats, notes)
         elif endpoint == POSTS:
-            yield from upstream.posts(inner.videos or [])
+            yield from upstream.posts(inner.videos or [], notes)
         elif endpoint == STORIES:
-            yield from upstream.stories(inner.item_list or [])
+            yield from upstream.stories(inner.item_list or [], notes)
         elif endpoint == FOLLOWERS:
-            yield from _followers(inner)
+            yield from _followers(inner, notes)
         elif endpoint == SEARCH:
-            yield from _hits(inner)
+            yield from _hits(inner, notes)
 
 
 def _judge_answer(endpoint: str, inner: _Body) -> Verdict:
@@ -205,18 +209,18 @@ def _judge_list(endpoint: str, inner: _Body) -> Verdict:
         items = []  # itemList is left out when there are none (notes, section 5.8)
     if items is None:
         return Verdict(Outcome.MALFORMED, "no_list", credits=0.0)
-    if not items:
-        return Verdict(Outcome.EMPTY, credits=1.0)
     more = inner.has_more if endpoint != STORIES else inner.has_more_after
     cursor = identifier(inner.min_cursor if endpoint == STORIES else inner.cursor, inner.time)
-    return Verdict(Outcome.OK, credits=1.0, next_cursor=cursor if more else None)
+    cursor = vendor.next_cursor(cursor, more, empty=not items)
+    return Verdict(Outcome.OK if items else Outcome.EMPTY, credits=1.0, next_cursor=cursor)
 
 
-def _followers(inner: _Body) -> Iterator[Reading | Problem]:
-    total = count(inner.total)
+def _followers(inner: _Body, notes: Notes) -> Iterator[Reading | Problem]:
+    # The list's total is exact where this vendor's profiles round (notes, section 3).
+    total, precision, unit = notes.followers(inner.total, exact_precision, "total")
     for place, item in enumerate(inner.followers or (), 1):
         try:
-            person = vendor.decode(_follower, item)
+            person = vendor.decode(_follower, item, notes)
         except Unreadable as error:
             yield error.problem
             continue
@@ -224,17 +228,15 @@ def _followers(inner: _Body) -> Iterator[Reading | Problem]:
         if follower is None:
             yield Problem("a follower without an id", "followers[].id", None)
             continue
-        yield FollowerReading(follower_id=follower, position=place, list_total=total)
+        yield FollowerReading(follower_id=follower, position=place, list_total=total if unit == 1 else None)
     if total is not None:
-        # The list's total is exact where this vendor's profiles round (notes, section 3).
-        precision, unit = exact_precision(total)
         yield ProfileReading(source="followers", followers=total, followers_precision=precision, followers_unit=unit)
 
 
-def _hits(inner: _Body) -> Iterator[Reading | Problem]:
+def _hits(inner: _Body, notes: Notes) -> Iterator[Reading | Problem]:
     for place, item in enumerate(inner.user_list or (), 1):
         try:
-            found = vendor.decode(_found, item)
+            found = vendor.decode(_found, item, notes)
         except Unreadable as error:
             yield error.problem
             continue
@@ -246,18 +248,5 @@ def _hits(inner: _Body) -> Iterator[Reading | Problem]:
             rank=place,
             handle=handle(user.unique_id or user.unique_id_mobile),
             user_id=identifier(user.id, user.uid),
-            followers=count(said),
+            followers=notes.count(said, "followerCount"),
         )
-
-
-def _profile(user: upstream.User, stats: upstream.Stats) -> Iterator[Reading | Problem]:
-    reading = upstream.profile(user, stats)
-    if reading.followers is None and stats.follower_count is not None:
-        written = rounded_text(stats.follower_count)
-        if written is None:
-            yield Problem("not a count", "stats.followerCount", str(stats.follower_count)[:200])
-        else:
-            reading = msgspec.structs.replace(
-                reading, followers=written[0], followers_unit=written[1], followers_precision="rounded"
-            )
-    yield reading

@@ -7,12 +7,15 @@ cursors are strings of milliseconds, `hasMore` may be a flag or 0/1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import msgspec
 
 from tiktok_pipeline.providers import vendor
 from tiktok_pipeline.providers.observations import (
+    Notes,
     PostReading,
     Problem,
     ProfileReading,
@@ -20,18 +23,15 @@ from tiktok_pipeline.providers.observations import (
     Scalar,
     StoryReading,
     address,
-    count,
     exact_precision,
     handle,
     identifier,
-    instant,
-    seconds,
     web_precision,
 )
 from tiktok_pipeline.providers.vendor import Unreadable
 
 # Stories live for a day (vendors' notes, section 5.8).
-_STORY_LIFE_S = 86_400
+_STORY_LIFE = timedelta(days=1)
 
 
 class Stats(msgspec.Struct):
@@ -123,16 +123,17 @@ class _Item(msgspec.Struct):
 _item = msgspec.json.Decoder(_Item)
 
 
-def profile(user: User, stats: Stats | None, exact: Stats | None = None) -> ProfileReading:
-    """A profile; counts of `exact` (statsV2) or of the mobile user are exact, those of `stats` rounded."""
+def profile(user: User, stats: Stats | None, notes: Notes, exact: Stats | None = None) -> ProfileReading:
+    """Return a profile; counts of `exact` (statsV2) or of the mobile user are exact, those of `stats` rounded."""
     stats = stats or user.stats or Stats()
-    followers = count(exact.follower_count) if exact else None
-    followers = count(user.follower_count) if followers is None else followers
-    if followers is not None:
-        precision, unit = exact_precision(followers)
-    else:
-        followers = count(stats.follower_count)
-        precision, unit = web_precision(followers)
+    followers, precision, unit = None, None, None
+    for said, rounding, field in (
+        (exact.follower_count if exact else None, exact_precision, "statsV2.followerCount"),
+        (user.follower_count, exact_precision, "user.follower_count"),
+        (stats.follower_count, web_precision, "stats.followerCount"),
+    ):
+        if followers is None:
+            followers, precision, unit = notes.followers(said, rounding, field)
     best = exact or stats
     return ProfileReading(
         source="profile",
@@ -143,91 +144,99 @@ def profile(user: User, stats: Stats | None, exact: Stats | None = None) -> Prof
         bio=user.signature,
         avatar_url=address(user.avatar_thumb),
         verified=user.verified,
-        private=user.private_account if user.private_account is not None else _flag(user.secret),
+        private=_flag(user.private_account if user.private_account is not None else user.secret),
         language=user.language,
         region=user.region,
         followers=followers,
-        following=_first(best.following_count, stats.following_count, user.following_count),
-        likes=_first(best.heart_count, best.heart, stats.heart_count, user.total_favorited),
-        videos=_first(best.video_count, stats.video_count, user.aweme_count),
+        following=_first(notes, "followingCount", best.following_count, stats.following_count, user.following_count),
+        likes=_first(notes, "heartCount", best.heart_count, best.heart, stats.heart_count, user.total_favorited),
+        videos=_first(notes, "videoCount", best.video_count, stats.video_count, user.aweme_count),
         followers_precision=precision,
         followers_unit=unit,
     )
 
 
-def posts(items: list[msgspec.Raw]) -> Iterator[Reading | Problem]:
+def posts(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
     """The posts of a list; one that cannot be read is a problem, and the next is read."""
     for raw in items:
         try:
-            item = vendor.decode(_item, raw)
-            yield _post(item)
+            yield _post(vendor.decode(_item, raw, notes), notes)
         except Unreadable as error:
             yield error.problem
 
 
-def stories(items: list[msgspec.Raw]) -> Iterator[Reading | Problem]:
+def stories(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
     """The stories of a list, which are items that expire after a day."""
     for raw in items:
         try:
-            item = vendor.decode(_item, raw)
-            yield _story(item)
+            yield _story(vendor.decode(_item, raw, notes), notes)
         except Unreadable as error:
             yield error.problem
 
 
-def _post(item: _Item) -> PostReading:
+def _post(item: _Item, notes: Notes) -> PostReading:
     return PostReading(
         post_id=_item_id(item),
-        published_at=instant(item.create_time) or instant(item.created),
+        published_at=_published(item, notes),
         caption=item.desc or item.title,
         pinned=_flag(item.is_pinned if item.is_pinned is not None else item.is_top),
-        duration_s=_length(item),
-        **_counts(item),
+        duration_s=_length(item, notes),
+        **_counts(item, notes),
     )
 
 
-def _story(item: _Item) -> StoryReading:
-    published = instant(item.create_time) or instant(item.created)
+def _story(item: _Item, notes: Notes) -> StoryReading:
+    published = _published(item, notes)
     media = item.video or _Media()
     return StoryReading(
         story_id=_item_id(item),
         published_at=published,
-        expires_at=instant(published.timestamp() + _STORY_LIFE_S) if published else None,
+        expires_at=published + _STORY_LIFE if published else None,
         media_type="image" if item.image_post else "video" if item.video else None,
-        duration_s=_length(item),
+        duration_s=_length(item, notes),
         caption=item.desc or item.title,
         media_url=address(media.play_address) or address(media.play_addr),
         music=item.music.title if isinstance(item.music, _Music) else None,
-        **_counts(item),
+        **_counts(item, notes),
     )
 
 
+def _published(item: _Item, notes: Notes) -> datetime | None:
+    return notes.instant(item.create_time, "createTime") or notes.instant(item.created, "create_time")
+
+
+# TikTok's ids of posts are 64-bit numbers that hold their time: 17 to 19 digits since 2016.
+_POST_ID = re.compile(r"[0-9]{15,20}")
+
+
 def _item_id(item: _Item) -> str:
-    found = identifier(item.id_str, item.aweme_id, item.video_id, item.id)
-    if found is None:
+    """Return TikTok's id of an item, the same from every vendor; `aweme_id` may be an id of the vendor's storage."""
+    ids = [found for said in (item.id_str, item.video_id, item.aweme_id, item.id) if (found := identifier(said))]
+    if not ids:
         raise Unreadable("an item without an id", "itemList[].id", None)
-    return found
+    return next((found for found in ids if _POST_ID.fullmatch(found)), ids[0])
 
 
-def _counts(item: _Item) -> dict[str, int | None]:
+def _counts(item: _Item, notes: Notes) -> dict[str, int | None]:
     stats = item.stats or item.statistics or _ItemStats()
     return {
-        "views": _first(stats.play_count, stats.plays, item.play_count),
-        "likes": _first(stats.digg_count, stats.diggs, item.digg_count),
-        "comments": _first(stats.comment_count, stats.comments, item.comment_count),
-        "shares": _first(stats.share_count, stats.shares, item.share_count),
-        "saves": _first(stats.collect_count, stats.collects, item.collect_count),
+        "views": _first(notes, "playCount", stats.play_count, stats.plays, item.play_count),
+        "likes": _first(notes, "diggCount", stats.digg_count, stats.diggs, item.digg_count),
+        "comments": _first(notes, "commentCount", stats.comment_count, stats.comments, item.comment_count),
+        "shares": _first(notes, "shareCount", stats.share_count, stats.shares, item.share_count),
+        "saves": _first(notes, "collectCount", stats.collect_count, stats.collects, item.collect_count),
     }
 
 
-def _length(item: _Item) -> float | None:
-    """Seconds. The mobile app says milliseconds; no post is 10,000 seconds long, and few are under 10 s in ms."""
-    said = seconds(item.duration if item.duration is not None else item.video.duration if item.video else None)
-    return said / 1000 if said is not None and said >= 10_000 else said
+def _length(item: _Item, notes: Notes) -> float | None:
+    """Return seconds. The mobile app gives milliseconds: no post is 10,000 seconds long, few are under 10 s in ms."""
+    video = item.video.duration if item.video else None
+    length = notes.seconds(item.duration if item.duration is not None else video, "duration")
+    return length / 1000 if length is not None and length >= 10_000 else length
 
 
-def _first(*values: Scalar) -> int | None:
-    return next((found for found in map(count, values) if found is not None), None)
+def _first(notes: Notes, field: str, *values: Scalar) -> int | None:
+    return next((found for value in values if (found := notes.count(value, field)) is not None), None)
 
 
 def _flag(value: bool | int | None) -> bool | None:

@@ -15,20 +15,36 @@ Outcomes are told apart as four fates:
 
 from __future__ import annotations
 
-import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import msgspec
 
 from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import Problem, Reading
+from tiktok_pipeline.providers.parsing import Unreadable, decode, first_byte, text
 
-Struct = TypeVar("Struct")
+# What a vendor's file needs, its tools for headers and bodies included.
+__all__ = [
+    "FATES",
+    "Fate",
+    "Limits",
+    "Outcome",
+    "Request",
+    "Target",
+    "Unreadable",
+    "Vendor",
+    "Verdict",
+    "decode",
+    "judge_not_json",
+    "next_cursor",
+    "retry_after",
+    "text",
+    "with_credits",
+]
 
 
 class Outcome(StrEnum):
@@ -135,14 +151,6 @@ class Verdict:
         return FATES[self.outcome]
 
 
-class Unreadable(Exception):
-    """A body that is not what its vendor documents; becomes a quarantined row, never a crash."""
-
-    def __init__(self, reason: str, field: str | None = None, value: str | None = None) -> None:
-        super().__init__(reason)
-        self.problem = Problem(reason, field, value)
-
-
 class Vendor(ABC):
     """One vendor's way of being asked and read. Instances have no state."""
 
@@ -183,39 +191,9 @@ class Vendor(ABC):
         """
 
 
-def decode(decoder: msgspec.json.Decoder[Struct], body: bytes) -> Struct:
-    """`body` as the decoder's type.
-
-    Raises:
-        Unreadable: not JSON, or a field of the wrong type; names the field's path.
-    """
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        raise Unreadable(message, path.strip("`") or None, _value_at(body, path)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreadable(f"not JSON: {error}", None, text(body)) from None
-
-
-def text(body: bytes) -> str:
-    """The beginning of a body for people: at most 200 characters."""
-    return body[:800].decode("utf-8", "replace")[:200]
-
-
-def _value_at(body: bytes, path: str) -> str | None:
-    """The value at msgspec's path (`$.data.items[...].count`), where it can be found without a guess."""
-    value: Any = json.loads(body)
-    for key in re.findall(r"\.(\w+)", path):
-        if not isinstance(value, dict) or key not in value:
-            return None
-        value = value[key]
-    return str(value)[:200]
-
-
 def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verdict | None:
     """The verdict on what no vendor documents: an empty body, a bot wall, HTML. None when it may be JSON."""
-    start = body.lstrip()[:1]
+    start = first_byte(body)
     if start in (b"{", b"["):
         return None
     if status == 429:
@@ -229,6 +207,14 @@ def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verd
     if not start:
         return Verdict(Outcome.MALFORMED, "empty_body")
     return Verdict(Outcome.MALFORMED, "html" if start == b"<" else "not_json")
+
+
+def next_cursor(cursor: str | None, more: bool | int | None, *, empty: bool) -> str | None:
+    """Return the cursor of the next page; None where the vendor says that there is none.
+
+    A page that does not say whether there is more goes on by its cursor. An empty page goes on only where it says so.
+    """
+    return cursor if (more if empty else more is None or more) else None
 
 
 def with_credits(verdict: Verdict, credits: float | None) -> Verdict:

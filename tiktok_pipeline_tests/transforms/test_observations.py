@@ -99,7 +99,7 @@ def test_one_bad_row_is_quarantined_with_its_reason_and_stops_no_other() -> None
     assert quarantine["field"].to_list() == ["$.data.profile.verified", None, None]
     assert quarantine["value"].str.len_chars().max() == 200
     assert quarantine["table"].unique().to_list() == ["raw_lives"]
-    assert frames["live_observations"].filter(pl.col("live_state") == "live")["capture_id"].to_list() == ["c-3"]
+    assert frames["live_observations"].filter(pl.col("live_state") == "live")["capture_id"].to_list() == ["c-0", "c-3"]
 
 
 def test_an_answer_about_somebody_else_is_quarantined_and_the_state_unknown() -> None:
