@@ -122,8 +122,13 @@ class _Video(msgspec.Struct, rename="camel"):
 
 
 class _Page(msgspec.Struct, rename="camel"):
-    ordered_items: list[msgspec.Raw] = []
+    # Unset where the list is missing or no list: that is no empty page. Null is.
+    ordered_items: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
     next_cursor: Scalar = None
+
+    @property
+    def items(self) -> list[msgspec.Raw]:
+        return self.ordered_items or []
 
 
 class _Fault(msgspec.Struct):
@@ -216,9 +221,11 @@ class Konbini(vendor.Vendor):
             page = vendor.decode(_page, envelope.data)
         except Unreadable as error:
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80], credits=charged)
+        if page.ordered_items is msgspec.UNSET:
+            return Verdict(Outcome.MALFORMED, "no_list", credits=charged)
         # A next cursor says that there is more, also on an empty page.
         return Verdict(
-            Outcome.OK if page.ordered_items else Outcome.EMPTY,
+            Outcome.OK if page.items else Outcome.EMPTY,
             credits=charged,
             next_cursor=identifier(page.next_cursor),
         )
@@ -318,7 +325,7 @@ def _videos(
     page: _Page, read: Callable[[_Video, Notes], Reading], source: str, notes: Notes
 ) -> Iterator[Reading | Problem]:
     author: _Person | None = None
-    for item in page.ordered_items:
+    for item in page.items:
         try:
             video = vendor.decode(_video, item, notes)
             yield read(video, notes)
@@ -333,7 +340,7 @@ def _videos(
 
 def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:
     """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (notes, 1.4)."""
-    for place, item in enumerate(page.ordered_items, 1):
+    for place, item in enumerate(page.items, 1):
         try:
             person = vendor.decode(_person, item, notes)
         except Unreadable as error:

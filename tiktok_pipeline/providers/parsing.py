@@ -55,13 +55,25 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, notes: N
         pass
     noted: list[Problem] = []
     kind = _kind(decoder.type)  # type: ignore[arg-type]  # every type is hashable
-    found = _fit(_loads(bytes(body)), kind, "$", noted)
+    found = _fit(_parse_tolerantly(bytes(body)), kind, "$", noted)
     if found is None or found is _LEFT_OUT:
         raise Unreadable(noted[0].reason if noted else "null where an object is expected", "$", text(bytes(body)))
     if notes is not None:
         notes.problems.extend(noted)
     result: T = found
     return result
+
+
+def parse(body: bytes) -> Any:
+    """Return the plain Python values of a JSON or nearly-JSON body.
+
+    Raises:
+        Unreadable: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        return _parse_tolerantly(body)
 
 
 def text(body: bytes) -> str:
@@ -74,12 +86,7 @@ def first_byte(body: bytes) -> bytes:
     return body.lstrip().removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
-def _loads(body: bytes) -> Any:
-    """Parse nearly-JSON into plain Python values.
-
-    Raises:
-        Unreadable: it is no JSON.
-    """
+def _parse_tolerantly(body: bytes) -> Any:
     written = body.decode("utf-8-sig", "replace").strip("\ufeff\x00 \t\r\n")
     written = _SURROGATE_ESCAPES.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), written)
     try:
@@ -175,9 +182,11 @@ def _matches(value: Any, kind: inspect.Type) -> bool:
 
 def _meant(value: Any, kind: inspect.Type) -> Any:
     """Return what a value of another type stands for where `kind` is declared; None: nothing is there."""
-    if isinstance(kind, inspect.StructType | inspect.ListType | inspect.DictType) and value in ("", False, [], {}):
-        # What some encoders write for an empty list, an empty object, or no error.
-        return [] if isinstance(kind, inspect.ListType) else None
+    # What some encoders write for an empty list, an empty object, or no error.
+    if isinstance(kind, inspect.ListType) and value == {}:
+        return []
+    if isinstance(kind, inspect.StructType) and (value is False or value in ("", [])):
+        return None
     match kind, value:
         case inspect.BoolType(), int() | str():
             return _FLAGS.get(str(value).strip().lower(), _LEFT_OUT)

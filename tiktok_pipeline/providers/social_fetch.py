@@ -288,9 +288,9 @@ class SocialFetch(vendor.Vendor):
     def _readings(endpoint: str, outcome: Outcome, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
         if endpoint == PROFILE and outcome in (Outcome.OK, Outcome.PRIVATE):
             data = vendor.decode(_profile_body, body, notes).data
-            if data.profile is None:
+            if data.profile is None and data.metrics is None:
                 raise Unreadable("found, but no profile", "data.profile", None)
-            yield _profile(data.profile, data.metrics, "profile", notes)
+            yield _profile(data.profile or _Profile(), data.metrics, "profile", notes)
         elif endpoint == LIVE and outcome is Outcome.NOT_FOUND:
             yield LiveReading(live_state="unknown", evidence="weak", reason="not_found")
         elif endpoint == LIVE and outcome in (Outcome.OK, Outcome.NOT_LIVE):

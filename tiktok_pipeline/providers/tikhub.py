@@ -131,7 +131,7 @@ class _Alive(msgspec.Struct):
 
 
 class _Checked(msgspec.Struct):
-    data: list[_Alive] = []
+    data: list[_Alive] | None = None
     status_code: int | None = None
 
 
@@ -155,7 +155,7 @@ class _Detail(msgspec.Struct):
 
 
 class _StoryPage(msgspec.Struct):
-    items: list[msgspec.Raw] = msgspec.field(name="itemList", default_factory=list)
+    items: list[msgspec.Raw] | None = msgspec.field(name="itemList", default=None)
     has_more: bool | int | None = msgspec.field(name="HasMoreAfter", default=None)
     min_cursor: Scalar = msgspec.field(name="MinCursor", default=None)
     total_count: Scalar = msgspec.field(name="TotalCount", default=None)
@@ -169,7 +169,7 @@ class _Place(msgspec.Struct):
 
 
 class _Ranking(msgspec.Struct):
-    ranks: list[_Place] = []
+    ranks: list[_Place] | None = None
     anchor_info: _Place | None = None
     begin_time: Scalar = None
     currency: str | None = None
@@ -377,7 +377,7 @@ def _judge_room(data: msgspec.Raw) -> Verdict:
 
 def _judge_check(data: msgspec.Raw) -> Verdict:
     checked = _decoded(_checked, data)
-    if checked is None:
+    if checked is None or (checked.data is None and not checked.status_code):
         return Verdict(Outcome.MALFORMED, "no_check")
     if checked.status_code:
         return _refused(checked.status_code) or Verdict(Outcome.MALFORMED, "no_check")
@@ -406,7 +406,7 @@ def _judge_stories(data: msgspec.Raw) -> Verdict:
     refused = _refused(page.status_code)
     if refused is not None:
         return refused
-    if not page.items and page.total_count is None:
+    if page.items is None and count(page.total_count) != 0:
         return Verdict(Outcome.MALFORMED, "no_list")
     cursor = vendor.next_cursor(identifier(page.min_cursor), page.has_more, empty=not page.items)
     return Verdict(Outcome.OK if page.items else Outcome.EMPTY, next_cursor=cursor)
@@ -419,6 +419,8 @@ def _judge_ranking(data: msgspec.Raw) -> Verdict:
     refused = _refused(ranking.status_code)
     if refused is not None:
         return refused
+    if ranking.data.ranks is None and ranking.data.anchor_info is None:
+        return Verdict(Outcome.MALFORMED, "no_ranking")
     return Verdict(Outcome.OK if ranking.data.ranks or ranking.data.anchor_info else Outcome.EMPTY)
 
 
@@ -438,12 +440,12 @@ def _read_user(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
 
 
 def _read_stories(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
-    yield from upstream.stories(vendor.decode(_story_page, data, notes).items, notes)
+    yield from upstream.stories(vendor.decode(_story_page, data, notes).items or [], notes)
 
 
 def _read_ranking(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem]:
     ranking = vendor.decode(_ranking_data, data, notes).data or _Ranking()
-    places = [*ranking.ranks, *([ranking.anchor_info] if ranking.anchor_info else [])]
+    places = [*(ranking.ranks or ()), *([ranking.anchor_info] if ranking.anchor_info else [])]
     seen = set()
     for place in places:
         user = place.user or _Owner()

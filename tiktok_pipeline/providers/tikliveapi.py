@@ -23,6 +23,7 @@ from tiktok_pipeline.providers.observations import (
     ProfileReading,
     Reading,
     Scalar,
+    count,
     exact_precision,
     handle,
     identifier,
@@ -205,7 +206,7 @@ def _judge_answer(endpoint: str, inner: _Body) -> Verdict:
 def _judge_list(endpoint: str, inner: _Body) -> Verdict:
     lists = {POSTS: inner.videos, FOLLOWERS: inner.followers, SEARCH: inner.user_list, STORIES: inner.item_list}
     items = lists[endpoint]
-    if items is None and endpoint == STORIES and inner.total_count is not None:
+    if items is None and endpoint == STORIES and count(inner.total_count) == 0:
         items = []  # itemList is left out when there are none (notes, section 5.8)
     if items is None:
         return Verdict(Outcome.MALFORMED, "no_list", credits=0.0)

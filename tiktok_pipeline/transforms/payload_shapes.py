@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import polars as pl
 
+from tiktok_pipeline.providers.parsing import Unreadable, parse
 from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline.tables import PAYLOAD_SHAPES
 
@@ -48,8 +48,8 @@ def payload_shapes(raw: pl.DataFrame, *, bodies: int) -> pl.DataFrame:
     # A loop over rows: a body is a tree, and there are few of them.
     for capture_id, vendor, endpoint, observed_at, body in _sample(raw, bodies).iter_rows():
         try:
-            tree = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+            tree = parse(body.encode())
+        except Unreadable:
             continue  # quarantined when it was read
         endpoints.setdefault((vendor, endpoint), _Endpoint()).add(tree, capture_id, observed_at)
     rows = [

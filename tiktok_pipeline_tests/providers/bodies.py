@@ -730,6 +730,8 @@ LISTINGS = [
          "malformed", None, error="no_user"),
     Case("tikhub", tikhub.RANKING, "a ranking", encoded({"code": 0, "data": {"data": ranking(), "status_code": 0}}),
          "ok", None),
+    Case("tikhub", tikhub.RANKING_OF, "a room's place in the rankings",
+         encoded({"code": 0, "data": {"data": ranking(), "status_code": 0}}), "ok", None),
     Case("tikhub", tikhub.RANKING, "nobody is ranked",
          encoded({"code": 0, "data": {"data": ranking(ranks=[], anchor_info=None), "status_code": 0}}), "empty", None),
     Case("tikhub", tikhub.CHECK, "alive: a flag, and weak",
