@@ -29,7 +29,6 @@ from tiktok_pipeline.providers.observations import (
     Scalar,
     StoryReading,
     VariantReading,
-    address,
     handle,
     identifier,
     web_precision,
@@ -272,7 +271,7 @@ def _profile(person: _Person, source: str, notes: Notes) -> ProfileReading:
         handle=handle(person.preferred_username),
         display_name=person.name,
         bio=person.summary,
-        avatar_url=address(person.icon) or address(person.image),
+        avatar_url=notes.address(person.icon, "icon") or notes.address(person.image, "image"),
         verified=person.is_verified,
         private=person.is_private,
         language=person.language,
@@ -301,13 +300,13 @@ def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
         viewers=notes.count(video.viewer_count, "viewerCount"),
         viewers_total=notes.count(video.view_count, "viewCount"),
         likes=notes.count(video.like_count, "likeCount"),
-        cover_url=address(video.image),
+        cover_url=notes.address(video.image, "image"),
         reason=reason,
     )
     if video.attributed_to is not None:
         yield _profile(video.attributed_to, "live", notes)
     for attachment in video.attachment:
-        url = address(attachment.url)
+        url = notes.address(attachment.url, "attachment[].url")
         yield VariantReading(
             room_id=room_id,
             codec=attachment.codec,
@@ -398,6 +397,6 @@ def _story(video: _Video, notes: Notes) -> StoryReading:
         saves=notes.count(video.save_count, "saveCount"),
         reposts=notes.count(video.repost_count, "repostCount"),
         caption=video.content or video.summary,
-        media_url=address(media.url) if media else address(video.image),
+        media_url=notes.address(media.url, "attachment[].url") if media else notes.address(video.image, "image"),
         music=video.audio.name if video.audio else None,
     )

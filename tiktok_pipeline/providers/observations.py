@@ -216,6 +216,13 @@ class Notes:
             self.problems.append(Problem("not a length", field, shown(value)))
         return found
 
+    def address(self, value: object, field: str) -> str | None:
+        """Return an address without its query; see `address`. A value that holds none, and is not empty, is noted."""
+        found = address(value)
+        if found is None and not _is_empty(value):
+            self.problems.append(Problem("not an address", field, shown(value)))
+        return found
+
 
 def shown(value: object) -> str:
     """Return a value for the quarantine: at most 200 characters."""
@@ -395,6 +402,13 @@ def address(value: object, levels: int = _ADDRESS_LEVELS) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value.split("?", 1)[0]
+
+
+def _is_empty(value: object, levels: int = _ADDRESS_LEVELS) -> bool:
+    if levels and isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        return all(_is_empty(item, levels - 1) for item in inside)
+    return value is None or value == ""
 
 
 def resolution(written: str | None) -> tuple[int | None, int | None]:

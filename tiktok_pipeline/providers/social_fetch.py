@@ -26,7 +26,6 @@ from tiktok_pipeline.providers.observations import (
     Reading,
     Scalar,
     VariantReading,
-    address,
     amount,
     exact_precision,
     handle,
@@ -342,7 +341,7 @@ def _profile(profile: _Profile, metrics: _Metrics | None, source: str, notes: No
         handle=handle(profile.handle),
         display_name=profile.display_name,
         bio=profile.bio,
-        avatar_url=address(profile.avatar_url),
+        avatar_url=notes.address(profile.avatar_url, "avatarUrl"),
         verified=profile.verified,
         private=profile.private_account,
         language=profile.language,
@@ -373,7 +372,7 @@ def _live(data: _LiveData, notes: Notes) -> Iterator[Reading]:
             started_at=notes.instant(live.started_at, "live.startedAt"),
             viewers=notes.count(live.viewer_count, "live.viewerCount"),
             viewers_total=notes.count(live.enter_count, "live.enterCount"),
-            cover_url=address(live.cover_url),
+            cover_url=notes.address(live.cover_url, "live.coverUrl"),
         )
     else:
         yield LiveReading(
@@ -389,9 +388,9 @@ def _live(data: _LiveData, notes: Notes) -> Iterator[Reading]:
             source=stream.source,
             quality=stream.quality_key,
             label=stream.quality_label,
-            flv_url=address(stream.flv_url),
-            hls_url=address(stream.hls_url),
-            cmaf_url=address(stream.cmaf_url),
+            flv_url=notes.address(stream.flv_url, "live.streams[].flvUrl"),
+            hls_url=notes.address(stream.hls_url, "live.streams[].hlsUrl"),
+            cmaf_url=notes.address(stream.cmaf_url, "live.streams[].cmafUrl"),
             width=width,
             height=height,
             bitrate_bps=notes.count(stream.bitrate, "live.streams[].bitrate"),
