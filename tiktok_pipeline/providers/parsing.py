@@ -229,9 +229,12 @@ def _filled(value: Any, kind: inspect.Type, path: str, problems: list[Problem]) 
 def _struct(value: dict[str, Any], kind: inspect.StructType, path: str, problems: list[Problem]) -> Any:
     fields = {}
     for field in kind.fields:
-        if field.encode_name not in value:
-            continue
-        found = _fit(value[field.encode_name], field.type, f"{path}.{field.encode_name}", problems)
+        where, found = f"{path}.{field.encode_name}", _LEFT_OUT
+        if field.encode_name in value:
+            found = _fit(value[field.encode_name], field.type, where, problems)
         if found is not _LEFT_OUT:
             fields[field.name] = found
+        elif field.required:
+            problems.append(Problem("a field that must be there is missing", where))
+            return _LEFT_OUT
     return kind.cls(**fields)

@@ -101,6 +101,16 @@ def test_items_keep_their_places_where_one_is_null() -> None:
     assert [bytes(raw) for raw in raws] == [b"null", b'{"a":null}', b"12345678901234567890123"]
 
 
+class Required(msgspec.Struct):
+    on: bool
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"on": "perhaps"}', b'{"on": null}'])
+def test_an_object_without_a_required_field_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode(msgspec.json.Decoder(Required), body)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"7", b'"words"', b"\xff", b"{]", b'{"code": 1} {}'])
 def test_what_is_no_object_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):
