@@ -1,10 +1,12 @@
-"""What was asked and what was charged: for tests and benchmarks. No answer about the world depends on it."""
+"""What was asked, charged and damaged: for tests and benchmarks. No answer about the world depends on it."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from datetime import UTC, datetime
 from typing import Any
+
+from tiktok_pipeline.sandbox.damage import Damage
 
 _LOG_ROWS = 500_000  # a demo of five days asks about a tenth of this; older rows fall out
 
@@ -16,10 +18,21 @@ class Ledger:
         self._statuses: dict[tuple[str, str], Counter[int]] = {}
         self._credits: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._charged: defaultdict[str, float] = defaultdict(float)
-        self._log: deque[tuple[str, str, str, datetime, float, int, float]] = deque(maxlen=_LOG_ROWS)
+        self._log: deque[tuple[str, str, str, str, datetime, float, int, float]] = deque(maxlen=_LOG_ROWS)
+        self._damages: deque[tuple[str, str, str, str, datetime, Damage]] = deque(maxlen=_LOG_ROWS)
 
     def record(
-        self, vendor: str, endpoint: str, subject: str, at: datetime, wall: float, status: int, credits: float
+        self,
+        vendor: str,
+        endpoint: str,
+        subject: str,
+        at: datetime,
+        wall: float,
+        status: int,
+        credits: float,
+        *,
+        query: str = "",
+        damage: Damage | None = None,
     ) -> None:
         """Enter one request; status 0 stands for a connection that was cut."""
         key = (vendor, endpoint)
@@ -30,7 +43,9 @@ class Ledger:
         if credits:
             self._credits[key] += credits
             self._charged[vendor] += credits
-        self._log.append((vendor, endpoint, subject, at, wall, status, credits))
+        self._log.append((vendor, endpoint, subject, query, at, wall, status, credits))
+        if damage is not None:
+            self._damages.append((vendor, endpoint, subject, query, at, damage))
 
     def charged(self, vendor: str) -> float:
         """Credits charged by a vendor in all."""
@@ -56,10 +71,27 @@ class Ledger:
                 "vendor": vendor,
                 "endpoint": endpoint,
                 "subject": subject,
+                "query": query,
                 "at": at,
                 "wall": datetime.fromtimestamp(wall, UTC),
                 "status": status,
                 "credits": credits,
             }
-            for vendor, endpoint, subject, at, wall, status, credits in self._log
+            for vendor, endpoint, subject, query, at, wall, status, credits in self._log
+        ]
+
+    def damages(self) -> list[dict[str, Any]]:
+        """One row a response that the profile `hostile` damaged: the request, then part, kind and path."""
+        return [
+            {
+                "vendor": vendor,
+                "endpoint": endpoint,
+                "subject": subject,
+                "query": query,
+                "at": at,
+                "part": damage.part,
+                "kind": damage.kind,
+                "path": damage.path,
+            }
+            for vendor, endpoint, subject, query, at, damage in self._damages
         ]

@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tiktok_pipeline.sandbox import damaged_connection
+from tiktok_pipeline.sandbox.damage import Connection
 from tiktok_pipeline.sandbox.faults import Faults, Harm
 from tiktok_pipeline.sandbox.konbini import Konbini
 from tiktok_pipeline.sandbox.ledger import Ledger
@@ -70,9 +72,16 @@ class _Sandbox:
             return
         request, answer, harm = self._ask(vendor, path[slash:], dict(_pairs(scope)), headers, at)
         status = 0 if harm is Harm.RESET else answer.status
-        self._ledger.record(vendor.name, request.endpoint, request.subject, at, time.time(), status, answer.credits)
+        self._ledger.record(
+            *(vendor.name, request.endpoint, request.subject, at, time.time(), status, answer.credits),
+            query=scope["query_string"].decode("latin-1"),
+            damage=answer.damage,
+        )
         if harm is Harm.RESET:
             await _cut(scope, receive)
+            return
+        if isinstance(harm, Connection):
+            await damaged_connection.send(scope, receive, harm, answer, _headers(answer, at))
             return
         if harm is Harm.SLOW:
             await asyncio.sleep(self._faults.slow_s)
@@ -88,7 +97,7 @@ class _Sandbox:
 
     def _ask(
         self, vendor: Vendor, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes], at: datetime
-    ) -> tuple[Request, Answer, Harm | None]:
+    ) -> tuple[Request, Answer, Harm | Connection | None]:
         found = vendor.routes.find(path)
         if found is None:
             request = Request("unknown", path, query, at)
@@ -219,14 +228,17 @@ def _pairs(scope: Scope) -> list[tuple[str, str]]:
 
 
 async def _reply(send: Send, answer: Answer, at: datetime) -> None:
-    length = str(len(answer.body)).encode()
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", length),
-        (b"date", _http_date(int(at.timestamp()))),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, *answer.headers]})
+    length = (b"content-length", str(len(answer.body)).encode())
+    headers = [*_headers(answer, at), length]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _headers(answer: Answer, at: datetime) -> list[tuple[bytes, bytes]]:
+    """All headers but the length; a fault profile may have put others in place of the usual ones."""
+    usual = ((b"content-type", answer.content_type), (b"date", _http_date(int(at.timestamp()))))
+    own = {name for name, _ in answer.headers}
+    return [*(pair for pair in usual if pair[0] not in own), *answer.headers]
 
 
 @lru_cache(maxsize=1024)

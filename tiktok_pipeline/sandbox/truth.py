@@ -38,6 +38,7 @@ class Truth:
             "/truth/rankings": self._ranking_rows,
             "/truth/ledger": lambda query: self._ledger.totals(),
             "/truth/log": lambda query: self._ledger.log(),
+            "/truth/faults": lambda query: self._ledger.damages(),
             "/truth/now": lambda query: [{"now": query.now}],
         }
 

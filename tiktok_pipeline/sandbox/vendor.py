@@ -12,10 +12,11 @@ from enum import Enum, auto
 from typing import ClassVar
 
 from tiktok_pipeline.sandbox.chance import bits
+from tiktok_pipeline.sandbox.damage import Damage, Headers
 from tiktok_pipeline.sandbox.ledger import Ledger
 from tiktok_pipeline.sandbox.world import World
 
-Headers = tuple[tuple[bytes, bytes], ...]
+__all__ = ["Answer", "Endpoint", "Headers", "Refusal", "Request", "Routes", "Vendor"]
 
 
 class Refusal(Enum):
@@ -49,13 +50,14 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back, and what is charged for it."""
+    """What goes back, what is charged for it, and what a fault profile changed in it."""
 
     status: int
     body: bytes
     credits: float = 0.0
     headers: Headers = ()
     content_type: bytes = b"application/json"
+    damage: Damage | None = None
 
 
 Endpoint = Callable[[Request], Answer]
