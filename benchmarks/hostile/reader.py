@@ -212,9 +212,7 @@ def _platform_stories(top: str) -> Reader:
         guards = ("/code", f"{top}/status_code") if top else ()
         for item in body.items(f"{top}/itemList"):
             stats = f"{item}/statistics"
-            fields = body.fields(
-                story_id=f"{item}/aweme_id", views=f"{stats}/play_count", likes=f"{stats}/digg_count"
-            )
+            fields = body.fields(story_id=f"{item}/aweme_id", views=f"{stats}/play_count", likes=f"{stats}/digg_count")
             author = tuple(f"{item}/author/{name}" for name in ("uid", "unique_id", "sec_uid"))
             yield Expected("story_observations", fields, (*guards, *author, f"{stats}/aweme_id"), "story_id")
 
@@ -250,7 +248,9 @@ def _hub_ranking(body: _Body) -> Iterator[Expected]:
         return
     for place in body.items("/data/data/ranks"):
         fields = body.fields(ranked_user_id=f"{place}/user/id_str", rank=f"{place}/rank", score=f"{place}/score")
-        yield Expected("live_ranking_entries", fields, ("/code", "/data/status_code", "/data/data/begin_time"), "ranked_user_id")
+        yield Expected(
+            "live_ranking_entries", fields, ("/code", "/data/status_code", "/data/data/begin_time"), "ranked_user_id"
+        )
 
 
 _USERS = "/v1/tiktok/users/{username}"

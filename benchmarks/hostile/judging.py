@@ -1,0 +1,361 @@
+"""Compare what a replay left with what the sandbox sent and damaged: one list of broken promises.
+
+Files of the lake are read as Parquet, not through the pipeline's own code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+from urllib.request import urlopen
+
+import polars as pl
+
+from benchmarks.hostile.reader import Expected, expected
+from tiktok_pipeline.sandbox.ledger import Ledger
+from tiktok_pipeline.sandbox.server import VENDORS, RunningSandbox
+from tiktok_pipeline.sandbox.streams import TrueStream
+from tiktok_pipeline.sandbox.vendor import Request, Vendor
+
+# Damage that leaves the rest of the body readable: every value elsewhere in the body must be found.
+_READABLE = frozenset(
+    (
+        *(
+            "type",
+            "absent",
+            "number",
+            "not_a_number",
+            "surrogate",
+            "text",
+            "nesting_10",
+            "duplicate_key",
+            "bom",
+            "count",
+        ),
+        *("count_as_text", "flag", "time", "handle", "id", "cursor", "has_more", "state", "price", "one_id", "emptied"),
+        *("repeated_item", "null_item", "odd_item", "reversed", "many_items"),
+    )
+)
+# In these the list changes, but each item is still there.
+_ITEMS_STAY = frozenset(("repeated_item", "null_item", "odd_item", "reversed", "many_items"))
+# Headers that say nothing about whether the body is good.
+_HEADERS_THAT_DO_NOT_MATTER = frozenset(("value", "twice", "absent"))
+_TOO_LONG = "x-long"  # a client may refuse a header of 100,000 bytes
+_STRANGERS = frozenset(("another_creator", "another_creator_under_this_handle"))
+# Bodies that say whose they are in one place for the whole body.
+_SAY_WHOSE = (
+    "/live",
+    "/live/info",
+    "{handle}",
+    "{username}",
+    "/userinfo-by-username/",
+    "/userinfo-by-id/",
+    "/user/info",
+)
+
+_SAME_STREAM = timedelta(minutes=5)
+_EXAMPLES = 8
+
+
+@dataclass
+class Judged:
+    """What was found."""
+
+    requests: int = 0
+    landed: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    damaged: Counter[str] = field(default_factory=Counter)
+    # kind of damage ("" for undamaged responses) -> [expected, present]
+    readings: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    quarantined: Counter[str] = field(default_factory=Counter)
+    streams_true: int = 0
+    streams_found: int = 0
+    streams_invented: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *, derived: bool = True) -> Judged:
+    """Everything that a replay of [start, end) in `home` can be held to; only what landed, if it was not `derived`."""
+    judged = Judged()
+    log, faults = (_truth(sandbox, name) for name in ("log", "faults"))
+    raw = _raw(home / "lake")
+    judged.requests, judged.landed = len(log), raw.height
+    judged.outcomes = Counter(raw["outcome"].to_list())
+    judged.damaged = Counter(f"{row['part']}: {row['kind']}" for row in faults)
+    judged.broken += _not_landed(log, raw)
+    judged.broken += _asked_what_nobody_should(sandbox, log, raw)
+    judged.broken += _odd_credits(raw)
+    if not derived:
+        return judged
+    tables = {name: _normalized(home / "lake", name) for name in _COMPARED}
+    _compare(sandbox, log, faults, raw, tables, judged)
+    judged.broken += _strangers_accepted(faults, log, raw, tables)
+    judged.broken += _impossible(tables, start, end)
+    quarantine = _normalized(home / "lake", "quarantine")
+    judged.quarantined = Counter(quarantine["reason"].to_list())
+    _streams(sandbox, home, start, end, judged)
+    return judged
+
+
+def _truth(sandbox: RunningSandbox, name: str) -> list[dict[str, Any]]:
+    with urlopen(f"{sandbox.url}/truth/{name}") as response:
+        rows: list[dict[str, Any]] = json.loads(response.read())
+    for row in rows:
+        row["at"] = datetime.fromisoformat(row["at"])
+    return rows
+
+
+def _raw(lake: Path) -> pl.DataFrame:
+    columns = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "cursor", "requested_at", "observed_at")
+    files = sorted((lake / "raw").glob("*/date=*/hour=*/*.parquet"))
+    frames = [pl.read_parquet(file, columns=[*columns, "outcome", "credits"]) for file in files]
+    return pl.concat(frames).unique("capture_id").sort("requested_at")
+
+
+_COMPARED = (
+    "live_observations",
+    "profile_observations",
+    "story_observations",
+    "post_observations",
+    "live_ranking_entries",
+)
+
+
+def _normalized(lake: Path, table: str) -> pl.DataFrame:
+    files = sorted((lake / "normalized" / table).glob("date=*/*.parquet"))
+    return pl.concat([pl.read_parquet(file) for file in files]) if files else pl.DataFrame()
+
+
+def _not_landed(log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
+    """Requests of the server's log that are no row, and rows of requests that it never saw.
+
+    A request over a connection that the server has just closed never arrives: its row is a network error.
+    """
+    theirs = Counter(_key(row) for row in log)
+    mine = Counter(_captured(row) for row in raw.iter_rows(named=True))
+    arrived = Counter(_captured(row) for row in raw.filter(pl.col("outcome") != "network_error").iter_rows(named=True))
+    for told, keys in (("requests that are no row", theirs - mine), ("rows of requests never made", arrived - theirs)):
+        by_endpoint = Counter({key[:2]: 0 for key in keys})
+        for key, number in keys.items():
+            by_endpoint[key[:2]] += number
+        for (vendor, endpoint), number in sorted(by_endpoint.items()):
+            example = next(key for key in keys if key[:2] == (vendor, endpoint))
+            yield f"{vendor} {endpoint}: {number} {told}, such as {example[2]!r} at {example[4]}"
+
+
+def _asked_what_nobody_should(sandbox: RunningSandbox, log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
+    """Requests that a vendor's body brought about: unknown routes, and creators asked under another's name."""
+    unknown = Counter(row["subject"] for row in log if row["endpoint"] == "unknown")
+    if unknown:
+        yield f"{unknown.total()} requests to routes that no vendor has, such as {unknown.most_common(3)}"
+    owners: dict[str, str] = {}
+    for creator in sandbox.world.creators:
+        owners |= dict.fromkeys((creator.handle, creator.renamed_to or creator.handle, creator.user_id), creator.handle)
+    known = raw.filter(pl.col("creator_id").is_not_null()).select("creator_id", "subject").iter_rows()
+    others = Counter(
+        (creator_id, subject)
+        for creator_id, subject in known
+        if owners.get(subject.lstrip("@").lower(), creator_id) != creator_id
+    )
+    if others:
+        yield f"{others.total()} requests for a creator under the name or id of another: {others.most_common(3)}"
+    numbers_or_handles = raw["subject"].str.contains(r"^@?[A-Za-z0-9_.:]{1,40}$")
+    odd = raw.filter(~numbers_or_handles)["subject"].unique().to_list()
+    if odd:
+        yield f"requests for subjects without TikTok's form: {odd[:5]}"
+
+
+def _odd_credits(raw: pl.DataFrame) -> Iterator[str]:
+    odd = raw.filter(pl.col("credits").is_nan() | pl.col("credits").is_infinite() | (pl.col("credits") < 0))
+    if odd.height:
+        yield f"{odd.height} raw rows with impossible credits: {odd['credits'].unique().to_list()[:5]}"
+
+
+def _compare(
+    sandbox: RunningSandbox,
+    log: list[dict[str, Any]],
+    faults: list[dict[str, Any]],
+    raw: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
+    judged: Judged,
+) -> None:
+    """Each reading that no damage touches, against the normalized rows of its capture."""
+    vendors = {kind.name: kind(sandbox.world, Ledger()) for kind in VENDORS}
+    harmed = {_key(row): row for row in faults}
+    captures = _captures(raw)
+    rows: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for name, table in tables.items():
+        for row in table.iter_rows(named=True):
+            rows[name, row["capture_id"]].append(row)
+    lost: defaultdict[str, list[str]] = defaultdict(list)
+    for asked in log:
+        if asked["status"] == 0 or asked["endpoint"] == "unknown":
+            continue
+        harm = harmed.get(_key(asked))
+        kind = "" if harm is None else f"{harm['part']}: {harm['kind']}"
+        capture = captures.get(_key(asked))
+        for reading in _expected(vendors[asked["vendor"]], asked, harm):
+            found = [] if capture is None else rows[reading.table, capture]
+            difference = _missing(reading, found)
+            judged.readings[kind][0] += 1
+            judged.readings[kind][1] += difference is None
+            if difference is not None:
+                path = "" if harm is None else f" (damaged at {harm['path'] or 'the whole body'})"
+                lost[kind].append(
+                    f"{asked['vendor']} {asked['endpoint']} {asked['subject']} {asked['at']:%m-%d %H:%M:%S.%f}{path}: "
+                    f"{reading.table}: {difference}"
+                )
+    for kind, examples in sorted(lost.items()):
+        wanted, present = judged.readings[kind]
+        judged.broken.append(f"{wanted - present} of {wanted} readings lost, {kind or 'undamaged responses'}")
+        judged.broken += [f"    {example}" for example in examples[:_EXAMPLES]]
+
+
+_Key = tuple[str, str, str, str, datetime]
+
+
+def _key(row: Mapping[str, Any]) -> _Key:
+    """What a request on the server and its row have in common; two pages of a walk may leave at the same instant."""
+    # A ranking's subject is the region on the server, and list and region in raw.
+    if row["endpoint"].endswith("/ranking"):
+        query = dict(parse_qsl(row.get("query", "")))
+        region = f"{query['rank_type']}:{query['region']}" if query else row["subject"]
+        subject = region.replace("0:", "hourly:").replace("8:", "daily:")
+    else:
+        subject = str(row["subject"]).lstrip("@").lower()
+    query = dict(parse_qsl(row.get("query", "")))
+    cursor = row["cursor"] if "cursor" in row else query.get("cursor", query.get("time"))
+    return row["vendor"], row["endpoint"], subject, "" if cursor in (None, "0") else str(cursor), row["at"]
+
+
+def _captured(row: Mapping[str, Any]) -> _Key:
+    return _key({**row, "at": row["requested_at"]})
+
+
+def _captures(raw: pl.DataFrame) -> dict[_Key, str]:
+    return {_captured(row): row["capture_id"] for row in raw.iter_rows(named=True)}
+
+
+def _expected(vendor: Vendor, asked: Mapping[str, Any], harm: Mapping[str, Any] | None) -> Iterable[Expected]:
+    """What the response must be read as: all of it, what a damage left, or nothing that anybody promises."""
+    query = dict(parse_qsl(asked["query"], keep_blank_values=True))
+    if harm is not None:
+        if harm["part"] == "connection" or harm["kind"] in _STRANGERS or harm["path"] == _TOO_LONG:
+            return []
+        if harm["part"] == "headers" and harm["kind"] not in _HEADERS_THAT_DO_NOT_MATTER:
+            return []
+        if harm["part"] == "body" and harm["kind"] not in _READABLE:
+            return []
+    request = Request(asked["endpoint"], asked["subject"], query, asked["at"])
+    answer = vendor.endpoints()[asked["endpoint"]](request)
+    readings = expected(vendor.name, asked["endpoint"], answer.status, answer.body)
+    if harm is None or harm["part"] == "headers" or harm["kind"] == "bom" or harm["kind"] in _ITEMS_STAY:
+        return readings
+    return [rest for reading in readings if (rest := reading.without(harm["path"])) is not None]
+
+
+def _missing(reading: Expected, found: list[dict[str, Any]]) -> str | None:
+    """Why the rows of a capture do not hold a reading; None if they do."""
+    wanted = {name: value for name, (value, _) in reading.fields.items()}
+    rows = found
+    if reading.key is not None:
+        rows = [row for row in found if row[reading.key] == wanted[reading.key]]
+    if not rows:
+        return (
+            f"no row{'' if reading.key is None else ' of ' + str(wanted[reading.key])} ({len(found)} of the response)"
+        )
+    differences = [
+        {name: (value, row[name]) for name, value in wanted.items() if row[name] != value and value != ""}
+        for row in rows
+    ]
+    best = min(differences, key=len)
+    return None if not best else f"expected and found: {best}"
+
+
+def _strangers_accepted(
+    faults: list[dict[str, Any]], log: list[dict[str, Any]], raw: pl.DataFrame, tables: Mapping[str, pl.DataFrame]
+) -> Iterator[str]:
+    """Responses about another creator whose readings stand under the creator that was asked for."""
+    captures = _captures(raw)
+    strangers = {
+        captures[_key(row)]: row
+        for row in faults
+        if row["kind"] in _STRANGERS and row["endpoint"].endswith(_SAY_WHOSE) and _key(row) in captures
+    }
+    accepted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in ("live_observations", "profile_observations"):
+        for row in tables[name].filter(pl.col("capture_id").is_in(list(strangers))).iter_rows(named=True):
+            if name == "live_observations" and row["live_state"] in ("unknown", "ended"):
+                continue
+            harm = strangers[row["capture_id"]]
+            accepted[harm["vendor"], harm["endpoint"]].append(f"{harm['subject']} {harm['at']} {harm['kind']} {name}")
+    for (vendor, endpoint), examples in accepted.items():
+        yield f"{len(examples)} readings of another creator accepted from {vendor} {endpoint}: {examples[:3]}"
+
+
+def _impossible(tables: Mapping[str, pl.DataFrame], start: datetime, end: datetime) -> Iterator[str]:
+    """Values that no response can mean."""
+    for name, table in tables.items():
+        if table.is_empty():
+            continue
+        outside = table.filter(
+            (pl.col("observed_at") < start - timedelta(minutes=10)) | (pl.col("observed_at") > end + timedelta(hours=1))
+        )
+        if outside.height:
+            yield f"{name}: {outside.height} rows observed outside the replay, such as {outside['observed_at'][0]}"
+        for column, dtype in table.schema.items():
+            if dtype == pl.Int64 and table.filter(pl.col(column) < 0).height:
+                yield f"{name}: negative {column}"
+            if column in ("published_at", "started_at") and dtype.is_temporal():
+                odd = table.filter(
+                    (pl.col(column) < datetime(2016, 1, 1, tzinfo=UTC)) | (pl.col(column) > end + timedelta(days=1))
+                )
+                if odd.height:
+                    yield f"{name}: {odd.height} rows with an impossible {column}, such as {odd[column][0]}"
+    live = tables["live_observations"]
+    backward = live.filter(pl.col("ended_at") < pl.col("started_at"))
+    if backward.height:
+        yield f"live_observations: {backward.height} rows end before they start"
+
+
+def _streams(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, judged: Judged) -> None:
+    """Streams of public creators that lie within the span, found exactly once; and those that nobody held."""
+    found = pl.concat(
+        [pl.read_parquet(file) for file in sorted((home / "lake" / "marts" / "streams").glob("date=*/*.parquet"))]
+    )
+    world = sandbox.world
+    by_handle = {creator.handle: creator for creator in world.creators}
+    margin = timedelta(minutes=15)
+    true: list[TrueStream] = [
+        stream
+        for creator in world.creators
+        if creator.kind == "public"
+        for stream in world.streams(creator, start, end)
+        if stream.started_at > start + _SAME_STREAM
+        and stream.ended_at < end - margin
+        and stream.ended_at - stream.started_at > margin / 2
+    ]
+    rows = found.rows(named=True)
+    for stream in true:
+        mine = [
+            row
+            for row in rows
+            if row["creator_id"] == stream.creator.handle
+            and row["started_at"] < stream.ended_at
+            and row["ended_at_lo"] > stream.started_at - _SAME_STREAM
+        ]
+        judged.streams_found += len(mine) == 1
+        if len(mine) > 1:
+            judged.broken.append(f"{len(mine)} streams for one: {stream.creator.handle} at {stream.started_at}")
+    judged.streams_true = len(true)
+    for row in rows:
+        first, last = row["started_at"] - timedelta(minutes=1), row["ended_at_lo"] + timedelta(minutes=1)
+        if not world.streams(by_handle[row["creator_id"]], first, last):
+            judged.streams_invented += 1
+            judged.broken.append(f"a stream that nobody held: {row['stream_id']} from {first} to {last}")
