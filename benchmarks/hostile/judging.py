@@ -22,6 +22,8 @@ from tiktok_pipeline.sandbox.ledger import Ledger
 from tiktok_pipeline.sandbox.server import VENDORS, RunningSandbox
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.sandbox.vendor import Request, Vendor
+from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.transforms.observations import read_bodies
 
 # Damage that leaves the rest of the body readable: every value elsewhere in the body must be found.
 _READABLE = frozenset(
@@ -81,7 +83,10 @@ class Judged:
 
 
 def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *, derived: bool = True) -> Judged:
-    """Everything that a replay of [start, end) in `home` can be held to; only what landed, if it was not `derived`."""
+    """Everything that a replay of [start, end) in `home` can be held to.
+
+    If it was not `derived`, raw is read here, so that lost readings are named too; streams are then not compared.
+    """
     judged = Judged()
     log, faults = (_truth(sandbox, name) for name in ("log", "faults"))
     raw = _raw(home / "lake")
@@ -91,15 +96,13 @@ def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *
     judged.broken += _not_landed(log, raw)
     judged.broken += _asked_what_nobody_should(sandbox, log, raw)
     judged.broken += _odd_credits(raw)
-    if not derived:
-        return judged
-    tables = {name: _normalized(home / "lake", name) for name in _COMPARED}
+    tables = {name: _normalized(home / "lake", name) for name in _NORMALIZED} if derived else _read(home / "lake")
     _compare(sandbox, log, faults, raw, tables, judged)
     judged.broken += _strangers_accepted(faults, log, raw, tables)
     judged.broken += _impossible(tables, start, end)
-    quarantine = _normalized(home / "lake", "quarantine")
-    judged.quarantined = Counter(quarantine["reason"].to_list())
-    _streams(sandbox, home, start, end, judged)
+    judged.quarantined = Counter(tables["quarantine"]["reason"].to_list())
+    if derived:
+        _streams(sandbox, home, start, end, judged)
     return judged
 
 
@@ -125,11 +128,22 @@ _COMPARED = (
     "post_observations",
     "live_ranking_entries",
 )
+_NORMALIZED = (*_COMPARED, "quarantine")
 
 
 def _normalized(lake: Path, table: str) -> pl.DataFrame:
     files = sorted((lake / "normalized" / table).glob("date=*/*.parquet"))
-    return pl.concat([pl.read_parquet(file) for file in files]) if files else pl.DataFrame()
+    return pl.concat([pl.read_parquet(file) for file in files]) if files else TABLES[table].empty()
+
+
+def _read(lake: Path) -> dict[str, pl.DataFrame]:
+    """The normalized tables as the pipeline reads raw, day or no day."""
+    found: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
+    for folder in sorted((lake / "raw").iterdir()):
+        raw = pl.concat([pl.read_parquet(file) for file in sorted(folder.glob("date=*/hour=*/*.parquet"))])
+        for name, frame in read_bodies(raw, folder.name, hash_key=b"benchmark").items():
+            found[name].append(frame)
+    return {name: pl.concat(frames) for name, frames in found.items()}
 
 
 def _not_landed(log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
@@ -157,6 +171,10 @@ def _asked_what_nobody_should(sandbox: RunningSandbox, log: list[dict[str, Any]]
     owners: dict[str, str] = {}
     for creator in sandbox.world.creators:
         owners |= dict.fromkeys((creator.handle, creator.renamed_to or creator.handle, creator.user_id), creator.handle)
+    for subject in raw.filter(pl.col("endpoint").str.contains("/live/"))["subject"].unique():
+        room = sandbox.world.find_room(subject)
+        if room is not None:
+            owners[subject] = room[0].handle
     known = raw.filter(pl.col("creator_id").is_not_null()).select("creator_id", "subject").iter_rows()
     others = Counter(
         (creator_id, subject)
@@ -189,9 +207,10 @@ def _compare(
     vendors = {kind.name: kind(sandbox.world, Ledger()) for kind in VENDORS}
     harmed = {_key(row): row for row in faults}
     captures = _captures(raw)
+    creators = dict(raw.select("capture_id", "creator_id").iter_rows())
     rows: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for name, table in tables.items():
-        for row in table.iter_rows(named=True):
+    for name in _COMPARED:
+        for row in tables[name].iter_rows(named=True):
             rows[name, row["capture_id"]].append(row)
     lost: defaultdict[str, list[str]] = defaultdict(list)
     for asked in log:
@@ -200,6 +219,9 @@ def _compare(
         harm = harmed.get(_key(asked))
         kind = "" if harm is None else f"{harm['part']}: {harm['kind']}"
         capture = captures.get(_key(asked))
+        room = sandbox.world.find_room(asked["subject"])
+        if room is not None and capture is not None and room[0].handle != creators[capture]:
+            continue  # the room of another creator: nothing of it is to be read
         for reading in _expected(vendors[asked["vendor"]], asked, harm):
             found = [] if capture is None else rows[reading.table, capture]
             difference = _missing(reading, found)
@@ -301,9 +323,8 @@ def _strangers_accepted(
 
 def _impossible(tables: Mapping[str, pl.DataFrame], start: datetime, end: datetime) -> Iterator[str]:
     """Values that no response can mean."""
-    for name, table in tables.items():
-        if table.is_empty():
-            continue
+    for name in _COMPARED:
+        table = tables[name]
         outside = table.filter(
             (pl.col("observed_at") < start - timedelta(minutes=10)) | (pl.col("observed_at") > end + timedelta(hours=1))
         )
