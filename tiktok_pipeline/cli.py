@@ -55,7 +55,7 @@ def cli() -> None:
 @click.option(
     "--speed", type=_SPEED, default=1.0, show_default=True, help="How much faster than real time its clock runs."
 )
-@click.option("--faults", default="none", show_default=True, help="none, mild, nasty or down-VENDOR.")
+@click.option("--faults", default="none", show_default=True, help="none, mild, nasty, hostile or down-VENDOR.")
 def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: float, faults: str) -> None:
     """Serve a world of creators with known truth, in the vendors' own wire formats."""
     from tiktok_pipeline.commands.serve import serve_and_tell  # noqa: PLC0415 - no other command needs it

@@ -12,6 +12,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -448,5 +450,17 @@ def oversized(body: bytes) -> bytes:
 @lru_cache(maxsize=2)
 def bomb(*, twice: bool = False) -> bytes:
     """A small gzip file of 256 MiB of JSON; `twice` packs it a second time."""
-    packed = gzip.compress(b'{"data":{"padding":"' + b"x" * BOMB_BYTES + b'"}}', 6, mtime=0)
-    return gzip.compress(packed, 6, mtime=0) if twice else packed
+    if twice:
+        return gzip.compress(bomb(), 6, mtime=0)
+    # Packed after a full flush, a piece does not depend on what stands before it: it is packed once and repeated.
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    start, piece, end = b'{"data":{"padding":"', b"x" * (1 << 20), b'"}}'
+    pieces = BOMB_BYTES >> 20
+    packed = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed += (packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)) * pieces
+    packed += packer.compress(end) + packer.flush()
+    check = zlib.crc32(start)
+    for _ in range(pieces):
+        check = zlib.crc32(piece, check)
+    size = len(start) + BOMB_BYTES + len(end)
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packed + struct.pack("<II", zlib.crc32(end, check), size)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
+import msgspec
 import pytest
 
+from tiktok_pipeline.sandbox.damage import Connection
 from tiktok_pipeline.sandbox.faults import PROFILES, Faults, Harm
 from tiktok_pipeline.sandbox.konbini import Konbini
 from tiktok_pipeline.sandbox.ledger import Ledger
@@ -31,12 +34,12 @@ def question(vendor: Vendor, number: int, every: timedelta = timedelta(seconds=1
     return Request("/endpoint", f"creator{number % 20}", {}, START + number * every)
 
 
-def fates(profile: str, vendor: Vendor, seed: int = 7) -> list[tuple[Answer, Harm | None]]:
+def fates(profile: str, vendor: Vendor, seed: int = 7) -> list[tuple[Answer, Harm | Connection | None]]:
     faults = Faults(seed, profile)
     return [faults.answer(vendor, endpoint, question(vendor, n)) for n in range(QUESTIONS)]
 
 
-def is_good(fate: tuple[Answer, Harm | None]) -> bool:
+def is_good(fate: tuple[Answer, Harm | Connection | None]) -> bool:
     return fate[0].body == GOOD and fate[1] is None
 
 
@@ -205,3 +208,58 @@ def test_one_instant_written_in_two_zones_is_one_question(world: World, ask_with
             except ConnectionResetError:
                 told.append(b"cut")
         assert told[0] == told[1]
+
+
+def test_hostile_damages_one_response_in_twenty_and_says_what(vendor: Vendor) -> None:
+    told = fates("hostile", vendor)
+    damaged = [(answer, how) for answer, how in told if answer.damage is not None]
+    assert 0.04 <= len(damaged) / QUESTIONS <= 0.06
+    assert all(is_good(fate) for fate in told if fate[0].damage is None)
+    assert {answer.damage.part for answer, _ in damaged if answer.damage} == {"body", "headers", "connection"}
+    assert all((how is None) == (answer.damage.part != "connection") for answer, how in damaged if answer.damage)
+    assert told == fates("hostile", vendor)
+
+
+@pytest.mark.parametrize("part", ["body", "headers", "connection"])
+def test_one_part_alone_can_be_damaged(vendor: Vendor, part: str) -> None:
+    told = fates(f"hostile-{part}", vendor)
+    assert {answer.damage.part for answer, _ in told if answer.damage} == {part}
+
+
+def test_a_damaged_response_costs_what_the_undamaged_one_does(vendor: Vendor) -> None:
+    told = [answer for answer, _ in fates("hostile", vendor) if answer.damage and answer.damage.kind != "retry_after"]
+    assert {answer.credits for answer in told} == {1.0}
+
+
+def test_another_creators_response_is_whole_and_sometimes_under_this_handle(world: World) -> None:
+    fetch, faults = SocialFetch(world, Ledger()), Faults(7, "hostile-body")
+    mine = next(c for c in world.creators if c.kind == "public" and c.renamed_at is None)
+    others = [c for c in world.creators if c.kind == "public" and c is not mine]
+    kinds: Counter[str] = Counter()
+    for second in range(20_000):
+        answer, _ = faults.answer(
+            fetch, fetch.profile, Request(PROFILE, mine.handle, {}, START + timedelta(seconds=second))
+        )
+        if answer.damage is not None and answer.damage.kind.startswith("another_creator"):
+            profile = msgspec.json.decode(answer.body)["data"]["profile"]
+            assert profile["platformUserId"] in {creator.user_id for creator in others}
+            assert (profile["handle"] == mine.handle) == (answer.damage.kind == "another_creator_under_this_handle")
+            kinds[answer.damage.kind] += 1
+    assert len(kinds) == 2
+
+
+def test_damage_is_noted_with_the_request_and_the_place(world: World, ask_with: Callable[..., Asker]) -> None:
+    ask: Asker = ask_with(world, "hostile")
+    handle = next(creator.handle for creator in world.creators if creator.kind == "public")
+    for second in range(400):
+        with suppress(ConnectionResetError):
+            ask(f"/social-fetch/v1/tiktok/profiles/{handle}/videos?cursor=", START + timedelta(seconds=second))
+    rows = ask("/truth/faults").json
+    assert 8 <= len(rows) <= 40
+    assert {row["subject"] for row in rows} == {handle}
+    assert {row["query"] for row in rows} == {"cursor="}
+    places = [row["path"] for row in rows if row["kind"] == "type"]
+    assert places
+    assert all(path == "" or path.startswith("/") for path in places)
+    logged = {(row["subject"], row["at"]) for row in ask("/truth/log").json}
+    assert {(row["subject"], row["at"]) for row in rows} <= logged
