@@ -158,18 +158,23 @@ PROFILES = (
 
 
 class Faults:
-    """One profile at work: `none`, `mild`, `nasty`, `hostile`, `hostile-<part>`, or `down-<vendor>`."""
+    """One profile at work: `none`, `mild`, `nasty`, `hostile`, `hostile-<part>`, or `down-<vendor>`.
+
+    A share of damaged responses other than 5 % follows a hostile profile's name: `hostile-body@0.3`.
+    """
 
     slow_s = 0.4  # long enough to be seen in a percentile, short enough for a replay of days
 
     def __init__(self, seed: int, profile: str) -> None:
-        if profile not in PROFILES:
+        profile, _, share = profile.partition("@")
+        if profile not in PROFILES or (share and profile not in _PARTS):
             raise ValueError(f"there is no fault profile {profile!r}: choose one of {', '.join(PROFILES)}")
         self._seed = seed
         self._down = profile.removeprefix(DOWN_PREFIX) if profile.startswith(DOWN_PREFIX) else None
         self._share, self._kinds = _SHARES.get(profile, (0.0, ()))
         self._shuts = profile == "nasty"
         self._parts = _PARTS.get(profile)
+        self._damaged_share = float(share) if share else _HOSTILE_SHARE
 
     def answer(self, vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
         """The endpoint's answer, or what the profile makes of it."""

@@ -220,6 +220,13 @@ def test_hostile_damages_one_response_in_twenty_and_says_what(vendor: Vendor) ->
     assert told == fates("hostile", vendor)
 
 
+def test_another_share_of_damaged_responses_follows_the_name(vendor: Vendor) -> None:
+    told = fates("hostile-body@0.4", vendor)
+    assert 0.37 <= sum(answer.damage is not None for answer, _ in told) / QUESTIONS <= 0.43
+    with pytest.raises(ValueError, match="no fault profile"):
+        Faults(7, "nasty@0.4")
+
+
 @pytest.mark.parametrize("part", ["body", "headers", "connection"])
 def test_one_part_alone_can_be_damaged(vendor: Vendor, part: str) -> None:
     told = fates(f"hostile-{part}", vendor)
