@@ -180,11 +180,8 @@ class Faults:
         """The endpoint's answer, or what the profile makes of it."""
         if self._parts is not None:
             draw = self._draw(vendor.name, request)
-            return (
-                (endpoint(request), None)
-                if draw / 2.0**64 >= _HOSTILE_SHARE
-                else self._damaged(vendor, endpoint, request, draw)
-            )
+            harmed = draw / 2.0**64 < self._damaged_share
+            return self._damaged(vendor, endpoint, request, draw) if harmed else (endpoint(request), None)
         if self._share == 0.0 and self._down is None:
             return endpoint(request), None
         fault = self._decide(vendor.name, request)
