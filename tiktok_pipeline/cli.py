@@ -122,7 +122,8 @@ def check(spend: bool) -> None:
 @click.option("--from", "start", type=MOMENT, default=None, help="Only rows of this time or later, UTC.")
 @click.option("--to", "end", type=MOMENT, default=None, help="Only rows of an earlier time, UTC.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="[default: by the table]")
-@click.option("--exact", is_flag=True, help="Leave text in a CSV that a spreadsheet would run as a formula as it is.")
+@click.option("--exact", is_flag=True, help="CSV for programs: no byte order mark, no apostrophe before any text.")
+@click.option("--bom/--no-bom", "mark", default=True, show_default=True, help="Begin a CSV with a byte order mark.")
 def export(
     table: str,
     form: Literal["csv", "xlsx", "parquet"],
@@ -130,15 +131,24 @@ def export(
     end: datetime | None,
     output: Path | None,
     exact: bool,
+    mark: bool,
 ) -> None:
-    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet."""
+    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet.
+
+    A CSV is made for spreadsheets: it begins with a byte order mark, and text that a spreadsheet would change
+    (formulas, ids of 16 and more digits) begins with an apostrophe. --exact writes neither.
+    """
     from tiktok_pipeline.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
 
     warehouse = Places.from_environment().warehouse
-    written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact)
+    written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact, mark=mark)
     click.echo(f"{written.path}: {written.rows:,} rows of {table}, published as {written.generation}")
     if written.guarded:
         click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact leaves them")
+    if written.numbers:
+        click.echo(
+            f"{written.numbers:,} ids that a spreadsheet would round begin with an apostrophe; --exact leaves them"
+        )
     if written.cut:
         click.echo(f"{written.cut:,} texts were longer than an Excel cell holds and are cut")
 
