@@ -201,7 +201,7 @@ def roster_list() -> None:
 def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str) -> None:
     """Add HANDLE, or the URL of a profile, to the roster."""
     path = Places.from_environment().roster
-    creators = _read_roster().creators if path.exists() else ()
+    creators = _read_roster().creators if os.path.exists(path) else ()
     new = rosters.make_creator(handle, niche, tier, user_id, sec_uid, note)
     if any(creator.creator_id == new.creator_id for creator in creators):
         raise RosterError(f"@{new.handle} is on the roster already")
@@ -231,7 +231,7 @@ def roster_import(file: Path) -> None:
     """
     arriving = rosters.read_roster(file, importing=True)
     path = Places.from_environment().roster
-    creators = _read_roster().creators if path.exists() else ()
+    creators = _read_roster().creators if os.path.exists(path) else ()
     known = {creator.creator_id for creator in creators}
     new = [creator for creator in arriving.creators if creator.creator_id not in known]
     if new:

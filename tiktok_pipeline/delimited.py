@@ -134,7 +134,8 @@ def begin(lines: Sequence[str]) -> tuple[int, str | None]:
 def records(
     lines: Sequence[str], separator: str, start: int = 0, *, one_line: Collection[int] = ()
 ) -> Iterator[Record]:
-    """Read records from line `start` on. After a record that cannot be read, go on with the line below its first.
+    """Read records from line `start` on, without empty lines. Below a record that cannot be read, go on with the line
+    after its first.
 
     Args:
         lines: lines with their ends.
@@ -156,7 +157,8 @@ def records(
             for cells in csv.reader(feed(), delimiter=separator, strict=True, skipinitialspace=True):
                 if at - first > 1 and any(_BREAK.search(cell) for n, cell in enumerate(cells) if n in one_line):
                     raise csv.Error
-                yield Record(first, at, tuple(cells))
+                if cells:
+                    yield Record(first, at, tuple(cells))
                 first = at
         except csv.Error:
             cut = tuple(cell.strip().strip('"') for cell in lines[first].split(separator))

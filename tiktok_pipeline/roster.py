@@ -123,6 +123,11 @@ class _Sheet:
     ignored: tuple[str, ...] = ()
 
     @property
+    def width(self) -> int:
+        """How many cells a record may have."""
+        return len(self.header.cells) if self.header else 1
+
+    @property
     def records(self) -> Iterable[Record]:
         """Every record below the header, blank ones left out."""
         start = self.header.end if self.header else delimited.begin(self.text.lines)[0]
@@ -167,15 +172,17 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
         if header is not None:
             columns, ignored = _columns(header)
             found.append(_Sheet(text, candidate, header, columns, ignored))
-    # Of two separators that give as many known columns, the first wins: max keeps it.
-    best = max(found, key=lambda sheet: len(sheet.columns), default=None)
+    # Of several that give as many known columns, the one that separates most; then the first, which max keeps.
+    best = max(
+        found, key=lambda sheet: (len(sheet.columns), len(sheet.header.cells if sheet.header else ())), default=None
+    )
     if best is None or best.header is None:
         raise RosterError(f"{name}, line 1: has no column handle; columns are {', '.join(COLUMNS)}")
     if "handle" in best.columns:
         return best
     if importing and not best.columns:
         typed = text.lines[start].strip()
-        if _HANDLE.fullmatch(plain_handle(typed)):
+        if _is_handle(plain_handle(typed)):
             if _plain_name(typed) in _AMBIGUOUS:
                 raise RosterError(
                     f"{name}, line {start + 1}: {typed!r} may be a header or a handle: write `handle` above"
@@ -250,19 +257,17 @@ def _notes(sheet: _Sheet, name: str) -> list[str]:
 
 def _surplus(sheet: _Sheet, record: Record) -> str | None:
     """Why the cells of a record do not fit the columns, if they do not."""
-    width = len(sheet.header.cells) if sheet.header else 1
-    if any(_trimmed(cell) for cell in record.cells[width:]):
-        return f"{len(record.cells)} cells, the header has {width}: put text that holds a separator in quotation marks"
+    if any(_trimmed(cell) for cell in record.cells[sheet.width :]):
+        return f"{len(record.cells)} cells, the header has {sheet.width}: put text that holds a separator in quotation marks"
     return None
 
 
 def _hides_lines(sheet: _Sheet, record: Record) -> bool:
     """Whether lines inside a quoted note read as lines of the roster: then its closing mark may be another's."""
-    width = len(sheet.header.cells) if sheet.header else 1
     for line in sheet.text.lines[record.first + 1 : record.end]:
         cells = line.split(sheet.separator)
         at = sheet.columns["handle"]
-        if len(cells) >= width > at and _HANDLE.fullmatch(plain_handle(cells[at].strip(' "'))):
+        if len(cells) >= sheet.width > at and _is_handle(plain_handle(cells[at].strip(' "'))):
             return True
     return False
 
@@ -287,7 +292,7 @@ def _creator(
     """A creator, what is wrong with handle or tier, and what is wrong with ids; a damaged id is left empty."""
     wrong, damaged = [], []
     plain = plain_handle(handle)
-    if not _HANDLE.fullmatch(plain):
+    if not _is_handle(plain):
         wrong.append(f"{_shown(handle)} is no handle: {_why_no_handle(plain)}")
     tier = _trimmed(tier).lower() or "b"
     if tier not in TIERS:
@@ -310,6 +315,10 @@ def plain_handle(typed: str) -> str:
     plain = _trimmed(typed).strip("<>").strip()
     url = _PROFILE_URL.fullmatch(plain)
     return (unquote(url[1]) if url else plain).strip().lstrip("@").strip().lower()
+
+
+def _is_handle(plain: str) -> bool:
+    return _HANDLE.fullmatch(plain) is not None
 
 
 def _why_no_handle(plain: str) -> str:
@@ -336,7 +345,7 @@ def _why_no_user_id(user_id: str) -> str | None:
 
 
 def _named(handle: str) -> str:
-    return f"@{handle}" if _HANDLE.fullmatch(handle) else _shown(handle)
+    return f"@{handle}" if _is_handle(handle) else _shown(handle)
 
 
 def _shown(typed: str) -> str:
@@ -384,7 +393,7 @@ def add_creators(path: Path, creators: Sequence[Creator]) -> None:
         RosterError: the file cannot be read or written, lacks a column that is needed while lines have more cells than
             the header, which would get another meaning, or its encoding lacks a character.
     """
-    text = _load(path) if path.exists() else Text(())
+    text = _load(path) if os.path.exists(path) else Text(())
     if not "".join(text.lines).strip("\ufeff \t\r\n"):
         _write(path, text, [line_of(COLUMNS, ",", "\n")] + [line_of(_cells(c, COLUMNS), ",", "\n") for c in creators])
         return

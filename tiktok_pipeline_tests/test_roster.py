@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 import time
 from pathlib import Path
@@ -238,6 +239,12 @@ def test_unknown_columns_are_ignored_with_a_note_and_empty_ones_without() -> Non
     )
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_empty_columns_of_a_single_list_show_its_separator(separator: str) -> None:
+    text = "".join(f"{cell}{2 * separator}\r\n" for cell in ("handle", "mira", "bo"))
+    assert parse_roster(text) == Roster((Creator("mira"), Creator("bo")))
+
+
 def test_a_line_that_names_the_separator_and_blank_lines_stand_above_a_header(tmp_path: Path) -> None:
     path = written(tmp_path / "in.csv", "sep=;\r\n\r\nhandle;note\r\nmira;a, b, c\r\n")
     assert read_roster(path).creators == (Creator("mira", note="a, b, c"),)
@@ -409,6 +416,53 @@ def test_lines_are_not_swallowed_by_a_quote_that_another_line_closes() -> None:
     assert roster.notes == (
         "roster.csv, line 2: the quoted note ends in line 4: close its quotation mark if it should not",
     )
+
+
+TOKENS = [
+    '"', ",", ";", "\t", "\n", "\r", "\x00", "\ufeff", "\u2028", "\u200b", "sep=;\n", "handle", "@", "7E18", "0000", "'", "é",
+    "\x1a", " ", "=", "a" * 200, "..", "https://tiktok.com/@",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_costs_lines_and_never_more_and_changes_are_undone_exactly(tmp_path: Path, seed: int) -> None:
+    """Only a RosterError escapes, messages are one line, and an added creator is found and removed."""
+    new = Creator("new.one", "niche", "c", note='q"x\ny;,\tz')
+    said: list[str] = []
+    refused: list[str] = []
+    rng, path, read = random.Random(seed), tmp_path / "roster.csv", 0
+    line = f'mira.paints,art,a,{USER_ID},,"a, b"\n@bo,food,,,,\nhttps://www.tiktok.com/@zoe,music,c,,,"x\ny"\n'
+    text = "handle,niche,tier,user_id,sec_uid,note\n" + line
+    forms = [text, text.replace(",", ";").replace("\n", "\r\n"), text.replace(",", "\t").replace("\n", "\r")]
+    for _ in range(60):
+        damaged = list(rng.choice(forms))
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(damaged) + 1)
+            damaged[at : at + rng.choice((0, 0, 1, 20))] = rng.choice((rng.choice(TOKENS), ""))
+        raw = "".join(damaged).encode(rng.choice(("utf-8", "utf-8-sig", "utf-16", "cp1252")), "replace")
+        written(path, raw)
+        for importing in (True, False):
+            try:
+                before = read_roster(path, importing=importing)
+            except RosterError as error:
+                said.append(str(error))
+                continue
+            read += 1
+            said += [*before.problems, *before.notes]
+            assert len(set(handles(before))) == len(before.creators)
+            if importing:
+                continue
+            try:
+                add_creators(path, [new])
+            except RosterError as error:
+                refused.append(str(error))
+                continue
+            assert read_roster(path).creators == (*before.creators, new)
+            assert remove_creator(path, new.handle)
+            assert read_roster(path).creators == before.creators
+    assert all(len(message.splitlines()) == 1 for message in said)
+    assert all("cells, the header has" in message for message in refused)
+    assert read > 30
 
 
 def test_many_open_quotes_are_read_in_time() -> None:
