@@ -258,7 +258,7 @@ def _notes(sheet: _Sheet, name: str) -> list[str]:
 def _surplus(sheet: _Sheet, record: Record) -> str | None:
     """Why the cells of a record do not fit the columns, if they do not."""
     if any(_trimmed(cell) for cell in record.cells[sheet.width :]):
-        return f"{len(record.cells)} cells, the header has {sheet.width}: put text that holds a separator in quotation marks"
+        return f"{len(record.cells)} cells, the header has {sheet.width}: quote text that holds a separator"
     return None
 
 

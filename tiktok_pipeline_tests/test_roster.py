@@ -419,8 +419,8 @@ def test_lines_are_not_swallowed_by_a_quote_that_another_line_closes() -> None:
 
 
 TOKENS = [
-    '"', ",", ";", "\t", "\n", "\r", "\x00", "\ufeff", "\u2028", "\u200b", "sep=;\n", "handle", "@", "7E18", "0000", "'", "é",
-    "\x1a", " ", "=", "a" * 200, "..", "https://tiktok.com/@",
+    '"', ",", ";", "\t", "\n", "\r", "\x00", "\ufeff", "\u2028", "\u200b", "sep=;\n", "handle", "@", "7E18", "0000", "'",
+    "é", "\x1a", " ", "=", "a" * 200, "..", "https://tiktok.com/@",
 ]  # fmt: skip
 
 
