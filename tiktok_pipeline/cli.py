@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -122,7 +122,8 @@ def check(spend: bool) -> None:
 @click.option("--from", "start", type=MOMENT, default=None, help="Only rows of this time or later, UTC.")
 @click.option("--to", "end", type=MOMENT, default=None, help="Only rows of an earlier time, UTC.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="[default: by the table]")
-@click.option("--exact", is_flag=True, help="Leave text in a CSV that a spreadsheet would run as a formula as it is.")
+@click.option("--exact", is_flag=True, help="CSV for programs: no byte order mark, no apostrophe before any text.")
+@click.option("--bom/--no-bom", "mark", default=True, show_default=True, help="Begin a CSV with a byte order mark.")
 def export(
     table: str,
     form: Literal["csv", "xlsx", "parquet"],
@@ -130,15 +131,24 @@ def export(
     end: datetime | None,
     output: Path | None,
     exact: bool,
+    mark: bool,
 ) -> None:
-    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet."""
+    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet.
+
+    A CSV is made for spreadsheets: it begins with a byte order mark, and text that a spreadsheet would change
+    (formulas, ids of 16 and more digits) begins with an apostrophe. --exact writes neither.
+    """
     from tiktok_pipeline.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
 
     warehouse = Places.from_environment().warehouse
-    written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact)
+    written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact, mark=mark)
     click.echo(f"{written.path}: {written.rows:,} rows of {table}, published as {written.generation}")
     if written.guarded:
         click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact leaves them")
+    if written.numbers:
+        click.echo(
+            f"{written.numbers:,} ids that a spreadsheet would round begin with an apostrophe; --exact leaves them"
+        )
     if written.cut:
         click.echo(f"{written.cut:,} texts were longer than an Excel cell holds and are cut")
 
@@ -178,7 +188,7 @@ def roster() -> None:
 def roster_list() -> None:
     """Show the roster."""
     for creator in _read_roster().creators:
-        click.echo(f"{creator.handle:<26} {creator.niche:<12} {creator.tier}  {creator.note}")
+        click.echo(f"{creator.handle:<26} {creator.niche:<12} {creator.tier}  {' '.join(creator.note.split())}")
 
 
 @roster.command("add")
@@ -189,9 +199,9 @@ def roster_list() -> None:
 @click.option("--sec-uid", default="", help="secUid, if known.")
 @click.option("--note", default="")
 def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str) -> None:
-    """Add HANDLE to the roster."""
+    """Add HANDLE, or the URL of a profile, to the roster."""
     path = Places.from_environment().roster
-    creators = _read_roster().creators if path.exists() else ()
+    creators = _read_roster().creators if os.path.exists(path) else ()
     new = rosters.make_creator(handle, niche, tier, user_id, sec_uid, note)
     if any(creator.creator_id == new.creator_id for creator in creators):
         raise RosterError(f"@{new.handle} is on the roster already")
@@ -202,48 +212,63 @@ def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, n
 @roster.command("remove")
 @click.argument("handle")
 def roster_remove(handle: str) -> None:
-    """Stop watching HANDLE; what landed stays."""
+    """Stop polling HANDLE; its data stays."""
     path = Places.from_environment().roster
-    gone = rosters.plain_handle(handle)
-    if not rosters.remove_creator(path, gone):
-        raise RosterError(f"@{gone} is not on the roster")
+    removed = rosters.plain_handle(handle)
+    if not rosters.remove_creator(path, removed):
+        raise RosterError(f"@{removed} is not on the roster")
     _read_roster()
-    click.echo(f"removed @{gone}; what landed stays (it is no longer watched)")
+    click.echo(f"removed @{removed}; its data stays (it is no longer polled)")
 
 
 @roster.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 def roster_import(file: Path) -> None:
-    """Add everybody in the CSV FILE who is not on the roster yet; nothing is added when a line of it is bad."""
-    arriving = rosters.read_roster(file)
-    _refuse(arriving)
+    """Add the creators in the CSV FILE to the roster; list its bad lines on stderr and exit 1 if there are any.
+
+    Separated by commas, semicolons or tabs; handles or profile URLs; UTF-8 or Excel's Unicode text. A file without a
+    header is read as a list of handles.
+    """
+    arriving = rosters.read_roster(file, importing=True)
     path = Places.from_environment().roster
-    creators = _read_roster().creators if path.exists() else ()
+    creators = _read_roster().creators if os.path.exists(path) else ()
     known = {creator.creator_id for creator in creators}
     new = [creator for creator in arriving.creators if creator.creator_id not in known]
-    rosters.add_creators(path, new)
+    if new:
+        rosters.add_creators(path, new)
     click.echo(f"added {len(new)}, {len(arriving.creators) - len(new)} were there already")
+    _refuse(arriving, f"bad lines of {file.name} were not imported: mend them and import again")
 
 
 @roster.command("validate")
 def roster_validate() -> None:
     """Check every line of the roster."""
     read = rosters.read_roster(Places.from_environment().roster)
-    _refuse(read)
+    _refuse(read, "bad lines in the roster; all other creators are polled")
     click.echo(f"{len(read.creators)} creators, no bad line")
 
 
 def _read_roster() -> rosters.Roster:
-    """The roster; what is wrong with it is said, and stops nobody."""
+    """Read the roster and print its problems on stderr; they stop no command."""
     read = rosters.read_roster(Places.from_environment().roster)
-    for problem in read.problems:
-        click.echo(f"left out: {problem}", err=True)
+    _show(read.notes, "note")
+    _show(read.problems, "bad line")
     return read
 
 
-def _refuse(read: rosters.Roster) -> None:
+def _show(messages: Sequence[str], what: str) -> None:
+    for message in messages:
+        click.echo(f"{what}: {message}", err=True)
+
+
+def _refuse(read: rosters.Roster, reason: str) -> None:
+    """Fail if there is a bad line. One bad line is the reason itself; of more, all are listed above it."""
+    _show(read.notes, "note")
+    if len(read.problems) == 1:
+        raise RosterError(read.problems[0])
     if read.problems:
-        raise RosterError("; ".join(read.problems))
+        _show(read.problems, "bad line")
+        raise RosterError(f"{len(read.problems):,} {reason}")
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree
 
 import duckdb
 import polars as pl
@@ -100,13 +103,101 @@ def test_a_csv_runs_no_formula_in_a_spreadsheet(warehouse: Path, tmp_path: Path)
     assert pl.read_csv(plain.path)["display_name"].str.starts_with("=HYPERLINK(").all()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "\n=1"])
-def test_everything_that_a_spreadsheet_takes_for_a_formula_is_guarded(text: str) -> None:
-    with duckdb.connect(":memory:") as connection:
-        row = connection.execute("SELECT regexp_matches(?, ?)", [text, exports._FORMULA]).fetchone()
-        assert row == (True,)
-        row = connection.execute("SELECT regexp_matches(?, ?)", [f"a{text}", exports._FORMULA]).fetchone()
-        assert row == (False,)
+FORMULAS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "\n=1", "\ttext", "\rtext", "\ntext", "＝1+1", "＋1", "－1",
+    "＠SUM(A1)", "﹦1+1", "\u00a0=1", "\u3000＝1", "\u200b=1", "\ufeff=1", "\u202e=1", "\x0b=1", "-5",
+    "=cmd|'/c calc'!A1",
+]  # fmt: skip
+NUMBERS = [
+    "1234567890123456", "6943972350728712345", " 6943972350728712345 ", "6943972350728712345,6943972350728712346",
+    "6943972350728712345, 6943972350728712346", "007", "12e5", "1E5", "1.5e10",
+]  # fmt: skip
+PLAIN = [
+    "", "123456789012345", "0", "a=1+1", "mira:6943972350728712345", "a\n=1", "12 34", "e5", "1e", "ünï 你好", "a,b",
+    'a"b', "a;b", "<r><t>x</t></r>", "l1\r\nl2", "\x1bmira", "_x0041_", "\uffff", "{=1+1}", "https://example.org/x",
+    "x" * 40_000, "👩" * 20_000, " padded ", "'quoted'", "NULL", "#REF!", "</t></si>", "0.5",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hostile(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse with a creator for each text, as id (by number) and display name; followers are negative."""
+    folder = tmp_path_factory.mktemp("hostile")
+    shutil.copy(warehouse / "tiktok.duckdb", folder / "tiktok.duckdb")
+    with duckdb.connect(str(folder / "tiktok.duckdb")) as connection:
+        connection.execute("DELETE FROM creators")
+        for n, text in enumerate([*FORMULAS, *NUMBERS, *PLAIN]):
+            connection.execute(
+                "INSERT INTO creators (creator_id, display_name, followers, on_roster) VALUES (?, ?, ?, true)",
+                [f"c{n:03}", text, -n],
+            )
+    return folder
+
+
+def names(path: Path, encoding: str) -> tuple[list[str], list[str]]:
+    """The display names and the numbers of followers of a CSV."""
+    with path.open(encoding=encoding, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["creator_id"] for row in rows] == [f"c{n:03}" for n in range(len(rows))]
+    return [row["display_name"] for row in rows], [row["followers"] for row in rows]
+
+
+def test_formulas_and_long_ids_of_a_csv_begin_with_an_apostrophe_and_all_else_is_unchanged(
+    hostile: Path, tmp_path: Path
+) -> None:
+    done = export(hostile, "creators", "csv", output=tmp_path / "x.csv")
+    assert (done.guarded, done.numbers) == (len(FORMULAS), len(NUMBERS))
+    found, followers = names(done.path, "utf-8-sig")
+    assert found == [*(f"'{text}" for text in [*FORMULAS, *NUMBERS]), *PLAIN]
+    assert followers == [str(-n) for n in range(len(found))], "a negative number in a column of numbers stays one"
+
+
+def test_a_csv_begins_with_a_byte_order_mark_unless_it_is_for_programs(hostile: Path, tmp_path: Path) -> None:
+    written = export(hostile, "creators", "csv", output=tmp_path / "x.csv")
+    assert written.path.read_bytes().startswith(b"\xef\xbb\xbfcreator_id,handle,")
+    unmarked = export(hostile, "creators", "csv", output=tmp_path / "unmarked.csv", mark=False)
+    assert b"\xef\xbb\xbf" + unmarked.path.read_bytes() == written.path.read_bytes()
+    exact = export(hostile, "creators", "csv", output=tmp_path / "exact.csv", exact=True)
+    assert exact.path.read_bytes().startswith(b"creator_id,handle,")
+    assert (exact.guarded, exact.numbers) == (0, 0)
+    assert names(exact.path, "utf-8")[0] == [*FORMULAS, *NUMBERS, *PLAIN]
+
+
+def test_an_excel_file_holds_every_text_as_text(hostile: Path, tmp_path: Path) -> None:
+    done = export(hostile, "creators", "xlsx", output=tmp_path / "x.xlsx")
+    assert done.cut == 2
+    markup = sheet(done.path)
+    for never in ("<f>", "<f ", "<hyperlink", "<is>"):
+        assert never not in markup
+    space = {"": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    with zipfile.ZipFile(done.path) as book:
+        assert book.testzip() is None
+        for name in book.namelist():
+            ElementTree.fromstring(book.read(name))
+        shared = ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
+    strings = [item.findtext("t", None, space) for item in shared.findall("si", space)]
+    assert None not in strings
+    read = {re.sub("_x([0-9A-F]{4})_", lambda code: chr(int(code[1], 16)), text or "") for text in strings}
+    for text in [*FORMULAS, *NUMBERS, *PLAIN]:
+        expected = {"<r><t>x</t></r>": "<r><t>x</t></r> ", "x" * 40_000: "x" * 32_767, "👩" * 20_000: "👩" * 16_383}
+        assert not text or expected.get(text, text) in read, repr(text[:30])
+    assert all(len(text.encode("utf-16-le")) <= 2 * 32_767 for text in read)
+    assert "<v>-3</v>" in markup
+
+
+def test_many_links_and_numbers_without_a_value_break_no_excel_file(warehouse: Path, tmp_path: Path) -> None:
+    shutil.copy(warehouse / "tiktok.duckdb", tmp_path / "tiktok.duckdb")
+    with duckdb.connect(str(tmp_path / "tiktok.duckdb")) as connection:
+        connection.execute(
+            "INSERT INTO creators (creator_id, display_name, on_roster) "
+            "SELECT 'u' || n, 'https://example.org/' || n, true FROM range(70000) t(n)"
+        )
+        connection.execute("UPDATE streams SET hours_watched = 'nan', average_viewers = '-inf'")
+    done = export(tmp_path, "creators", "xlsx", output=tmp_path / "x.xlsx")
+    assert done.rows == 70_005
+    assert "<hyperlink" not in sheet(done.path)
+    done = export(tmp_path, "streams", "xlsx", output=tmp_path / "y.xlsx")
+    assert "#NUM!" in sheet(done.path)
 
 
 def test_an_excel_file_has_types_a_frozen_header_and_no_formula(warehouse: Path, tmp_path: Path) -> None:
@@ -166,6 +257,10 @@ def test_the_command_names_the_file_after_what_is_in_it(warehouse: Path, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["streams-from-2026-11-05-to-2026-11-06.csv"]
     done = run(tmp_path, warehouse.parent, "creators")
     assert "5 texts that look like formulas" in done.stdout
+    assert (tmp_path / "creators.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    for option in ("--exact", "--no-bom"):
+        run(tmp_path, warehouse.parent, "creators", option)
+        assert (tmp_path / "creators.csv").read_bytes().startswith(b"creator_id,")
     for arguments, code, said in (
         (["nothing"], 1, "is not published"),
         (["streams", "--format", "doc"], 2, "doc"),

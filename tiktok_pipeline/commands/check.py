@@ -83,6 +83,8 @@ def _roster(path: Path) -> Iterator[Finding]:
         return
     for problem in read.problems:
         yield Finding("roster", False, problem)
+    for note in read.notes:
+        yield Finding("roster", True, note)
     many = len(read.creators)
     nobody = "nobody to watch: add somebody with `tiktok-pipeline roster add HANDLE`"
     yield Finding("roster", many > 0, f"{many} creators" if many else nobody)

@@ -1,13 +1,16 @@
 """Making the page: a brief and the templates beside this file become one HTML file that needs nothing else.
 
 Everything that a creator wrote is hostile: the templates escape it, the data that page.js reads is escaped JSON, and
-page.js sets text, never markup.
+page.js sets text, never markup. A Content-Security-Policy in the page backs this up: it allows no request, and only the
+scripts and the style sheet of this page, by their hashes.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +134,12 @@ def render(brief: Brief) -> str:
         name: getattr(formats, name)
         for name in ("count", "gained", "exactly", "percent", "hours", "duration", "day", "long_day", "clock", "moment")
     }
+    style, script, runtime = _source("page.css"), _source("page.js"), Markup(charts.runtime())
     return environment.get_template("page.html").render(
+        policy=Markup(content_security_policy(scripts=[runtime, script], styles=[style])),
+        style=style,
+        script=script,
+        runtime=runtime,
         brief=brief,
         data=_data(brief),
         cards=_cards(brief),
@@ -147,9 +155,28 @@ def render(brief: Brief) -> str:
         well_covered=briefs.WELL_COVERED,
         limits=briefs,
         first_cards=_FIRST_CARDS,
-        runtime=Markup(charts.runtime()),
-        source=_source,
     )
+
+
+def content_security_policy(*, scripts: Iterable[str], styles: Iterable[str]) -> str:
+    """The policy of a page that loads nothing and runs only these inline scripts and style sheets.
+
+    No inline style attribute, event handler, `javascript:` address, evaluated text, frame, form or request is allowed.
+    """
+    return "; ".join(
+        [
+            "default-src 'none'",
+            " ".join(["script-src", *map(_hash, scripts)]),
+            " ".join(["style-src", *map(_hash, styles)]),
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _source(name: str) -> Markup:

@@ -63,8 +63,45 @@ def test_a_bad_line_is_named_blocks_nothing_and_survives_every_command(tmp_path:
     removed = run(tmp_path, "roster", "remove", "mira.paints")
     for done, line in ((listed, 3), (added, 3), (removed, 2)):
         assert done.returncode == 0, done.stderr
-        assert f"left out: roster.csv, line {line}: 'no good' is no handle" in done.stderr
+        assert f"bad line: roster.csv, line {line}: 'no good' is no handle" in done.stderr
     assert (tmp_path / "roster.csv").read_text() == "handle,niche,tier\nno good,art,\nbo,food,b\n"
+
+
+def test_an_import_takes_the_good_lines_lists_the_bad_ones_and_exits_with_1(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(
+        "\ufeffUser name;Niche;E-mail;user_id\r\n"
+        "https://www.tiktok.com/@Mira.Paints?lang=en;art;a@b.c;6943972350728712345\r\n"
+        "rounded;art;;6943972350728700000\r\n"
+        "science;art;;7,12E+18\r\n"
+        'open;"art;;\r\n'
+        " @bo ;food;;\r\n".encode()
+    )
+    done = run(tmp_path, "roster", "import", "in.csv")
+    assert done.returncode == 1
+    assert "added 2, 0 were there already" in done.stdout
+    *bad, reason = done.stderr.splitlines()
+    assert "ignored columns: E-mail" in bad[0]
+    assert [line.split(": ")[:2] for line in bad[1:]] == [["bad line", f"in.csv, line {n}"] for n in (3, 4, 5)]
+    assert reason == "tiktok-pipeline: 3 bad lines of in.csv were not imported: mend them and import again"
+    listed = run(tmp_path, "roster", "list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["mira.paints", "bo"]
+    again = run(tmp_path, "roster", "import", "in.csv")
+    assert (again.returncode, "added 0, 2 were there already" in again.stdout) == (1, True)
+
+
+def test_an_import_with_one_bad_line_gives_it_as_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("handle,user_id\nalpha,6943972350728700000\n")
+    done = run(tmp_path, "roster", "import", "in.csv")
+    assert_refused(done, "in.csv, line 2: @alpha has user_id '6943972350728700000': a spreadsheet rounded it")
+    assert not (tmp_path / "roster.csv").exists()
+
+
+def test_a_file_that_is_no_list_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04\x00\x00")
+    assert_refused(run(tmp_path, "roster", "import", "sheet.xlsx"), "save the sheet as CSV UTF-8")
+    assert_refused(run(tmp_path, "roster", "import", "."), "is a folder")
+    assert_refused(run(tmp_path, "roster", "list", TIKTOK_PIPELINE_ROSTER=str(tmp_path)), "is a folder")
+    assert run(tmp_path, "roster", "import", "absent.csv").returncode == 2
 
 
 def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import yaml
 
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, ROOT, unit, variables
+from tiktok_pipeline_tests.deploy import confinement
+from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, ROOT, unit, values, variables
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 README = (DEPLOY / "README.md").read_text()
@@ -62,6 +64,97 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     )
     complaints = [line for line in done.stderr.splitlines() if "tiktok-pipeline" in line]
     assert complaints == []
+
+
+# What keeps the exposure low where systemd-analyze is not there to say so.
+RESTRICTIONS = {
+    "CapabilityBoundingSet": [""],
+    "LockPersonality": ["yes"],
+    "NoNewPrivileges": ["yes"],
+    "PrivateDevices": ["yes"],
+    "PrivateMounts": ["yes"],
+    "PrivateTmp": ["yes"],
+    "ProtectClock": ["yes"],
+    "ProtectControlGroups": ["yes"],
+    "ProtectHome": ["yes"],
+    "ProtectHostname": ["yes"],
+    "ProtectKernelLogs": ["yes"],
+    "ProtectKernelModules": ["yes"],
+    "ProtectKernelTunables": ["yes"],
+    "ProtectProc": ["invisible"],
+    "ProtectSystem": ["strict"],
+    "RestrictAddressFamilies": ["AF_UNIX AF_INET AF_INET6"],
+    "RestrictNamespaces": ["yes"],
+    "RestrictRealtime": ["yes"],
+    "RestrictSUIDSGID": ["yes"],
+    "SystemCallArchitectures": ["native"],
+    "SystemCallErrorNumber": ["EPERM"],
+    "SystemCallFilter": ["@system-service", "~@privileged @resources"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_unit_may_do_no_more_than_it_needs(name: str) -> None:
+    assert {key: values(name, key) for key in RESTRICTIONS} == RESTRICTIONS
+    # The report's charts are drawn by V8, which compiles at run time, in runs of the code server.
+    assert values(name, "MemoryDenyWriteExecute") == ([] if name == "code" else ["yes"])
+    high, most = (size(values(name, key)[0]) for key in ("MemoryHigh", "MemoryMax"))
+    assert high < most
+    # A run that takes too much ends alone, not with the code server and all other runs.
+    assert values(name, "OOMPolicy") == (["continue"] if name == "code" else [])
+
+
+def size(text: str) -> float:
+    return float(text[:-1]) * {"%": 1, "M": 1, "G": 1024}[text[-1]]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize("name", NAMES)
+def test_systemd_finds_the_exposure_of_a_unit_low(name: str) -> None:
+    path = DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service"
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "--offline" in done.stderr:
+        pytest.skip("this systemd cannot tell the exposure of a unit that is not installed")
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found, done.stderr
+    assert float(found[1]) < 3, done.stdout
+
+
+ATTEMPTS = {
+    "a raw packet socket": "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "a netlink socket": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "another user": "import os; os.setresuid(1, 1, 1)",
+    "another owner": "import os; os.chown('/tmp', 0, 0)",
+    "another root": "import os; os.chroot('/tmp')",
+    "another clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
+    "another priority": "import os; os.setpriority(os.PRIO_PROCESS, 0, -5)",
+    "a user namespace": "import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0",
+    "a mount": "import ctypes; assert ctypes.CDLL(None).mount(b'none', b'/mnt', b'tmpfs', 0, None) == 0",
+    "another process's memory": "import ctypes; assert ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0",
+}
+WRITE_AND_EXECUTE = "import mmap; mmap.mmap(-1, 4096, prot=7)"
+ORDINARY = (
+    "import threading, subprocess, sys, socket, os; "
+    "t = threading.Thread(target=print); t.start(); t.join(); socket.create_server(('127.0.0.1', 0)); "
+    "os.fork() or os._exit(0); os.wait(); subprocess.run([sys.executable, '-c', ''], check=True)"
+)
+
+
+def attempt(name: str, code: str) -> int:
+    command = [sys.executable, "-m", "tiktok_pipeline_tests.deploy.confinement", name, sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not confinement.available(), reason="no libseccomp or systemd-analyze")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_filter_of_a_unit_denies_what_nothing_here_needs(name: str) -> None:
+    assert attempt(name, ORDINARY) == 0
+    for what, code in ATTEMPTS.items():
+        assert attempt(name, code) == 1, what
+    assert (attempt(name, WRITE_AND_EXECUTE) == 0) is (name == "code")
 
 
 def test_compose_has_one_daemon_no_open_port_and_no_root() -> None:

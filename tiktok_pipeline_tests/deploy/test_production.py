@@ -24,12 +24,16 @@ import sqlalchemy
 from tiktok_pipeline.capture.clock import RealClock
 from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.sandbox.server import start_in_process
-from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, Service, start, variables
+from tiktok_pipeline_tests.deploy import confinement
+from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, Service, start, values, variables
 
 # The world runs this much faster, so that a watch of half an hour is over in half a minute.
 SPEED = 60.0
 WINDOW_MINUTES = 20
 CREATORS = 6
+
+# Under the units' own system-call filters, wherever they can be applied.
+CONFINED = confinement.available()
 
 # Far more than it takes: a loaded machine is not a failure.
 PATIENCE_S = 240
@@ -168,7 +172,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[
         )
         services: list[Service] = []
         stopping.callback(lambda: [service.stop() for service in services])
-        services.extend(start(name, folder) for name in NAMES)
+        services.extend(start(name, folder, confined=CONFINED) for name in NAMES)
         clock = RealClock(speed=SPEED, anchor=began, start=shown)
         yield Production(folder, f"http://127.0.0.1:{ui}", clock, services)
 
@@ -230,6 +234,21 @@ def test_it_comes_up_and_works(production: Production) -> None:
     assert not any(secret in production.logs() for secret in secrets)
 
 
+@pytest.mark.skipif(not CONFINED, reason="no libseccomp or systemd-analyze: the units ran without their filters")
+def test_it_ran_under_the_filters_and_below_the_memory_limits_of_its_units(production: Production) -> None:
+    for service in production.services:
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
+        )
+        assert (status["Seccomp"].strip(), status["NoNewPrivs"].strip()) == ("2", "1")
+        peak_mb = int(status["VmHWM"].split()[0]) / 1024
+        (high,) = values(service.name, "MemoryHigh")
+        if high.endswith("M"):
+            assert peak_mb < float(high[:-1]) / 1.5, f"{service.name} took {peak_mb:.0f} MB"
+    denials = ("Operation not permitted", "PermissionError", "Address family not supported")
+    assert [line for line in production.logs().splitlines() if any(said in line for said in denials)] == []
+
+
 def test_it_goes_on_when_the_database_drops_everybody(production: Production) -> None:
     url = variables(production.folder / "instance.env")["DAGSTER_PG_URL"]
     engine = sqlalchemy.create_engine(url)
@@ -246,7 +265,7 @@ def test_it_goes_on_when_the_database_drops_everybody(production: Production) ->
     time.sleep(2)
     for number, service in enumerate(production.services):
         if service.process.poll() is not None:
-            production.services[number] = start(service.name, production.folder)
+            production.services[number] = start(service.name, production.folder, confined=CONFINED)
     hour = {"dagster__partition": hour_key(production.clock.now())}
     production.ended(production.until(lambda: production.launch("sweep_profiles", **hour)))
 

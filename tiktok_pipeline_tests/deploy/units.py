@@ -28,6 +28,12 @@ def unit(name: str) -> ConfigParser:
     return parser
 
 
+def values(name: str, key: str) -> list[str]:
+    """Every value of a key of a unit's [Service], in the order of its lines."""
+    text = (DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service").read_text().partition("[Service]")[2]
+    return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+
 def variables(path: Path) -> dict[str, str]:
     """The assignments of an environment file."""
     lines = (line.strip() for line in path.read_text().splitlines())
@@ -56,8 +62,11 @@ class Service:
         return self.process.wait(5)
 
 
-def start(name: str, folder: Path) -> Service:
-    """Start what ExecStart says, with the environment files of `folder` and no other variable of ours."""
+def start(name: str, folder: Path, *, confined: bool) -> Service:
+    """Start what ExecStart says, with the environment files of `folder` and no other variable of ours.
+
+    With `confined`, under the unit's system-call restrictions; see confinement.py.
+    """
     service = unit(name)["Service"]
     environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     for file in service["EnvironmentFile"].splitlines():
@@ -65,6 +74,8 @@ def start(name: str, folder: Path) -> Service:
     command = shlex.split(re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], service["ExecStart"]))
     # The environment that runs the tests stands for the one in /opt.
     command[0] = str(Path(sys.executable).with_name(Path(command[0]).name))
+    if confined:
+        command = [sys.executable, "-m", "tiktok_pipeline_tests.deploy.confinement", name, *command]
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -234,3 +236,22 @@ def luminance(colour: str) -> float:
             yield part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
 
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts(), strict=True))
+
+
+def test_the_policy_allows_the_pages_own_scripts_and_styles_by_hash_and_nothing_else(page: str, parsed: Page) -> None:
+    (policy,) = [each["content"] for each in parsed.all("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    directives = dict(each.split(" ", 1) for each in policy.split("; "))
+    assert {name: said for name, said in directives.items() if "sha256" not in said} == {
+        "default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'",
+    }  # fmt: skip
+    for directive, tag in (("script-src", "script"), ("style-src", "style")):
+        texts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert directives[directive] == " ".join(f"'sha256-{each}'" for each in hashes)
+    assert page.index("Content-Security-Policy") < page.index("<style>"), "a policy holds for what follows it"
+
+
+def test_no_element_has_a_style_or_a_handler_of_its_own(page: str, parsed: Page) -> None:
+    assert [
+        (tag, name) for tag, attributes in parsed.elements for name in attributes if re.match("style|on", name)
+    ] == []

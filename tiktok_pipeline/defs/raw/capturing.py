@@ -77,7 +77,7 @@ def _capture(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Run one window of `table` and report it; without a vendor to ask, log the reason and skip."""
     for problem in pipeline.roster().problems:
-        context.log.warning("Left out of the roster: %s", problem)
+        context.log.warning("Bad line of the roster: %s", problem)
     deployment = pipeline.deployment(context.run.run_id, _progress.info)
     capability = CAPABILITIES[table.name] if config.mode == "boundary" else window.SWEEPS[table.name][1]
     try:
