@@ -20,6 +20,7 @@ from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
+from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge_shapes
 from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
@@ -98,10 +99,14 @@ def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     for table in RAW_TABLES:
         raw = lake.scan_raw(table, hours).collect()
         captures += raw.height
-        for name, frame in read_bodies(raw, table.name, hash_key=hash_key).items():
+        dated, implausible_ages = believe_ages(raw, table.name)
+        read = read_bodies(dated, table.name, hash_key=hash_key)
+        read[QUARANTINE.name] = pl.concat([read[QUARANTINE.name], implausible_ages])
+        for name, frame in make_sound(read, table.name).items():
             parts[name].append(frame)
-        parts[PAYLOAD_SHAPES.name].append(payload_shapes(raw, bodies=settings.shape_bodies))
-    frames = {name: pl.concat(found) for name, found in parts.items()}
+        parts[PAYLOAD_SHAPES.name].append(payload_shapes(dated, bodies=settings.shape_bodies))
+    shapes = merge_shapes(parts.pop(PAYLOAD_SHAPES.name))
+    frames = {name: pl.concat(found) for name, found in parts.items()} | {PAYLOAD_SHAPES.name: shapes}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
     answers = profile_answers(lake.scan_raw(table, around) for table in RAW_TABLES)
