@@ -692,8 +692,8 @@ RECAPS = Table(
     "recaps",
     "marts",
     "day",
-    "one row a post that looks like a recap of a stream, in the day it was published",
-    ("post_id",),
+    "one row a creator and post that looks like a recap of a stream, in the day it was published",
+    ("creator_id", "post_id"),
     "Posts that show moments of a stream, by when they came and what their captions say, with the stream if one is known.",
     (
         Column("stream_id", STRING, "The newest stream begun before the post; null when only the lexicon says so."),
@@ -804,8 +804,8 @@ STORIES = Table(
     "stories",
     "marts",
     "day",
-    "one row a story, in the day it was published",
-    ("story_id",),
+    "one row a creator and story, in the day it was published",
+    ("creator_id", "story_id"),
     "Stories with their last known counts and the views at 1, 6 and 24 hours of age.",
     (
         _required("story_id", STRING, "TikTok's id of the story."),

@@ -14,10 +14,12 @@ import duckdb
 import polars as pl
 import pytest
 
+from tiktok_pipeline import definitions
 from tiktok_pipeline.blocked_days import blocked_days
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.checked import Checking
 from tiktok_pipeline.defs.marts import coverage, creators, leaderboard, stories, stream_lift, streams, vendor_usage
+from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.providers.social_fetch import LIVE
@@ -205,7 +207,9 @@ def test_a_transform_that_raises_blocks_its_day_and_nothing_else(
 def test_what_lands_while_a_run_goes_on_is_not_from_the_future(deployed: Deployed) -> None:
     """On a fast clock a run takes longer than the skew that clocks are allowed."""
     checking = Checking.of(TABLES["live_observations"], deployed.pipeline)
-    moments = iter([START + timedelta(hours=n) for n in (0, 0, 2)])  # asked for the check, and for the note of what is blocked
+    moments = iter(
+        [START + timedelta(hours=n) for n in (0, 0, 2)]
+    )  # asked for the check, and for the note of what is blocked
     checking.now = lambda: next(moments)
     reading = sound("live_observations")
     assert not checking.passes(reading, "before it was read")
@@ -252,6 +256,26 @@ def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
     deployed.run("streams", "warehouse", "report")
     assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
     assert "stands still" not in (deployed.home / "report" / "index.html").read_text()
+
+
+def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_line(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster").mkdir()
+    for name, value in {**deployed.pipeline.variables, "DAGSTER_HOME": str(tmp_path / "dagster")}.items():
+        monkeypatch.setenv(name, value)
+    deployed.land(*[offline()] * 30)
+    making(monkeypatch, "coverage", sound("coverage", known_polls=99))
+    with pytest.raises(PipelineError) as error:
+        definitions.run_derive(START, START + timedelta(days=1))
+    told = str(error.value)
+    assert told.startswith("published, but some days stand still: coverage not replaced: 2026-11-02; ")
+    assert "known_polls <= polls" in told
+    assert "\n" not in told
+    assert deployed.served("SELECT count(*) FROM live_observations") == [(30,)]
+    assert deployed.served("SELECT sum(requests) FROM vendor_usage") == [(30,)]
+    assert "coverage 2026-11-02" in str(deployed.served("SELECT stands_still FROM publication"))
+    assert (deployed.home / "report" / "index.html").exists()
 
 
 def test_every_derived_table_has_a_check_of_its_contract_and_no_check_stops_what_follows() -> None:
