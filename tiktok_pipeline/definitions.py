@@ -72,7 +72,7 @@ def run_derive(start: datetime, end: datetime) -> None:
     Like the schedule it goes some days back: a stream may have begun there, or ended only now.
 
     Raises:
-        PipelineError: the run failed; its reason.
+        PipelineError: the run failed; its reason. Or everything was published except days that a check refused.
     """
     first = max(start.date() - timedelta(days=TRAILING_DAYS - 1), date.fromisoformat(FIRST_DAY))
     _run("derive", day_range_tags(first, (end - timedelta(microseconds=1)).date()), {})
@@ -115,6 +115,13 @@ def _run(job: str, tags: Mapping[str, str], config: dict[str, Any]) -> None:
         )
     if not result.success:
         raise PipelineError("; ".join(_reasons(result)) or f"run {result.run_id} of {job} failed")
+    refused = [
+        f"{found.asset_key.to_user_string()} {found.description or ''}"
+        for found in result.get_asset_check_evaluations()
+        if not found.passed and found.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    if refused:
+        raise PipelineError(f"published, but some days stand still: {'; '.join(refused)}")
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import polars as pl
 import pyarrow as pa
 
+from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
@@ -100,7 +101,8 @@ def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
             what it held.
     """
     made_of = parts(lake)
-    of = fingerprint(made_of)
+    stands_still = on_one_line(blocked_days(lake))
+    of = fingerprint(made_of, stands_still)
     sent = 0
     with _transaction(url) as server:
         before = server.sent_before()
@@ -118,8 +120,8 @@ def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
             server.explain(view)
         for explained in (_PARTS, PUBLICATION, *map(_with_day, PUBLISHED)):
             server.explain(explained)
-        if server.changed:
-            server.announce(generation(now, of), now, of)
+        if server.changed or server.stood_still() != stands_still:
+            server.announce(generation(now, of), now, of, stands_still)
         rows = server.rows()
         server.commit()
     return Publication(rows, sent, server.changed)
@@ -347,14 +349,20 @@ class _Server:
         """Note what was sent: table or view, day, hash, rows."""
         self.fill(_PARTS.name, pl.DataFrame(sent, schema=_PARTS.schema, orient="row").to_arrow())
 
-    def announce(self, name: str, now: datetime, of: str) -> None:
+    def stood_still(self) -> str | None:
+        """What the publication that is there says of days that stand still."""
+        held = self.ask(f"SELECT stands_still FROM {SCHEMA}.{PUBLICATION.name}")
+        return held[0][0] if held else None
+
+    def announce(self, name: str, now: datetime, of: str, stands_still: str | None) -> None:
         """Say what this publication is."""
         moment = f"{_literal(now.astimezone(UTC).isoformat())}::timestamptz"
         self.do(f"DELETE FROM {SCHEMA}.{PUBLICATION.name}")
         self.do(
-            f"INSERT INTO {SCHEMA}.{PUBLICATION.name} (generation, published_at, fingerprint, as_of) SELECT "
-            f"{_literal(name)}, {moment}, {_literal(of)}, "
-            f"coalesce((SELECT max(observed_at) FROM {SCHEMA}.live_observations), {moment})"
+            f"INSERT INTO {SCHEMA}.{PUBLICATION.name} (generation, published_at, fingerprint, as_of, stands_still) "
+            f"SELECT {_literal(name)}, {moment}, {_literal(of)}, "
+            f"coalesce((SELECT max(observed_at) FROM {SCHEMA}.live_observations), {moment}), "
+            f"{'NULL' if stands_still is None else _literal(stands_still)}"
         )
 
     def rows(self) -> dict[str, int]:

@@ -42,9 +42,10 @@ def parts(lake: Lake) -> list[Part]:
     ]
 
 
-def fingerprint(of: Iterable[Part]) -> str:
-    """A hash over everything that is published, and over how it is published."""
+def fingerprint(of: Iterable[Part], stands_still: str | None = None) -> str:
+    """Hash everything that is published, how it is published, and what of it stands still."""
     digest = hashlib.blake2b(repr((PUBLISHED, VIEWS)).encode(), digest_size=16)
+    digest.update(f"{stands_still}\n".encode())
     for part in of:
         digest.update(f"{part.table.name}/{part.day}/{part.path.name}:{part.fingerprint}\n".encode())
     return digest.hexdigest()

@@ -92,7 +92,12 @@ def _required(name: str, dtype: pl.DataType, description: str) -> Column:
 
 
 _CREATOR = _required("creator_id", STRING, "The roster's id: the handle as first added, lower-case.")
-_STREAM = _required("stream_id", STRING, "creator_id:room id, or creator_id:start where no room id is known.")
+_STREAM = _required(
+    "stream_id",
+    STRING,
+    "creator_id:room id, or creator_id:start where no room id is known; creator_id:room id:start of a room that was "
+    "closed and opened again.",
+)
 _OBSERVED = (
     _CREATOR,
     _required("vendor", STRING, "Who answered: konbini, social_fetch, tikliveapi or tikhub."),
@@ -426,8 +431,12 @@ STREAMS = Table(
         _required("observations", COUNT, "Readings of on air."),
         Column("peak_viewers", COUNT, "Most concurrent viewers observed: a lower bound."),
         Column("peak_at", TIME, "When."),
-        Column("average_viewers", RATIO, "Time-weighted: hours watched / hours observed with a viewer count."),
-        Column("hours_watched", RATIO, "Viewers summed over the observed time, viewer-hours."),
+        Column(
+            "average_viewers",
+            RATIO,
+            "Weighted by time, edges included: hours_watched / observed hours; null without a viewer count.",
+        ),
+        Column("hours_watched", RATIO, "average_viewers x observed hours (observed_s / 3600), viewer-hours."),
         Column("viewers_total", COUNT, "Cumulative viewers, summed over rooms."),
         Column("likes", COUNT, "Likes, summed over rooms."),
         Column("gap_since_previous_s", RATIO, "From the previous stream's end, s; null for the first known."),
@@ -531,9 +540,11 @@ STREAM_HOURS = Table(
         _required("hour", TIME, "Begin of the hour, UTC."),
         _required("started_at", TIME, "The stream's start."),
         _required("airtime_s", RATIO, "Airtime within the hour, s; adds up to the stream's."),
-        Column("counted_s", RATIO, "Time within the hour that viewer counts cover, s; null where the stream has none."),
+        Column(
+            "counted_s", RATIO, "Observed time within the hour, s: adds up to observed_s; null without a viewer count."
+        ),
         Column("hours_watched", RATIO, "Viewer-hours within the hour; add up to the stream's; null where no count is."),
-        Column("average_viewers", RATIO, "hours_watched / hours that viewer counts cover; null where none do."),
+        Column("average_viewers", RATIO, "hours_watched / hours of counted_s; null without any."),
         Column("peak_viewers", COUNT, "Most concurrent viewers read within the hour; null without a reading in it."),
         Column("lift", RATIO, "The stream's lift, shared by airtime; null where the lift is not observable."),
     ),
@@ -681,8 +692,8 @@ RECAPS = Table(
     "recaps",
     "marts",
     "day",
-    "one row a post that looks like a recap of a stream, in the day it was published",
-    ("post_id",),
+    "one row a creator and post that looks like a recap of a stream, in the day it was published",
+    ("creator_id", "post_id"),
     "Posts that show moments of a stream, by when they came and what their captions say, with the stream if one is known.",
     (
         Column("stream_id", STRING, "The newest stream begun before the post; null when only the lexicon says so."),
@@ -793,8 +804,8 @@ STORIES = Table(
     "stories",
     "marts",
     "day",
-    "one row a story, in the day it was published",
-    ("story_id",),
+    "one row a creator and story, in the day it was published",
+    ("creator_id", "story_id"),
     "Stories with their last known counts and the views at 1, 6 and 24 hours of age.",
     (
         _required("story_id", STRING, "TikTok's id of the story."),
@@ -907,6 +918,11 @@ PUBLICATION = Table(
         _required("published_at", TIME, "When it was made."),
         _required("fingerprint", STRING, "Hash of everything that it was made of."),
         _required("as_of", TIME, "The newest reading of somebody's live state: what `now` means in the views."),
+        Column(
+            "stands_still",
+            STRING,
+            "Days of tables that a failed check keeps at an earlier version, and since when; null without any.",
+        ),
     ),
 )
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
@@ -83,14 +84,15 @@ def _publish(
     connection: duckdb.DuckDBPyConnection, lake: Lake, warehouse: Path, now: datetime, keep: int
 ) -> Publication:
     made_of = parts(lake)
-    of = fingerprint(made_of)
+    stands_still = on_one_line(blocked_days(lake))
+    of = fingerprint(made_of, stands_still)
     served = _served(warehouse)
     if served is not None and _fingerprint_of(connection, served) == of:
         return Publication(served, _row_counts(connection, served), changed=False)
     name = generation(now, of)
     building, snapshot = warehouse / f"building-{name}.duckdb", warehouse / f"tiktok-{name}.duckdb"
     try:
-        rows = _build(connection, made_of, building, name, now, of)
+        rows = _build(connection, made_of, building, name, now, of, stands_still)
         staged = _stage_parquet(connection, building, warehouse)
         _sync(building)
         building.chmod(0o444)
@@ -120,7 +122,13 @@ def _clear(warehouse: Path) -> None:
 
 
 def _build(
-    connection: duckdb.DuckDBPyConnection, made_of: Sequence[Part], path: Path, name: str, now: datetime, of: str
+    connection: duckdb.DuckDBPyConnection,
+    made_of: Sequence[Part],
+    path: Path,
+    name: str,
+    now: datetime,
+    of: str,
+    stands_still: str | None,
 ) -> dict[str, int]:
     with _attached(connection, path, f"(STORAGE_VERSION '{_STORAGE_VERSION}')"):
         for table in (*PUBLISHED, PUBLICATION):
@@ -131,8 +139,8 @@ def _build(
         }
         connection.execute(
             "INSERT INTO publication SELECT ?, ?::TIMESTAMP, ?, "
-            "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP)",
-            [name, _naive(now), of, _naive(now)],
+            "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP), ?",
+            [name, _naive(now), of, _naive(now), stands_still],
         ).fetchall()
         for view in VIEWS.values():
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")

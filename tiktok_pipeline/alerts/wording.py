@@ -17,12 +17,11 @@ def run_failed(job: str, reason: str, link: str, redactor: Redactor) -> Message:
     return Message(f"run:{job}", f"A run of `{job}` failed: {said or 'no reason was recorded'}. See {link}.")
 
 
-def publish_blocked(table: str, check: str, found: str, link: str) -> Message:
-    """A blocking check failed: nothing was published."""
+def day_blocked(table: str, check: str, found: str, link: str) -> Message:
+    """A check refused days of a table: they keep their last good file, and everything else is published."""
     return Message(
         f"blocked:{table}:{check}",
-        f"Publishing stopped: {table} broke its check `{check}`. {found[:_LONGEST_REASON]}. The last good snapshot is "
-        f"still served, and the tables keep their last good days. See {link}.",
+        f"{table} stands still: its check `{check}` failed. {found[:_LONGEST_REASON]}. See {link}.",
     )
 
 

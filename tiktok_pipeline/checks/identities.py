@@ -106,6 +106,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("an ended stream has an end, a live one has none",
              ((pl.col("status") == "ended") & pl.col("ended_at").is_null())
              | ((pl.col("status") == "live") & pl.col("ended_at").is_not_null())),
+        Rule("hours_watched = average_viewers x observed_s",
+             _differ(pl.col("hours_watched"), pl.col("average_viewers") * pl.col("observed_s") / 3600)
+             | (pl.col("hours_watched").is_null() != pl.col("average_viewers").is_null())),
         Rule("average_viewers <= peak_viewers", pl.col("average_viewers") > pl.col("peak_viewers") + _ABSOLUTE),
         *_in_order("started_at_lo", "started_at_hi"),
         *_in_order("ended_at_lo", "ended_at_hi"),
@@ -129,6 +132,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     tables.STREAM_HOURS.name: (
         Rule("airtime_s of an hour is at most an hour", _outside("airtime_s", 0, 3600)),
+        Rule("hours_watched = average_viewers x counted_s",
+             _differ(pl.col("hours_watched"), pl.col("average_viewers") * pl.col("counted_s") / 3600)),
         *_never_negative("counted_s", "hours_watched", "peak_viewers"),
     ),
     tables.CREATOR_DAYS.name: (

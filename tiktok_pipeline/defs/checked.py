@@ -7,17 +7,19 @@ more than most of them do. The logic is in `tiktok_pipeline/checks/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline import tables
+from tiktok_pipeline.blocked_days import BlockedDay, block, release
 from tiktok_pipeline.checks.contract import contract
 from tiktok_pipeline.checks.identities import RULES, identities
 from tiktok_pipeline.checks.verdict import Verdict, together
-from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.errors import PipelineError
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import Table
 
@@ -27,7 +29,8 @@ Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 CONTRACT = "contract"
 
 _PROMISE = """The table is what `tables.py` says: schema, required values, unique keys, nothing from the future, and the
-rules below. A day that breaks it does not replace the day that is there, and nothing is published.
+rules below. A day that breaks it keeps its last good file, and the check fails with severity ERROR. All other days and
+tables are made and published. It is not `blocking` for Dagster, which would skip all of those.
 """
 
 # Table -> check -> what it warns of. Thresholds are settings: [checks].
@@ -50,15 +53,13 @@ WARNINGS: dict[str, dict[str, str]] = {
 
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    """The checks of a table: the one that stops a publish, where the table is served, and its warnings."""
+    """List the checks of a table: the one that keeps a wrong day from being written, and its warnings."""
     specs = [
         dg.AssetCheckSpec(name, asset=table.name, description=f"{said} A warning: it stops nothing.")
         for name, said in WARNINGS.get(table.name, {}).items()
     ]
-    if table in PUBLISHED:
-        rules = "".join(f"\n- {rule.says}" for rule in RULES.get(table.name, ()))
-        specs.insert(0, dg.AssetCheckSpec(CONTRACT, asset=table.name, description=_PROMISE + rules, blocking=True))
-    return specs
+    rules = "".join(f"\n- {rule.says}" for rule in RULES.get(table.name, ()))
+    return [dg.AssetCheckSpec(CONTRACT, asset=table.name, description=_PROMISE + rules), *specs]
 
 
 @dataclass
@@ -66,57 +67,88 @@ class Checking:
     """The checks of one table over the days of a run."""
 
     table: Table
+    lake: Lake
     now: Callable[[], datetime]
     skew: timedelta
     found: list[Verdict] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    blocked: list[BlockedDay] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: Table, pipeline: Pipeline) -> Checking:
         """The table's checks by the deployment's clock and settings."""
         skew = timedelta(seconds=pipeline.settings().checks.clock_skew_seconds)
-        return cls(table, pipeline.clock().now, skew)
+        return cls(table, pipeline.lake, pipeline.clock().now, skew)
+
+    def made(self, make: Callable[[], pl.DataFrame], part: str) -> pl.DataFrame | None:
+        """What `make` returns, if it may be written; None where it may not, or where `make` raises.
+
+        A part that may not be written is noted in the lake (`blocked_days`): it keeps its last good file.
+
+        Args:
+            make: makes the rows of the part.
+            part: the day, or `blocked_days.WHOLE`.
+        """
+        try:
+            frame = make()
+        # A fault in one day of one table must not stop the others.
+        except Exception as error:
+            dg.get_dagster_logger().exception(f"{self.table.name} {part} was not replaced")
+            self._block(Verdict(passed=False, message=_said(error)), part)
+            return None
+        return frame if self.passes(frame, part) else None
 
     def passes(self, frame: pl.DataFrame, part: str) -> bool:
-        """Whether `frame` may be written: `part` names it where it may not."""
+        """Whether `frame` may be written as this part of the table; notes in the lake where it may not."""
         # Now, not when the run began: what landed since is in the frame as well.
         verdict = contract(self.table, frame, latest=self.now() + self.skew)
         # Rules read the columns that the contract promises.
         if verdict.passed and self.table.name in RULES:
             verdict = verdict.also(identities(self.table, frame))
-        self.found.append(verdict)
         if not verdict.passed:
-            self.failed.append(part)
-        return verdict.passed
+            self._block(verdict, part)
+            return False
+        self.found.append(verdict)
+        release(self.lake, self.table, part)
+        return True
 
     def results(self, warnings: Mapping[str, Verdict]) -> Iterator[dg.AssetCheckResult]:
         """A result for every check of the table."""
-        if self.table in PUBLISHED:
-            yield result(self.table, CONTRACT, together(self.found), blocking=True)
-        for name, verdict in warnings.items():
-            yield result(self.table, name, verdict, blocking=False)
-
-    def raise_if_blocked(self) -> None:
-        """Fail the step in words where something may not be written; results must have been yielded before.
-
-        Raises:
-            dagster.Failure: some part broke the contract.
-        """
-        if self.failed:
-            raise dg.Failure(
-                description=f"{self.table.name} ({', '.join(self.failed)}) was not replaced, and nothing is published: "
-                + together(self.found).message,
-                allow_retries=False,
+        verdict = together(self.found)
+        if self.blocked:
+            not_replaced = ", ".join(each.part for each in self.blocked)
+            verdict = replace(
+                verdict,
+                message=f"not replaced: {not_replaced}; {verdict.message}. What was there before stays; all other days "
+                "and tables are made and published",
             )
+        yield result(self.table, CONTRACT, verdict, severity=dg.AssetCheckSeverity.ERROR)
+        for name, warning in warnings.items():
+            yield result(self.table, name, warning, severity=dg.AssetCheckSeverity.WARN)
+
+    def metadata(self, part: str) -> dict[str, str]:
+        """What the event log says of a part that was not replaced: Dagster counts every partition of a run as made."""
+        each = next(each for each in self.blocked if each.part == part)
+        return {"not_replaced": f"{each.reason}; blocked since {each.since:%Y-%m-%d %H:%M} UTC"}
+
+    def _block(self, verdict: Verdict, part: str) -> None:
+        self.found.append(verdict)
+        self.blocked.append(block(self.lake, self.table, part, now=self.now(), reason=verdict.message))
 
 
-def result(table: Table, name: str, verdict: Verdict, *, blocking: bool) -> dg.AssetCheckResult:
+def _said(error: Exception) -> str:
+    """An exception on one line: our own in their words; of others the type alone, as their words may quote data."""
+    if isinstance(error, PipelineError):
+        return " ".join(str(error).split())
+    return f"{type(error).__name__} while it was made: the log of the run has the traceback"
+
+
+def result(table: Table, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
     """A verdict as the UI shows it: the message, numbers that it plots, and where to look."""
     return dg.AssetCheckResult(
         check_name=name,
         asset_key=table.name,
         passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        severity=severity,
         description=verdict.message,
         metadata={
             **verdict.numbers,

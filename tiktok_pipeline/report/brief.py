@@ -37,6 +37,7 @@ class Brief:
 
     generation: str
     as_of: datetime
+    stands_still: str | None
     last_whole_day: date
     boards_as_of: date | None
     creators: pl.DataFrame
@@ -81,7 +82,7 @@ class _Reader:
         self._connection = connection
 
     def brief(self) -> Brief:
-        publication = self._row("SELECT generation, as_of FROM publication")
+        publication = self._row("SELECT * FROM publication")
         streams = self._streams()
         niches = self._frame(
             "SELECT niche FROM creators WHERE niche <> '' GROUP BY niche ORDER BY count(*) DESC, niche LIMIT ?", NICHES
@@ -90,6 +91,8 @@ class _Reader:
         return Brief(
             generation=publication["generation"],
             as_of=publication["as_of"],
+            # A snapshot of an older release lacks it.
+            stands_still=publication.get("stands_still"),
             last_whole_day=self._row("SELECT CAST(as_of + INTERVAL 10 MINUTE AS DATE) - 1 AS day FROM publication")[
                 "day"
             ],

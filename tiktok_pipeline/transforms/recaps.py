@@ -22,7 +22,7 @@ _LAST_BAND = "72h"
 
 
 def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> pl.DataFrame:
-    """One row a post whose score reaches the threshold.
+    """One row a creator and post whose score reaches the threshold.
 
     Args:
         posts: POST_OBSERVATIONS schema, any order, repetitions allowed.
@@ -30,8 +30,8 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
         settings: points, window and threshold.
 
     Returns:
-        RECAPS schema, sorted by published_at and post_id. A post whose publishing time nobody said is left out,
-        because it belongs to no day.
+        RECAPS schema, sorted by published_at, post_id and creator_id. A post without a publishing time belongs to no
+        day and is left out.
     """
     scored = _linked(_latest(posts), streams, settings).with_columns(
         plain(pl.col("caption").fill_null("")).str.contains(pattern).alias(name) for name, pattern in HITS.items()
@@ -57,7 +57,7 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
             method=pl.lit(METHOD),
         )
         .filter(pl.col("score") >= settings.threshold)
-        .sort("published_at", "post_id")
+        .sort("published_at", "post_id", "creator_id")
     )
 
 
@@ -65,9 +65,9 @@ def _latest(posts: pl.DataFrame) -> pl.DataFrame:
     """Each post once, with its last caption and counts."""
     return (
         posts.sort("observed_at", "capture_id")
-        .group_by("post_id", maintain_order=True)
+        # The creator as well: an id in one creator's response says nothing of another creator's post.
+        .group_by("creator_id", "post_id", maintain_order=True)
         .agg(
-            pl.col("creator_id").last(),
             pl.col("published_at").min(),
             pl.col("caption", "views", "likes").drop_nulls().last(),
         )
@@ -83,7 +83,7 @@ def _linked(posts: pl.DataFrame, streams: pl.DataFrame, settings: Recaps) -> pl.
         over_at=pl.coalesce("ended_at", pl.when(pl.col("status") != "live").then("ended_at_lo")),
         clips_from=pl.col("started_at") + timedelta(minutes=settings.soonest_minutes),
     )
-    linked = posts.sort("published_at", "post_id").join_asof(
+    linked = posts.sort("published_at", "post_id", "creator_id").join_asof(
         begun.sort("clips_from", "stream_id"),
         left_on="published_at",
         right_on="clips_from",

@@ -30,11 +30,13 @@ _END_SLACK = pl.duration(seconds=60)
 _TIME = pl.Datetime("us", "UTC")
 _NEVER = pl.lit(datetime(1970, 1, 1, tzinfo=UTC), _TIME)
 _ROOM = ["creator", "room_id", "nameless"]
+# A room that was closed and opened again has one row for each time that it was open.
+_OPENING = [*_ROOM, "opening"]
 
 
 @dataclass(frozen=True)
 class Rooms:
-    """`rooms`: one row a room, sorted by creator and first_live. `readings`: on air, each with its room."""
+    """`rooms`: one row an opening of a room, sorted by creator and first_live. `readings`: on air, with their room."""
 
     rooms: pl.DataFrame
     readings: pl.DataFrame
@@ -43,9 +45,10 @@ class Rooms:
 def draw_rooms(evidence: Evidence, settings: Streams) -> Rooms:
     """The rooms that the evidence shows.
 
-    A room has creator, room_id (null where nobody named it) and nameless (tells such rooms apart); first_live and
-    last_live; started_at, started_at_lo, start_source; ended_at and ended_at_hi (null while open);
-    pending (one reading of off air came last), what readings say of it, and flags as booleans.
+    A room has creator, room_id (null where nobody named it) and nameless (tells such rooms apart); opening (from 0)
+    and opened_again (not the first opening); first_live and last_live; started_at, started_at_lo, start_source;
+    ended_at and ended_at_hi (null while open); pending (one reading of off air came last), what readings say of it,
+    and flags as booleans.
     """
     readings, ends = _spells(evidence.known, evidence.on_air, settings)
     unproven = _unproven(_with_room(readings), settings)
@@ -53,7 +56,7 @@ def draw_rooms(evidence: Evidence, settings: Streams) -> Rooms:
         # Old answers must not hold a spell together either: draw the spells again without them.
         known = evidence.known.filter(~pl.col("row").is_in(unproven.implode()).fill_null(value=False))
         readings, ends = _spells(known, evidence.on_air, settings)
-    rooms, readings = _summed(_with_room(readings), ends)
+    rooms, readings = _summed(_with_opening(_with_room(readings), settings), ends)
     return Rooms(_ended(_started(rooms, settings), settings), readings)
 
 
@@ -71,8 +74,7 @@ def _spells(known: pl.DataFrame, on_air: pl.DataFrame, settings: Streams) -> tup
         known.filter(pl.col("ended_at").is_not_null())
         .with_columns(room_id=pl.coalesce("room_id", pl.when(pl.col("last_room") != "").then("last_room")))
         .filter(pl.col("room_id").is_not_null())
-        .group_by("creator", "room_id")
-        .agg(stated_end=pl.col("ended_at").max())
+        .select("creator", "room_id", stated_end="ended_at")
     )
     # The end of a room that is not the one on air says nothing of the one that is.
     of_another = ~pl.col("on") & (pl.col("last_room") != "") & (pl.col("room_id") != pl.col("last_room"))
@@ -226,19 +228,75 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
     return found.filter(~pl.col("lent"))["row"]
 
 
+def _with_opening(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
+    """`readings` with the number of their room's `opening`, and `not_before`: when the opening before it was over.
+
+    A room is opened again where its readings stop at a confirmed end and go on much later: after the merge gap if the
+    room's own status told the end, after the reopening time if readings of off air fill that time. Of a shorter break
+    and of one that nobody saw, readings do not tell whether the room was closed.
+    """
+    spells = readings.group_by("creator", "spell", maintain_order=True).agg(
+        closed_at=pl.col("next_off").filter("closed").max(), for_sure=pl.col("closed_for_sure").any()
+    )
+    before = (
+        readings.select(*_ROOM, "spell", "at", "last_off")
+        .with_row_index("position")
+        .sort(*_ROOM, "at", "position", nulls_last=True)
+        .with_columns(spell_before=pl.col("spell").shift(1).over(_ROOM))
+        .join(
+            spells.rename({"spell": "spell_before"}), on=["creator", "spell_before"], how="left", maintain_order="left"
+        )
+    )
+    returns = pl.col("spell") != pl.col("spell_before")
+    for_sure = pl.col("for_sure") & (
+        pl.col("at") - pl.col("closed_at") > pl.duration(minutes=settings.merge_gap_minutes)
+    )
+    seen_off = pl.col("last_off") - pl.col("closed_at") >= _REOPENING
+    again = (pl.col("room_id").is_not_null() & returns & (for_sure | seen_off)).fill_null(value=False)
+    openings = (
+        before.with_columns(again=again)
+        .with_columns(
+            opening=pl.col("again").cum_sum().over(_ROOM),
+            not_before=pl.when("again").then("closed_at").forward_fill().over(_ROOM),
+        )
+        .sort("position")
+    )
+    return readings.with_columns(openings["opening"], openings["not_before"])
+
+
+def _stated_ends(ends: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """The latest stated end of each opening of a room: the opening that began last before that end."""
+    begun = (
+        readings.filter(pl.col("room_id").is_not_null())
+        .group_by("creator", "room_id", "opening")
+        .agg(begun=pl.col("at").min())
+        .sort("begun")
+    )
+    return (
+        ends.sort("stated_end")
+        .join_asof(begun, left_on="stated_end", right_on="begun", by=["creator", "room_id"], check_sortedness=False)
+        .with_columns(pl.col("opening").fill_null(0))
+        .group_by("creator", "room_id", "opening")
+        .agg(pl.col("stated_end").max())
+    )
+
+
 def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(one row a room, readings without those that come after their room's stated end)."""
+    """(one row an opening of a room, readings without those that come after its stated end)."""
     created = room_created_at(pl.col("room_id"))
+    of_before = (pl.col("started_at") < pl.col("not_before")).fill_null(value=False)
     possible = (pl.col("started_at") <= pl.col("at") + _CLOCK_SKEW) & (
         pl.col("started_at") >= created - _ID_TOLERANCE
     ).fill_null(value=True)
-    readings = readings.join(ends, on=["creator", "room_id"], how="left", maintain_order="left").with_columns(
-        stated_start=pl.when(possible).then("started_at"),
+    readings = readings.join(
+        _stated_ends(ends, readings), on=["creator", "room_id", "opening"], how="left", maintain_order="left"
+    ).with_columns(
+        stated_start=pl.when(possible & ~of_before).then("started_at"),
         impossible_start=~possible.fill_null(value=True),
         after_end=(pl.col("at") > pl.col("stated_end")).fill_null(value=False),
     )
-    rooms = readings.group_by(_ROOM, maintain_order=True).agg(
-        pl.col("last_off").first(),
+    rooms = readings.group_by(_OPENING, maintain_order=True).agg(
+        pl.col("last_off", "not_before").first(),
         pl.col("next_off", "closed").last(),
         pl.col("stated_end").first(),
         pl.col("impossible_start").any(),
@@ -264,12 +322,16 @@ def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, p
         .then("last_live")
         .otherwise(pl.coalesce("last_live_before_end", "stated_end")),
     )
-    old = rooms.filter(pl.col("stated_end").is_not_null(), pl.col("last_live_before_end").is_not_null()).select(_ROOM)
-    after_end = readings.filter("after_end").join(old, on=_ROOM, how="semi", nulls_equal=True)["row"]
+    old = rooms.filter(pl.col("stated_end").is_not_null(), pl.col("last_live_before_end").is_not_null()).select(
+        _OPENING
+    )
+    after_end = readings.filter("after_end").join(old, on=_OPENING, how="semi", nulls_equal=True)["row"]
     kept = readings.filter(~pl.col("row").is_in(after_end.implode())).drop(
         "stated_end", "stated_start", "started_at", "row"
     )
-    return rooms.drop("last_live_before_end", "surely_live").sort("creator", "first_live", "room_id", "nameless"), kept
+    return rooms.drop("last_live_before_end", "surely_live").sort(
+        "creator", "first_live", "room_id", "nameless", "opening"
+    ), kept
 
 
 def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
@@ -279,7 +341,15 @@ def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
         created_at=room_created_at(pl.col("room_id")),
         started_at_lo=pl.max_horizontal("last_off", pl.when(before <= pl.col("first_live")).then(before)),
     )
-    from_id = pl.when(pl.col("created_at") <= pl.col("first_live") + _CLOCK_SKEW).then("created_at")
+    # A start this long before a reading of off air is of an opening that the readings at hand do not show.
+    long_before = pl.col("last_off") - pl.duration(days=settings.lookback_days)
+    rooms = rooms.with_columns(
+        opened_again=pl.col("not_before").is_not_null() | (pl.col("created_at") < long_before).fill_null(value=False),
+        stated_start=pl.when((pl.col("stated_start") >= long_before).fill_null(value=True)).then("stated_start"),
+    )
+    from_id = pl.when(~pl.col("opened_again"), pl.col("created_at") <= pl.col("first_live") + _CLOCK_SKEW).then(
+        "created_at"
+    )
     bounded = pl.col("first_live") - pl.col("started_at_lo") <= pl.duration(hours=settings.censor_hours)
     middle = pl.when(bounded).then(_middle("started_at_lo", "first_live"))
     said = pl.coalesce("stated_start", from_id)

@@ -6,6 +6,8 @@ import polars as pl
 
 from tiktok_pipeline.tables import STORIES
 
+# The creator as well: an id in one creator's response says nothing of another creator's story.
+_STORY = ["creator_id", "story_id"]
 _LIFE_H = 24.0
 # Views at an age are interpolated between readings that are at most this far apart around it.
 _LONGEST_GAP_H = 6.0
@@ -14,26 +16,25 @@ _NEARLY_OVER_H = 23.0
 
 
 def stories(observations: pl.DataFrame) -> pl.DataFrame:
-    """One row a story.
+    """One row a creator and story.
 
     Args:
         observations: STORY_OBSERVATIONS schema, any order, repetitions allowed.
 
     Returns:
-        STORIES schema, sorted by published_at and story_id; stories whose publishing time nobody said are left
-        out, because they belong to no day.
+        STORIES schema, sorted by published_at, story_id and creator_id. A story without a publishing time belongs to no
+        day and is left out.
     """
     seen = (
-        observations.unique(subset=["capture_id", "story_id"])
-        .with_columns(published_at=pl.col("published_at").min().over("story_id"))
+        observations.unique(subset=["capture_id", *_STORY])
+        .with_columns(published_at=pl.col("published_at").min().over(_STORY))
         .filter(pl.col("published_at").is_not_null())
-        .sort("story_id", "observed_at", "capture_id")
+        .sort(*_STORY, "observed_at", "capture_id")
         .with_columns(
             age_h=(pl.col("observed_at") - pl.col("published_at")).dt.total_milliseconds() / 3_600_000,
         )
     )
-    final = seen.group_by("story_id", maintain_order=True).agg(
-        pl.col("creator_id").last(),
+    final = seen.group_by(_STORY, maintain_order=True).agg(
         pl.col("published_at").last(),
         pl.col("expires_at", "media_type").drop_nulls().last(),
         pl.col("views", "likes", "comments", "shares", "saves").drop_nulls().last(),
@@ -42,21 +43,21 @@ def stories(observations: pl.DataFrame) -> pl.DataFrame:
         views_24h=pl.col("views").filter(pl.col("age_h") >= _NEARLY_OVER_H).last(),
         completeness=(pl.col("age_h").max() / _LIFE_H).clip(0.0, 1.0),
     )
-    with_ages = final.join(_views_at(seen, 1.0), on="story_id", how="left").join(
-        _views_at(seen, 6.0), on="story_id", how="left"
+    with_ages = final.join(_views_at(seen, 1.0), on=_STORY, how="left").join(
+        _views_at(seen, 6.0), on=_STORY, how="left"
     )
-    return STORIES.conform(with_ages.sort("published_at", "story_id"))
+    return STORIES.conform(with_ages.sort("published_at", "story_id", "creator_id"))
 
 
 def _views_at(seen: pl.DataFrame, age_h: float) -> pl.DataFrame:
     """Views at an age, on the line between the readings around it; a story begins with none."""
-    beginning = seen.select("story_id").unique().with_columns(age_h=pl.lit(0.0), views=pl.lit(0, pl.Int64))
+    beginning = seen.select(_STORY).unique().with_columns(age_h=pl.lit(0.0), views=pl.lit(0, pl.Int64))
     points = (
-        pl.concat([beginning, seen.select("story_id", "age_h", "views").drop_nulls("views")])
-        .sort("story_id", "age_h")
+        pl.concat([beginning, seen.select(*_STORY, "age_h", "views").drop_nulls("views")])
+        .sort(*_STORY, "age_h", "views")
         .with_columns(
-            next_age=pl.col("age_h").shift(-1).over("story_id"),
-            next_views=pl.col("views").shift(-1).over("story_id"),
+            next_age=pl.col("age_h").shift(-1).over(_STORY),
+            next_views=pl.col("views").shift(-1).over(_STORY),
         )
         .filter(
             pl.col("age_h") <= age_h,
@@ -66,4 +67,4 @@ def _views_at(seen: pl.DataFrame, age_h: float) -> pl.DataFrame:
     )
     share = (age_h - pl.col("age_h")) / (pl.col("next_age") - pl.col("age_h"))
     views = pl.col("views") + share * (pl.col("next_views") - pl.col("views"))
-    return points.select("story_id", views.round().cast(pl.Int64).alias(f"views_{age_h:.0f}h"))
+    return points.select(*_STORY, views.round().cast(pl.Int64).alias(f"views_{age_h:.0f}h"))

@@ -6,6 +6,8 @@ believed of a reading is decided once, in `evidence` and `streams`, and not here
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from tiktok_pipeline.settings import Streams
@@ -33,7 +35,7 @@ def stream_hours(streams: pl.DataFrame, lift: pl.DataFrame, live: pl.DataFrame, 
         "creator_id",
         "started_at",
         "hours_watched",
-        "average_viewers",
+        "observed_s",
         begin="started_at",
         end=pl.max_horizontal(pl.coalesce("ended_at", "ended_at_lo", "started_at"), "started_at"),
     ).sort("creator_id", "started_at", "stream_id")
@@ -49,11 +51,10 @@ def stream_hours(streams: pl.DataFrame, lift: pl.DataFrame, live: pl.DataFrame, 
     held = pl.coalesce(_share("held_s"), "share")
     uncovered = _share("held_s").is_not_null() & (pl.col("held_s").fill_null(0.0) == 0)
     viewed = pl.coalesce(_share("viewed_s"), held)
-    counted_s = pl.col("hours_watched") * 3600 / pl.col("average_viewers")
-    nobody = pl.col("average_viewers") == 0
     return STREAM_HOURS.conform(
         rows.with_columns(
-            counted_s=pl.when(nobody).then(pl.col("held_s").fill_null(0.0)).otherwise(counted_s * held),
+            # The stream's observed time, as its own average has it: hours_watched = average_viewers x observed time.
+            counted_s=pl.when(pl.col("hours_watched").is_not_null()).then(pl.col("observed_s") * held),
             hours_watched=pl.when(~uncovered).then(pl.col("hours_watched") * viewed),
             lift=pl.col("lift") * pl.col("share"),
         )
@@ -79,7 +80,11 @@ def _by_hour(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """stream_id, hour; held_s (time that counts stand for), viewed_s (viewer-seconds), peak_viewers of the readings."""
+    """stream_id, hour; held_s (time that counts stand for), viewed_s (viewer-seconds), peak_viewers of the readings.
+
+    A count stands for the time that is nearest to it, as in `streams`.
+    """
+    cap = timedelta(seconds=settings.gap_cap_seconds)
     read = (
         live.filter(pl.col("live_state").is_in(["live", "paused"]), pl.col("viewers").is_not_null())
         .unique("capture_id")
@@ -96,13 +101,21 @@ def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) ->
             check_sortedness=False,
         )
         .filter(pl.col("at") <= pl.col("until"))
-        .with_columns(following=pl.col("at").shift(-1).over("stream_id"))
         .with_columns(
-            begin="at",
+            before=pl.col("at").shift(1).over("stream_id"), following=pl.col("at").shift(-1).over("stream_id")
+        )
+        .with_columns(
+            begin=pl.max_horizontal(
+                "started_at",
+                pl.when(pl.col("before").is_null())
+                .then(pl.col("at") - cap)
+                .otherwise(pl.max_horizontal(_middle("before", "at"), pl.col("at") - cap / 2)),
+            ),
             end=pl.min_horizontal(
                 "until",
-                "following",
-                pl.col("at") + pl.duration(seconds=settings.gap_cap_seconds),
+                pl.when(pl.col("following").is_null())
+                .then(pl.col("at") + cap)
+                .otherwise(pl.min_horizontal(_middle("at", "following"), pl.col("at") + cap / 2)),
             ),
         )
     )
@@ -117,6 +130,11 @@ def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) ->
             peak_viewers=pl.col("viewers").filter(read_in_hour).max(),
         )
     )
+
+
+def _middle(earlier: str, later: str) -> pl.Expr:
+    """The time half-way; null where one is null."""
+    return pl.col(earlier) + (pl.col(later) - pl.col(earlier)) / 2
 
 
 def _share(column: str) -> pl.Expr:

@@ -36,8 +36,8 @@ def streams(live: pl.DataFrame | pl.LazyFrame, *, settings: Streams, as_of: date
     rooms = _joined(drawn.rooms, settings)
     told = _with_status(_told(rooms), settings, as_of)
     readings = drawn.readings.join(
-        rooms.select("creator", "room_id", "nameless", "stream"),
-        on=["creator", "room_id", "nameless"],
+        rooms.select("creator", "room_id", "nameless", "opening", "stream"),
+        on=["creator", "room_id", "nameless", "opening"],
         how="left",
         nulls_equal=True,
         maintain_order="left",
@@ -52,7 +52,7 @@ def _joined(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
     """Rooms in order, each with the number of its stream: a gap longer than a reconnect begins another (R7)."""
     until = pl.coalesce("ended_at", "last_live").cum_max().shift(1).over("creator")
     apart = pl.col("started_at") - until > pl.duration(minutes=settings.merge_gap_minutes)
-    return rooms.sort("creator", "started_at", "first_live", "room_id", "nameless").with_columns(
+    return rooms.sort("creator", "started_at", "first_live", "room_id", "nameless", "opening").with_columns(
         stream=apart.fill_null(value=True).cum_sum()
     )
 
@@ -76,6 +76,7 @@ def _told(rooms: pl.DataFrame) -> pl.DataFrame:
         disagree_start=pl.col("start_disputed").first(),
         disagree_end=pl.col("end_disputed").any(),
         reopened=pl.col("reopened").any(),
+        opened_again=pl.col("opened_again").filter(pl.col("room_id").is_not_null()).first().fill_null(value=False),
     )
 
 
@@ -113,29 +114,29 @@ def _watched(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
 
 def _viewed(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """Viewers of each stream over the time that counts cover: each stands until the next, up to the cap."""
+    """The average viewers of each stream, weighted by time, and its peak.
+
+    A count stands for the time that is nearest to it: half-way to the counts beside it, from the start for the first,
+    to the end for the last, and for no more than the cap.
+    """
     counted = readings.filter(pl.col("viewers").is_not_null())
-    goes_on = (pl.col("stream") == pl.col("stream").shift(-1)).fill_null(value=False)
-    stands = pl.when(goes_on).then(pl.col("at").shift(-1)).otherwise("until") - pl.col("at")
-    held = counted.with_columns(held_s=_seconds(stands).clip(0, settings.gap_cap_seconds))
-    return (
-        held.group_by("stream", maintain_order=True)
-        .agg(
-            watched_s=(pl.col("viewers") * pl.col("held_s")).sum(),
-            counted_s=pl.col("held_s").sum(),
-            peak_viewers=pl.col("viewers").max(),
-            peak_at=pl.col("at").filter(pl.col("viewers") == pl.col("viewers").max()).first(),
-            plain_mean=pl.col("viewers").mean(),
-        )
-        .select(
-            "stream",
-            "peak_viewers",
-            "peak_at",
-            hours_watched=pl.col("watched_s") / 3600,
-            average_viewers=pl.when(pl.col("counted_s") > 0)
-            .then(pl.col("watched_s") / pl.col("counted_s"))
-            .otherwise("plain_mean"),
-        )
+    first = (pl.col("stream") != pl.col("stream").shift(1)).fill_null(value=True)
+    last = (pl.col("stream") != pl.col("stream").shift(-1)).fill_null(value=True)
+    cap = settings.gap_cap_seconds
+    since = _seconds(pl.col("at") - pl.when(first).then("started_at").otherwise(pl.col("at").shift(1))).clip(0, cap)
+    until = _seconds(pl.when(last).then("until").otherwise(pl.col("at").shift(-1)) - pl.col("at")).clip(0, cap)
+    held = counted.with_columns(
+        held_s=pl.when(first).then(since).otherwise(since / 2) + pl.when(last).then(until).otherwise(until / 2)
+    )
+    held_s, viewers = pl.col("held_s"), pl.col("viewers")
+    return held.group_by("stream", maintain_order=True).agg(
+        peak_viewers=viewers.max(),
+        peak_at=pl.col("at").filter(viewers == viewers.max()).first(),
+        average_viewers=pl.when(held_s.sum() > 0)
+        .then((viewers * held_s).sum() / held_s.sum())
+        .otherwise(viewers.mean())
+        # A mean of equal counts may be off by the last bit.
+        .clip(viewers.min(), viewers.max()),
     )
 
 
@@ -162,6 +163,7 @@ _FLAGS = {
     "disagree_end": pl.col("disagree_end"),  # seen on air for long after an end that a vendor stated
     "disagree_start": pl.col("disagree_start"),  # the vendor's start contradicts other evidence
     "no_room_id": pl.col("room_id").is_null(),  # no vendor named the room
+    "opened_again": pl.col("opened_again"),  # the room was closed before, and an earlier stream has its room id
     "over_24h": pl.col("airtime_s") > _DAY_S,
     "pending_end": pl.col("pending_end"),  # one reading of off air, not confirmed yet
     "reopened": pl.col("reopened"),  # on air again in the same room after an end that seemed confirmed
@@ -180,7 +182,14 @@ def _finished(measured: pl.DataFrame) -> pl.DataFrame:
     )
     return STREAMS.conform(
         rows.with_columns(
-            stream_id=pl.concat_str("creator_id", pl.lit(":"), pl.coalesce("room_id", start)),
+            stream_id=pl.concat_str(
+                "creator_id",
+                pl.lit(":"),
+                pl.coalesce("room_id", start),
+                pl.when(pl.col("opened_again")).then(pl.concat_str(pl.lit(":"), start)).otherwise(pl.lit("")),
+            ),
+            # Over the airtime that readings cover: the identity that `checks/identities` holds.
+            hours_watched=pl.col("average_viewers") * pl.col("observed_s") / 3600,
             started_at_hi=pl.col("first_live"),
             ended_at_lo="last_live",
             reconnects=pl.col("rooms").cast(pl.Int64) - 1,

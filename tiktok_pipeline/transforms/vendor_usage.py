@@ -7,6 +7,9 @@ import polars as pl
 from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline.tables import VENDOR_USAGE
 
+# One request costs some credits; a million is a header that is no charge.
+_MOST_CREDITS = 1e6
+
 
 def vendor_usage(attempts: pl.DataFrame) -> pl.DataFrame:
     """One row a day, vendor and endpoint.
@@ -17,9 +20,11 @@ def vendor_usage(attempts: pl.DataFrame) -> pl.DataFrame:
     Returns:
         VENDOR_USAGE schema. Latency is of attempts that were answered.
     """
+    # A charge that is no number, negative or beyond reason is not known, whatever the vendor says.
+    credits = pl.when(pl.col("credits").is_finite(), pl.col("credits").is_between(0, _MOST_CREDITS)).then("credits")
     answered = pl.col("elapsed_ms").filter(pl.col("http_status").is_not_null())
     return VENDOR_USAGE.conform(
-        attempts.with_columns(day=pl.col("requested_at").dt.date())
+        attempts.with_columns(day=pl.col("requested_at").dt.date(), credits=credits)
         .group_by("day", "vendor", "endpoint")
         .agg(
             requests=pl.len(),

@@ -27,7 +27,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
          "started_at_hi": hours(1.1), "ended_at": hours(3), "ended_at_lo": hours(2.9), "ended_at_hi": hours(3.1),
          "status": "ended", "rooms": 2, "reconnects": 1, "airtime_s": 7200.0, "observed_s": 3600.0,
          "coverage_ratio": 0.5, "observations": 12, "peak_viewers": 90, "average_viewers": 40.0,
-         "hours_watched": 80.0, "detection_delay_s": 20.0},
+         "hours_watched": 40.0, "detection_delay_s": 20.0},
     ],
     "stream_lift": [
         {"stream_id": "ana:1", "creator_id": "ana", "started_at": hours(1), "ended_at": hours(3),
@@ -43,7 +43,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     ],
     "stream_hours": [
         {"stream_id": "ana:1", "creator_id": "ana", "hour": hours(1), "started_at": hours(1), "airtime_s": 3600.0,
-         "counted_s": 3000.0, "hours_watched": 40.0, "peak_viewers": 90},
+         "counted_s": 3000.0, "hours_watched": 40.0, "average_viewers": 48.0, "peak_viewers": 90},
     ],
     "creator_days": [
         {"day": date(2026, 11, 2), "creator_id": "ana", "active_day": True, "streams": 2, "airtime_s": 7200.0,

@@ -35,10 +35,12 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("streams", {"reconnects": 2}, "reconnects = rooms - 1"),
     ("streams", {"status": "live"}, "an ended stream has an end"),
     ("streams", {"ended_at": None, "airtime_s": 6840.0, "coverage_ratio": 3600 / 6840}, "an ended stream has an end"),
-    ("streams", {"average_viewers": 91.0}, "average_viewers <= peak_viewers"),
+    ("streams", {"hours_watched": 80.0}, "hours_watched = average_viewers x observed_s"),
+    ("streams", {"average_viewers": None}, "hours_watched = average_viewers x observed_s"),
+    ("streams", {"average_viewers": 91.0, "hours_watched": 91.0}, "average_viewers <= peak_viewers"),
     ("streams", {"started_at_lo": hours(2)}, "started_at_lo <= started_at_hi"),
     ("streams", {"ended_at_lo": hours(4)}, "ended_at_lo <= ended_at_hi"),
-    ("streams", {"hours_watched": -1.0}, "hours_watched is not negative"),
+    ("streams", {"hours_watched": -40.0, "average_viewers": -40.0}, "hours_watched is not negative"),
     ("streams", {"peak_viewers": -1, "average_viewers": None}, "peak_viewers is not negative"),
     ("streams", {"detection_delay_s": -1.0}, "detection_delay_s is not negative"),
     ("stream_lift", {"naive_delta": 90, "lift": 70.0, "lift_pct": 7.0}, "naive_delta = followers_after"),
@@ -57,6 +59,7 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     *(("post_observations", {name: -1}, f"{name} is not negative")
       for name in ("views", "likes", "comments", "shares", "saves", "duration_s")),
     ("stream_hours", {"airtime_s": 3601.0}, "airtime_s of an hour is at most an hour"),
+    ("stream_hours", {"hours_watched": 41.0}, "hours_watched = average_viewers x counted_s"),
     *(("stream_hours", {name: -1}, f"{name} is not negative")
       for name in ("counted_s", "hours_watched", "peak_viewers")),
     ("creator_days", {"airtime_s": 90_000.0}, "airtime_s of a day is at most a day"),

@@ -14,15 +14,18 @@ import duckdb
 import polars as pl
 import pytest
 
+from tiktok_pipeline import definitions
+from tiktok_pipeline.blocked_days import blocked_days
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.checked import Checking
 from tiktok_pipeline.defs.marts import coverage, creators, leaderboard, stories, stream_lift, streams, vendor_usage
+from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.resources import Pipeline, build_resources
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, STREAMS, TABLES
-from tiktok_pipeline.warehouse import LINK, PUBLISHED
+from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests.checks.rows import SOUND, sound
 
 DAY = date(2026, 11, 2)
@@ -134,7 +137,7 @@ def test_a_sound_mart_is_written_and_its_check_says_how_many_rows(
     assert result.success
     check = checks(result)[mart, "contract"]
     assert check.passed
-    assert check.blocking
+    assert check.severity == dg.AssetCheckSeverity.ERROR
     assert check.metadata["rows"].value == len(SOUND[mart])
     assert deployed.lake.scan_all(TABLES[mart]).collect().height == len(SOUND[mart])
 
@@ -150,20 +153,63 @@ def test_a_wrong_mart_does_not_replace_what_is_there(
     changed, says = BREAKS[mart]
     making(monkeypatch, mart, sound(mart, **changed))
     result = deployed.run(mart)
-    assert not result.success
+    part = "whole" if TABLES[mart].files == "whole" else f"{DAY}"
     check = checks(result)[mart, "contract"]
-    assert (check.passed, check.severity, check.blocking) == (False, dg.AssetCheckSeverity.ERROR, True)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert says in (check.description or "")
+    assert f"not replaced: {part}" in (check.description or "")
     assert check.metadata["examples"].value
     assert deployed.lake.scan_all(TABLES[mart]).collect().equals(before)
-    # The event log must not say that it was made anew.
-    assert not result.asset_materializations_for_node(mart)
+    # Dagster counts every partition of a run as made: the event says that this one was not.
+    (event,) = result.asset_materializations_for_node(mart)
+    assert says in str(event.metadata["not_replaced"].value)
+    (blocked,) = blocked_days(deployed.lake)
+    assert (blocked.table, blocked.part) == (mart, part)
+
+
+def test_a_day_is_blocked_since_the_first_time_and_no_longer_once_it_is_replaced(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(deployed)
+    making(monkeypatch, "streams", sound("streams", reconnects=7))
+    deployed.run("streams")
+    (first,) = blocked_days(deployed.lake)
+    deployed.run("streams")
+    assert [each.since for each in blocked_days(deployed.lake)] == [first.since]
+    making(monkeypatch, "streams", sound("streams"))
+    assert deployed.run("streams").success
+    assert blocked_days(deployed.lake) == []
+
+
+def test_a_transform_that_raises_blocks_its_day_and_nothing_else(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(deployed)
+    made = streams.rebuild
+
+    def broken(live: Any, **more: Any) -> pl.DataFrame:
+        if more["as_of"].date() == DAY and live.collect().height:
+            raise ValueError("title of ana: hello")
+        return made(live, **more)
+
+    monkeypatch.setattr(streams, "rebuild", broken)
+    result = deployed.run("streams", "coverage", "warehouse", "report")
+    assert result.success
+    check = checks(result)["streams", "contract"]
+    assert not check.passed
+    assert "ValueError" in (check.description or "")
+    # Words of an exception may quote data: they stand in the log of the run alone.
+    assert "hello" not in (check.description or "")
+    assert checks(result)["coverage", "contract"].passed
+    assert deployed.served("SELECT count(*) FROM coverage") == [(1,)]
 
 
 def test_what_lands_while_a_run_goes_on_is_not_from_the_future(deployed: Deployed) -> None:
     """On a fast clock a run takes longer than the skew that clocks are allowed."""
     checking = Checking.of(TABLES["live_observations"], deployed.pipeline)
-    moments = iter([START + timedelta(hours=n) for n in (0, 2)])
+    moments = iter(
+        [START + timedelta(hours=n) for n in (0, 0, 2)]
+    )  # asked for the check, and for the note of what is blocked
     checking.now = lambda: next(moments)
     reading = sound("live_observations")
     assert not checking.passes(reading, "before it was read")
@@ -179,40 +225,69 @@ def test_a_day_that_breaks_the_contract_leaves_the_other_days_of_the_run_to_be_w
     bad = sound("streams", reconnects=7, stream_id="ana:2").with_columns(shift)
     making(monkeypatch, "streams", pl.concat([sound("streams"), bad]))
     result = deployed.run("streams", last=DAY + later)
-    assert not result.success
-    (failure,) = [event for event in result.all_events if event.is_step_failure]
-    said = failure.step_failure_data.user_failure_data
-    assert said is not None
-    assert "streams (2026-11-03) was not replaced" in (said.description or "")
+    assert "not replaced: 2026-11-03;" in (checks(result)["streams", "contract"].description or "")
     assert deployed.lake.scan_all(STREAMS).collect()["stream_id"].to_list() == ["ana:1"]
 
 
-def test_a_blocking_failure_keeps_the_old_snapshot_served(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared(deployed)
     making(monkeypatch, "streams", sound("streams"))
     assert deployed.run("streams", "warehouse").success
     assert deployed.served("SELECT stream_id, reconnects FROM streams") == [("ana:1", 1)]
-    snapshot = (deployed.home / "warehouse" / LINK).resolve()
+    assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
 
     making(monkeypatch, "streams", sound("streams", reconnects=5))
-    result = deployed.run("streams", "warehouse")
-    assert not result.success
-    assert not result.asset_materializations_for_node("warehouse")
-    assert (deployed.home / "warehouse" / LINK).resolve() == snapshot
-    # Nor does a later publish, of whatever other change, serve the wrong day.
-    deployed.lake.write_whole(TABLES["creators"], sound("creators"))
-    assert deployed.run("warehouse").success
+    making(monkeypatch, "coverage", sound("coverage"))
+    result = deployed.run("streams", "coverage", "creators", "warehouse", "report")
+    assert result.success
+    assert not checks(result)["streams", "contract"].passed
     assert deployed.served("SELECT stream_id, reconnects FROM streams") == [("ana:1", 1)]
-    assert deployed.served("SELECT count(*) FROM creators") == [(1,)]
+    assert deployed.served("SELECT polls FROM coverage") == [(10,)]
+    assert deployed.served("SELECT creator_id FROM creators") == [("ana",)]
+    (stands_still,) = deployed.served("SELECT stands_still FROM publication")[0]
+    assert stands_still.startswith("streams 2026-11-02 (since 20")
+    page = (deployed.home / "report" / "index.html").read_text()
+    assert "streams 2026-11-02 (since" in page
+
+    # Once the day is good again, the next publication says no more of it.
+    making(monkeypatch, "streams", sound("streams"))
+    deployed.run("streams", "warehouse", "report")
+    assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
+    assert "stands still" not in (deployed.home / "report" / "index.html").read_text()
 
 
-def test_every_served_table_has_a_blocking_check_and_no_other_check_blocks() -> None:
-    specs = list(build_definitions().get_repository_def().asset_graph.asset_check_keys)
+def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_line(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster").mkdir()
+    for name, value in {**deployed.pipeline.variables, "DAGSTER_HOME": str(tmp_path / "dagster")}.items():
+        monkeypatch.setenv(name, value)
+    deployed.land(*[offline()] * 30)
+    making(monkeypatch, "coverage", sound("coverage", known_polls=99))
+    with pytest.raises(PipelineError) as error:
+        definitions.run_derive(START, START + timedelta(days=1))
+    told = str(error.value)
+    assert told.startswith("published, but some days stand still: coverage not replaced: 2026-11-02; ")
+    assert "known_polls <= polls" in told
+    assert "\n" not in told
+    assert deployed.served("SELECT count(*) FROM live_observations") == [(30,)]
+    assert deployed.served("SELECT sum(requests) FROM vendor_usage") == [(30,)]
+    assert "coverage 2026-11-02" in str(deployed.served("SELECT stands_still FROM publication"))
+    assert (deployed.home / "report" / "index.html").exists()
+
+
+def test_every_derived_table_has_a_check_of_its_contract_and_no_check_stops_what_follows() -> None:
     graph = build_definitions().get_repository_def().asset_graph
-    blocking = {key.asset_key.to_user_string() for key in specs if graph.get_check_spec(key).blocking}
-    assert blocking == {table.name for table in PUBLISHED}
-    assert all(graph.get_check_spec(key).description for key in specs)
-    assert {key.name for key in specs if not graph.get_check_spec(key).blocking} == {
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
+    assert {spec.asset_key.to_user_string() for spec in specs if spec.name == "contract"} == {
+        table.name for table in TABLES.values() if table.layer != "raw"
+    }
+    # Dagster skips everything downstream of a failed check that is `blocking`.
+    assert not any(spec.blocking for spec in specs)
+    assert all(spec.description for spec in specs)
+    assert {spec.name for spec in specs} - {"contract"} == {
         "freshness", "readability", "drift", "completeness", "vendor_errors", "budget",
     }  # fmt: skip
 

@@ -38,6 +38,7 @@ def stream(
         "ended_at": None if end is None else hours(end), "ended_at_lo": hours(start + 0.5 if end is None else end),
         "hours_watched": watched, "average_viewers": average,
         "airtime_s": 1800.0 if end is None else (end - start) * 3600,
+        "observed_s": watched / average * 3600 if watched and average else 3600.0,
     } | more  # fmt: skip
 
 
@@ -83,13 +84,22 @@ def test_a_stream_that_is_on_air_counts_up_to_its_last_reading() -> None:
 
 def test_viewers_go_to_the_hours_that_they_were_read_in_and_add_up_to_the_stream() -> None:
     live = tuple(reading(10.5 + n / 12, 100 if n < 6 else 700) for n in range(12))
-    rows = split(stream(10.5, 11.5, watched=400, average=400), live=live)
-    assert rows["hours_watched"].to_list() == pytest.approx([50, 350])
-    assert rows["average_viewers"].to_list() == pytest.approx([100, 700])
+    rows = split(stream(10.5, 11.5, watched=425, average=425), live=live)
+    # Of the five minutes around the hour, each count has the half that is nearest to it.
+    assert rows["hours_watched"].to_list() == pytest.approx([(27.5 * 100 + 2.5 * 700) / 60, 350])
+    assert rows["average_viewers"].to_list() == pytest.approx([150, 700])
     assert rows["peak_viewers"].to_list() == [100, 700]
-    # What `streams` made of the readings is what counts: the hours follow it.
-    half = split(stream(10.5, 11.5, watched=200, average=200), live=live)
-    assert half["hours_watched"].to_list() == pytest.approx([25, 175])
+    assert rows["counted_s"].to_list() == pytest.approx([1800, 1800])
+    # The hours follow `streams`, whatever these readings say.
+    half = split(stream(10.5, 11.5, watched=212.5, average=212.5), live=live)
+    assert half["hours_watched"].to_list() == pytest.approx([37.5, 175])
+
+
+def test_hours_keep_the_identity_of_the_stream_from_its_start_on() -> None:
+    rows = split(stream(10.75, 11.25, watched=10, average=20), live=(reading(10.8, 20), reading(11.02, 20)))
+    assert rows["counted_s"].to_list() == pytest.approx([900, 900])
+    assert rows["average_viewers"].to_list() == pytest.approx([20, 20])
+    assert rows["hours_watched"].sum() == pytest.approx(10)
 
 
 def test_an_hour_without_a_count_is_not_known_and_not_0() -> None:

@@ -209,9 +209,9 @@ def test_viewers_are_weighted_by_the_time_that_they_stood() -> None:
     row = only(
         off(0), on(10, viewers=10, started_at=at(10)), on(20, viewers=40), on(25, viewers=None), off(30), off(35)
     )
-    # 10 for ten minutes, 40 for the 7.5 minutes to the end; a reading without a count takes nothing away.
-    assert row["hours_watched"] == pytest.approx((10 * 10 + 40 * 7.5) / 60)
-    assert row["average_viewers"] == pytest.approx((10 * 10 + 40 * 7.5) / 17.5)
+    # 10 for the nearer five minutes, 40 for the other five and the 7.5 to the end; a missing count takes nothing away.
+    assert row["hours_watched"] == pytest.approx((10 * 5 + 40 * 12.5) / 60)
+    assert row["average_viewers"] == pytest.approx((10 * 5 + 40 * 12.5) / 17.5)
     assert (row["peak_viewers"], row["peak_at"]) == (40, at(20))
 
 

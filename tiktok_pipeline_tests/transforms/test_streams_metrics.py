@@ -33,17 +33,38 @@ def test_viewers_are_averaged_over_time_not_over_readings() -> None:
     counts = {60: 100, 70: 100, 71: 400, 72: 400, 73: 400, 74: 400}
     rows = [live(m, A, viewers=viewers, viewers_total=1_000 + m) for m, viewers in counts.items()]
     stream = only(*rows, ended(80, A, 74))
-    # Each count stands until the next: 11 minutes of 100, 3 of 400.
-    assert stream["hours_watched"] == pytest.approx((11 * 100 + 3 * 400) / 60)
-    assert stream["average_viewers"] == pytest.approx((11 * 100 + 3 * 400) / 14)
+    # Each count stands for the time nearest to it: 10.5 minutes of 100, 3.5 of 400.
+    assert stream["hours_watched"] == pytest.approx((10.5 * 100 + 3.5 * 400) / 60)
+    assert stream["average_viewers"] == pytest.approx((10.5 * 100 + 3.5 * 400) / 14)
 
 
 def test_the_average_is_over_the_time_with_a_count_alone() -> None:
     rows = [live(60, A, viewers=50), live(70, A, viewers=50, viewers_total=9), live(130, A), live(135, A)]
     stream = only(*rows, ended(140, A, 136))
     assert stream["average_viewers"] == 50
-    # The last count holds for as long as any reading does: 15 minutes.
-    assert stream["hours_watched"] == pytest.approx(50 * 25 / 60)
+    # Readings cover 10 minutes, 60 cut to 15, 5, and 1 to the end.
+    assert stream["observed_s"] == (10 + 15 + 5 + 1) * 60
+    assert stream["hours_watched"] == pytest.approx(50 * 31 / 60)
+
+
+def test_the_time_before_the_first_reading_and_after_the_last_one_is_watched_too() -> None:
+    stream = only(live(66, A, viewers=30), ended(80, A, 70))
+    assert (stream["airtime_s"], stream["observed_s"]) == (600, 600)
+    assert (stream["average_viewers"], stream["hours_watched"]) == (30, pytest.approx(30 * 10 / 60))
+
+
+def test_hours_watched_are_average_viewers_over_the_airtime_that_readings_cover() -> None:
+    counts = {65: 10, 70: None, 95: 400, 96: 90, 130: 20, 131: None}
+    stream = only(*(live(m, A, viewers=v, viewers_total=m) for m, v in counts.items()), ended(200, A, 190))
+    assert stream["coverage_ratio"] < 1
+    assert stream["hours_watched"] == pytest.approx(stream["average_viewers"] * stream["observed_s"] / 3600)
+
+
+def test_the_edges_of_a_stream_count_for_no_more_than_the_cap() -> None:
+    stream = only(live(120, A, viewers=30), live(122, A, viewers=90, viewers_total=5), ended(200, A, 182))
+    # 60 before the first reading and 60 after the last, cut to 15 each; one minute of the two between for each count.
+    assert stream["average_viewers"] == pytest.approx((16 * 30 + 16 * 90) / 32)
+    assert stream["hours_watched"] == pytest.approx(60 * 32 / 60)
 
 
 def test_nobody_watching_is_zero_and_not_unknown() -> None:

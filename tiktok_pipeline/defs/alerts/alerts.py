@@ -1,4 +1,4 @@
-"""The sensor `alerts`: failed runs, blocked publishes, warnings of checks, and silence."""
+"""The sensor `alerts`: failed runs, blocked days, warnings of checks, and silence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Seen(msgspec.Struct):
     name="alerts",
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every half minute: tells TIKTOK_PIPELINE_ALERT_WEBHOOK of failed runs, blocked publishes, warnings of "
+    description="Every half minute: tells TIKTOK_PIPELINE_ALERT_WEBHOOK of failed runs, blocked days, warnings of "
     "checks (staleness, budget, drift, vendors, coverage, quarantine), and of nothing landing. The same alert once in "
     "`[alerts] repeat_minutes`. Does nothing while the variable is not set.",
 )
@@ -87,7 +87,7 @@ def _of_run(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun
         table, said = found.asset_key.to_user_string(), found.description or ""
         if found.severity == dg.AssetCheckSeverity.ERROR:
             blocked = True
-            yield wording.publish_blocked(table, found.check_name, said, link)
+            yield wording.day_blocked(table, found.check_name, said, link)
         else:
             yield wording.check_warned(table, found.check_name, said, link)
     if run.status == dg.DagsterRunStatus.FAILURE and not blocked:

@@ -26,8 +26,8 @@ which this table is made of.
 )
 def creator_hours(pipeline: Pipeline) -> Results:
     """Replace the table with the sums of all hours."""
-    frame = summarize(pipeline.lake.scan_all(STREAM_HOURS))
-    yield from write_whole(pipeline, CREATOR_HOURS, frame, _numbers)
+    hours = pipeline.lake.scan_all(STREAM_HOURS)
+    yield from write_whole(pipeline, CREATOR_HOURS, lambda: summarize(hours), _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, Any]:

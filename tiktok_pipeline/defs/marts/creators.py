@@ -31,8 +31,11 @@ def creators(pipeline: Pipeline) -> Results:
         ],
         schema=dict.fromkeys(("creator_id", "handle", "niche", "tier", "user_id", "sec_uid"), pl.String),
     )
-    frame = identify(roster, pipeline.lake.scan_all(PROFILE_OBSERVATIONS).collect())
-    yield from write_whole(pipeline, CREATORS, frame, _numbers)
+
+    def make() -> pl.DataFrame:
+        return identify(roster, pipeline.lake.scan_all(PROFILE_OBSERVATIONS).collect())
+
+    yield from write_whole(pipeline, CREATORS, make, _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.blocked_days import WHOLE
 from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.defs.checked import Checking, Results
 from tiktok_pipeline.lake import Lake
@@ -38,64 +39,46 @@ def days(context: dg.AssetExecutionContext) -> tuple[date, date]:
     return min(keys), max(keys)
 
 
-def write_days(
-    context: dg.AssetExecutionContext,
-    pipeline: Pipeline,
-    table: Table,
-    frame: pl.DataFrame,
-    day_of_row: pl.Expr,
-    metadata: Numbers = lambda rows: {},
-    warnings: Warnings | None = None,
-) -> Results:
-    """Replace each day of the run with its rows of `frame`, unless a blocking check says that they are wrong.
-
-    Rows of other days are left to their own runs. `metadata` is asked of each day's rows: the UI plots days.
-
-    Raises:
-        dagster.Failure: a day was not replaced.
-    """
-    keys = days_of_keys(list(context.partition_keys))
-    checking = Checking.of(table, pipeline)
-    by_day = frame.with_columns(_day=day_of_row)
-    for day in keys:
-        rows = by_day.filter(pl.col("_day") == day).drop("_day")
-        if checking.passes(rows, f"{day}"):
-            pipeline.lake.write_day(table, day, rows)
-            shown = {"dagster/partition_row_count": rows.height, **_known(metadata(rows))}
-            context.add_asset_metadata(shown, table.name, f"{day}")
-    written = by_day.filter(pl.col("_day").is_in(keys))
-    newest = written.filter(pl.col("_day") == pl.col("_day").max()).drop("_day")
-    yield from checking.results({name: judge(newest) for name, judge in (warnings or {}).items()})
-    checking.raise_if_blocked()
-    yield dg.MaterializeResult()
-
-
 def write_each_day(
     context: dg.AssetExecutionContext,
     pipeline: Pipeline,
     table: Table,
     make: Callable[[date], pl.DataFrame],
     day_of_row: pl.Expr,
-    metadata: Numbers,
+    metadata: Numbers = lambda rows: {},
     warnings: Warnings | None = None,
 ) -> Results:
-    """Make and replace each day by itself: what a day says must not depend on which days a run has."""
-    made = [make(day).filter(day_of_row == day) for day in days_of_keys(list(context.partition_keys))]
-    yield from write_days(context, pipeline, table, pl.concat(made), day_of_row, metadata, warnings)
+    """Make and replace each day by itself: what a day says must not depend on which days a run has.
 
-
-def write_whole(pipeline: Pipeline, table: Table, frame: pl.DataFrame, metadata: Numbers) -> Results:
-    """Replace a table that is kept whole, unless a blocking check says that it is wrong.
-
-    Raises:
-        dagster.Failure: it was not replaced.
+    A day that cannot be made, or that the check `contract` refuses, keeps its last good file; the other days are
+    replaced. `metadata` is asked of each day's rows: the UI plots days.
     """
+    checking, written = Checking.of(table, pipeline), table.empty()
+    for day in days_of_keys(list(context.partition_keys)):
+        rows = checking.made(lambda day=day: make(day).filter(day_of_row == day), f"{day}")  # type: ignore[misc]
+        if rows is None:
+            context.add_asset_metadata(checking.metadata(f"{day}"), table.name, f"{day}")
+            continue
+        pipeline.lake.write_day(table, day, rows)
+        shown = {"dagster/partition_row_count": rows.height, **_known(metadata(rows))}
+        context.add_asset_metadata(shown, table.name, f"{day}")
+        # Warnings are about the newest day that has rows.
+        written = rows if rows.height or written.is_empty() else written
+    yield from checking.results({name: judge(written) for name, judge in (warnings or {}).items()})
+    yield dg.MaterializeResult()
+
+
+def write_whole(pipeline: Pipeline, table: Table, make: Callable[[], pl.DataFrame], metadata: Numbers) -> Results:
+    """Make and replace a table that is kept whole; one that the check `contract` refuses keeps its last good file."""
     checking = Checking.of(table, pipeline)
-    if checking.passes(frame, "today"):
+    frame = checking.made(make, WHOLE)
+    if frame is not None:
         pipeline.lake.write_whole(table, frame)
     yield from checking.results({})
-    checking.raise_if_blocked()
-    yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **_known(metadata(frame))})
+    if frame is None:
+        yield dg.MaterializeResult(metadata=checking.metadata(WHOLE))
+    else:
+        yield dg.MaterializeResult(metadata={"dagster/row_count": frame.height, **_known(metadata(frame))})
 
 
 def before_any_capture(lake: Lake, day: date) -> bool:

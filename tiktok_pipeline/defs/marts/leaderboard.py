@@ -1,12 +1,14 @@
 """The mart `leaderboard`."""
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, before_any_capture, days, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, before_any_capture, days, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.partitions import days_of_keys, neighbours
+from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATORS, LEADERBOARD, RECAPS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.leaderboard import LOOKBACK_DAYS
@@ -37,7 +39,11 @@ def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     window = around(*days(context), before=LOOKBACK_DAYS, after=0)
     streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
     creators = lake.scan_all(CREATORS).collect()
-    # Of the days before, only streams that went on into the first capture are known: that is no ranking.
-    ranked = [day for day in days_of_keys(list(context.partition_keys)) if not before_any_capture(lake, day)]
-    boards = [LEADERBOARD.empty(), *(rank(streams, lift, recaps, creators, day) for day in ranked)]
-    yield from write_days(context, pipeline, LEADERBOARD, pl.concat(boards), pl.col("as_of"))
+
+    def rank_day(day: date) -> pl.DataFrame:
+        # Of the days before, only streams that went on into the first capture are known: that is no ranking.
+        if before_any_capture(lake, day):
+            return LEADERBOARD.empty()
+        return rank(streams, lift, recaps, creators, day)
+
+    yield from write_each_day(context, pipeline, LEADERBOARD, rank_day, pl.col("as_of"))

@@ -27,7 +27,7 @@ _ENDED_DAYS_BEFORE = 3
 
 
 @dg.asset(
-    deps=[neighbours(POST_OBSERVATIONS.name, after=_READ_DAYS_AFTER), neighbours(STREAMS.name, before=2)],
+    deps=[neighbours(POST_OBSERVATIONS.name, before=1, after=_READ_DAYS_AFTER), neighbours(STREAMS.name, before=2)],
     description=describe(RECAPS, _ABOUT),
     **DAILY_MART,
     **shown(RECAPS),
@@ -38,11 +38,12 @@ def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     before = _ENDED_DAYS_BEFORE + LONGEST_STREAM_DAYS
 
     def recognize_day(day: date) -> pl.DataFrame:
-        posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=0, after=_READ_DAYS_AFTER))
+        # The day before as well: where vendors disagree on the day, the earlier one has the post, and no other.
+        posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=1, after=_READ_DAYS_AFTER))
         streams = lake.scan_days(STREAMS, *around(day, day, before=before, after=0)).filter(
             pl.coalesce("ended_at", "ended_at_lo").dt.date() >= day - timedelta(days=_ENDED_DAYS_BEFORE)
         )
-        published = posts.filter(pl.col("published_at").dt.date() == day)
+        published = posts.filter(pl.col("published_at").min().over("creator_id", "post_id").dt.date() == day)
         return recognize(published.collect(), streams.collect(), settings=settings)
 
     yield from write_each_day(context, pipeline, RECAPS, recognize_day, pl.col("published_at").dt.date(), _numbers)

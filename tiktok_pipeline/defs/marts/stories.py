@@ -1,10 +1,12 @@
 """The mart `stories`."""
 
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, days, write_days
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -19,13 +21,17 @@ reading reaches into the story's day.
 
 
 @dg.asset(
-    deps=[neighbours(STORY_OBSERVATIONS.name, after=1)],
+    deps=[neighbours(STORY_OBSERVATIONS.name, before=1, after=1)],
     description=describe(STORIES, _ABOUT),
     **DAILY_MART,
     **shown(STORIES),
 )
 def stories(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Summarize the stories that were published on each day."""
-    window = around(*days(context), before=0, after=1)
-    frame = summarize(pipeline.lake.scan_days(STORY_OBSERVATIONS, *window).collect())
-    yield from write_days(context, pipeline, STORIES, frame, pl.col("published_at").dt.date())
+
+    def summarize_day(day: date) -> pl.DataFrame:
+        # The day before as well: where vendors disagree on the day, the earlier one has the story, and no other.
+        window = around(day, day, before=1, after=1)
+        return summarize(pipeline.lake.scan_days(STORY_OBSERVATIONS, *window).collect())
+
+    yield from write_each_day(context, pipeline, STORIES, summarize_day, pl.col("published_at").dt.date())

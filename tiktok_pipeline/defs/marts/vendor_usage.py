@@ -12,7 +12,7 @@ from tiktok_pipeline.checks import health
 from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import VENDOR_USAGE
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
 from tiktok_pipeline.upkeep.retention import retired
@@ -46,8 +46,7 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         # What was said of a day whose raw rows were removed since is all that can be said of it.
         if retired(pipeline.lake, day):
             return pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()
-        with plain_failures():
-            return account(pl.concat(attempts).collect())
+        return account(pl.concat(attempts).collect())
 
     settings = pipeline.settings()
     warnings = {

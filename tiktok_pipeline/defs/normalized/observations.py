@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import polars as pl
@@ -15,11 +16,12 @@ from tiktok_pipeline.defs.checked import Checking, Results, check_specs
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
-from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
+from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge_shapes
 from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
@@ -64,21 +66,27 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         if retired(lake, day) or retired(lake, day - timedelta(days=1)):
             context.log.warning("%s stays as it is: its raw rows, or those of the day before, were removed", day)
             continue
-        with plain_failures():
+        landed: _Day | None = None
+        failed: Exception | None = None
+        try:
             landed = _read_day(lake, day, hash_key, settings)
+        # Every table of the day is blocked for it, below; the other days go on.
+        except Exception as error:
+            failed = error
         for table in selected:
-            frame = landed.frames[table.name]
-            if checking[table].passes(frame, f"{day}"):
-                lake.write_day(table, day, frame)
-                context.add_asset_metadata(_numbers(table, frame, landed), table.name, f"{day}")
+            frame = checking[table].made(partial(_frame, landed, failed, table), f"{day}")
+            if frame is None or landed is None:
+                context.add_asset_metadata(checking[table].metadata(f"{day}"), table.name, f"{day}")
+                continue
+            lake.write_day(table, day, frame)
+            context.add_asset_metadata(_numbers(table, frame, landed), table.name, f"{day}")
         # Warnings are about the newest day that anything landed on.
-        read = landed if landed.captures or read is None else read
+        if landed is not None and (landed.captures or read is None):
+            read = landed
     for table in selected:
         for result in checking[table].results(_warnings(table, read, pipeline) if read is not None else {}):
             if dg.AssetCheckKey(dg.AssetKey(table.name), str(result.check_name)) in context.selected_asset_check_keys:
                 yield result
-    for table in selected:
-        checking[table].raise_if_blocked()
     for table in selected:
         yield dg.MaterializeResult(asset_key=table.name)
 
@@ -90,6 +98,13 @@ class _Day:
     captures: int
 
 
+def _frame(landed: _Day | None, failed: Exception | None, table: Table) -> pl.DataFrame:
+    """The table's rows of a day, or the error that kept the day from being read."""
+    if landed is None:
+        raise failed or AssertionError("a day that was not read has an error")
+    return landed.frames[table.name]
+
+
 def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     hours = hours_between(start, start + timedelta(days=1))
@@ -98,10 +113,14 @@ def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     for table in RAW_TABLES:
         raw = lake.scan_raw(table, hours).collect()
         captures += raw.height
-        for name, frame in read_bodies(raw, table.name, hash_key=hash_key).items():
+        dated, implausible_ages = believe_ages(raw, table.name)
+        read = read_bodies(dated, table.name, hash_key=hash_key)
+        read[QUARANTINE.name] = pl.concat([read[QUARANTINE.name], implausible_ages])
+        for name, frame in make_sound(read, table.name).items():
             parts[name].append(frame)
-        parts[PAYLOAD_SHAPES.name].append(payload_shapes(raw, bodies=settings.shape_bodies))
-    frames = {name: pl.concat(found) for name, found in parts.items()}
+        parts[PAYLOAD_SHAPES.name].append(payload_shapes(dated, bodies=settings.shape_bodies))
+    shapes = merge_shapes(parts.pop(PAYLOAD_SHAPES.name))
+    frames = {name: pl.concat(found) for name, found in parts.items()} | {PAYLOAD_SHAPES.name: shapes}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
     answers = profile_answers(lake.scan_raw(table, around) for table in RAW_TABLES)

@@ -1,0 +1,453 @@
+"""Seeded damage to what one creator's responses say, and everything that is derived from it: checks and other creators.
+
+`python -m tiktok_pipeline_tests.transforms.odd_inputs --tries 500` tries as many worlds as are asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture.access import accesses
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.capture.sweep import EVERY_HOURS
+from tiktok_pipeline.checks.contract import contract
+from tiktok_pipeline.checks.identities import RULES, identities
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.sandbox.server import start_in_process
+from tiktok_pipeline.settings import Settings
+from tiktok_pipeline.tables import RAW_LIVES, TABLES
+from tiktok_pipeline.transforms.coverage import coverage
+from tiktok_pipeline.transforms.creator_days import creator_days
+from tiktok_pipeline.transforms.creator_hours import creator_hours
+from tiktok_pipeline.transforms.creators import creators
+from tiktok_pipeline.transforms.gift_estimates import gift_estimates, gift_signals
+from tiktok_pipeline.transforms.leaderboard import leaderboard
+from tiktok_pipeline.transforms.lift import stream_lift
+from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
+from tiktok_pipeline.transforms.payload_shapes import payload_shapes
+from tiktok_pipeline.transforms.recaps import recaps
+from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge_shapes
+from tiktok_pipeline.transforms.stories import stories
+from tiktok_pipeline.transforms.stream_conversions import stream_conversions
+from tiktok_pipeline.transforms.stream_hours import stream_hours
+from tiktok_pipeline.transforms.streams import streams
+from tiktok_pipeline.transforms.vendor_usage import vendor_usage
+from tiktok_pipeline_tests.providers.mutations import TOKENS
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+DAYS = 2
+END = START + timedelta(days=DAYS)
+
+Frames = dict[str, pl.DataFrame]
+Damage = Callable[[Frames, str, random.Random], Frames]
+
+# Tables and columns in which one creator's numbers are made of the others' too: ranks, shares, percentiles, and the
+# errors that streams lend to each other's intervals.
+_POOLED = {
+    "stream_lift": ("lift", "lift_lo", "lift_hi", "lift_pct", "lift_per_hour", "interval_level", "observable",
+                    "is_significant", "flags"),
+    "stream_hours": ("lift",),
+    "creator_hours": ("lift",),
+    "creator_days": ("lift", "lift_streams"),
+}  # fmt: skip
+_ABOUT_ALL = ("leaderboard", "gift_estimates", "vendor_usage", "payload_shapes")
+
+
+@dataclass(frozen=True)
+class World:
+    """What a sandbox answered for two days: raw rows by table, and the watched handles."""
+
+    raw: Frames
+    handles: tuple[str, ...]
+
+
+@dataclass
+class Tried:
+    """What a run of damaged worlds came to."""
+
+    worlds: int = 0
+    rows_compared: int = 0
+    quarantined: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def capture(folder: Path, *, creators_watched: int = 5) -> World:
+    """Poll a sandbox for two days: live states, profiles, posts, stories, followers, rankings, searches."""
+    with start_in_process(seed=3, creators=creators_watched, start=START, faults="none") as sandbox:
+        targets = [Target(c.handle, c.handle, c.user_id) for c in sandbox.world.creators if c.kind == "public"]
+        here = Deployment(Lake(folder), Settings(), accesses(sandbox.environment), targets)
+        hours = hours_between(START, END)
+        window.replay_hours(here, RAW_LIVES, hours, kind="watch")
+        for table in RAW_TABLES:
+            if table is not RAW_LIVES:
+                window.replay_hours(here, table, hours, kind="sweep", every_hours=EVERY_HOURS[table.name])
+        raw = {table.name: here.lake.scan_raw(table, hours).collect() for table in RAW_TABLES}
+    return World(raw, tuple(target.creator_id for target in targets if target.creator_id))
+
+
+def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
+    """Every derived table of these raw rows, by name, as the assets make them."""
+    settings = Settings()
+    parts: dict[str, list[pl.DataFrame]] = {table.name: [] for table in NORMALIZED}
+    shapes = []
+    for name, rows in raw.items():
+        dated, implausible = believe_ages(rows, name)
+        read = read_bodies(dated, name, hash_key=b"a test")
+        read["quarantine"] = pl.concat([read["quarantine"], implausible])
+        for table, frame in make_sound(read, name).items():
+            parts[table].append(frame)
+        shapes.append(payload_shapes(dated, bodies=500))
+    made = {name: pl.concat(found) for name, found in parts.items()} | {"payload_shapes": merge_shapes(shapes)}
+    answers = profile_answers(rows.lazy() for rows in raw.values())
+    made["live_observations"] = settle_absences(made["live_observations"], answers)
+    return made | marts(made, handles, settings) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
+
+
+def marts(made: Frames, handles: tuple[str, ...], settings: Settings) -> Frames:
+    """Every mart of these normalized tables but `vendor_usage`, which is made from raw rows."""
+    live, profiles, posts = (made[f"{name}_observations"] for name in ("live", "profile", "post"))
+    days = [(START + timedelta(days=n)).date() for n in range(DAYS)]
+    roster = pl.DataFrame(
+        {"creator_id": handles, "handle": handles, "niche": ["art"] * len(handles), "tier": ["a"] * len(handles),
+         "user_id": [""] * len(handles), "sec_uid": [""] * len(handles)}
+    )  # fmt: skip
+    found = streams(live, settings=settings.streams, as_of=END)
+    lift = stream_lift(found, profiles, live, posts, settings=settings.lift, as_of=END)
+    clips = recaps(posts, found, settings=settings.recaps)
+    known = creators(roster, profiles)
+    hours = stream_hours(found, lift, live, settings=settings.streams)
+    covered = coverage(live, pl.Series("creator_id", handles), pl.DataFrame({"day": days}))
+    signals = gift_signals(found, lift, clips, live, known)
+    no_gifts = pl.DataFrame(schema={"stream_id": pl.String, "diamonds": pl.Float64})
+    return {
+        "streams": found,
+        "stream_lift": lift,
+        "recaps": clips,
+        "creators": known,
+        "stream_hours": hours,
+        "creator_hours": creator_hours(hours),
+        "coverage": covered,
+        "stories": stories(made["story_observations"]),
+        "stream_conversions": stream_conversions(found, made["follower_list_entries"], settings=settings.conversions),
+        "gift_estimates": pl.concat(gift_estimates(day, signals, no_gifts) for day in days),
+        "leaderboard": pl.concat(leaderboard(found, lift, clips, known, day) for day in days),
+        "creator_days": pl.concat(
+            creator_days(
+                day, streams=found, hours=hours, lift=lift, coverage=covered, profiles=profiles, creators=known
+            )
+            for day in days
+        ),
+    }
+
+
+def faults(made: Frames) -> list[str]:
+    """The checks that do not hold."""
+    found = []
+    for name, frame in made.items():
+        table = TABLES[name]
+        verdict = contract(table, frame, latest=END + timedelta(days=1))
+        if verdict.passed and name in RULES:
+            verdict = verdict.also(identities(table, frame))
+        if not verdict.passed:
+            found.append(f"{verdict.message} {verdict.examples}")
+    return found
+
+
+def differences(made: Frames, plain: Frames, odd: str) -> tuple[list[str], int]:
+    """(tables in which rows of other creators than `odd` changed, rows that were compared)."""
+    changed, compared = [], 0
+    for name, frame in plain.items():
+        if name in _ABOUT_ALL:
+            continue
+        mine, theirs = (_of_others(each, name, odd) for each in (made[name], frame))
+        compared += theirs.height
+        if not mine.equals(theirs):
+            changed.append(f"{name}: {mine.height} rows of other creators instead of {theirs.height}, or other values")
+    return changed, compared
+
+
+def _of_others(frame: pl.DataFrame, name: str, odd: str) -> pl.DataFrame:
+    rows = frame.filter(pl.col("creator_id") != odd).drop(_POOLED.get(name, ()))
+    return rows.sort([name for name in TABLES[name].key if name in rows.columns], nulls_last=True)
+
+
+# Damage to bodies
+
+
+def _paths(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    below = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [path for key, value in below for path in ((*at, key), *_paths(value, (*at, key)))]
+
+
+def _put(tree: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        tree = tree[key]
+    tree[path[-1]] = value
+
+
+def _get(tree: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+_MARK = "@@damage@@"
+_TIMES = (
+    -1, 0, 1, 946684800, 1451606399, 1, 4102444800, 4102444800000, 253402300799, 10**18, "2099-01-01T00:00:00Z",
+    "2015-06-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", int(END.timestamp()) + 3600,
+    int(START.timestamp()) - 86_400 * 90, int(START.timestamp()) + 100, int(START.timestamp()) * 1000,
+)  # fmt: skip
+_COUNTS = (-1, -(2**31), 2**31, 2**53, 2**63 - 1, 2**63, 10**12, 10**13, 10**10 + 1, "1.2M", "12,5K", "-5", 0.5, 1e300)
+
+
+def _tokens(tree: Any, chance: random.Random, _: list[Any]) -> str:
+    """Put odd JSON at up to three places."""
+    chosen = []
+    for _n in range(chance.randrange(1, 4)):
+        paths = _paths(tree)
+        if paths:
+            _put(tree, chance.choice(paths), _MARK + str(len(chosen)))
+            chosen.append(chance.choice(TOKENS))
+    text = json.dumps(tree, ensure_ascii=False)
+    for number, token in enumerate(chosen):
+        text = text.replace(f'"{_MARK}{number}"', token)
+    return text
+
+
+def _repeat(tree: Any, chance: random.Random, _: list[Any]) -> str:
+    """Repeat items of lists, some of them with other values."""
+    for path in _paths(tree):
+        found = _get(tree, path)
+        if isinstance(found, list) and found:
+            again = json.loads(json.dumps(found * chance.randrange(2, 4)))
+            chance.shuffle(again)
+            _put(tree, path, again)
+            break
+    return _numbers(tree, chance, []) if chance.random() < 0.5 else json.dumps(tree)
+
+
+def _one_id(tree: Any, chance: random.Random, ids: list[Any]) -> str:
+    """Give all items the same id, or ids of other creators' items."""
+    value = chance.choice(ids) if ids and chance.random() < 0.7 else "7706328393213545217"
+    for path in _paths(tree):
+        if path[-1] in ("id", "id_str", "aweme_id", "video_id", "entityId", "roomId", "room_id", "videoId", "postId"):
+            old = _get(tree, path)
+            if isinstance(old, str | int) and len(str(old)) > 12:
+                _put(tree, path, int(value) if isinstance(old, int) else value)
+    return json.dumps(tree)
+
+
+def _times(tree: Any, chance: random.Random, _: list[Any]) -> str:
+    """Put odd times where times are."""
+    for path in _paths(tree):
+        old = _get(tree, path)
+        is_time = (isinstance(old, int) and not isinstance(old, bool) and 1.5e9 < old < 2e12) or (
+            isinstance(old, str) and old[:2] == "20" and "T" in old
+        )
+        if is_time and chance.random() < 0.7:
+            _put(tree, path, chance.choice(_TIMES))
+    return json.dumps(tree)
+
+
+def _numbers(tree: Any, chance: random.Random, _: list[Any]) -> str:
+    """Put odd counts where numbers are."""
+    for path in _paths(tree):
+        old = _get(tree, path)
+        if isinstance(old, int) and not isinstance(old, bool) and chance.random() < 0.3:
+            _put(tree, path, chance.choice(_COUNTS))
+    return json.dumps(tree)
+
+
+_KINDS = (_tokens, _repeat, _one_id, _times, _numbers)
+
+
+def damage_bodies(raw: Frames, odd: str, chance: random.Random) -> Frames:
+    """`raw` with bodies of `odd` damaged: of one kind, or of all kinds at once."""
+    kinds = [chance.choice(_KINDS)] if chance.random() < 0.7 else list(_KINDS)
+    share, ids = chance.choice((0.02, 0.3, 1.0)), _ids_of_others(raw, odd)
+    damaged = {}
+    for name, rows in raw.items():
+        bodies = [
+            _damaged(body, chance.choice(kinds), chance, ids)
+            if body and creator in (odd, None) and chance.random() < share
+            else body
+            for creator, body in rows.select("creator_id", "body").iter_rows()
+        ]
+        damaged[name] = rows.with_columns(pl.Series("body", bodies, dtype=pl.String))
+    return damaged
+
+
+def _damaged(
+    body: str, kind: Callable[[Any, random.Random, list[Any]], str], chance: random.Random, ids: list[Any]
+) -> str:
+    try:
+        tree = json.loads(body)
+    except ValueError:
+        return body
+    # As it lands: text, with a mark for what is not UTF-8.
+    return kind(tree, chance, ids).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _ids_of_others(raw: Frames, odd: str) -> list[Any]:
+    """Ids of other creators' posts and stories: what another creator's response may claim."""
+    others = pl.concat([raw[name].filter(pl.col("creator_id") != odd) for name in ("raw_posts", "raw_stories")])
+    found = others["body"].drop_nulls().str.extract_all(r"7\d{18}").explode().drop_nulls().unique().sort()
+    return found.head(200).to_list()
+
+
+def damage_rows(raw: Frames, odd: str, chance: random.Random) -> Frames:
+    """`raw` with what headers and retries bring into other columns than the body."""
+    mine = pl.col("creator_id") == odd
+    ages = (timedelta(days=3650), timedelta(hours=-3), timedelta(hours=23), timedelta(days=1), timedelta(seconds=9))
+    charges = (math.nan, math.inf, -math.inf, -5.0, 1e300, None)
+    damaged = {}
+    for name, rows in raw.items():
+        height = rows.height
+        age = pl.Series([chance.choice(ages) for _ in range(height)], dtype=pl.Duration("us"))
+        odd_rows = rows.with_columns(
+            observed_at=pl.when(mine).then(pl.col("received_at") - age).otherwise("observed_at"),
+            credits=pl.when(mine)
+            .then(pl.Series([chance.choice(charges) for _ in range(height)], dtype=pl.Float64))
+            .otherwise("credits"),
+            page=pl.when(mine & (pl.col("page") > 0)).then(pl.lit(2**31 - 1)).otherwise("page").cast(pl.Int32),
+        )
+        again = odd_rows.filter(mine).sample(fraction=0.2, seed=chance.randrange(10**6))
+        damaged[name] = pl.concat([odd_rows, again])
+    return damaged
+
+
+DAMAGES: tuple[Damage, ...] = (damage_bodies, damage_rows)
+
+
+def try_worlds(world: World, tries: int, seed: int, *, say: Callable[[str], None] = lambda text: None) -> Tried:
+    """Damage one creator's responses `tries` times, derive everything, and collect what must not happen."""
+    tried, plain = Tried(), derive(world.raw, world.handles)
+    tried.failures += faults(plain)
+    for number in range(tries):
+        chance = random.Random(f"{seed}/{number}")
+        odd, raw = chance.choice(world.handles), world.raw
+        for damage in DAMAGES if chance.random() < 0.3 else (chance.choice(DAMAGES),):
+            raw = damage(raw, odd, chance)
+        try:
+            made = derive(raw, world.handles)
+        except Exception as error:
+            tried.failures.append(f"seed {seed}/{number}: {type(error).__name__}: {error}")
+            continue
+        finally:
+            tried.worlds += 1
+        changed, compared = differences(made, plain, odd)
+        tried.rows_compared += compared
+        tried.quarantined += made["quarantine"].height
+        tried.failures += [f"seed {seed}/{number}: {fault}" for fault in (*faults(made), *changed)]
+        say(f"{tried.worlds} worlds, {len(tried.failures)} failures")
+    return tried
+
+
+def odd_frames(made: Mapping[str, pl.DataFrame], odd: str, chance: random.Random) -> Frames:
+    """Normalized tables with odd values of every type in rows of `odd`, as a reader without any rule would make."""
+    damaged = {}
+    for name, frame in made.items():
+        mine = frame.filter(pl.col("creator_id").eq_missing(odd))
+        if mine.is_empty() or name == "payload_shapes":
+            damaged[name] = frame
+            continue
+        rows = mine.to_dicts()
+        columns = [c for c in TABLES[name].columns if c.name not in ("creator_id", "vendor", "capture_id", "source")]
+        for row in rows:
+            for column in columns:
+                if chance.random() < 0.15 and (column.nullable or column.dtype != pl.Datetime("us", "UTC")):
+                    row[column.name] = _odd(column.name, column.dtype, row, chance)
+        again = [dict(chance.choice(rows)) for _ in range(len(rows) // 5 + 1)]
+        everything = [*rows, *again]
+        chance.shuffle(everything)
+        damaged[name] = pl.concat(
+            [frame.filter(~pl.col("creator_id").eq_missing(odd)), pl.DataFrame(everything, schema=frame.schema)]
+        )
+    return damaged
+
+
+def _odd(name: str, dtype: pl.DataType, row: dict[str, Any], chance: random.Random) -> Any:
+    if name in ("live_state", "evidence", "list", "table", "reason"):  # words of our own: no vendor's
+        return row[name]
+    if name == "followers_precision":
+        return chance.choice(("exact", "rounded", None))
+    if dtype == pl.Int64():
+        return chance.choice((-1, 0, 1, 2**63 - 1, -(2**63), 10**12, 10**10, 7))
+    if dtype == pl.Float64():
+        return chance.choice((math.nan, math.inf, -math.inf, -1.0, 0.0, 1e300))
+    if dtype == pl.Boolean():
+        return chance.random() < 0.5
+    if dtype == pl.String():
+        values: tuple[Any, ...] = ("", " ", "0", "x" * 5_000, "\0", "7706328393213545217", "ünï🔥")
+        return chance.choice(values)
+    moment = row["observed_at"]
+    return chance.choice(
+        (
+            datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), datetime(2015, 1, 1, tzinfo=UTC),
+            moment + timedelta(hours=2), moment - timedelta(days=70), moment - timedelta(hours=1), moment,
+            moment + timedelta(minutes=5), moment - timedelta(days=4),
+        )
+    )  # fmt: skip
+
+
+def try_frames(world: World, tries: int, seed: int) -> Tried:
+    """As `try_worlds`, with damage to what readers made of the bodies."""
+    tried, plain = Tried(), derive(world.raw, world.handles)
+    names = [table.name for table in NORMALIZED]
+    for number in range(tries):
+        chance = random.Random(f"frames {seed}/{number}")
+        odd = chance.choice(world.handles)
+        damaged = odd_frames({name: plain[name] for name in names}, odd, chance)
+        tried.worlds += 1
+        try:
+            sound = make_sound(damaged, "raw_lives")
+            made = sound | marts(sound, world.handles, Settings())
+        except Exception as error:
+            tried.failures.append(f"frames {seed}/{number}: {type(error).__name__}: {error}")
+            continue
+        changed, compared = differences(made, {name: plain[name] for name in made}, odd)
+        tried.rows_compared += compared
+        tried.quarantined += made["quarantine"].height
+        tried.failures += [f"frames {seed}/{number}: {fault}" for fault in (*faults(made), *changed)]
+    return tried
+
+
+def main() -> None:
+    """Try as many damaged worlds as are asked for, and print what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tries", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        world = capture(Path(folder))
+    begun = time.perf_counter()
+    for tried in (try_worlds(world, options.tries, options.seed), try_frames(world, options.tries, options.seed)):
+        print(
+            f"{tried.worlds} worlds in {time.perf_counter() - begun:.0f} s: {tried.rows_compared:,} rows of others "
+            f"compared, {tried.quarantined:,} rows in quarantine, {len(tried.failures)} failures"
+        )
+        for failure in tried.failures[:20]:
+            print(failure[:1_000])
+        if tried.failures:
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
