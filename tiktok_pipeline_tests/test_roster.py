@@ -419,8 +419,8 @@ def test_lines_are_not_swallowed_by_a_quote_that_another_line_closes() -> None:
 
 
 TOKENS = [
-    '"', ",", ";", "\t", "\n", "\r", "\x00", "\ufeff", "\u2028", "\u200b", "sep=;\n", "handle", "@", "7E18", "0000", "'",
-    "é", "\x1a", " ", "=", "a" * 200, "..", "https://tiktok.com/@",
+    '"', ",", ";", "\t", "\n", "\r", "\x00", "\ufeff", "\u2028", "\u200b", "sep=;\n", "handle", "@", "7E18", "0000",
+    "'", "é", "\x1a", " ", "=", "a" * 200, "..", "https://tiktok.com/@",
 ]  # fmt: skip
 
 
@@ -553,7 +553,7 @@ def test_a_roster_of_the_largest_size_is_read_in_time(tmp_path: Path) -> None:
     line = "creator.{0:08d},music,b,6943972350{0:08d}1,{1},a note of some words\n"
     text = "handle,niche,tier,user_id,sec_uid,note\n" + "".join(line.format(n, SEC_UID) for n in range(100_000))
     assert len(text) < rosters.LARGEST_BYTES
-    began = time.monotonic()
+    began = time.process_time()
     read = read_roster(written(tmp_path / "roster.csv", text))
-    assert time.monotonic() - began < 15
+    assert time.process_time() - began < 15
     assert (len(read.creators), read.problems) == (100_000, ())
