@@ -71,9 +71,7 @@ class Lake:
         """The file of a table that is kept whole."""
         return self.folder(table) / f"{table.name}.parquet"
 
-    def write_raw(
-        self, table: Table, hour: datetime, name: str, frame: pl.DataFrame, *, replace: bool = True
-    ) -> Path:
+    def write_raw(self, table: Table, hour: datetime, name: str, frame: pl.DataFrame, *, replace: bool = True) -> Path:
         """Land `frame` as `<name>.parquet` in its hour.
 
         Raises:

@@ -174,7 +174,7 @@ class Client:
         """Return the pages of one listing, from one vendor.
 
         A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
-        says that there is more is passed over once.
+        says that there is more is passed over once. The attempts carry no body: all pages may not fit in memory.
         """
         answers: list[Answer] = []
         seen: set[str] = set()
@@ -185,11 +185,12 @@ class Client:
             answer = await self.ask(capability, target, page=len(answers), cursor=cursor, only=only)
             if answer is None:
                 break
-            answers.append(answer)
+            answers.append(Answer(answer.vendor, replace(answer.attempt, body=None)))
             cursor = answer.attempt.verdict.next_cursor
             empty += answer.outcome is Outcome.EMPTY
             if cursor is None or cursor in seen or empty > 1 or enough(answer):
                 break
+            del answer
             seen.add(cursor)
         return answers
 
@@ -209,6 +210,7 @@ class Client:
             wait = channel.pause(attempt, number)
             if wait is None:
                 return attempt
+            attempt = None  # its body may be large, and is not needed while waiting
             await self.clock.sleep_until(self.clock.now() + timedelta(seconds=wait))
         return attempt
 
@@ -427,4 +429,3 @@ async def open_client(
 def _milliseconds(moment: datetime) -> datetime:
     """Cut to milliseconds, the precision that `X-Replay-At` carries."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-

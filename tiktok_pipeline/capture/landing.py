@@ -7,7 +7,7 @@ and its capture ids carry the window, so that whatever lands can be told from wh
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -129,7 +129,7 @@ class Landing:
             self._write_as(hour, attempts, self._part(hour, window, partly=partly), replace=True)
             return
         while True:
-            taken = [int(name.rpartition("-")[2]) for name in self.lake.raw_window(self.table, hour, window)]
+            taken = _flushes(self.lake.raw_window(self.table, hour, window))
             self._flush = max([self._flush, *(number + 1 for number in taken)])
             try:
                 self._write_as(hour, attempts, self._flush, replace=False)
@@ -148,9 +148,8 @@ class Landing:
     def _part(self, hour: datetime, window: str, *, partly: bool) -> int:
         """The number of a replayed hour's next flush. Parts of a try that was cut short are removed first."""
         if hour not in self._parts:
-            for name in self.lake.raw_window(self.table, hour, window):
-                if int(name.rpartition("-")[2]):
-                    (self.lake.hour_folder(self.table, hour) / f"{name}.parquet").unlink(missing_ok=True)
+            for number in filter(None, _flushes(self.lake.raw_window(self.table, hour, window))):
+                (self.lake.hour_folder(self.table, hour) / f"{window}-{number:04d}.parquet").unlink(missing_ok=True)
         if not partly:
             return 0
         self._parts[hour] = self._parts.get(hour, 0) + 1
@@ -208,6 +207,11 @@ class Landings:
 def is_over(lake: Lake, table: tables.Table, hour: datetime, window: str) -> bool:
     """Return whether a replayed window has written its last flush, which is flush 0."""
     return f"{window}-0000" in lake.raw_window(table, hour, window)
+
+
+def _flushes(names: Iterable[str]) -> list[int]:
+    """The numbers of flushes in file names; a name of somebody else's file has none."""
+    return [int(number) for number in (name.rpartition("-")[2] for name in names) if number.isdecimal()]
 
 
 def captures_of(table: tables.Table, window: str) -> str:

@@ -25,8 +25,8 @@ _SECRET_FIELDS = re.compile(
     rb'("(?=[acpsxACPSX])(?i:set-cookie|cookie|authorization|proxy-authorization|x-api-key|api_?key|access_?token'
     rb'|password)\\?"\s*:\s*\\?")((?:[^"\\]|\\(?!").)*)'
 )
-# Query parameters that sign an address or name a session; & may be written as \u0026 inside a string. A pattern for each
-# way in which one can begin: a search for a literal is ten times as fast as one for a choice.
+# Query parameters that sign an address or name a session; & may be written as \u0026 inside a string. There is a
+# pattern for each way in which one can begin: a search for a literal is ten times as fast as one for a choice.
 _SIGNED = tuple(
     re.compile(
         rb"(" + start + rb"(?i:x-signature|signature|sign|sig|refresh_token|token|access_token|session_id|session"
