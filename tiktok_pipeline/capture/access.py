@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tiktok_pipeline.capture.network import Network, checked_url
+from tiktok_pipeline.capture.network import DIRECT, Network, checked_url
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS, Vendor
@@ -19,7 +19,7 @@ class Access:
     vendor: Vendor
     base_url: str
     credentials: tuple[str, ...] = field(repr=False)
-    network: Network = field(default=Network(), repr=False)
+    network: Network = field(default=DIRECT, repr=False)
 
     def redactor(self) -> Redactor:
         """Return the redactor of this vendor's requests and responses."""

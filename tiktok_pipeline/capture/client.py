@@ -42,6 +42,9 @@ from tiktok_pipeline.providers.vendor import Fate, Outcome, Request, Target, Ven
 TOO_LARGE = "too_large"
 TOO_MANY_VALUES = "too_many_values"
 DEADLINE = "deadline"
+PROXY_AUTHENTICATION = "proxy_authentication"
+
+USER_AGENT = "tiktok-pipeline"
 
 # A request that failed so fails again, and may be paid again: the next vendor is asked instead.
 _NOT_AGAIN = (TOO_LARGE, TOO_MANY_VALUES)
@@ -233,7 +236,7 @@ class _Channel:
         self._limits = settings.vendors[access.vendor.name]
         self._base_url = access.base_url
         self._headers = {
-            "User-Agent": "tiktok-pipeline",
+            "User-Agent": USER_AGENT,
             "Accept": "application/json",
             "Accept-Encoding": ACCEPT_ENCODING,
             **access.vendor.authentication(access.credentials),
@@ -366,7 +369,7 @@ class _Channel:
     def _judge(self, endpoint: str, status: int, headers: httpx.Headers, content: bytes | str) -> Verdict:
         """Judge a response; one without a body, or with one that must not be decoded, is malformed."""
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-            return Verdict(Outcome.NETWORK_ERROR, "proxy_authentication")
+            return Verdict(Outcome.NETWORK_ERROR, PROXY_AUTHENTICATION)
         why = content if isinstance(content, str) else TOO_MANY_VALUES if has_too_many_values(content) else None
         if why is None:
             assert isinstance(content, bytes)

@@ -69,12 +69,19 @@ class Network:
         Raises:
             SettingsError: the proxy's URL cannot be used; names the variable.
         """
+        chosen = self._chosen(url)
+        return _proxy(*chosen) if chosen else None
+
+    def route(self, url: str) -> str:
+        """Return how `url` is requested, for messages: names the variable of a proxy, never its address."""
+        chosen = self._chosen(url)
+        return f" through the proxy in {chosen[0]}" if chosen else ""
+
+    def _chosen(self, url: str) -> tuple[str, str] | None:
         address = httpx.URL(url)
         chosen = self.https_proxy if address.scheme == "https" else self.http_proxy
         port = address.port or (443 if address.scheme == "https" else 80)
-        if chosen is None or any(_matches(entry, address.host, port) for entry in self.no_proxy):
-            return None
-        return _proxy(*chosen)
+        return None if any(_matches(entry, address.host, port) for entry in self.no_proxy) else chosen
 
     def transport(self, url: str) -> httpx.AsyncBaseTransport:
         """Return a new transport for requests to `url`. It opens its connections at the first request.
@@ -86,10 +93,22 @@ class Network:
             SettingsError: a proxy or certificate variable cannot be used; names the variable.
         """
         proxy = self.proxy(url)
+        context = self._context(url, proxy)
+        return httpx_aiohttp.AiohttpTransport(verify=context, client=lambda: _session(context), proxy=proxy)
+
+    def client(self, url: str, timeout_s: float) -> httpx.Client:
+        """Return a new client for single requests to `url`.
+
+        Raises:
+            SettingsError: a proxy or certificate variable cannot be used; names the variable.
+        """
+        proxy = self.proxy(url)
+        return httpx.Client(proxy=proxy, verify=self._context(url, proxy), timeout=timeout_s, trust_env=False)
+
+    def _context(self, url: str, proxy: httpx.Proxy | None) -> ssl.SSLContext:
         secure = httpx.URL(url).scheme == "https" or (proxy is not None and proxy.url.scheme == "https")
         # Reading the authorities takes 30 ms. A context without any refuses every certificate.
-        context = self.ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return httpx_aiohttp.AiohttpTransport(verify=context, client=lambda: _session(context), proxy=proxy)
+        return self.ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies certificates.
@@ -113,6 +132,9 @@ class Network:
             detail = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
             raise SettingsError(f"{variable} cannot be read as PEM certificates: {detail}") from None
         return context
+
+
+DIRECT = Network()
 
 
 def checked_url(variable: str, url: str) -> str:

@@ -12,7 +12,7 @@ import io
 import weakref
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -295,7 +295,7 @@ class _Chain:
         yield from self._inner.finish()
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[str, int], _Decoder]] = {
     "gzip": _Inflate,
     "x-gzip": _Inflate,
     "deflate": _Inflate,
