@@ -17,6 +17,7 @@ import click
 from dotenv import load_dotenv
 
 from tiktok_pipeline import roster as rosters
+from tiktok_pipeline.capture.clock import real_clock, replaying
 from tiktok_pipeline.errors import PipelineError, RosterError
 from tiktok_pipeline.settings import Places, hash_key, postgres_url
 
@@ -45,6 +46,9 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Watch TikTok creators through data vendors: streams, honest lift, leaderboards."""
+    # A wrong clock is an error of every command: some would read it late, and some not at all.
+    replaying()
+    real_clock()
 
 
 @cli.command()

@@ -41,6 +41,10 @@ _HOLDS = "tiktok_pipeline.holds"
 _LISTINGS = 10
 
 
+class NameTakenError(LakeError):
+    """A file that must be new is there already."""
+
+
 @dataclass(frozen=True)
 class Lake:
     """The lake in the folder `root`."""
@@ -67,9 +71,14 @@ class Lake:
         """The file of a table that is kept whole."""
         return self.folder(table) / f"{table.name}.parquet"
 
-    def write_raw(self, table: Table, hour: datetime, name: str, frame: pl.DataFrame) -> Path:
-        """Land `frame` as `<name>.parquet` in its hour."""
-        return self._write(self.hour_folder(table, hour) / f"{name}.parquet", table.conform(frame))
+    def write_raw(self, table: Table, hour: datetime, name: str, frame: pl.DataFrame, *, replace: bool = True) -> Path:
+        """Land `frame` as `<name>.parquet` in its hour.
+
+        Raises:
+            LakeError: it could not be written.
+            NameTakenError: the file is there already, and `replace` is off.
+        """
+        return self._write(self.hour_folder(table, hour) / f"{name}.parquet", table.conform(frame), replace=replace)
 
     def write_day(self, table: Table, day: date, frame: pl.DataFrame) -> Path:
         """Replace one day of a table; an empty frame empties the day."""
@@ -234,6 +243,7 @@ class Lake:
         *,
         metadata: Mapping[str, str] | None = None,
         check: Callable[[Path], None] = lambda staged: None,
+        replace: bool = True,
     ) -> Path:
         staged = self._staged()
         try:
@@ -244,9 +254,13 @@ class Lake:
             with staged.open("rb") as written:
                 os.fsync(written.fileno())
             path.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(path)
-        except OSError as error:
-            raise LakeError(f"{path} cannot be written: {error.strerror}") from None
+            if replace:
+                staged.replace(path)
+            else:
+                _move_to_new(staged, path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            # Polars reports a full disk as an error of its own.
+            raise LakeError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
         finally:
             staged.unlink(missing_ok=True)
         return path
@@ -262,6 +276,16 @@ def landed_names(file: Path) -> list[str]:
 def _metadata(file: Path) -> dict[str, str]:
     """The project's own keys of a file's Parquet metadata."""
     return {k: v for k, v in pl.read_parquet_metadata(file).items() if k.startswith("tiktok_pipeline.")}
+
+
+def _move_to_new(staged: Path, path: Path) -> None:
+    """Move a file to a name that must be free. Raises NameTakenError where it is not."""
+    try:
+        os.link(staged, path)
+    except OSError:
+        if path.exists():
+            raise NameTakenError(f"{path} is there already") from None
+        staged.replace(path)  # a filesystem without hard links
 
 
 def _names(folder: Path) -> set[str]:

@@ -85,6 +85,25 @@ class Retries(_Section, frozen=True):
             raise ValueError("attempts and circuit_failures must be at least 1, backoff_seconds not negative")
 
 
+class Responses(_Section, frozen=True):
+    """Bounds of one response (all vendors)."""
+
+    # Size of a body after decompression, MiB (2^20 bytes). A larger one is a `malformed` row, and is not retried.
+    max_mebibytes: float = 16.0
+    # Time of a whole exchange, from the connection to the last byte of the body: real seconds, on every clock.
+    deadline_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that no response fits in, or that bound nothing."""
+        if not 0.001 <= self.max_mebibytes <= 512 or not 0.1 <= self.deadline_seconds <= 3600:
+            raise ValueError("max_mebibytes must be 0.001 to 512, and deadline_seconds 0.1 to 3600")
+
+    @property
+    def max_bytes(self) -> int:
+        """The size in bytes."""
+        return int(self.max_mebibytes * 2**20)
+
+
 class Sweeps(_Section, frozen=True):
     """What is asked beside lives, profiles and stories, and how far a listing is walked."""
 
@@ -318,6 +337,7 @@ class Settings(_Section, frozen=True):
     sweeps: Sweeps = Sweeps()
     boundary: Boundary = Boundary()
     retries: Retries = Retries()
+    responses: Responses = Responses()
     streams: Streams = Streams()
     lift: Lift = Lift()
     conversions: Conversions = Conversions()

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 import httpx
 
+from tiktok_pipeline.capture.network import DIRECT, Network
+from tiktok_pipeline.errors import SettingsError
+
 WEBHOOK = "TIKTOK_PIPELINE_ALERT_WEBHOOK"
 UI_URL = "TIKTOK_PIPELINE_UI_URL"
 
@@ -23,14 +26,17 @@ class DeliveryError(Exception):
     """The receiver did not take a message: it is kept and sent again."""
 
 
-def send(address: str, text: str) -> None:
-    """Post `text`.
+def send(address: str, text: str, network: Network = DIRECT) -> None:
+    """Post `text`, by the proxy and certificate settings in `network`.
 
     Raises:
         DeliveryError: no answer, or one that is not 2xx; the address is not in it.
     """
     try:
-        answer = httpx.post(address, json={"text": _plain(text)}, timeout=_TIMEOUT_S)
+        with network.client(address, _TIMEOUT_S) as client:
+            answer = client.post(address, json={"text": _plain(text)})
+    except SettingsError as error:
+        raise DeliveryError(f"the alert webhook cannot be reached: {error}") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise DeliveryError(f"the alert webhook cannot be reached: {type(error).__name__}") from None
     if not answer.is_success:

@@ -1,4 +1,4 @@
-"""Which vendors this deployment may ask: credentials and base URLs, from the environment."""
+"""Which vendors this deployment may ask: credentials, base URLs and network settings, from the environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tiktok_pipeline.capture.network import DIRECT, Network, checked_url
+from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS, Vendor
 
@@ -17,14 +19,23 @@ class Access:
     vendor: Vendor
     base_url: str
     credentials: tuple[str, ...] = field(repr=False)
+    network: Network = field(default=DIRECT, repr=False)
+
+    def redactor(self) -> Redactor:
+        """Return the redactor of this vendor's requests and responses."""
+        named = dict(zip(self.vendor.credential_variables, self.credentials, strict=True))
+        user_names = [value for variable, value in named.items() if variable.endswith("_USERNAME")]
+        secrets = [value for variable, value in named.items() if not variable.endswith("_USERNAME")]
+        return Redactor(secrets, user_names=user_names)
 
 
 def accesses(environment: Mapping[str, str] = os.environ) -> dict[str, Access]:
     """The vendors that have all their credentials; one without is off.
 
     Raises:
-        SettingsError: a base URL is not http(s), or a credential cannot stand in a header.
+        SettingsError: a base URL or a proxy cannot be used, or a credential cannot stand in a header.
     """
+    network = Network.from_environment(environment)
     found = {}
     for name, vendor in VENDORS.items():
         credentials = tuple(environment.get(variable, "").strip() for variable in vendor.credential_variables)
@@ -33,10 +44,10 @@ def accesses(environment: Mapping[str, str] = os.environ) -> dict[str, Access]:
         for variable, credential in zip(vendor.credential_variables, credentials, strict=True):
             if not (credential.isascii() and credential.isprintable()):
                 raise SettingsError(f"{variable} has characters that no HTTP header can carry; copy it again")
-        base_url = (environment.get(vendor.base_url_variable) or vendor.base_url).rstrip("/")
-        if not base_url.startswith(("http://", "https://")):
-            raise SettingsError(f"{vendor.base_url_variable} must begin with http:// or https://")
-        found[name] = Access(vendor, base_url, credentials)
+        variable = vendor.base_url_variable
+        base_url = checked_url(variable, environment.get(variable, "").strip() or vendor.base_url)
+        network.proxy(base_url)  # refuses a proxy that cannot be used before anything is requested
+        found[name] = Access(vendor, base_url, credentials, network)
     return found
 
 

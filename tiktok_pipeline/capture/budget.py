@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ from typing import Protocol
 
 # Yesterday may still be settled; what is older is nobody's concern.
 _DAYS_KEPT = 2
+
+
+# Sums stay finite: more credits than any account has.
+_MOST = 1e15
+
+
+def known_credits(credits: float | None) -> float | None:
+    """Return credits as charged; None (not known) where they are negative, NaN or infinite."""
+    return credits if credits is not None and math.isfinite(credits) and credits >= 0 else None
 
 
 class Budget(Protocol):
@@ -36,7 +46,7 @@ class OwnBudget:
     """Spending of one window, over what had landed when it began."""
 
     def __init__(self, landed: Mapping[date, float] | None = None) -> None:
-        self._spent = dict(landed or {})
+        self._spent = {day: _amount(credits) for day, credits in (landed or {}).items()}
 
     def affords(self, day: date, price: float, cap: float) -> bool:
         """See `Budget`."""
@@ -46,27 +56,31 @@ class OwnBudget:
         """See `Budget`."""
         if not self.affords(day, price, cap):
             return False
-        self._spent[day] = self._spent.get(day, 0.0) + price
+        self.settle(day, price)
         return True
 
     def settle(self, day: date, difference: float) -> None:
         """See `Budget`."""
-        self._spent[day] = self._spent.get(day, 0.0) + difference
+        if math.isfinite(difference):
+            self._spent[day] = _amount(self._spent.get(day, 0.0) + difference)
 
 
 class SharedBudget:
     """Spending of every process of this deployment, in a small file under a lock.
 
     A file that is lost is no loss: what landed is counted when a window begins. A window that was killed leaves its
-    last reservation in the file: the day then ends a little early, never late.
+    last reservation in the file: the day then ends a little early, never late. While the file cannot be read or
+    written, as on a full disk, this process goes on with the totals that it knows.
     """
 
     def __init__(self, path: Path, landed: Mapping[date, float] | None = None) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # The last totals that were read, and what this process could not add to the file since.
+        self._known: dict[str, float] = {}
+        self._unwritten: dict[str, float] = {}
         with self._held() as spent:
             for day, credits in (landed or {}).items():
-                spent[day.isoformat()] = max(spent.get(day.isoformat(), 0.0), credits)
+                spent[day.isoformat()] = max(spent.get(day.isoformat(), 0.0), _amount(credits))
 
     def affords(self, day: date, price: float, cap: float) -> bool:
         """See `Budget`."""
@@ -83,22 +97,68 @@ class SharedBudget:
 
     def settle(self, day: date, difference: float) -> None:
         """See `Budget`."""
-        if difference:
+        if difference and math.isfinite(difference):
             with self._held() as spent:
-                spent[day.isoformat()] = spent.get(day.isoformat(), 0.0) + difference
+                spent[day.isoformat()] = _amount(spent.get(day.isoformat(), 0.0) + difference)
 
     @contextmanager
     def _held(self) -> Iterator[dict[str, float]]:
-        """The totals by day, nobody else's while they are held; what is changed is kept."""
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                spent: dict[str, float] = json.loads(file.read() or b"{}")
-            except ValueError:
-                spent = {}  # cut short by a crash: what landed was counted when this window began
-            before = dict(spent)
+        """Yield the totals by day, locked against other processes; write them back if they changed."""
+        descriptor = self._locked()
+        try:
+            written = dict(self._known) if descriptor is None else _read(descriptor)
+            spent = dict(written)
+            for day, amount in self._unwritten.items():
+                spent[day] = _amount(spent.get(day, 0.0) + amount)
             yield spent
-            if spent != before:
-                file.seek(0)
-                file.truncate()
-                file.write(json.dumps(dict(sorted(spent.items())[-_DAYS_KEPT:])).encode())
+            if spent != written and not (descriptor is not None and _write(descriptor, spent)):
+                self._unwritten = {day: spent[day] - written.get(day, 0.0) for day in spent}
+            else:
+                written, self._unwritten = spent, {}
+            self._known = written
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _locked(self) -> int | None:
+        """Open and lock the file; None where that cannot be done."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+
+# Always as long: a file that has its block can be written when the disk is full.
+_FILE_BYTES = 512
+
+
+def _read(descriptor: int) -> dict[str, float]:
+    """The totals in the file; none where a crash cut it short, or it holds anything else."""
+    try:
+        found = json.loads(os.pread(descriptor, 2 * _FILE_BYTES, 0) or b"{}")
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {day: _amount(spent) for day, spent in found.items() if isinstance(spent, int | float)}
+
+
+def _write(descriptor: int, spent: Mapping[str, float]) -> bool:
+    """Write the newest days; return whether all of it is in the file."""
+    content = json.dumps(dict(sorted(spent.items())[-_DAYS_KEPT:])).encode().ljust(_FILE_BYTES)
+    try:
+        return os.pwrite(descriptor, content, 0) == len(content)
+    except OSError:
+        return False
+
+
+def _amount(credits: float) -> float:
+    """Credits as an amount that can be added to: 0 to `_MOST`."""
+    return min(max(credits, 0.0), _MOST) if not math.isnan(credits) else 0.0

@@ -6,30 +6,51 @@ or bad, becomes one `Attempt` that is handed to `land` before anybody looks at i
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import aiohttp
 import httpx
-import httpx_aiohttp
 
 from tiktok_pipeline import settings as configuration
 from tiktok_pipeline.capture.access import Access
-from tiktok_pipeline.capture.budget import Budget, OwnBudget
+from tiktok_pipeline.capture.budget import Budget, OwnBudget, known_credits
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, written
 from tiktok_pipeline.capture.gate import Departures, Gate
 from tiktok_pipeline.capture.landing import Attempt
-from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.capture.response import (
+    ACCEPT_ENCODING,
+    BodyReader,
+    Memory,
+    Room,
+    TooLargeError,
+    UndecodableError,
+    has_too_many_values,
+)
 from tiktok_pipeline.providers import guard
 from tiktok_pipeline.providers.headers import age_s
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.vendor import Fate, Outcome, Request, Target, Vendor, Verdict
+
+# Values of the column `error`.
+TOO_LARGE = "too_large"
+TOO_MANY_VALUES = "too_many_values"
+DEADLINE = "deadline"
+PROXY_AUTHENTICATION = "proxy_authentication"
+
+USER_AGENT = "tiktok-pipeline"
+
+# A request that failed so fails again, and may be paid again: the next vendor is asked instead.
+_NOT_AGAIN = (TOO_LARGE, TOO_MANY_VALUES)
+
+# Large bodies of one window, in size limits: each of the four vendors may read one, and attempts wait to be written.
+_LARGE_BODIES = 5
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,11 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     credits: float = 0.0
     troubles: dict[str, str] = field(default_factory=dict)
+    # Attempts whose response raised an unforeseen exception in `judge`, by vendor and exception.
+    unforeseen: Counter[str] = field(default_factory=Counter)
+    # Flushes that could not write, and the most rows that ever waited after one.
+    flush_failures: int = 0
+    most_rows_waiting: int = 0
     # (capability, why each vendor of the route had no answer) -> whom it was about.
     unanswered: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
@@ -89,7 +115,7 @@ class Client:
         settings: configuration.Settings,
         clock: Clock,
         land: Callable[[Attempt], None],
-        http: httpx.AsyncClient,
+        transports: Mapping[str, httpx.AsyncBaseTransport],
         budgets: Callable[[str], Budget],
         departures: Callable[[str], Departures | None],
     ) -> None:
@@ -97,9 +123,12 @@ class Client:
         self.tally = Tally()
         self._routes = settings.routes
         self._land = land
-        redactor = Redactor(secret for access in accesses.values() for secret in access.credentials)
+        limit = settings.responses.max_bytes
+        memory = Memory(_LARGE_BODIES * limit)
         self._channels = {
-            name: _Channel(access, settings, clock, http, redactor, budgets(name), departures(name))
+            name: _Channel(
+                access, settings, clock, transports[name], BodyReader(limit, memory), budgets(name), departures(name)
+            )
             for name, access in accesses.items()
         }
 
@@ -148,7 +177,7 @@ class Client:
         """Return the pages of one listing, from one vendor.
 
         A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
-        says that there is more is passed over once.
+        says that there is more is passed over once. The attempts carry no body: all pages may not fit in memory.
         """
         answers: list[Answer] = []
         seen: set[str] = set()
@@ -159,11 +188,12 @@ class Client:
             answer = await self.ask(capability, target, page=len(answers), cursor=cursor, only=only)
             if answer is None:
                 break
-            answers.append(answer)
+            answers.append(Answer(answer.vendor, replace(answer.attempt, body=None)))
             cursor = answer.attempt.verdict.next_cursor
             empty += answer.outcome is Outcome.EMPTY
             if cursor is None or cursor in seen or empty > 1 or enough(answer):
                 break
+            del answer
             seen.add(cursor)
         return answers
 
@@ -174,6 +204,8 @@ class Client:
             if attempt is None:
                 return None
             self._land(attempt)
+            if guard.is_unforeseen(attempt.verdict.error):
+                self.tally.unforeseen[f"{channel.vendor.name}: {attempt.verdict.error}"] += 1
             self.tally.outcomes[attempt.verdict.outcome.value] += 1
             self.tally.credits += attempt.verdict.credits or 0.0
             if attempt.verdict.fate is not Fate.ANSWER:
@@ -181,6 +213,7 @@ class Client:
             wait = channel.pause(attempt, number)
             if wait is None:
                 return attempt
+            attempt = None  # its body may be large, and is not needed while waiting
             await self.clock.sleep_until(self.clock.now() + timedelta(seconds=wait))
         return attempt
 
@@ -193,8 +226,8 @@ class _Channel:
         access: Access,
         settings: configuration.Settings,
         clock: Clock,
-        http: httpx.AsyncClient,
-        redactor: Redactor,
+        transport: httpx.AsyncBaseTransport,
+        reader: BodyReader,
         budget: Budget,
         departures: Departures | None,
     ) -> None:
@@ -202,10 +235,18 @@ class _Channel:
         self.retries = settings.retries
         self._limits = settings.vendors[access.vendor.name]
         self._base_url = access.base_url
-        self._headers = access.vendor.authentication(access.credentials)
+        self._headers = {
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
+            **access.vendor.authentication(access.credentials),
+        }
         self._clock = clock
-        self._http = http
-        self._redactor = redactor
+        self._transport = transport
+        self._reader = reader
+        self._deadline_s = settings.responses.deadline_seconds
+        self._timeouts = {"timeout": httpx.Timeout(self._limits.timeout_s).as_dict()}
+        self._redactor = access.redactor()
         self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight, departures)
         self._circuit = Circuit(settings.retries.circuit_failures, settings.retries.circuit_seconds)
         self._budget = budget
@@ -233,7 +274,8 @@ class _Channel:
 
     def pause(self, attempt: Attempt, number: int) -> float | None:
         """Seconds until the next try; None when there is to be none."""
-        if attempt.verdict.fate is not Fate.RETRY or number >= self.retries.attempts:
+        verdict = attempt.verdict
+        if verdict.fate is not Fate.RETRY or verdict.error in _NOT_AGAIN or number >= self.retries.attempts:
             return None
         asked = attempt.verdict.retry_after_s
         if asked is None:
@@ -261,44 +303,94 @@ class _Channel:
         kept: dict[str, str] = {}
         body: bytes | None = None
         age = 0.0
-        try:
-            response = await self._http.get(
-                self._base_url + request.path,
-                params=request.params or None,
-                headers=headers,
-                timeout=self._limits.timeout_s,
+        async with self._reader.room() as room:
+            try:
+                status, answered, content = await self._exchange(request, headers, room)
+            except TimeoutError:
+                verdict = Verdict(Outcome.NETWORK_ERROR, DEADLINE)
+            except Exception as error:
+                # The transport's own error names what happened; httpx's translation of it is coarser.
+                verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
+            else:
+                kept = self._redactor.headers(answered)
+                body = None if isinstance(content, str) else self._redactor.body(content)
+                verdict = self._redacted(self._judge(request.endpoint, status, answered, content))
+                age = age_s(answered)
+                del content
+            elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
+            received_at = _milliseconds(self._clock.now())
+            attempt = Attempt(
+                vendor=self.vendor.name,
+                request=self._without_secrets(request),
+                requested_at=requested_at,
+                received_at=received_at,
+                observed_at=received_at - timedelta(seconds=age),
+                elapsed_ms=elapsed_ms,
+                attempt=number,
+                http_status=status,
+                verdict=self._priced(verdict, status),
+                headers=kept,
+                body=body,
             )
-            status, content = response.status_code, response.content
-            body = self._redactor.body(content)
-            kept = self._redactor.headers(response.headers)
-            verdict = self._redacted(guard.judge(self.vendor, request.endpoint, status, response.headers, content))
-            age = age_s(response.headers)
-        except (httpx.HTTPError, aiohttp.ClientError, httpx.InvalidURL, OSError) as error:
-            # The transport's own error names what happened; httpx's translation of it is coarser.
-            verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
-        elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
-        received_at = _milliseconds(self._clock.now())
-        return Attempt(
-            vendor=self.vendor.name,
-            request=request,
-            requested_at=requested_at,
-            received_at=received_at,
-            observed_at=received_at - timedelta(seconds=age),
-            elapsed_ms=elapsed_ms,
-            attempt=number,
-            http_status=status,
-            verdict=self._priced(verdict, status),
-            headers=kept,
-            body=body,
-        )
+            room.keep(len(body or b""), attempt)
+        return attempt
+
+    async def _exchange(
+        self, request: Request, headers: dict[str, str], room: Room
+    ) -> tuple[int, httpx.Headers, bytes | str]:
+        """Send one request and read the response: status, headers, and the body or why there is none.
+
+        Raises:
+            TimeoutError: the deadline of the whole exchange has passed. It is real time, also on the replay clock.
+            Exception: whatever the transport raises; there was no whole response.
+        """
+        async with asyncio.timeout(self._deadline_s):
+            # The transport, not `httpx.AsyncClient`: that keeps cookies and builds the next request of a redirect.
+            response = await self._transport.handle_async_request(
+                httpx.Request(
+                    "GET",
+                    self._base_url + request.path,
+                    params=request.params or None,
+                    headers=headers,
+                    extensions=self._timeouts,
+                )
+            )
+            content: bytes | str
+            try:
+                content = await self._reader.read(response, room)
+            except TooLargeError:
+                content = TOO_LARGE
+            except UndecodableError as error:
+                content = f"undecodable {error}"
+            finally:
+                await response.aclose()
+            return response.status_code, response.headers, content
+
+    def _judge(self, endpoint: str, status: int, headers: httpx.Headers, content: bytes | str) -> Verdict:
+        """Judge a response; one without a body, or with one that must not be decoded, is malformed."""
+        if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            return Verdict(Outcome.NETWORK_ERROR, PROXY_AUTHENTICATION)
+        why = content if isinstance(content, str) else TOO_MANY_VALUES if has_too_many_values(content) else None
+        if why is None:
+            assert isinstance(content, bytes)
+            return guard.judge(self.vendor, endpoint, status, headers, content)
+        # The headers still say what it cost.
+        return replace(guard.judge(self.vendor, endpoint, status, headers, b""), outcome=Outcome.MALFORMED, error=why)
+
+    def _without_secrets(self, request: Request) -> Request:
+        """A cursor comes from a body, and may repeat a secret."""
+        if request.cursor is None:
+            return request
+        return replace(request, cursor=self._redactor.own(request.cursor))
 
     def _redacted(self, verdict: Verdict) -> Verdict:
         """A vendor's code and request id may repeat the key that it refuses."""
         error, request_id = verdict.error, verdict.request_id
         return replace(
             verdict,
-            error=None if error is None else self._redactor.text(error)[:200],
-            request_id=None if request_id is None else self._redactor.text(request_id)[:200],
+            error=None if error is None else self._redactor.text(str(error))[:200],
+            request_id=None if request_id is None else self._redactor.text(str(request_id))[:200],
+            credits=known_credits(verdict.credits),
         )
 
     def _priced(self, verdict: Verdict, status: int | None) -> Verdict:
@@ -326,26 +418,15 @@ async def open_client(
 
     `transport` is for tests.
 
-    The transport is aiohttp's: the stock pool scans all its connections at every change, which is quadratic in
-    what is in flight (17 requests a second at 128 in flight, against 1,700).
+    Raises:
+        SettingsError: a proxy or certificate variable cannot be used.
     """
-    async with httpx.AsyncClient(
-        transport=transport or httpx_aiohttp.AiohttpTransport(client=_session),
-        headers={"User-Agent": "tiktok-pipeline", "Accept": "application/json"},
-        follow_redirects=False,
-    ) as http:
-        yield Client(accesses, settings, clock, land, http, budgets, departures)
-
-
-def _session() -> aiohttp.ClientSession:
-    """Keeps no cookies (they are not ours to keep); what is in flight is bounded by the gates, not here."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
-    )
-    # aiohttp asks a second time by itself when a kept connection breaks: an attempt that nobody would land, and
-    # that a vendor may bill. There is no public switch; a test watches that this one keeps working.
-    session._retry_connection = False
-    return session
+    async with AsyncExitStack() as stack:
+        transports = {}
+        for name, access in accesses.items():
+            transports[name] = transport or access.network.transport(access.base_url)
+            stack.push_async_callback(transports[name].aclose)
+        yield Client(accesses, settings, clock, land, transports, budgets, departures)
 
 
 def _milliseconds(moment: datetime) -> datetime:

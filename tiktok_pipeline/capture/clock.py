@@ -162,7 +162,7 @@ def replaying(environment: Mapping[str, str] = os.environ) -> bool:
     """
     said = environment.get("TIKTOK_PIPELINE_CLOCK") or "real"
     if said not in ("real", "replay"):
-        raise SettingsError(f"TIKTOK_PIPELINE_CLOCK={said}: say real or replay")
+        raise SettingsError('TIKTOK_PIPELINE_CLOCK must be "real" or "replay"')
     return said == "replay"
 
 
@@ -176,9 +176,13 @@ def real_clock(environment: Mapping[str, str] = os.environ) -> RealClock:
         return RealClock()
     try:
         wall, _, shown = anchor.partition("/")
-        return RealClock(speed=float(speed), anchor=datetime.fromisoformat(wall), start=datetime.fromisoformat(shown))
-    except ValueError as error:
-        raise SettingsError(f"TIKTOK_PIPELINE_CLOCK_SPEED/_ANCHOR: {error}") from None
+        clock = RealClock(speed=float(speed), anchor=datetime.fromisoformat(wall), start=datetime.fromisoformat(shown))
+        if not 0 < float(speed) < float("inf"):
+            raise ValueError("the speed must be above 0")
+        clock.now()  # refuses times without a zone, and times out of range
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SettingsError(f"TIKTOK_PIPELINE_CLOCK_SPEED or TIKTOK_PIPELINE_CLOCK_ANCHOR is wrong: {error}") from None
+    return clock
 
 
 def written(moment: datetime) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import struct
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -55,29 +56,39 @@ class OwnDepartures:
 
 
 class SharedDepartures:
-    """Departures of every process of this deployment, in a small file under a lock."""
+    """Departures of every process of this deployment, in a small file under a lock.
+
+    While the file cannot be read or written, as on a full disk, this process goes on with what it knows.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._recent: tuple[float, ...] = ()
 
     def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
         """See `Departures`."""
-        with self._path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            written = file.read()
-            count = len(written) // 8
-            recent = struct.unpack(f"<{count}d", written[: count * 8])
+        with ExitStack() as stack:
+            file = None
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", 0))
+                fcntl.flock(file, fcntl.LOCK_EX)
+                written = file.read()
+                count = len(written) // 8
+                self._recent = struct.unpack(f"<{count}d", written[: count * 8])
             # Another process may have left since `now` was read; further ahead is a clock that was set back, which
             # must not hold everybody up.
             latest = now.timestamp() + window.total_seconds()
-            recent = tuple(sent for sent in recent if sent <= latest)[-burst:]
+            recent = tuple(sent for sent in self._recent if sent <= latest)[-burst:]
             if len(recent) == burst and now.timestamp() - recent[0] < window.total_seconds():
                 return datetime.fromtimestamp(recent[0], UTC) + window
-            departures = sorted((*recent, now.timestamp()))[-burst:]
-            file.truncate(0)
-            file.write(struct.pack(f"<{len(departures)}d", *departures))
+            self._recent = tuple(sorted((*recent, now.timestamp()))[-burst:])
+            if file is not None:
+                with suppress(OSError):
+                    # Overwritten before it is cut: that needs no new room on the disk.
+                    file.seek(0)
+                    file.write(struct.pack(f"<{len(self._recent)}d", *self._recent))
+                    file.truncate()
             return now
 
 

@@ -7,7 +7,7 @@ and its capture ids carry the window, so that whatever lands can be told from wh
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +15,8 @@ import msgspec
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.errors import LakeError
+from tiktok_pipeline.lake import Lake, NameTakenError
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Request, Verdict
 
@@ -56,9 +57,12 @@ class Attempt:
 class Landing:
     """The rows of one window of one raw table, until they are flushed.
 
-    On the real clock a window is a run's, and its flushes are numbered on after those that an earlier try of
-    the same window landed: they are real answers, and paid for. On the replay clock a window is an hour, flushed
-    once, and asking again gives the same answers: its file is replaced.
+    On the real clock a window is a run's. Its flushes are numbered after those of an earlier try of the same window,
+    and after those of another window with the same name: a file is never replaced.
+
+    On the replay clock a window is an hour, and asking again gives the same answers: its files are replaced. Flush
+    0 is written when the hour is over, so that an hour without it is asked again as a whole. If an hour holds more
+    than fits in memory, flushes from 1 on are written before.
     """
 
     lake: Lake
@@ -69,44 +73,87 @@ class Landing:
     rows: int = 0
     # Rows on disk, by hour.
     hours: dict[datetime, int] = field(default_factory=dict)
+    # Bytes that wait, about.
+    waiting_bytes: int = 0
     _waiting: list[Attempt] = field(default_factory=list)
     _flush: int = 0
+    _parts: dict[datetime, int] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not on disk yet."""
+        return len(self._waiting)
 
     def add(self, attempt: Attempt) -> None:
         """Keep an attempt until the next flush."""
         self._waiting.append(attempt)
+        self.waiting_bytes += _size(attempt)
 
-    def flush(self, before: datetime | None = None) -> None:
-        """Write what waits, one file an hour touched; with `before`, only what was sent before that moment."""
+    def flush(self, before: datetime | None = None, *, partly: bool = False) -> None:
+        """Write what waits, one file an hour touched; with `before`, only what was sent before that moment.
+
+        With `partly`, more rows of the same hours may follow; on the real clock they always may.
+
+        Raises:
+            LakeError: an hour could not be written. Its rows wait for the next flush; the other hours are written.
+        """
         by_hour: dict[datetime, list[Attempt]] = defaultdict(list)
         for attempt in self._waiting:
             by_hour[hour_of(attempt.requested_at)].append(attempt)
+        failure: LakeError | None = None
         for hour, attempts in sorted(by_hour.items()):
-            if before is None or hour < before:
-                self._write(hour, attempts)
-                # Only now: a write that failed is tried again with the next flush.
+            if before is not None and hour >= before:
+                continue
+            try:
+                self._write(hour, attempts, partly=partly)
+            except LakeError as error:
+                failure = error
+            else:
                 self._waiting = [a for a in self._waiting if hour_of(a.requested_at) != hour]
+                self.waiting_bytes = sum(map(_size, self._waiting))
+        if failure is not None:
+            raise failure
 
     def mark(self, hour: datetime) -> None:
-        """Say that an hour was asked about and nothing was due: an empty file."""
-        if not self.lake.raw_window(self.table, hour, self.name(hour)):
-            self._write(hour, [])
+        """Say that a replayed hour is over and nothing more is due: an empty flush 0, unless there is one."""
+        if not is_over(self.lake, self.table, hour, self.name(hour)):
+            self._write(hour, [], partly=False)
 
     def name(self, hour: datetime) -> str:
         """The window's id: the run's, or on the replay clock the hour's."""
         return self.window or f"{self.kind}-{hour:%Y%m%dT%H}"
 
-    def _write(self, hour: datetime, attempts: Sequence[Attempt]) -> None:
+    def _write(self, hour: datetime, attempts: Sequence[Attempt], *, partly: bool) -> None:
         window = self.name(hour)
-        if self.window is not None:
-            taken = [int(name.rpartition("-")[2]) for name in self.lake.raw_window(self.table, hour, window)]
+        if self.window is None:
+            self._write_as(hour, attempts, self._part(hour, window, partly=partly), replace=True)
+            return
+        while True:
+            taken = _flushes(self.lake.raw_window(self.table, hour, window))
             self._flush = max([self._flush, *(number + 1 for number in taken)])
-        name = f"{window}-{self._flush:04d}"
+            try:
+                self._write_as(hour, attempts, self._flush, replace=False)
+            except NameTakenError:
+                continue  # by a window of the same name, since the folder was listed
+            return
+
+    def _write_as(self, hour: datetime, attempts: Sequence[Attempt], flush: int, *, replace: bool) -> None:
+        name = f"{self.name(hour)}-{flush:04d}"
         # The hour is part of the id where a window crosses it: both its files may be flush 0.
         frame = raw_frame(attempts, f"{captures_of(self.table, name)}{hour:%H}", self.run_id)
-        self.lake.write_raw(self.table, hour, name, frame)
+        self.lake.write_raw(self.table, hour, name, frame, replace=replace)
         self.rows += frame.height
         self.hours[hour] = self.hours.get(hour, 0) + frame.height
+
+    def _part(self, hour: datetime, window: str, *, partly: bool) -> int:
+        """The number of a replayed hour's next flush. Parts of a try that was cut short are removed first."""
+        if hour not in self._parts:
+            for number in filter(None, _flushes(self.lake.raw_window(self.table, hour, window))):
+                (self.lake.hour_folder(self.table, hour) / f"{window}-{number:04d}.parquet").unlink(missing_ok=True)
+        if not partly:
+            return 0
+        self._parts[hour] = self._parts.get(hour, 0) + 1
+        return self._parts[hour]
 
 
 @dataclass
@@ -130,15 +177,41 @@ class Landings:
         capability = VENDORS[attempt.vendor].endpoints[attempt.request.endpoint]
         self.of(TABLE_OF_CAPABILITY[capability]).add(attempt)
 
-    def flush(self, before: datetime | None = None) -> None:
-        """Write what waits in all of them."""
+    def flush(self, before: datetime | None = None, *, partly: bool = False) -> None:
+        """Write what waits in all of them: see `Landing.flush`."""
+        failure: LakeError | None = None
         for landing in self._by_table.values():
-            landing.flush(before)
+            try:
+                landing.flush(before, partly=partly)
+            except LakeError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     @property
     def rows(self) -> int:
         """Rows on disk."""
         return sum(landing.rows for landing in self._by_table.values())
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not on disk yet."""
+        return sum(landing.waiting for landing in self._by_table.values())
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not on disk yet, about."""
+        return sum(landing.waiting_bytes for landing in self._by_table.values())
+
+
+def is_over(lake: Lake, table: tables.Table, hour: datetime, window: str) -> bool:
+    """Return whether a replayed window has written its last flush, which is flush 0."""
+    return f"{window}-0000" in lake.raw_window(table, hour, window)
+
+
+def _flushes(names: Iterable[str]) -> list[int]:
+    """The numbers of flushes in file names; a name of somebody else's file has none."""
+    return [int(number) for number in (name.rpartition("-")[2] for name in names) if number.isdecimal()]
 
 
 def captures_of(table: tables.Table, window: str) -> str:
@@ -158,10 +231,10 @@ def raw_frame(attempts: Sequence[Attempt], prefix: str, run_id: str | None) -> p
             "capture_id": [f"{prefix}-{number:06d}" for number in range(len(attempts))],
             "vendor": [a.vendor for a in attempts],
             "endpoint": [a.request.endpoint for a in attempts],
-            "creator_id": [a.request.creator_id for a in attempts],
-            "subject": [a.request.subject for a in attempts],
+            "creator_id": [_writable(a.request.creator_id) for a in attempts],
+            "subject": [_writable(a.request.subject) for a in attempts],
             "page": [a.request.page for a in attempts],
-            "cursor": [a.request.cursor for a in attempts],
+            "cursor": [_writable(a.request.cursor) for a in attempts],
             "requested_at": [a.requested_at for a in attempts],
             "received_at": [a.received_at for a in attempts],
             "observed_at": [a.observed_at for a in attempts],
@@ -169,13 +242,39 @@ def raw_frame(attempts: Sequence[Attempt], prefix: str, run_id: str | None) -> p
             "attempt": [a.attempt for a in attempts],
             "http_status": [a.http_status for a in attempts],
             "outcome": [a.verdict.outcome.value for a in attempts],
-            "error": [a.verdict.error for a in attempts],
-            "request_id": [a.verdict.request_id for a in attempts],
+            "error": [_writable(a.verdict.error) for a in attempts],
+            "request_id": [_writable(a.verdict.request_id) for a in attempts],
             "credits": [a.verdict.credits for a in attempts],
             "headers": [msgspec.json.encode(a.headers).decode() for a in attempts],
-            # Bytes that are not UTF-8 cannot stand in a string column; the replacement mark says where they were.
-            "body": [None if a.body is None else a.body.decode("utf-8", "replace") for a in attempts],
+            "body": _bodies(attempts),
             "run_id": [run_id] * len(attempts),
         },
         schema=tables.RAW_LIVES.schema,
     ).sort("creator_id", "requested_at", "capture_id", nulls_last=True)
+
+
+def _bodies(attempts: Sequence[Attempt]) -> pl.Series:
+    """Bodies as text. Bytes that are not UTF-8 become the replacement mark, which shows where they were.
+
+    By way of bytes: as Python text, one character beyond Latin makes a body of 16 MiB one of 64 MiB.
+    """
+    return pl.Series("body", [_utf8(a.body) for a in attempts], dtype=pl.Binary).cast(pl.String)
+
+
+def _utf8(body: bytes | None) -> bytes | None:
+    if body is None or body.isascii():
+        return body
+    return body.decode("utf-8", "replace").encode()
+
+
+def _writable(text: str | None) -> str | None:
+    """Text without lone surrogates, which no file can hold."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+# What a row takes in memory beside its body.
+_ROW_BYTES = 2_000
+
+
+def _size(attempt: Attempt) -> int:
+    return _ROW_BYTES + len(attempt.body or b"")

@@ -285,6 +285,8 @@ def departures(lake: Lake, hours: Iterable[datetime]) -> dict[str, list[datetime
 def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
     """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
     totals: dict[tuple[str, date], float] = {}
+    # A cost that is negative, NaN or infinite is not known: older releases landed them.
+    known = pl.col("credits").is_finite().fill_null(value=False) & (pl.col("credits") >= 0).fill_null(value=False)
     for day in days:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)
         hours = hours_between(start, start + timedelta(days=1))
@@ -292,7 +294,7 @@ def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> di
             sums = (
                 lake.scan_raw(table, hours)
                 .group_by("vendor")
-                .agg(pl.col("credits").sum(), unknown=pl.col("credits").is_null().sum())
+                .agg(pl.col("credits").filter(known).sum(), unknown=(~known).sum())
                 .collect()
             )
             for vendor, credits, unknown in sums.iter_rows():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture import memory
@@ -32,12 +33,12 @@ _RANKINGS = ("hourly", "daily")
 
 async def sweep_lives(client: Client, deployment: Deployment) -> None:
     """Ask once who is live."""
-    await client.clock.gather(client.ask("live", target) for target in deployment.targets)
+    await client.clock.gather(_run(client.ask("live", target)) for target in deployment.targets)
 
 
 async def sweep_rooms(client: Client, deployment: Deployment) -> None:
     """Ask once for the rooms that the targets were last live in; an ended room knows its end."""
-    await client.clock.gather(client.ask("room", target) for target in deployment.targets)
+    await client.clock.gather(_run(client.ask("room", target)) for target in deployment.targets)
 
 
 async def sweep_profiles(client: Client, deployment: Deployment) -> None:
@@ -47,7 +48,7 @@ async def sweep_profiles(client: Client, deployment: Deployment) -> None:
 
 async def sweep_stories(client: Client, deployment: Deployment) -> None:
     """Ask once for everybody's stories, page by page."""
-    await client.clock.gather(client.walk("stories", target, pages=_STORY_PAGES) for target in deployment.targets)
+    await client.clock.gather(_run(client.walk("stories", target, pages=_STORY_PAGES)) for target in deployment.targets)
 
 
 async def sweep_posts(client: Client, deployment: Deployment) -> None:
@@ -64,30 +65,35 @@ async def sweep_posts(client: Client, deployment: Deployment) -> None:
         return enough
 
     await client.clock.gather(
-        client.walk("posts", target, pages=pages, enough=all_known(target)) for target in deployment.targets
+        _run(client.walk("posts", target, pages=pages, enough=all_known(target))) for target in deployment.targets
     )
 
 
 async def sweep_followers(client: Client, deployment: Deployment) -> None:
     """Ask for the newest followers of everybody, page by page."""
     pages = deployment.settings.sweeps.follower_pages
-    await client.clock.gather(client.walk("followers", target, pages=pages) for target in deployment.targets)
+    await client.clock.gather(_run(client.walk("followers", target, pages=pages)) for target in deployment.targets)
 
 
 async def sweep_live_rankings(client: Client, deployment: Deployment) -> None:
     """Ask for the live rankings of every region in the settings, and for the places of who is on air."""
     sweeps = deployment.settings.sweeps
     subjects = [f"{kind}:{region}" for region in sweeps.ranking_regions for kind in _RANKINGS]
-    await client.clock.gather(client.ask("live_ranking", Target("", "", subject=subject)) for subject in subjects)
+    await client.clock.gather(_run(client.ask("live_ranking", Target("", "", subject=subject))) for subject in subjects)
     if sweeps.ranking_of_live:
         on_air = memory.on_air(deployment.lake, deployment.targets, client.clock.now())
-        await client.clock.gather(client.ask("live_ranking_of", target) for target in on_air)
+        await client.clock.gather(_run(client.ask("live_ranking_of", target)) for target in on_air)
 
 
 async def sweep_user_searches(client: Client, deployment: Deployment) -> None:
     """Search for users by every keyword in the settings."""
     keywords = deployment.settings.sweeps.keywords
-    await client.clock.gather(client.ask("user_search", Target("", "", subject=keyword)) for keyword in keywords)
+    await client.clock.gather(_run(client.ask("user_search", Target("", "", subject=keyword))) for keyword in keywords)
+
+
+async def _run(request: Coroutine[Any, Any, object]) -> None:
+    """Run a request and drop its answer: all bodies of a sweep may not fit in memory."""
+    await request
 
 
 async def _profile(client: Client, target: Target) -> None:
@@ -101,5 +107,7 @@ async def _profile(client: Client, target: Target) -> None:
         return
     if answer.outcome is not Outcome.OK or target.user_id:
         return
-    if not any(isinstance(reading, ProfileReading) and reading.user_id for reading in answer.readings()):
+    tells_id = any(isinstance(reading, ProfileReading) and reading.user_id for reading in answer.readings())
+    del answer  # its body may be large, and is not read again
+    if not tells_id:
         await client.ask("user_id", target)

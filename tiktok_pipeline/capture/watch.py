@@ -203,6 +203,7 @@ class _Watcher:
         if new_room or ended or stale:
             room = replace(target, room_id=after.room_id, user_id=after.user_id)
             self.seen[target.creator_id] = replace(after, room_asked_at=now)
+            del answer  # its body may be large, and is not read again
             await self.client.ask("room", room)
 
     def _may_ask_identity(self, seen: LastSeen) -> bool:

@@ -23,9 +23,9 @@ from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.gate import Departures, OwnDepartures, SharedDepartures
-from tiktok_pipeline.capture.landing import Attempt, Landings, captures_of, hour_of
+from tiktok_pipeline.capture.landing import Attempt, Landings, captures_of, hour_of, is_over
 from tiktok_pipeline.capture.watch import watch
-from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
+from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Target
@@ -44,6 +44,13 @@ SWEEPS: dict[str, tuple[Sweep, str]] = {
     tables.RAW_USER_SEARCHES.name: (sweep.sweep_user_searches, "user_search"),
 }
 
+
+# Bodies that wait in memory are written when they are this large together, whatever the time.
+_WAITING_BYTES = 16 * 2**20
+
+# How long the last flush of a window is tried while the lake cannot be written, and how often at most.
+_LAST_FLUSH_S = 600.0
+_LAST_FLUSH_EVERY_S = 10.0
 
 # How late a scheduled run may begin: the queue may be long, and `make dev` counts hours in minutes.
 _LATEST_START = timedelta(hours=12)
@@ -249,7 +256,7 @@ def _run(
         # Whatever ended the window, what was answered is landed; a replayed hour that was cut short is not,
         # so that it is asked again as a whole.
         if not clock.replaying:
-            landings.flush()
+            flusher.flush_last()
     if clock.replaying:
         landings.flush()
         for hour in hours_between(start, end):
@@ -260,7 +267,10 @@ def _run(
 
 
 class _Flusher:
-    """Lands what waits: every `flush_seconds`, or on the replay clock when an hour is over."""
+    """Writes the rows that wait: every `flush_seconds`, when their bodies are large, and when a replayed hour is over.
+
+    On the real clock a flush that fails is reported, and its rows wait for the next one.
+    """
 
     def __init__(
         self, landings: Landings, table: Table, clock: Clock, seconds: float, progress: Callable[[str], None]
@@ -271,6 +281,7 @@ class _Flusher:
         self._seconds = seconds
         self._progress = progress
         self._hour: datetime | None = None
+        self._failed = False
         self.tally = Tally()
 
     @contextlib.asynccontextmanager
@@ -280,7 +291,7 @@ class _Flusher:
         async def flush_again_and_again() -> None:
             while True:
                 await asyncio.sleep(self._seconds)
-                self._landings.flush()
+                self._try_flush()
                 self._report(self._clock.now())
 
         timer = None if self._clock.replaying else asyncio.create_task(flush_again_and_again())
@@ -292,20 +303,51 @@ class _Flusher:
 
     def add(self, attempt: Attempt) -> None:
         self._landings.add(attempt)
-        if not self._clock.replaying:
+        if self._clock.replaying:
+            hour = hour_of(attempt.requested_at)
+            if self._hour is not None and hour > self._hour:
+                self._landings.flush(before=hour)
+                _check_answered(self.tally, self._table)
+                self._report(hour)
+            self._hour = max(hour, self._hour or hour)
+        if self._landings.waiting_bytes < _WAITING_BYTES:
             return
-        hour = hour_of(attempt.requested_at)
-        if self._hour is not None and hour > self._hour:
-            self._landings.flush(before=hour)
-            _check_answered(self.tally, self._table)
-            self._report(hour)
-        self._hour = max(hour, self._hour or hour)
+        if self._clock.replaying:
+            self._landings.flush(partly=True)
+        elif not self._failed:  # after a failure the timer tries again, not every answer
+            self._try_flush()
+
+    def flush_last(self) -> None:
+        """Write what waits at the end of a window; while that fails, try again for ten minutes.
+
+        Raises:
+            LakeError: it still fails; says how many rows are lost.
+        """
+        until = time.monotonic() + _LAST_FLUSH_S
+        while (error := self._try_flush()) is not None:
+            if time.monotonic() > until:
+                raise LakeError(f"{self._landings.waiting:,} rows of {self._table.name} are lost: {error}")
+            time.sleep(min(self._seconds, _LAST_FLUSH_EVERY_S))
+
+    def _try_flush(self) -> LakeError | None:
+        try:
+            self._landings.flush()
+        except LakeError as error:
+            self._failed = True
+            self.tally.flush_failures += 1
+            waiting = self._landings.waiting
+            self.tally.most_rows_waiting = max(self.tally.most_rows_waiting, waiting)
+            self._progress(f"{self._table.name}: {error}. {waiting:,} rows wait in memory; the next flush tries again")
+            return error
+        self._failed = False
+        return None
 
     def _report(self, moment: datetime) -> None:
-        tally = self.tally
+        tally, waiting = self.tally, self._landings.waiting
         self._progress(
             f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} asked, "
             f"{tally.answered:,} answered, {tally.credits:,.0f} credits"
+            + (f", {waiting:,} rows wait in memory" if waiting else "")
         )
 
 
@@ -319,9 +361,9 @@ def _check_answered(tally: Tally, table: Table) -> None:
 
 
 def _landed(lake: Lake, table: Table, hour: datetime, kind: str) -> bool:
-    """Whether a replayed window is on disk: nothing was due in it, or somebody answered."""
+    """Whether a replayed window is on disk as a whole: nothing was due in it, or somebody answered."""
     window = f"{kind}-{hour:%Y%m%dT%H}"
-    if not lake.raw_window(table, hour, window):
+    if not is_over(lake, table, hour, window):
         return False
     mine = pl.col("capture_id").str.starts_with(captures_of(table, window))
     statuses = lake.scan_raw(table, [hour]).filter(mine).select("http_status").collect()["http_status"]
@@ -345,6 +387,9 @@ def _add(total: Tally, part: Tally) -> None:
     for question, who in part.unanswered.items():
         total.unanswered.setdefault(question, Counter()).update(who)
     total.troubles.update(part.troubles)
+    total.unforeseen.update(part.unforeseen)
+    total.flush_failures += part.flush_failures
+    total.most_rows_waiting = max(total.most_rows_waiting, part.most_rows_waiting)
 
 
 def _run_loop(main: Callable[[], Awaitable[Tally]]) -> Tally:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
+import msgspec
 
 from tiktok_pipeline import postgres, roster, settings
 from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import Access, accesses, missing
-from tiktok_pipeline.capture.client import open_client
-from tiktok_pipeline.capture.clock import RealClock
+from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
+from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.known_gifts import read_known_gifts
@@ -22,6 +26,8 @@ from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Fate, Target
 from tiktok_pipeline.settings import SANDBOX_MARKER
 from tiktok_pipeline.upkeep.sizes import measure
+
+Found = TypeVar("Found")
 
 _REACH_TIMEOUT_S = 10.0
 
@@ -44,35 +50,63 @@ class Finding:
 
 
 def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> list[Finding]:
-    """Look at everything that a deployment needs; never raises.
+    """Look at everything that a deployment needs; never raises, whatever the environment holds.
 
     With `spend`, a vendor without a free endpoint is asked for one profile, which costs a credit.
     """
-    findings: list[Finding] = []
-    try:
-        places = settings.Places.from_environment(environment)
-    except PipelineError as error:
-        return [Finding("places", False, str(error))]
+    return [replace(finding, said=_one_line(finding.said)) for finding in _findings(environment, spend)]
+
+
+def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
+    yield from _tried("clock", lambda: _clock(environment))
+    found = _tried("places", lambda: [settings.Places.from_environment(environment)])
+    places = found[0]
+    if isinstance(places, Finding):
+        yield places
+        return
     configured = settings.Settings()
-    try:
+
+    def read_settings() -> Iterator[Finding]:
+        nonlocal configured
         configured = settings.load_settings(places.settings)
         said = "read" if places.settings.exists() else "no file: every setting has its default"
-        findings.append(Finding(f"settings {places.settings.name}", True, said))
-    except PipelineError as error:
-        findings.append(Finding("settings", False, str(error)))
-    findings.extend(_roster(places.roster))
-    findings.extend(_known_gifts(configured.gifts.path))
+        yield Finding(f"settings {places.settings.name}", True, said)
+
+    yield from _tried("settings", read_settings)
+    yield from _tried("roster", lambda: _roster(places.roster))
+    yield from _tried("known gifts", lambda: _known_gifts(configured.gifts.path))
+    keys = _tried("vendors", lambda: [accesses(environment)])[0]
+    if isinstance(keys, Finding):
+        yield keys
+    else:
+        yield from _vendors(environment, keys, configured, places.roster if spend else None)
+        yield from _routes(configured, keys)
+        yield from _tried("home", lambda: _invented(places, keys))
+    yield from _tried("lake", lambda: [_lake(Lake(places.lake))])
+    yield from _tried("warehouse", lambda: [_warehouse(places.warehouse)])
+    yield from _tried("postgres", lambda: [_postgres(environment)])
+
+
+def _tried(what: str, look: Callable[[], Iterable[Found]]) -> list[Found | Finding]:
+    """Look at one thing. What it raises is a finding; of an unforeseen exception only the type is told."""
     try:
-        keys = accesses(environment)
-        findings.extend(_vendors(environment, keys, configured, places.roster if spend else None))
-        findings.extend(_routes(configured, keys))
-        findings.extend(_invented(places, keys))
+        return list(look())
     except PipelineError as error:
-        findings.append(Finding("vendors", False, str(error)))
-    findings.append(_lake(Lake(places.lake)))
-    findings.append(_warehouse(places.warehouse))
-    findings.append(_postgres(environment))
-    return findings
+        return [Finding(what, False, str(error))]
+    except Exception as error:
+        return [Finding(what, False, f"cannot be checked: {type(error).__name__}")]
+
+
+def _one_line(said: str) -> str:
+    """Text that a terminal can print in one line, without the user name and password of a URL."""
+    said = re.sub(r":/{1,2}[^/\s]*@", "://", said.encode("utf-8", "replace").decode())
+    return " ".join("".join(c if c.isprintable() else " " for c in said).split())
+
+
+def _clock(environment: Mapping[str, str]) -> Iterator[Finding]:
+    if replaying(environment):
+        yield Finding("clock", True, "replay: vendors are asked for past times; only test servers can answer")
+    real_clock(environment)
 
 
 def _roster(path: Path) -> Iterator[Finding]:
@@ -107,17 +141,26 @@ def _vendors(
     configured: settings.Settings,
     spend_on: Path | None,
 ) -> Iterator[Finding]:
+    # Somebody waits for the result.
+    patience = min(configured.responses.deadline_seconds, _REACH_TIMEOUT_S)
+    responses = msgspec.structs.replace(configured.responses, deadline_seconds=patience)
+    configured = msgspec.structs.replace(configured, responses=responses)
     for name, vendor in VENDORS.items():
+        what = f"vendor {name}"
         lacking = missing(vendor, environment)
         if lacking:
             # Nobody needs all four: whether one is needed, the routes tell.
-            yield Finding(f"vendor {name}", True, f"not used: to use it, set {' and '.join(lacking)}", off=True)
-        elif "balance" in vendor.endpoints.values():
-            yield asyncio.run(_balance(keys[name], configured))
-        elif spend_on is not None:
-            yield asyncio.run(_spend(keys[name], configured, spend_on))
-        else:
-            yield asyncio.run(_reach(keys[name]))
+            yield Finding(what, True, f"not used: to use it, set {' and '.join(lacking)}", off=True)
+            continue
+        yield from _tried(what, partial(_vendor, keys[name], configured, spend_on))
+
+
+def _vendor(access: Access, configured: settings.Settings, spend_on: Path | None) -> list[Finding]:
+    if "balance" in access.vendor.endpoints.values():
+        return [asyncio.run(_balance(access, configured))]
+    if spend_on is not None:
+        return [asyncio.run(_spend(access, configured, spend_on))]
+    return [asyncio.run(_reach(access))]
 
 
 async def _balance(access: Access, configured: settings.Settings) -> Finding:
@@ -128,11 +171,13 @@ async def _balance(access: Access, configured: settings.Settings) -> Finding:
         answer = await client.ask_vendor(access.vendor.name, "balance", Target("", ""))
     if answer is not None:
         return Finding(what, True, f"reachable, the key is good, {access.vendor.describe_balance(answer.body or b'')}")
+    if not landed:
+        return Finding(what, False, "not asked: credits_per_day leaves no credit for a request")
     verdict = landed[-1].verdict
     if verdict.fate is Fate.VENDOR:
         variables = " and ".join(access.vendor.credential_variables)
         return Finding(what, False, f"refused ({verdict.error}): check {variables}, and the account's credits")
-    return Finding(what, False, f"no answer from {access.base_url} ({verdict.error}): check the address and network")
+    return _no_answer(access, verdict.error)
 
 
 async def _spend(access: Access, configured: settings.Settings, path: Path) -> Finding:
@@ -155,18 +200,33 @@ async def _spend(access: Access, configured: settings.Settings, path: Path) -> F
 
 
 async def _reach(access: Access) -> Finding:
-    """See whether anybody is there; the key stays at home, because an answer to it would cost a credit."""
-    what = f"vendor {access.vendor.name}"
+    """See whether the vendor's server responds. The key is not sent, because a response to it would cost a credit."""
+    transport = access.network.transport(access.base_url)
+    request = httpx.Request("GET", f"{access.base_url}/", headers={"User-Agent": USER_AGENT})
     try:
-        async with httpx.AsyncClient(timeout=_REACH_TIMEOUT_S) as http:
-            answer = await http.get(access.base_url + "/")
-    except (httpx.HTTPError, OSError) as error:
-        return Finding(what, False, f"no answer from {access.base_url} ({type(error).__name__}): check the address")
+        async with asyncio.timeout(_REACH_TIMEOUT_S):
+            response = await transport.handle_async_request(request)
+            await response.aclose()
+    except Exception as error:
+        return _no_answer(access, type(error.__cause__ or error).__name__)
+    finally:
+        await transport.aclose()
+    if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        return _no_answer(access, PROXY_AUTHENTICATION)
     return Finding(
-        what,
+        f"vendor {access.vendor.name}",
         True,
-        f"reachable (HTTP {answer.status_code}); it has no free endpoint: --spend tries the key for a credit",
+        f"reachable (HTTP {response.status_code}); it has no free endpoint: --spend tries the key for a credit",
     )
+
+
+def _no_answer(access: Access, error: str | None) -> Finding:
+    route = access.network.route(access.base_url)
+    check = "the proxy, the address and the network" if route else "the address and the network"
+    said = f"no answer from {access.base_url}{route} ({error}): check {check}"
+    if error is not None and "Certificate" in error:
+        said += "; SSL_CERT_FILE names a file of certificate authorities of your own"
+    return Finding(f"vendor {access.vendor.name}", False, said)
 
 
 def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from tiktok_pipeline.alerts.outbox import Message, Outbox
 from tiktok_pipeline.alerts.webhook import WEBHOOK, DeliveryError, send
+from tiktok_pipeline.capture.network import Network
 from tiktok_pipeline.resources import Pipeline
 
 EVERY_SECONDS = 30
@@ -35,8 +36,9 @@ def tell(
     for message in messages:
         outbox.offer(message, now=now, repeat=repeat)
     waiting = len(outbox.waiting)
+    address, network = pipeline.variables[WEBHOOK], Network.from_environment(pipeline.variables)
     try:
-        outbox.deliver(lambda text: send(pipeline.variables[WEBHOOK], text), now=now, repeat=repeat)
+        outbox.deliver(lambda text: send(address, text, network), now=now, repeat=repeat)
     except DeliveryError as error:
         context.log.warning("%s; %d messages wait for it", error, len(outbox.waiting))
         return dg.SkipReason(f"{error}; {len(outbox.waiting)} messages wait for it")

@@ -95,6 +95,12 @@ def _capture(
             report = _now(context, config, pipeline, deployment, table, hours)
     for vendor, trouble in sorted(report.tally.troubles.items()):
         context.log.warning("Trouble with %s, the last of it: %s", vendor, trouble)
+    if report.tally.flush_failures:
+        context.log.warning(
+            "%s flushes could not be written, and were repeated; up to %s rows waited in memory",
+            report.tally.flush_failures,
+            report.tally.most_rows_waiting,
+        )
     creators = len(config.due) if config.mode == "boundary" else len(deployment.targets)
     metadata = _metadata(report, creators, len(hours))
     for hour in sorted(report.hours.keys() - set(hours)):
@@ -154,6 +160,10 @@ def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
     }
+    if tally.unforeseen:
+        counted["unforeseen"] = dict(tally.unforeseen)
+    if tally.flush_failures:
+        counted |= {"flush_failures": tally.flush_failures, "most_rows_waiting": tally.most_rows_waiting}
     counted |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
     counted |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
     if tally.unanswered:

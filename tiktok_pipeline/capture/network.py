@@ -1,0 +1,220 @@
+"""Build HTTP transports from the network settings of the environment: proxies and certificate authorities.
+
+`check`, every capture window and the alert webhook use this module, so that they obey the same rule:
+
+- `http_proxy` or `HTTP_PROXY` is the proxy of http:// addresses, `https_proxy` or `HTTPS_PROXY` of https:// addresses,
+  `all_proxy` or `ALL_PROXY` of both where the specific variable is not set. Lower case wins. Loopback is no exception.
+- `no_proxy` or `NO_PROXY` lists what is requested directly, separated by commas or spaces: `*`, a host name (its
+  subdomains too), an IP address (IPv6 with or without brackets), a network such as `10.0.0.0/8`; each host or address
+  may carry a port.
+- `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the built-in certificate authorities.
+
+Nothing else of the environment changes a request. No message holds a user name or password of a URL.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+
+from tiktok_pipeline.errors import SettingsError
+
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE)
+_NO_ADDRESS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
+
+
+@dataclass(frozen=True, repr=False)
+class Network:
+    """Proxies and certificate authorities. The default is direct requests and the built-in authorities.
+
+    A proxy is a pair of the variable that names it and its URL; the URL may hold a password, so there is no repr.
+    """
+
+    http_proxy: tuple[str, str] | None = None
+    https_proxy: tuple[str, str] | None = None
+    no_proxy: tuple[str, ...] = ()
+    ca_file: str = ""
+    ca_folder: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Network:
+        """Read the variables; they are checked when a URL first needs them."""
+
+        def first(*names: str) -> tuple[str, str] | None:
+            cased = (name for each in names for name in (each, each.upper()))
+            found = ((name, environment.get(name, "").strip()) for name in cased)
+            return next(((name, value) for name, value in found if value), None)
+
+        no_proxy = first("no_proxy")
+        return cls(
+            http_proxy=first("http_proxy", "all_proxy"),
+            https_proxy=first("https_proxy", "all_proxy"),
+            no_proxy=tuple(re.split(r"[\s,]+", no_proxy[1])) if no_proxy else (),
+            ca_file=environment.get("SSL_CERT_FILE", "").strip(),
+            ca_folder=environment.get("SSL_CERT_DIR", "").strip(),
+        )
+
+    def proxy(self, url: str) -> httpx.Proxy | None:
+        """Return the proxy of `url`; None where it is requested directly.
+
+        Raises:
+            SettingsError: the proxy's URL cannot be used; names the variable.
+        """
+        chosen = self._chosen(url)
+        return _proxy(*chosen) if chosen else None
+
+    def route(self, url: str) -> str:
+        """Return how `url` is requested, for messages: names the variable of a proxy, never its address."""
+        chosen = self._chosen(url)
+        return f" through the proxy in {chosen[0]}" if chosen else ""
+
+    def _chosen(self, url: str) -> tuple[str, str] | None:
+        address = httpx.URL(url)
+        chosen = self.https_proxy if address.scheme == "https" else self.http_proxy
+        port = address.port or (443 if address.scheme == "https" else 80)
+        return None if any(_matches(entry, address.host, port) for entry in self.no_proxy) else chosen
+
+    def transport(self, url: str) -> httpx.AsyncBaseTransport:
+        """Return a new transport for requests to `url`. It opens its connections at the first request.
+
+        The transport is aiohttp's: the stock pool scans all its connections at every change, which is quadratic in
+        what is in flight (17 requests a second at 128 in flight, against 1,700).
+
+        Raises:
+            SettingsError: a proxy or certificate variable cannot be used; names the variable.
+        """
+        proxy = self.proxy(url)
+        context = self._context(url, proxy)
+        return httpx_aiohttp.AiohttpTransport(verify=context, client=lambda: _session(context), proxy=proxy)
+
+    def client(self, url: str, timeout_s: float) -> httpx.Client:
+        """Return a new client for single requests to `url`.
+
+        Raises:
+            SettingsError: a proxy or certificate variable cannot be used; names the variable.
+        """
+        proxy = self.proxy(url)
+        return httpx.Client(proxy=proxy, verify=self._context(url, proxy), timeout=timeout_s, trust_env=False)
+
+    def _context(self, url: str, proxy: httpx.Proxy | None) -> ssl.SSLContext:
+        secure = httpx.URL(url).scheme == "https" or (proxy is not None and proxy.url.scheme == "https")
+        # Reading the authorities takes 30 ms. A context without any refuses every certificate.
+        return self.ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context that verifies certificates.
+
+        Raises:
+            SettingsError: a file or folder of certificates cannot be used; names the variable.
+        """
+        if self.ca_file and not Path(self.ca_file).is_file():
+            raise SettingsError(f"SSL_CERT_FILE is not a file: {self.ca_file}; name a PEM file of certificates")
+        folders = [folder for folder in self.ca_folder.split(":") if folder]
+        if folders and not any(Path(folder).is_dir() for folder in folders):
+            raise SettingsError(f"SSL_CERT_DIR is not a folder: {self.ca_folder}; name a folder of hashed certificates")
+        try:
+            if self.ca_file or folders:
+                return ssl.create_default_context(cafile=self.ca_file or None, capath=self.ca_folder or None)
+            # certifi's list, and what the operating system trusts: companies install their own authorities there.
+            context = httpx.create_ssl_context(trust_env=False)
+            context.load_default_certs()
+        except (OSError, ValueError) as error:
+            variable = "SSL_CERT_FILE" if self.ca_file else "SSL_CERT_DIR" if folders else "the list of authorities"
+            detail = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+            raise SettingsError(f"{variable} cannot be read as PEM certificates: {detail}") from None
+        return context
+
+
+DIRECT = Network()
+
+
+def checked_url(variable: str, url: str) -> str:
+    """Return `url` without trailing slashes if requests can be sent to it.
+
+    Raises:
+        SettingsError: it is no http or https address, or holds a user name or password; names the variable only.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise SettingsError(f"{variable} must begin with http:// or https://")
+    try:
+        split = _split(url)
+    except (ValueError, httpx.InvalidURL):
+        raise SettingsError(f"{variable} is not a valid address; write https://host or http://host:8080/path") from None
+    if "@" in split.netloc:
+        raise SettingsError(f"{variable} must not hold a user name or password: set the credential variables instead")
+    if split.query or split.fragment or url.endswith(("?", "#")):
+        raise SettingsError(f"{variable} must not hold a query or fragment: paths are appended to it")
+    return url.rstrip("/")
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Keeps no cookies; the number of connections is bounded by the gates, not here."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+    # aiohttp repeats a request by itself when a kept connection breaks: an attempt without a row, which a vendor may
+    # bill. There is no public switch; a test proves that this one works.
+    session._retry_connection = False
+    return session
+
+
+def _proxy(variable: str, written: str) -> httpx.Proxy:
+    url = written if "://" in written else f"http://{written}"
+    scheme = url.partition("://")[0].lower()
+    if scheme.startswith("socks"):
+        raise SettingsError(f"{variable} names a SOCKS proxy: only http:// and https:// proxies are supported")
+    try:
+        split = _split(url)
+        if scheme not in ("http", "https") or split.query or split.fragment:
+            raise ValueError
+        plain = f"{scheme}://{split.netloc.rpartition('@')[2]}"
+        auth = None
+        if split.username is not None:
+            auth = unquote(split.username, errors="strict"), unquote(split.password or "", errors="strict")
+            aiohttp.BasicAuth(*auth).encode()
+        return httpx.Proxy(plain, auth=auth)
+    except (ValueError, httpx.InvalidURL):
+        raise SettingsError(
+            f"{variable} is not a valid proxy; write http://host:3128, and percent-encode a user name and password"
+        ) from None
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL. Raises ValueError or httpx.InvalidURL where its host or port cannot be used."""
+    split, parsed = urlsplit(url), httpx.URL(url)
+    if _NO_ADDRESS.search(url) or not _HOST.fullmatch(split.hostname or "") or not parsed.host or split.port == 0:
+        raise ValueError
+    return split
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of NO_PROXY covers a host; an entry that makes no sense covers none."""
+    entry, host = entry.lower(), host.lower().rstrip(".")
+    if entry == "*":
+        return True
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", entry)
+    if bracketed:
+        name, only = bracketed[1], bracketed[2]
+    elif entry.count(":") == 1:
+        name, _, only = entry.partition(":")
+    else:
+        name, only = entry, None
+    if only and only != str(port):
+        return False
+    try:
+        network = ipaddress.ip_network(name, strict=False)
+        return ipaddress.ip_address(host) in network
+    except ValueError:
+        name = name.lstrip("*").strip(".")
+        return bool(name) and (host == name or host.endswith(f".{name}"))

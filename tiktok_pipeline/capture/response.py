@@ -1,0 +1,317 @@
+"""Read a response's body within bounds of size and memory, whatever the server sends.
+
+Bytes are counted as they arrive and after each encoding is undone. Reading stops at the limit. Small bodies are read
+at once. A larger body needs room: each vendor reads one such body at a time, and all large bodies that a window holds
+stay below `Memory.capacity`. An attempt gives its room back when it is written and no code refers to it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import weakref
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import httpx
+
+# What the client asks for. Brotli and zstd are undone too, because some servers send them unasked.
+ACCEPT_ENCODING = "gzip, deflate"
+
+# A body up to this size needs no room: 64 of them at once are 16 MiB.
+_SMALL = 256 * 1024
+
+# A value takes 100 to 250 bytes once it is decoded, however short it is in JSON: this many take 100 MB. A page of 50
+# posts holds 20,000. Below the size, a body cannot hold too many.
+_MOST_VALUES = 500_000
+_UNCOUNTED = 1024 * 1024
+
+_PIECE = 64 * 1024
+_MOST_ENCODINGS = 4
+
+
+class TooLargeError(Exception):
+    """A body, or what one of its encodings holds, is over the limit."""
+
+
+class UndecodableError(Exception):
+    """A body is not what its `Content-Encoding` says."""
+
+
+class Memory:
+    """The bytes of large bodies that one window holds."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.held = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self, size: int) -> None:
+        """Wait until `size` more bytes fit, and hold them. More than the capacity fits when nothing is held."""
+        while self.held and self.held + size > self.capacity:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        """Release `size` bytes and wake the waiting tasks."""
+        self.held -= size
+        waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            if not turn.done() and not turn.get_loop().is_closed():
+                turn.set_result(None)
+
+
+class Room:
+    """The room of one body, empty until `make`."""
+
+    def __init__(self, turn: asyncio.Semaphore, memory: Memory, limit: int) -> None:
+        self._turn, self._memory, self._limit = turn, memory, limit
+        self._held = self._kept = 0
+
+    async def make(self) -> None:
+        """Wait for room for a body of any allowed size."""
+        if self._held:
+            return
+        await self._turn.acquire()
+        try:
+            await self._memory.take(self._limit)
+        except BaseException:
+            self._turn.release()
+            raise
+        self._held = self._limit
+
+    def keep(self, size: int, owner: object) -> None:
+        """Keep `size` bytes of the room until `owner` is garbage."""
+        if self._held and size:
+            self._kept = size
+            weakref.finalize(owner, self._memory.give_back, size).atexit = False
+
+    def leave(self) -> None:
+        """Give back what is not kept."""
+        if self._held:
+            self._memory.give_back(self._held - self._kept)
+            self._turn.release()
+            self._held = 0
+
+
+class BodyReader:
+    """Reads the bodies of one vendor, each up to `limit` bytes after decompression."""
+
+    def __init__(self, limit: int, memory: Memory) -> None:
+        self._limit = limit
+        self._memory = memory
+        self._turn = asyncio.Semaphore(1)
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[Room]:
+        """Hold room for one body within the block."""
+        room = Room(self._turn, self._memory, self._limit)
+        try:
+            yield room
+        finally:
+            room.leave()
+
+    async def read(self, response: httpx.Response, room: Room) -> bytes:
+        """Return the whole body, decompressed.
+
+        Raises:
+            TooLargeError: it, or the content of one of its encodings, is over the limit; reading has stopped.
+            UndecodableError: it is not what its Content-Encoding says.
+        """
+        decoded = _decoding(response.headers.get("content-encoding", ""), self._limit)
+        body, received = bytearray(), 0
+        # The stream, not `aiter_bytes`: httpx decompresses a chunk of 16 KiB into as much memory as it takes.
+        async for chunk in response.stream:  # type: ignore[union-attr]
+            received += len(chunk)
+            if received > self._limit:
+                raise TooLargeError
+            if received > _SMALL:
+                await room.make()
+            for piece in decoded.feed(chunk):
+                body += piece
+                if len(body) > self._limit:
+                    raise TooLargeError
+                if len(body) > _SMALL:
+                    await room.make()
+        for piece in decoded.finish():
+            body += piece
+            if len(body) > self._limit:
+                raise TooLargeError
+            if len(body) > _SMALL:
+                await room.make()
+        return bytes(body)
+
+
+def has_too_many_values(body: bytes) -> bool:
+    """Return whether decoding `body` as JSON could take more memory than a window has."""
+    return len(body) > _UNCOUNTED and body.count(b",") + body.count(b"[") + body.count(b"{") > _MOST_VALUES
+
+
+class _Decoder(Protocol):
+    """Undoes one encoding, in pieces of bounded size."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` adds."""
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield what is left at the end of the body."""
+
+
+class _Plain:
+    """No encoding."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        yield data
+
+    def finish(self) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        return iter(())
+
+
+class _Inflate:
+    """gzip, also of several members, and deflate with or without the zlib header.
+
+    A body that is cut short yields what arrived. A body that is not compressed at all passes through: some proxies
+    decompress and leave the header.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._gzip = name != "deflate"
+        self._left = limit
+        self._start = b""
+        self._zlib: zlib._Decompress | None = None
+        self._through = self._over = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        if self._zlib is None and not self._through:
+            data = self._start + data
+            if len(data) < 2:
+                self._start = data
+                return
+            self._start = b""
+            self._begin(data)
+        if self._through:
+            yield data
+        else:
+            yield from self._undo(data)
+
+    def finish(self) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        if self._zlib is None:
+            yield self._start
+        elif not self._over:
+            yield from self._counted(self._zlib.flush())
+
+    def _begin(self, start: bytes) -> None:
+        if self._gzip and start.startswith(b"\x1f\x8b"):
+            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        elif not self._gzip and start[0] & 0x0F == 8 and int.from_bytes(start[:2], "big") % 31 == 0:
+            self._zlib = zlib.decompressobj()
+        elif start.lstrip()[:1] in (b"{", b"[", b"<"):
+            self._through = True
+        elif self._gzip:
+            raise UndecodableError("gzip")
+        else:
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def _undo(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._over:
+            assert self._zlib is not None
+            if self._zlib.eof:
+                # Another member, or bytes after the end that mean nothing.
+                self._over = not (self._gzip and data.startswith(b"\x1f"))
+                # Empty members hold no bytes, but take time.
+                self._left -= _PIECE
+                self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                continue
+            try:
+                piece = self._zlib.decompress(data, _PIECE)
+            except zlib.error:
+                raise UndecodableError("gzip" if self._gzip else "deflate") from None
+            yield from self._counted(piece)
+            data = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+
+    def _counted(self, piece: bytes) -> Iterator[bytes]:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooLargeError
+        if piece:
+            yield piece
+
+
+class _Arrow:
+    """Brotli and zstd, which the standard library does not know: gathered, and undone at the end."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = "brotli" if name == "br" else name
+        self._limit = limit
+        self._gathered = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        self._gathered += data
+        if len(self._gathered) > self._limit:
+            raise TooLargeError
+        return iter(())
+
+    def finish(self) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        import pyarrow as pa  # noqa: PLC0415 - takes 0.1 s to import, and no documented vendor sends these
+
+        left = self._limit
+        try:
+            with pa.CompressedInputStream(io.BytesIO(self._gathered), self._name) as stream:
+                while piece := stream.read(_PIECE):
+                    left -= len(piece)
+                    if left < 0:
+                        raise TooLargeError
+                    yield piece
+        except (OSError, ValueError):
+            raise UndecodableError(self._name) from None
+
+
+class _Chain:
+    """Several encodings: the last that was applied is undone first."""
+
+    def __init__(self, outer: _Decoder, inner: _Decoder) -> None:
+        self._outer, self._inner = outer, inner
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        for piece in self._outer.feed(data):
+            yield from self._inner.feed(piece)
+
+    def finish(self) -> Iterator[bytes]:
+        """See `_Decoder`."""
+        for piece in self._outer.finish():
+            yield from self._inner.feed(piece)
+        yield from self._inner.finish()
+
+
+_DECODERS: dict[str, Callable[[str, int], _Decoder]] = {
+    "gzip": _Inflate,
+    "x-gzip": _Inflate,
+    "deflate": _Inflate,
+    "br": _Arrow,
+    "zstd": _Arrow,
+}
+
+
+def _decoding(encodings: str, limit: int) -> _Decoder:
+    names = [name.strip().lower() for name in encodings.split(",")]
+    names = [name for name in names if name not in ("", "identity")]
+    if len(names) > _MOST_ENCODINGS:
+        raise UndecodableError("too many encodings")
+    decoder: _Decoder = _Plain()
+    for name in names:
+        if name not in _DECODERS:
+            raise UndecodableError("unknown encoding")
+        decoder = _Chain(_DECODERS[name](name, limit), decoder)
+    return decoder
