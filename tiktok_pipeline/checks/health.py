@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
 from tiktok_pipeline.settings import Checks
 
@@ -122,7 +123,7 @@ def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Chec
 
 
 def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) -> Verdict:
-    """Whether bodies can be read.
+    """Check that bodies can be read, and that no reader raised an unforeseen exception.
 
     Args:
         quarantine: QUARANTINE schema, one day.
@@ -131,7 +132,22 @@ def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) ->
     """
     broken = quarantine["capture_id"].n_unique()
     share = broken / captures if captures else 0.0
-    numbers = {"captures": float(captures), "quarantined": float(broken), "quarantine_share": round(share, 4)}
+    unforeseen = quarantine.filter(pl.col("reason").str.starts_with(UNFORESEEN))
+    numbers = {
+        "captures": float(captures),
+        "quarantined": float(broken),
+        "quarantine_share": round(share, 4),
+        "unforeseen": float(unforeseen.height),
+    }
+    if unforeseen.height:
+        named = (
+            unforeseen.group_by("vendor", "reason")
+            .len()
+            .sort("len", "vendor", "reason", descending=[True, False, False])
+        )
+        examples = tuple(f"{vendor}: {reason}, {count} times" for vendor, reason, count in named.iter_rows())
+        message = f"a bug in a vendor's reader cost {unforeseen.height} rows ({examples[0]}): please report it"
+        return Verdict(passed=False, message=message, numbers=numbers, examples=examples[:MOST_EXAMPLES])
     if share <= settings.quarantine_share:
         return Verdict(passed=True, message=f"{broken} of {captures} captures are in quarantine", numbers=numbers)
     reasons = (

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Unreadable, Vendor, Verdict, text
 
-_UNFORESEEN = "unforeseen "
+# What the error of such a verdict, and the reason of such a problem, begins with.
+UNFORESEEN = "unforeseen "
 
 
 def judge(vendor: Vendor, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
@@ -19,7 +20,7 @@ def judge(vendor: Vendor, endpoint: str, status: int, headers: Mapping[str, str]
     try:
         return vendor.judge(endpoint, status, headers, body)
     except Exception as error:
-        return Verdict(Outcome.MALFORMED, _UNFORESEEN + type(error).__name__)
+        return Verdict(Outcome.MALFORMED, UNFORESEEN + type(error).__name__)
 
 
 def read(vendor: Vendor, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
@@ -29,9 +30,9 @@ def read(vendor: Vendor, endpoint: str, outcome: Outcome, body: bytes) -> Iterat
     except Unreadable as error:
         yield error.problem
     except Exception as error:
-        yield Problem(_UNFORESEEN + type(error).__name__, None, text(body))
+        yield Problem(UNFORESEEN + type(error).__name__, None, text(body))
 
 
 def is_unforeseen(reason: str | None) -> bool:
     """Return whether a verdict's error, or a problem's reason, comes from this guard."""
-    return reason is not None and reason.startswith(_UNFORESEEN)
+    return reason is not None and reason.startswith(UNFORESEEN)

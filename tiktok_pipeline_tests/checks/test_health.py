@@ -122,6 +122,15 @@ def test_bodies_that_cannot_be_read_are_told_by_reason_without_their_text() -> N
     assert "somebody" not in many.message + str(many.examples)
 
 
+def test_one_unforeseen_exception_of_a_reader_warns_however_small_its_share() -> None:
+    rows = quarantined(1).with_columns(reason=pl.lit("unforeseen RecursionError"))
+    verdict = readability(rows, 1_000_000, settings=SETTINGS)
+    assert not verdict.passed
+    assert verdict.numbers["unforeseen"] == 1
+    assert verdict.examples == ("konbini: unforeseen RecursionError, 1 times",)
+    assert readability(quarantined(1), 1_000_000, settings=SETTINGS).numbers["unforeseen"] == 0
+
+
 def test_a_day_without_captures_has_nothing_to_read() -> None:
     assert readability(QUARANTINE.empty(), 0, settings=SETTINGS).passed
 

@@ -16,6 +16,7 @@ from tiktok_pipeline.defs.checked import Checking, Results, check_specs
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
+from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
@@ -148,7 +149,11 @@ def _numbers(table: Table, frame: pl.DataFrame, read: _Day) -> dict[str, float |
     """What the UI plots of a day."""
     shown: dict[str, float | int] = {"dagster/partition_row_count": frame.height}
     if table is QUARANTINE:
-        return shown | {"captures": read.captures, "captures_in_quarantine": frame["capture_id"].n_unique()}
+        return shown | {
+            "captures": read.captures,
+            "captures_in_quarantine": frame["capture_id"].n_unique(),
+            "unforeseen": int(frame["reason"].str.starts_with(UNFORESEEN).sum()),
+        }
     if table is PAYLOAD_SHAPES:
         return shown
     shown["creators"] = frame["creator_id"].n_unique()
