@@ -99,13 +99,13 @@ def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
     creator has no sound id so near, it is damaged if it lost the type that live rooms carry: one sound id of a
     thousand ends in 000 too (methods, sections 3.1 and 3.2).
     """
-    number = pl.col("room_id").cast(pl.UInt64, strict=False)
+    number = _number(pl.col("room_id"))
     rounded = ((number > _EXACT_IN_FLOAT) & (number % 1000 == 0)).fill_null(value=False)
     near = [
         pl.when(
             pl.col("creator_id").eq(pl.col("creator_id").shift(step)),
             ~pl.col("rounded").shift(step),
-            (pl.col("number").cast(pl.Int64) - pl.col("number").shift(step).cast(pl.Int64)).abs() <= _ROUNDED_BY,
+            (pl.col("number") - pl.col("number").shift(step)).abs() <= _ROUNDED_BY,
         ).then(pl.col("room_id").shift(step))
         for step in (1, -1)
     ]
@@ -137,9 +137,15 @@ def room_created_at(room_id: pl.Expr) -> pl.Expr:
 
     Methods, section 3.1. TikTok had no live rooms before 2018: an older "time" is another kind of id.
     """
-    number = room_id.cast(pl.UInt64, strict=False)
-    created = ((number // 2**32).cast(pl.Int64) * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    number = _number(room_id)
+    created = ((number // 2**32) * 1_000_000).cast(pl.Datetime("us", "UTC"))
     return pl.when(_type_of(number) == _ROOM_TYPE, created.dt.year() >= 2018).then(created)
+
+
+def _number(room_id: pl.Expr) -> pl.Expr:
+    """A room id as a number; null for what is none, and beyond 63 bits, where TikTok has no ids."""
+    number = room_id.cast(pl.Int64, strict=False)
+    return pl.when(number >= 0).then(number)
 
 
 def _type_of(number: pl.Expr) -> pl.Expr:

@@ -211,3 +211,10 @@ def test_whatever_is_read_the_frame_keeps_its_word(rows: list[dict[str, object]]
 
 def test_a_bound_of_an_end_is_never_before_the_end() -> None:
     assert [s["ended_at_hi"] for s in drawn(live(65, A), ended(80, A, 90), off(95))] == [at(90)]
+
+
+@pytest.mark.parametrize("odd", ["9223372036854775808", "18446744073709551616", "-5", "1e30", "a:b", "٣", "0x10"])
+def test_a_room_id_that_is_no_number_of_63_bits_is_a_name_like_any_other(odd: str) -> None:
+    first, second = drawn(off(0), live(10, odd), live(12, odd), off(20), off(25), live(60, room(58)), off(70), off(75))
+    assert (first["room_id"], second["room_id"]) == (odd, room(58))
+    assert first["started_at"] == at(5)
