@@ -5,20 +5,29 @@ Runs execute in one process: a process per step would cost five times what the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy
 
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
+from tiktok_pipeline.defs.repairing import repair_tags, repairs_before
 from tiktok_pipeline.errors import PipelineError, SettingsError
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tags
 from tiktok_pipeline.resources import build_resources
+from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import RAW_LIVES
+
+_log = logging.getLogger(__name__)
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -69,13 +78,34 @@ def run_capture(start: datetime, end: datetime) -> None:
 def run_derive(start: datetime, end: datetime) -> None:
     """One run, in this process, that derives the days of [start, end), and those before, and publishes.
 
-    Like the schedule it goes some days back: a stream may have begun there, or ended only now.
+    Like the schedule it goes some days back: a stream may have begun there, or ended only now. And like it, it makes
+    damaged files of older days again, here before the others are read.
 
     Raises:
         PipelineError: the run failed; its reason. Or everything was published except days that a check refused.
     """
     first = max(start.date() - timedelta(days=TRAILING_DAYS - 1), date.fromisoformat(FIRST_DAY))
-    _run("derive", day_range_tags(first, (end - timedelta(microseconds=1)).date()), {})
+    days = day_range_tags(first, (end - timedelta(microseconds=1)).date())
+    lake = Lake(Places.from_environment().lake)
+    _mend(lake, first)
+    _run("derive", days, {})
+    # What only shows when pages are read: a run reads them all, to publish them.
+    if _mend(lake, first):
+        _run("derive", days, {})
+
+
+def _mend(lake: Lake, before: date) -> bool:
+    """Make damaged files of days before `before` again; whether there were any. What cannot be made is logged."""
+    tried: set[str] = set()
+    while wanted := [repair for repair in repairs_before(lake, before) if repair.key not in tried]:
+        for repair in wanted:
+            tried.add(repair.key)
+            _log.warning("Damaged, made again: %s of %s to %s", ", ".join(repair.tables), repair.first, repair.last)
+            try:
+                _run("derive", repair_tags(repair), {}, assets=repair.tables)
+            except PipelineError as error:
+                _log.warning("Not made again: %s", error)
+    return bool(tried)
 
 
 def check_span(start: datetime, end: datetime) -> None:
@@ -96,21 +126,25 @@ def give_up_runs() -> int:
     For a start of everything on one machine: what was under way when it stopped has nobody to go on with it, and
     would keep the next run of its kind from starting.
     """
-    with dg.DagsterInstance.get() as instance:
+    with _instance() as instance:
         lost = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
         for run in lost:
             instance.report_run_canceled(run, message="Stopped with the services that ran it.")
     return len(lost)
 
 
-def _run(job: str, tags: Mapping[str, str], config: dict[str, Any]) -> None:
+def _run(job: str, tags: Mapping[str, str], config: dict[str, Any], assets: Sequence[str] = ()) -> None:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with dg.DagsterInstance.get() as instance:
+    with _instance() as instance:
         result = (
             _definitions()
             .resolve_job_def(job)
             .execute_in_process(
-                run_config={**config, **quiet}, tags=dict(tags), instance=instance, raise_on_error=False
+                run_config={**config, **quiet},
+                tags=dict(tags),
+                instance=instance,
+                raise_on_error=False,
+                asset_selection=[dg.AssetKey(name) for name in assets] or None,
             )
         )
     if not result.success:
@@ -122,6 +156,24 @@ def _run(job: str, tags: Mapping[str, str], config: dict[str, Any]) -> None:
     ]
     if refused:
         raise PipelineError(f"published, but some days stand still: {'; '.join(refused)}")
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance; that it cannot be used is an expected error.
+
+    Raises:
+        SettingsError: there is none, or its records cannot be read.
+    """
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except (dg.DagsterInvariantViolationError, dg.DagsterInvalidConfigError, sqlalchemy.exc.DatabaseError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SettingsError(
+            f"Dagster's records in {os.environ.get('DAGSTER_HOME')} cannot be used: {reason}. `tiktok-pipeline check` "
+            "names a damaged file; moved away, it is made anew, and no data is lost"
+        ) from None
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -103,7 +103,7 @@ def export(
     if start is not None and end is not None and end <= start:
         raise ExportError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
     link = warehouse / LINK
-    if not link.exists():
+    if not link.is_file():
         raise ExportError(f"nothing is published in {warehouse} yet: run `make demo`, or the `derive` job")
     path = output or Path(_file_name(name, form, start, end))
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")

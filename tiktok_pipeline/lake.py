@@ -12,16 +12,25 @@ one: readers see the old file or the new one, never a part. Every `*.parquet` un
 A fold is more than one file, so it cannot be one step: the folded file appears, then what it holds goes. `scan_raw`
 makes it one for its readers: it lists an hour when it is read, reads a capture that two files hold once, and lists
 again when a file has gone since. A folded file says in its Parquet metadata which landed files it holds.
+
+A damaged file never stops a read: the others are read, and `Lake.damaged` collects which files were passed over and
+why. Nothing under a table is deleted for being damaged. A derived file that turned out to be damaged is entered in
+`_rebuild/` until it is written again (see upkeep/repair.py). What stands in the way of a write, such as a folder
+named like the file, is moved to `_aside/`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
+import re
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -29,13 +38,21 @@ import msgspec
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from tiktok_pipeline.errors import LakeError
+from tiktok_pipeline import parquet
+from tiktok_pipeline.errors import DamagedFileError, LakeError
 from tiktok_pipeline.tables import Table
+
+_log = logging.getLogger(__name__)
 
 COMPACTED = "compacted-"
 
 # Key of a folded file's Parquet metadata: a JSON list of the names of the landed files that it holds.
 _HOLDS = "tiktok_pipeline.holds"
+
+# Names of folders, to the letter: a copy such as `date=2026-11-20 (copy)` is no day.
+_DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
+_HOUR = re.compile(r"hour=([01]\d|2[0-3])")
+_FOLD = re.compile(rf"{COMPACTED}(\d+)")
 
 # An hour is folded once a day; a reader that meets more folds than this is not meeting folds.
 _LISTINGS = 10
@@ -45,11 +62,40 @@ class NameTakenError(LakeError):
     """A file that must be new is there already."""
 
 
+class Damaged:
+    """Files that were passed over when a lake was read: path and reason, each once. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[Path, str] = {}
+        self._new: dict[Path, str] = {}
+
+    def add(self, path: Path, reason: str) -> None:
+        """Enter a file, and write a warning to the log when it is a new one."""
+        with self._lock:
+            if path in self._found:
+                return
+            self._found[path] = self._new[path] = reason
+        _log.warning("Passed over %s: %s", path, reason)
+
+    def new(self) -> dict[Path, str]:
+        """The files that were entered since the last call."""
+        with self._lock:
+            new, self._new = self._new, {}
+        return new
+
+    def all(self) -> dict[Path, str]:
+        """All files that were entered."""
+        with self._lock:
+            return dict(self._found)
+
+
 @dataclass(frozen=True)
 class Lake:
-    """The lake in the folder `root`."""
+    """The lake in the folder `root`; `damaged` collects the files that its reads passed over."""
 
     root: Path
+    damaged: Damaged = field(default_factory=Damaged, compare=False, repr=False)
 
     def folder(self, table: Table) -> Path:
         """The folder of a table: everything that lies below it and ends in .parquet is data."""
@@ -82,43 +128,66 @@ class Lake:
 
     def write_day(self, table: Table, day: date, frame: pl.DataFrame) -> Path:
         """Replace one day of a table; an empty frame empties the day."""
-        return self._write(self.day_file(table, day), _ordered(table, frame))
+        return self._replace(self.day_file(table, day), _ordered(table, frame))
 
     def write_whole(self, table: Table, frame: pl.DataFrame) -> Path:
         """Replace a table that is kept whole."""
-        return self._write(self.whole_file(table), _ordered(table, frame))
+        return self._replace(self.whole_file(table), _ordered(table, frame))
+
+    def _replace(self, path: Path, frame: pl.DataFrame) -> Path:
+        self._write(path, frame)
+        with contextlib.suppress(OSError):
+            entry = self._rebuild_entry(path)
+            entry.unlink()
+            os.removedirs(entry.parent)
+        return path
 
     def raw_hours(self, table: Table) -> Iterator[datetime]:
         """The hours that a raw table has a folder for, oldest first."""
         for day in self.days(table):
-            for hour in sorted(path.name[5:] for path in self.day_folder(table, day).glob("hour=*")):
+            for hour in sorted(_folders(self.day_folder(table, day), _HOUR)):
                 yield datetime(day.year, day.month, day.day, int(hour), tzinfo=UTC)
 
     def hour_files(self, table: Table, hour: datetime) -> list[Path]:
         """The files of one hour of a raw table: what was landed by name, then what was folded.
 
         A listing may miss a file that came while it was made and one that went: it is made until nothing moved.
+        Folders, links to nothing and the like are not among them.
         """
+        return self._list_hour(table, hour)[0]
+
+    def _list_hour(self, table: Table, hour: datetime) -> tuple[list[Path], dict[Path, str]]:
+        """The files of one hour, and what else is there under the name of a file, with what it is."""
         folder = self.hour_folder(table, hour)
         names, again = None, _names(folder)
         while names != again:
             names, again = again, _names(folder)
-        return [folder / name for name in sorted(again, key=lambda name: (name.startswith(COMPACTED), name))]
+        regular, odd = again
+        files = [folder / name for name in sorted(regular, key=lambda name: (name.startswith(COMPACTED), name))]
+        return files, {folder / name: reason for name, reason in odd.items()}
 
     def raw_window(self, table: Table, hour: datetime, window: str) -> list[str]:
-        """Names (without ending) of the files that a capture window landed in this hour, folded ones included."""
+        """Names (without ending) of the files that a capture window landed in this hour, folded ones included.
+
+        A damaged folded file holds nobody knows which: it is passed over.
+        """
         found = set()
         for file in self.hour_files(table, hour):
-            found.update(landed_names(file))
-        return sorted(name for name in found if name.rpartition("-")[0] == window)
+            try:
+                found.update(landed_names(file))
+            except DamagedFileError as error:
+                self.damaged.add(error.path, error.reason)
+        parts = ((name, name.rpartition("-")) for name in found)
+        # A copy such as `<window>-0003 (copy)` is no flush of the window.
+        return sorted(name for name, (start, _, flush) in parts if start == window and flush.isdecimal())
 
     def scan_raw(self, table: Table, hours: Iterable[datetime]) -> pl.LazyFrame:
         """Rows of a raw table in these hours, each capture once however often its file was landed.
 
-        The hours are listed and read one by one when the frame is collected.
+        The hours are listed and read one by one when the frame is collected. Damaged files are passed over.
 
         Raises (at collection):
-            LakeError: a file cannot be read; names it.
+            LakeError: files go away while they are read.
         """
         wanted = sorted(set(hours))
 
@@ -142,25 +211,66 @@ class Lake:
         self, table: Table, hour: datetime, columns: list[str] | None, predicate: pl.Expr | None, rows: int | None
     ) -> pl.DataFrame | None:
         for _ in range(_LISTINGS):
-            files = self.hour_files(table, hour)
+            files, odd = self._list_hour(table, hour)
+            for path, reason in odd.items():
+                self.damaged.add(path, reason)
             if not files:
                 return None
-            frame = _scan(table, files)
-            if len(files) > 1:
+            with contextlib.suppress(FileNotFoundError):  # folded since it was listed
+                return self._read_files(table, files, columns, predicate, rows)
+        raise LakeError(f"files in {self.hour_folder(table, hour)} go away while they are read: who removes them?")
+
+    def _read_files(
+        self,
+        table: Table,
+        files: Sequence[Path],
+        columns: list[str] | None,
+        predicate: pl.Expr | None,
+        rows: int | None,
+    ) -> pl.DataFrame:
+        """Rows of files: all in one scan, or one by one where that fails; damaged ones are passed over.
+
+        Raises:
+            FileNotFoundError: a file has gone.
+        """
+
+        def asked_of(frame: pl.LazyFrame) -> pl.DataFrame:
+            if table.layer == "raw" and len(files) > 1:
                 frame = frame.unique(subset="capture_id", keep="first", maintain_order=True)
             if rows is not None:
                 frame = frame.head(rows)
             if predicate is not None:
                 frame = frame.filter(predicate)
-            if columns is not None:
-                frame = frame.select(columns)
-            try:
-                return frame.collect()
-            except FileNotFoundError:
-                continue  # folded since it was listed
-            except pl.exceptions.ComputeError as error:
-                raise LakeError(_unreadable(files, error)) from None
-        raise LakeError(f"files in {self.hour_folder(table, hour)} go away while they are read: who removes them?")
+            return (frame if columns is None else frame.select(columns)).collect()
+
+        try:
+            frame = asked_of(parquet.scan(table, files))
+            if parquet.complete(table, frame):
+                return frame
+        except FileNotFoundError:
+            raise
+        except parquet.FAILURES:
+            pass
+        used = None
+        if columns is not None:
+            roots = [] if predicate is None else predicate.meta.root_names()
+            used = [*columns, *roots, *table.key]
+        parts = [self._read_file(table, file, used) for file in files]
+        found = [part for part in parts if part is not None]
+        empty = table.empty() if used is None else table.empty().select(name for name in table.schema if name in used)
+        return asked_of(pl.concat(found or [empty]).lazy())
+
+    def _read_file(self, table: Table, file: Path, columns: Sequence[str] | None) -> pl.DataFrame | None:
+        """Rows of one file; None where it is damaged, which is noted."""
+        try:
+            rows, reason = parquet.read(table, file, columns)
+        except DamagedFileError as error:
+            rows, reason = None, error.reason
+        if reason is not None:
+            self.damaged.add(file, reason)
+            if table.layer != "raw":
+                self.want_rebuild(file)
+        return rows
 
     def fold(self, table: Table, hour: datetime, files: Sequence[Path], frame: pl.DataFrame) -> Path:
         """Put `frame`, which holds every row of `files`, in their place as one file.
@@ -172,8 +282,11 @@ class Lake:
             LakeError: the file could not be written, or does not say what `frame` says; nothing was removed.
         """
         holds = sorted({name for file in files for name in landed_names(file)})
-        numbers = [int(file.stem[len(COMPACTED) :]) for file in files if file.name.startswith(COMPACTED)]
-        path = self.hour_folder(table, hour) / f"{COMPACTED}{max(numbers, default=-1) + 1:04d}.parquet"
+        # Every file of the hour counts, folders too: the new one must not replace one that is not folded.
+        folder = self.hour_folder(table, hour)
+        folds = (_FOLD.fullmatch(path.stem) for path in folder.glob(f"{COMPACTED}*"))
+        number = max((int(fold[1]) for fold in folds if fold), default=-1) + 1
+        path = folder / f"{COMPACTED}{number:04d}.parquet"
 
         def same(staged: Path) -> None:
             if not pl.read_parquet(staged, hive_partitioning=False).equals(frame):
@@ -188,31 +301,79 @@ class Lake:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the lake against others who remove or rewrite raw files; readers and windows do not ask."""
-        with (self.staging() / ".lock").open("w") as lock:
+        path = self.staging() / ".lock"
+        try:
+            lock = path.open("w")
+        except OSError as error:
+            raise LakeError(f"{path} cannot be opened: {error.strerror}; move it away") from None
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def scan_days(self, table: Table, first: date, last: date) -> pl.LazyFrame:
         """Rows of a daily table from `first` to `last`, both included; days without a file are passed over."""
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        return _scan(table, [file for file in (self.day_file(table, day) for day in days) if file.exists()])
+        return self._scan(table, (self.day_file(table, day) for day in days))
 
     def scan_all(self, table: Table) -> pl.LazyFrame:
         """Every row of a daily or whole table."""
-        pattern = f"{table.name}.parquet" if table.files == "whole" else f"date=*/{table.name}.parquet"
-        return _scan(table, sorted(self.folder(table).glob(pattern)))
+        if table.files == "whole":
+            return self._scan(table, [self.whole_file(table)])
+        return self._scan(table, (self.day_file(table, day) for day in self.days(table)))
 
     def scan_all_raw(self, table: Table) -> pl.LazyFrame:
         """Every row of a raw table, as it lies there: for a lake that nobody folds meanwhile."""
-        return _scan(table, sorted(self.folder(table).rglob("*.parquet")))
+        return self._scan(table, sorted(self.folder(table).rglob("*.parquet")))
+
+    def _scan(self, table: Table, paths: Iterable[Path]) -> pl.LazyFrame:
+        """Rows of those files that there are; damaged ones are passed over."""
+        files = []
+        for path in paths:
+            if path.is_file():
+                files.append(path)
+            elif path.is_symlink() or path.exists():
+                self.damaged.add(path, parquet.problem(table, path) or "not a file")
+
+        def read(
+            columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
+        ) -> Iterator[pl.DataFrame]:
+            there = files
+            while there:
+                try:
+                    yield self._read_files(table, there, columns, predicate, rows)
+                    return
+                except FileNotFoundError:  # erased since it was listed
+                    there = [file for file in there if file.exists()]
+
+        return register_io_source(read, schema=table.schema) if files else table.empty().lazy()
+
+    def want_rebuild(self, file: Path) -> None:
+        """Enter a damaged derived file among those that must be made again; writing it takes it out."""
+        entry = self._rebuild_entry(file)
+        # Who reads may have no right to write, and need not: whoever writes will read it too.
+        with contextlib.suppress(OSError):
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            entry.touch()
+
+    def wanted_rebuilds(self) -> list[Path]:
+        """The derived files that reads found damaged and that were not written since."""
+        folder = self.root / "_rebuild"
+        return sorted(self.root / entry.relative_to(folder) for entry in folder.rglob("*.parquet"))
+
+    def _rebuild_entry(self, file: Path) -> Path:
+        return self.root / "_rebuild" / file.relative_to(self.root)
 
     def rewrite(self, path: Path, frame: pl.DataFrame) -> Path:
         """Replace one file, raw ones too: for erasing a person, and for nothing else. Call it within `exclusive()`."""
         return self._write(path, frame, metadata=_metadata(path))
 
     def days(self, table: Table) -> list[date]:
-        """The days that a table has, oldest first."""
-        return sorted(date.fromisoformat(path.name[5:]) for path in self.folder(table).glob("date=*"))
+        """The days that a table has a folder for, oldest first. Folders of any other name are no days."""
+        found = []
+        for name in _folders(self.folder(table), _DAY):
+            with contextlib.suppress(ValueError):  # 2026-13-45
+                found.append(date.fromisoformat(name))
+        return sorted(found)
 
     def check_writable(self) -> None:
         """Prove that a file can be written.
@@ -253,11 +414,11 @@ class Lake:
             check(staged)
             with staged.open("rb") as written:
                 os.fsync(written.fileno())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if replace:
-                staged.replace(path)
-            else:
-                _move_to_new(staged, path)
+            try:
+                _place(staged, path, replace=replace)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                self._clear_way(path)
+                _place(staged, path, replace=replace)
         except (OSError, pl.exceptions.PolarsError) as error:
             # Polars reports a full disk as an error of its own.
             raise LakeError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
@@ -265,12 +426,33 @@ class Lake:
             staged.unlink(missing_ok=True)
         return path
 
+    def _clear_way(self, path: Path) -> None:
+        """Move what is in the way of a file to `_aside/`: a folder of its name, a file where a folder must be."""
+        for place in (*reversed(path.relative_to(self.root).parents[:-1]), path.relative_to(self.root)):
+            obstacle = self.root / place
+            wanted = obstacle.is_file() if obstacle == path else obstacle.is_dir()
+            if not wanted and (obstacle.is_symlink() or obstacle.exists()):
+                aside = self.root / "_aside" / f"{uuid.uuid4().hex[:8]}-{obstacle.name}"
+                aside.parent.mkdir(exist_ok=True)
+                obstacle.rename(aside)
+                _log.warning("Moved %s, which was in the way of a file, to %s", obstacle, aside)
+                return
+
 
 def landed_names(file: Path) -> list[str]:
-    """Names (without ending) of the landed files that a raw file is, or holds."""
-    if not file.name.startswith(COMPACTED):
+    """Names (without ending) of the landed files that a raw file is, or holds.
+
+    Raises:
+        DamagedFileError: a folded file cannot be read.
+    """
+    if not _FOLD.fullmatch(file.stem):
         return [file.stem]
-    return msgspec.json.decode(_metadata(file)[_HOLDS], type=list[str])
+    try:
+        holds = _metadata(file).get(_HOLDS)
+        # Another tool's copy of a folded file says nothing of what it holds.
+        return [file.stem] if holds is None else msgspec.json.decode(holds, type=list[str])
+    except (*parquet.FAILURES, msgspec.MsgspecError) as error:
+        raise DamagedFileError(file, str(error).partition("\n")[0]) from None
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -279,33 +461,57 @@ def _metadata(file: Path) -> dict[str, str]:
 
 
 def _move_to_new(staged: Path, path: Path) -> None:
-    """Move a file to a name that must be free. Raises NameTakenError where it is not."""
+    """Move a file to a name that must be free. Raises NameTakenError where another file has it."""
     try:
         os.link(staged, path)
     except OSError:
-        if path.exists():
+        if path.is_file():
             raise NameTakenError(f"{path} is there already") from None
+        if path.is_symlink() or path.exists():
+            raise FileExistsError(f"{path} is no file") from None
         staged.replace(path)  # a filesystem without hard links
 
 
-def _names(folder: Path) -> set[str]:
+def _names(folder: Path) -> tuple[set[str], dict[str, str]]:
+    """Names of the Parquet files in a folder, and what else carries such a name, with what it is."""
+    regular, odd = set(), {}
     try:
-        return {name for name in os.listdir(folder) if name.endswith(".parquet")}
-    except FileNotFoundError:
-        return set()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.endswith(".parquet"):
+                    continue
+                try:
+                    if entry.is_file():
+                        regular.add(entry.name)
+                    else:
+                        odd[entry.name] = "not a file" if entry.is_dir() else "a link to nothing, or no file"
+                except OSError as error:
+                    odd[entry.name] = f"{error.strerror}"
+    except (FileNotFoundError, NotADirectoryError):
+        return set(), {}
+    except OSError as error:
+        return set(), {"": f"the folder cannot be listed: {error.strerror}"}
+    return regular, odd
+
+
+def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """What the names of the folders in a folder say that match a pattern."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry, pattern.fullmatch(entry.name)) for entry in entries]
+            return [match[1] for entry, match in found if match and entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
         raise LakeError(f"{folder} cannot be listed: {error.strerror}") from None
 
 
-def _unreadable(files: Sequence[Path], error: Exception) -> str:
-    """What to say of files that polars refused together: which of them, and what to do."""
-    for file in files:
-        try:
-            pl.scan_parquet(file, hive_partitioning=False, glob=False).collect()
-        except (pl.exceptions.ComputeError, OSError) as reason:
-            said = str(reason).splitlines()[0]
-            return f"{file} cannot be read ({said}): put it back from a backup, or move it out of the lake"
-    return f"files in {files[0].parent} cannot be read together: {str(error).splitlines()[0]}"
+def _place(staged: Path, path: Path, *, replace: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if replace:
+        staged.replace(path)
+    else:
+        _move_to_new(staged, path)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -319,12 +525,3 @@ def _sync_folder(folder: Path) -> None:
 def _ordered(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
     """Sorted by the table's key, so that the same rows are the same bytes."""
     return table.conform(frame).sort(table.key, nulls_last=True)
-
-
-def _scan(table: Table, files: Sequence[Path]) -> pl.LazyFrame:
-    """The files as one frame of the table's schema; a column that old files lack is null."""
-    if not files:
-        return table.empty().lazy()
-    return pl.scan_parquet(
-        list(files), schema=table.schema, missing_columns="insert", hive_partitioning=False, glob=False
-    )

@@ -23,8 +23,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import polars as pl
 import pyarrow as pa
 
+from tiktok_pipeline import parquet
 from tiktok_pipeline.blocked_days import blocked_days, on_one_line
-from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.errors import DamagedFileError, PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
 from tiktok_pipeline.tables import COUNT, PUBLICATION, STRING, Column, Table
@@ -101,6 +102,17 @@ def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
             what it held.
     """
     made_of = parts(lake)
+    while True:
+        try:
+            return _publish(url, lake, made_of, now)
+        except DamagedFileError as error:
+            # The transaction was rolled back: once more without the file, whose day keeps the rows that it has there.
+            lake.damaged.add(error.path, error.reason)
+            lake.want_rebuild(error.path)
+            made_of = [replace(part, damaged=part.damaged or part.path == error.path) for part in made_of]
+
+
+def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime) -> Publication:
     stands_still = on_one_line(blocked_days(lake))
     of = fingerprint(made_of, stands_still)
     sent = 0
@@ -157,21 +169,23 @@ def vacuum(url: str) -> None:
 def _send(server: _Server, table: Table, before: Mapping[date | None, str], made_of: Sequence[Part]) -> int:
     """Replace the rows whose files have changed; returns how many were sent."""
     shape = repr([(column.name, column.dtype) for column in table.columns])
-    wanted = {part.day: _hash(shape, part.fingerprint) for part in made_of}
+    wanted = {
+        part.day: before.get(part.day, "") if part.damaged else _hash(shape, part.fingerprint) for part in made_of
+    }
     # All go before any comes: a stream may have moved to another day.
     server.erase(table.name, [day for day in before if wanted.get(day) != before[day]])
-    fresh = [part for part in made_of if before.get(part.day) != wanted[part.day]]
+    fresh = [part for part in made_of if before.get(part.day) != wanted[part.day] and not part.damaged]
     if not fresh:
         return 0
     counted: dict[date | None, int] = {}
-    broken: list[PublishError] = []
+    broken: list[DamagedFileError] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         for part in fresh:
             try:
-                rows = _arrow(_scan(part), table, part.day)
-            except (OSError, pl.exceptions.PolarsError) as error:
-                broken.append(PublishError(f"{part.path} cannot be read, and nothing was published: {error}"))
+                rows = _arrow(parquet.read(table, part.path)[0].lazy(), table, part.day)
+            except DamagedFileError as error:
+                broken.append(error)
                 raise
             counted[part.day] = rows.num_rows
             yield from rows.to_batches()
@@ -188,18 +202,6 @@ def _send(server: _Server, table: Table, before: Mapping[date | None, str], made
     server.remember([(table.name, part.day, wanted[part.day], counted[part.day]) for part in fresh])
     server.do(f"ANALYZE {SCHEMA}.{table.name}")
     return sum(counted.values())
-
-
-def _scan(part: Part) -> pl.LazyFrame:
-    """The rows of a file; a column that it lacks is null, one that is published no longer is left out."""
-    return pl.scan_parquet(
-        part.path,
-        schema=part.table.schema,
-        missing_columns="insert",
-        extra_columns="ignore",
-        hive_partitioning=False,
-        glob=False,
-    )
 
 
 def _arrow(rows: pl.LazyFrame, table: Table, day: date | None) -> pa.Table:

@@ -25,21 +25,34 @@ PUBLISHED: tuple[Table, ...] = tuple(
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a published table: its day (None for a table that is kept whole) and a hash of its bytes."""
+    """One file of a published table: its day (None for a table that is kept whole) and a hash of its bytes.
+
+    A file that turned out to be `damaged` is not published; what was published of its day before may stay.
+    """
 
     table: Table
     day: date | None
     path: Path
     fingerprint: str
+    damaged: bool = False
 
 
 def parts(lake: Lake) -> list[Part]:
-    """The files that a publication is made of, as they are now."""
-    return [
-        Part(table, _day(path), path, _hashed(path))
-        for table in PUBLISHED
-        for path in sorted(lake.folder(table).rglob("*.parquet"))
-    ]
+    """The files that a publication is made of, as they are now; a file that cannot be opened is passed over.
+
+    Only files in their places count: a copy beside them would be published twice.
+    """
+    found = []
+    for table in PUBLISHED:
+        for day, path in _places(lake, table):
+            try:
+                found.append(Part(table, day, path, _hashed(path)))
+            except FileNotFoundError:
+                if path.is_symlink():
+                    lake.damaged.add(path, "a link to nothing")
+            except OSError as error:
+                lake.damaged.add(path, f"{error.strerror}")
+    return found
 
 
 def fingerprint(of: Iterable[Part], stands_still: str | None = None) -> str:
@@ -66,9 +79,10 @@ def time_column(of: Table | View) -> Column | None:
     return next((c for c in of.columns if isinstance(c.dtype, pl.Date | pl.Datetime) and not c.nullable), None)
 
 
-def _day(path: Path) -> date | None:
-    folder = path.parent.name
-    return date.fromisoformat(folder.removeprefix("date=")) if folder.startswith("date=") else None
+def _places(lake: Lake, table: Table) -> list[tuple[date | None, Path]]:
+    if table.files == "whole":
+        return [(None, lake.whole_file(table))]
+    return [(day, lake.day_file(table, day)) for day in lake.days(table)]
 
 
 def _hashed(path: Path) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from tiktok_pipeline import roster, settings
 from tiktok_pipeline.capture import memory
@@ -16,7 +16,7 @@ from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake import Damaged, Lake
 
 
 @contextmanager
@@ -32,6 +32,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The deployment as the environment describes it; `environment` overrides single variables, for tests."""
 
     environment: dict[str, str] = Field(default={}, description="Variables that override the environment's.")
+    # Of all reads of a run, whichever asset made them.
+    _damaged: Damaged = PrivateAttr(default_factory=Damaged)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -46,8 +48,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def lake(self) -> Lake:
-        """The lake."""
-        return Lake(self.places.lake)
+        """The lake. Which files its reads passed over is collected for the whole run."""
+        return Lake(self.places.lake, damaged=self._damaged)
 
     def settings(self) -> settings.Settings:
         """What settings.toml says."""

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +26,15 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from tiktok_pipeline import parquet
 from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
 from tiktok_pipeline.tables import PUBLICATION, Column, Table
 from tiktok_pipeline.views import VIEWS, View
+
+_log = logging.getLogger(__name__)
 
 LINK = "tiktok.duckdb"
 
@@ -77,7 +83,8 @@ def publish(
             _clear(warehouse)
             return _publish(connection, lake, warehouse, now, keep)
     except (duckdb.Error, OSError) as error:
-        raise PublishError(f"the warehouse in {warehouse} was not replaced: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise PublishError(f"the warehouse in {warehouse} was not replaced: {reason}") from error
 
 
 def _publish(
@@ -87,13 +94,15 @@ def _publish(
     stands_still = on_one_line(blocked_days(lake))
     of = fingerprint(made_of, stands_still)
     served = _served(warehouse)
-    if served is not None and _fingerprint_of(connection, served) == of:
-        return Publication(served, _row_counts(connection, served), changed=False)
+    held = None if served is None else _held(connection, served, of)
+    if served is not None and held is not None:
+        _heal_parquet(connection, served, warehouse, held)
+        return Publication(served, held, changed=False)
     name = generation(now, of)
     building, snapshot = warehouse / f"building-{name}.duckdb", warehouse / f"tiktok-{name}.duckdb"
     try:
-        rows = _build(connection, made_of, building, name, now, of, stands_still)
-        staged = _stage_parquet(connection, building, warehouse)
+        rows = _build(connection, lake, made_of, building, name, now, of, stands_still)
+        staged = _stage_parquet(connection, building, warehouse, PUBLISHED)
         _sync(building)
         building.chmod(0o444)
         building.replace(snapshot)
@@ -116,13 +125,16 @@ def _alone(warehouse: Path) -> Iterator[None]:
 
 def _clear(warehouse: Path) -> None:
     """Remove what a builder, dead or failed, left behind."""
-    for left in warehouse.glob("building-*"):
-        left.unlink()
-    shutil.rmtree(warehouse / "_staging", ignore_errors=True)
+    for left in (*warehouse.glob("building-*"), warehouse / "_staging"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _build(
     connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
     made_of: Sequence[Part],
     path: Path,
     name: str,
@@ -134,7 +146,7 @@ def _build(
         for table in (*PUBLISHED, PUBLICATION):
             _create(connection, table)
         rows = {
-            table.name: _insert(connection, table, [part.path for part in made_of if part.table is table])
+            table.name: _insert(connection, lake, table, [part.path for part in made_of if part.table is table])
             for table in PUBLISHED
         }
         connection.execute(
@@ -168,9 +180,25 @@ def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View)
         connection.execute(f"COMMENT ON COLUMN {of.name}.{_name(column.name)} IS {_quoted(column.description)}")
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> int:
+def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, files: Sequence[Path]) -> int:
+    """Fill a table from files; returns its rows. Damaged files are passed over, and made again by the next `derive`."""
+    try:
+        _copy(connection, table, files)
+    except duckdb.Error:
+        for file in files:
+            try:
+                _copy(connection, table, [file])
+            except duckdb.Error as error:
+                lake.damaged.add(file, parquet.problem(table, file) or str(error).partition("\n")[0])
+                lake.want_rebuild(file)
+    counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+    return int(counted[0]) if counted else 0
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> None:
+    """Insert the rows of files: of all, or of none where one cannot be read."""
     if not files:
-        return 0
+        return
     expressions = ", ".join(_expression(column) for column in table.columns)
     # Files from before a column was added lack it: it is null there.
     no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {_name(c.name)}" for c in table.columns)
@@ -178,10 +206,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence
     connection.execute(
         f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
         "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false))",
-        [[str(file) for file in files]],
+        [[_unglobbed(file) for file in files]],
     ).fetchall()
-    counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
-    return int(counted[0]) if counted else 0
 
 
 def _expression(column: Column) -> str:
@@ -198,12 +224,14 @@ def _as_stored(dtype: pl.DataType) -> str:
     return "TIMESTAMPTZ" if isinstance(dtype, pl.Datetime) else _TYPES[type(dtype)]
 
 
-def _stage_parquet(connection: duckdb.DuckDBPyConnection, snapshot: Path, warehouse: Path) -> Path:
+def _stage_parquet(
+    connection: duckdb.DuckDBPyConnection, snapshot: Path, warehouse: Path, tables: Sequence[Table]
+) -> Path:
     """The same tables as single files, ready to be moved into place."""
     staging = warehouse / "_staging"
     staging.mkdir()
     with _attached(connection, snapshot, "(READ_ONLY)"):
-        for table in PUBLISHED:
+        for table in tables:
             staged = staging / f"{table.name}.parquet"
             connection.execute(f"COPY {table.name} TO {_quoted(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
             _sync(staged)
@@ -212,12 +240,38 @@ def _stage_parquet(connection: duckdb.DuckDBPyConnection, snapshot: Path, wareho
 
 def _move_parquet(staging: Path, folder: Path) -> None:
     """Replace each file as a whole; a table that is published no longer goes."""
+    if not folder.is_dir():
+        clear_way(folder)
     folder.mkdir(exist_ok=True)
     for staged in sorted(staging.iterdir()):
-        staged.replace(folder / staged.name)
+        place(staged, folder / staged.name)
     for file in folder.glob("*.parquet"):
-        if file.stem not in {table.name for table in PUBLISHED}:
+        if file.stem not in {table.name for table in PUBLISHED} and not file.is_dir():
             file.unlink()
+
+
+def _heal_parquet(
+    connection: duckdb.DuckDBPyConnection, served: Path, warehouse: Path, rows: Mapping[str, int]
+) -> None:
+    """Write those single files again that are gone, or do not hold the rows that the snapshot holds."""
+    broken = [
+        table
+        for table in PUBLISHED
+        if _parquet_rows(warehouse / "parquet" / f"{table.name}.parquet") != rows[table.name]
+    ]
+    if broken:
+        try:
+            _move_parquet(_stage_parquet(connection, served, warehouse, broken), warehouse / "parquet")
+        finally:
+            _clear(warehouse)
+
+
+def _parquet_rows(path: Path) -> int | None:
+    """The rows of a Parquet file by its footer; None where there is none."""
+    try:
+        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.is_file() else None
+    except parquet.FAILURES:
+        return None
 
 
 @contextmanager
@@ -242,19 +296,35 @@ def _row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, 
         return counts
 
 
-def _fingerprint_of(connection: duckdb.DuckDBPyConnection, snapshot: Path) -> str | None:
-    """What a served snapshot was made from; None where it cannot be told, so that it is made again."""
+def _held(connection: duckdb.DuckDBPyConnection, snapshot: Path, of: str) -> dict[str, int] | None:
+    """Rows by table of a served snapshot with this fingerprint; None for any other, and for one that is damaged."""
     try:
         with _attached(connection, snapshot, "(READ_ONLY)"):
             row = connection.execute("SELECT fingerprint FROM publication").fetchone()
+        return _row_counts(connection, snapshot) if row and str(row[0]) == of else None
     except duckdb.Error:
         return None
-    return str(row[0]) if row else None
 
 
 def _served(warehouse: Path) -> Path | None:
+    """What the link leads to, where that is a file."""
     link = warehouse / LINK
-    return link.resolve() if link.exists() else None
+    return link.resolve() if link.is_file() else None
+
+
+def place(staged: Path, path: Path) -> None:
+    """Move a finished file to its place, in one step; a folder that is in the way is moved aside, never deleted."""
+    if path.is_dir() and not path.is_symlink():
+        clear_way(path)
+    staged.replace(path)
+
+
+def clear_way(path: Path) -> None:
+    """Move what is in the way of a file or folder of ours to a name beside it."""
+    if path.is_symlink() or path.exists():
+        aside = path.with_name(f"{path.name}.aside-{uuid.uuid4().hex[:8]}")
+        path.rename(aside)
+        _log.warning("Moved %s, which was in the way, to %s", path, aside)
 
 
 def _serve(snapshot: Path, link: Path) -> None:
@@ -269,7 +339,7 @@ def _serve(snapshot: Path, link: Path) -> None:
         shutil.copyfile(snapshot, staged)
         _sync(staged)
         staged.chmod(0o444)
-    staged.replace(link)
+    place(staged, link)
     _sync(link.parent)
 
 
@@ -296,6 +366,11 @@ def _sync(path: Path) -> None:
 def _name(column: str) -> str:
     """A column's name as SQL: some are words of SQL's own."""
     return f'"{column}"'
+
+
+def _unglobbed(path: Path) -> str:
+    """A path as DuckDB takes it literally: it would read a bracket in a folder's name as a pattern."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 
 def _quoted(text: str) -> str:

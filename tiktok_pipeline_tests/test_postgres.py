@@ -263,14 +263,20 @@ def test_a_key_that_the_lake_holds_twice_is_told_without_the_data(postgres_url: 
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_file_that_cannot_be_read_is_named_and_nothing_is_published(postgres_url: str, lake: Lake) -> None:
+def test_the_day_of_a_damaged_file_keeps_its_rows_and_all_others_are_published(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
+    streams = ask(postgres_url, "SELECT count(*) FROM tiktok.streams")
     fill(lake, 3)
+    good = lake.day_file(STREAMS, DAY).read_bytes()
     lake.day_file(STREAMS, DAY).write_bytes(b"no parquet")
-    with pytest.raises(PublishError, match=r"date=2026-11-02/streams.parquet cannot be read") as refused:
+    for _ in range(2):
         publish(postgres_url, lake, now=NOW)
-    assert "Traceback" not in str(refused.value)
-    assert ask(postgres_url, "SELECT count(*) FROM tiktok.creators") == [(5,)]
+        assert list(lake.damaged.all()) == [lake.day_file(STREAMS, DAY)]
+        assert ask(postgres_url, "SELECT DISTINCT followers FROM tiktok.creators") == [(3,)]
+        assert ask(postgres_url, "SELECT count(*) FROM tiktok.streams") == streams
+    lake.day_file(STREAMS, DAY).write_bytes(good)
+    publish(postgres_url, lake, now=NOW)
+    assert ask(postgres_url, "SELECT count(*) FROM tiktok.streams") == [(lake.scan_all(STREAMS).collect().height,)]
 
 
 def _read(url: str, repeatable: bool, stop: Synchronized[int], good: Synchronized[int], bad: Synchronized[int]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -337,3 +338,100 @@ def _wait_for(reads: list[Synchronized[int]], bad: Synchronized[int]) -> None:
         assert bad.value == 0
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+SERVED_DAMAGE: dict[str, Callable[[Path], object]] = {
+    "snapshot empty": lambda served: _over(served.resolve(), b""),
+    "snapshot noise": lambda served: _over(served.resolve(), b"noise" * 9999),
+    "snapshot cut off": lambda served: _over(served.resolve(), served.resolve().read_bytes()[:20_000]),
+    "snapshot gone": lambda served: served.resolve().unlink(),
+    "link gone": lambda served: served.unlink(),
+    "link to nothing": lambda served: (served.unlink(), served.symlink_to("nowhere")),
+    "link to itself": lambda served: (served.unlink(), served.symlink_to(served.name)),
+    "folder": lambda served: (served.unlink(), served.mkdir(), (served / "mine").write_text("x")),
+    "file": lambda served: (served.unlink(), served.write_bytes(b"x")),
+    "a folder in staging": lambda served: (served.parent / "building-x").mkdir(),
+}
+
+
+def _over(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", SERVED_DAMAGE)
+def test_what_is_served_is_made_again_whatever_happened_to_it(
+    damage: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    fill(Lake(tmp_path / "lake"), 7)
+    publish_at(connection, tmp_path, 1)
+    SERVED_DAMAGE[damage](tmp_path / "warehouse" / LINK)
+    publish_at(connection, tmp_path, 2)
+    assert served(tmp_path, _MIX) == [(7,)]
+    assert not publish_at(connection, tmp_path, 3).changed
+    mine = list((tmp_path / "warehouse").glob("*aside*/mine"))
+    assert len(mine) == (damage == "folder")
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "noise", "other rows", "folder", "link", "all gone", "a file"])
+def test_a_single_file_that_is_damaged_is_written_again_though_nothing_has_changed(
+    damage: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    fill(Lake(tmp_path / "lake"), 7)
+    publish_at(connection, tmp_path, 1)
+    folder = tmp_path / "warehouse" / "parquet"
+    file = folder / "creators.parquet"
+    whole = pl.read_parquet(file)
+    if damage in ("all gone", "a file"):
+        shutil.rmtree(folder)
+    else:
+        file.unlink()
+    make: dict[str, Callable[[], object]] = {
+        "empty": file.touch,
+        "noise": lambda: file.write_bytes(b"x" * 999),
+        "other rows": lambda: whole.head(3).write_parquet(file),
+        "folder": file.mkdir,
+        "link": lambda: file.symlink_to("nowhere"),
+        "a file": lambda: folder.write_text("x"),
+    }
+    make.get(damage, lambda: None)()
+    assert not publish_at(connection, tmp_path, 2).changed
+    assert pl.read_parquet(file).equals(whole)
+    assert not (tmp_path / "warehouse" / "_staging").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no parquet", None])
+def test_a_damaged_file_of_the_lake_is_left_out_and_all_others_are_published(
+    damage: bytes | None, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    fill(lake, 7)
+    for day in (1, 3):
+        rows = [{"day": DAY.replace(day=day), "creator_id": "c1", "polls": 7, "known_polls": 0}]
+        lake.write_day(COVERAGE, DAY.replace(day=day), frame(COVERAGE, *rows))
+    bad = lake.day_file(COVERAGE, DAY)
+    whole = bad.read_bytes()
+    bad.write_bytes(damage) if damage is not None else pl.read_parquet(bad).with_columns(
+        polls=pl.lit("many"), known_polls=pl.lit(None)
+    ).write_parquet(bad)
+    copy = lake.folder(COVERAGE) / "date=2026-11-01 (copy)" / "coverage.parquet"
+    copy.parent.mkdir()
+    copy.write_bytes(whole)
+    published = publish(connection, lake, tmp_path / "warehouse", now=NOW, keep=2)
+    assert (published.rows["creators"], published.rows["coverage"]) == (50, 2)
+    assert list(lake.damaged.all()) == [bad]
+    assert lake.wanted_rebuilds() == [bad]
+    bad.write_bytes(whole)
+    assert publish_at(connection, tmp_path, 2).rows["coverage"] == 52
+
+
+def test_a_file_in_another_form_is_published_as_it_is_meant(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    fill(lake, 7)
+    file = lake.whole_file(CREATORS)
+    other = pl.read_parquet(file).with_columns(pl.col(pl.Datetime).dt.cast_time_unit("ns"), later=pl.lit("x"))
+    other.with_columns(pl.col("followers").cast(pl.Int32), pl.col("handle").cast(pl.Categorical)).write_parquet(file)
+    assert publish_at(connection, tmp_path, 1).rows["creators"] == 50
+    assert served(tmp_path, _MIX) == [(7,)]

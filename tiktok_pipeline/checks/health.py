@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import polars as pl
@@ -161,4 +161,22 @@ def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) ->
         for vendor, table, reason, where, count in reasons.iter_rows()
     )
     message = f"{share:.1%} of {captures} captures are in quarantine, most: {examples[0]}"
+    return Verdict(passed=False, message=message, numbers=numbers, examples=examples)
+
+
+def whole_files(damaged: Collection[str]) -> Verdict:
+    """Whether every file that was read could be used.
+
+    Args:
+        damaged: the files that could not, each with its reason.
+    """
+    numbers = {"damaged_files": float(len(damaged))}
+    if not damaged:
+        return Verdict(passed=True, message="every file could be read", numbers=numbers)
+    examples = tuple(sorted(damaged)[:MOST_EXAMPLES])
+    others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    message = (
+        f"passed over {examples[0]}{others}: put raw files back from a backup, or move them out of the lake; others "
+        "are made again by the next `derive`"
+    )
     return Verdict(passed=False, message=message, numbers=numbers, examples=examples)

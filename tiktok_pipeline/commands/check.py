@@ -19,6 +19,7 @@ from tiktok_pipeline.capture.access import Access, accesses, missing
 from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.commands.instance import instance_home, problems
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.known_gifts import read_known_gifts
 from tiktok_pipeline.lake import Lake
@@ -30,6 +31,9 @@ from tiktok_pipeline.upkeep.sizes import measure
 Found = TypeVar("Found")
 
 _REACH_TIMEOUT_S = 10.0
+
+# Of damaged files, each of so many has a line.
+_MOST_NAMED = 20
 
 _OPTIONAL = ("room", "posts", "followers", "user_search", "live_ranking")
 
@@ -82,8 +86,9 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
         yield from _vendors(environment, keys, configured, places.roster if spend else None)
         yield from _routes(configured, keys)
         yield from _tried("home", lambda: _invented(places, keys))
-    yield from _tried("lake", lambda: [_lake(Lake(places.lake))])
+    yield from _tried("lake", lambda: _lake(Lake(places.lake)))
     yield from _tried("warehouse", lambda: [_warehouse(places.warehouse)])
+    yield from _tried("dagster", lambda: _dagster(instance_home(environment, places)))
     yield from _tried("postgres", lambda: [_postgres(environment)])
 
 
@@ -254,18 +259,36 @@ def _invented(places: settings.Places, keys: Mapping[str, Access]) -> Iterator[F
         yield Finding("home", False, said)
 
 
-def _lake(lake: Lake) -> Finding:
+def _lake(lake: Lake) -> Iterator[Finding]:
     try:
         lake.check_writable()
+        sizes = measure(lake)
+        tables = [table.name for table in memory.RAW_TABLES if lake.days(table)]
     except (PipelineError, OSError) as error:
-        return Finding("lake", False, str(error))
-    broken = measure(lake).unreadable
-    if broken:
-        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        what = "no whole Parquet file: put it back from a backup, or move it out of the lake and derive again"
-        return Finding("lake", False, f"{broken[0]}{others} is {what}")
-    tables = [table.name for table in memory.RAW_TABLES if lake.days(table)]
-    return Finding("lake", True, f"{lake.root} is writable; holds {', '.join(tables) or 'nothing yet'}")
+        yield Finding("lake", False, str(error))
+        return
+    yield Finding("lake", True, f"{lake.root} is writable; holds {', '.join(tables) or 'nothing yet'}")
+    for path, reason in list(sizes.damaged.items())[:_MOST_NAMED]:
+        raw = (lake.root / "raw") in path.parents
+        said = "put it back from a backup, or move it out of the lake" if raw else "the next `derive` makes it again"
+        yield Finding("lake", False, f"{path} cannot be read ({reason}) and is passed over: {said}")
+    if len(sizes.damaged) > _MOST_NAMED:
+        yield Finding("lake", False, f"{len(sizes.damaged) - _MOST_NAMED} more files cannot be read")
+    if sizes.stray:
+        others = f" and {len(sizes.stray) - 1} more files" if len(sizes.stray) > 1 else ""
+        yield Finding("lake", True, f"no read looks at {sizes.stray[0]}{others}: move them out of the lake", off=True)
+    if sizes.aside:
+        others = f" and {len(sizes.aside) - 1} more" if len(sizes.aside) > 1 else ""
+        said = f"{sizes.aside[0]}{others}: in the way of a file, and moved there; look what it is, and delete it"
+        yield Finding("lake", True, said, off=True)
+
+
+def _dagster(home: Path) -> Iterator[Finding]:
+    found = list(problems(home))
+    for problem in found:
+        yield Finding("dagster", False, problem)
+    if not found:
+        yield Finding("dagster", True, f"{home} can be used" if home.exists() else f"{home} is made when it is needed")
 
 
 def _warehouse(folder: Path) -> Finding:

@@ -72,7 +72,13 @@ class _Home:
     def world(self) -> WorldOnDisk | None:
         if not self.marker.exists():
             return None
-        return msgspec.json.decode(self.marker.read_bytes(), type=WorldOnDisk)
+        try:
+            return msgspec.json.decode(self.marker.read_bytes(), type=WorldOnDisk)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise SettingsError(
+                f"{self.marker} does not say which world the demo is of ({error}): remove {self.places.home}, or name "
+                "another folder in TIKTOK_PIPELINE_HOME"
+            ) from None
 
 
 def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
@@ -120,7 +126,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
     # Go on where the demo, or the last `make dev`, ended; a demo that was interrupted has published nothing.
     published = home.places.warehouse / LINK
-    shown = max(world.end, _newest(published)) if published.exists() else world.end
+    shown = max(world.end, _newest(published) or world.end)
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
     with start_in_process(
@@ -235,13 +241,16 @@ def moved(change: int | None, *, is_new: bool | None) -> str:
     return f"{change:+d}" if change else "="
 
 
-def _newest(snapshot: Path) -> datetime:
-    """The moment that the published data speaks for."""
-    with duckdb.connect(str(snapshot), read_only=True) as connection:
-        row = connection.execute("SELECT as_of FROM publication").fetchone()
-    assert row is not None
-    moment: datetime = row[0]
-    return moment.replace(tzinfo=UTC)
+def _newest(snapshot: Path) -> datetime | None:
+    """The moment that the published data speaks for; None where nothing is published, or it cannot be read."""
+    if not snapshot.is_file():
+        return None
+    try:
+        with duckdb.connect(str(snapshot), read_only=True) as connection:
+            row = connection.execute("SELECT as_of FROM publication").fetchone()
+    except duckdb.Error:
+        return None
+    return row[0].replace(tzinfo=UTC) if row else None
 
 
 def _show(snapshot: Path) -> None:

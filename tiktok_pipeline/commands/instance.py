@@ -4,23 +4,94 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
+import yaml  # type: ignore[import-untyped]
+
+from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.settings import Places
+
+# SQLite keeps in each file how long it must be: bytes a page (1 means 65,536) and the number of pages.
+_HEADER = b"SQLite format 3\x00"
 
 
 def use_instance(places: Places) -> Path:
-    """Set DAGSTER_HOME for this process and its children, unless it is set; the folder."""
+    """Set DAGSTER_HOME for this process and its children, unless it is set; the folder.
+
+    The folder is made where it is missing, and gets a dagster.yaml where it has none.
+
+    Raises:
+        SettingsError: the folder cannot be made, or what is in it is damaged; says what to do.
+    """
     said = os.environ.get("DAGSTER_HOME")
-    if said:
-        return Path(said)
-    home = places.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    home = Path(said).absolute() if said else (places.home / "dagster").absolute()
     shipped, used = Path("dagster.yaml").absolute(), home / "dagster.yaml"
-    if shipped.exists():
-        shutil.copyfile(shipped, used)
-    elif not used.exists():
-        # Started elsewhere than in the project's folder: Dagster's defaults, but nothing sent to its makers.
-        used.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if shipped.exists() and shipped != used and not (said and used.exists()):
+            shutil.copyfile(shipped, used)
+        elif not used.exists():
+            # Started elsewhere than in the project's folder: Dagster's defaults, but nothing sent to its makers.
+            used.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"Dagster's folder {home} cannot be made ({error.strerror}): move away what is there, or name another "
+            "folder in DAGSTER_HOME"
+        ) from None
+    for problem in problems(home):
+        raise SettingsError(problem)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def instance_home(environment: Mapping[str, str], places: Places) -> Path:
+    """Where the instance is, or would be made."""
+    return Path(environment.get("DAGSTER_HOME") or places.home / "dagster").absolute()
+
+
+def problems(home: Path) -> Iterator[str]:
+    """What is wrong with an instance's folder, each with what to do. A folder that is missing is made when needed."""
+    if not home.exists() and not home.is_symlink():
+        return
+    if not home.is_dir():
+        yield f"{home} is no folder: move it away, or name another folder in DAGSTER_HOME"
+        return
+    settings = home / "dagster.yaml"
+    try:
+        if settings.exists() and not isinstance(yaml.safe_load(settings.read_text(encoding="utf-8")) or {}, dict):
+            yield f"{settings} holds no settings: copy the one that is shipped over it"
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        yield f"{settings} cannot be read ({' '.join(str(error).split())}): copy the one that is shipped over it"
+    for name in ("schedules/schedules.db", "history/runs.db", "history/runs/index.db"):
+        reason = _damage(home / name)
+        if reason is not None:
+            yield (
+                f"Dagster's records {home / name} are damaged ({reason}): put the file back from a backup, or move it "
+                "away, and Dagster makes a new one; the history of runs is lost with it, no data is"
+            )
+
+
+def _damage(path: Path) -> str | None:
+    """Why an SQLite file cannot be used; None for a good or an empty one, which is made anew by itself."""
+    if not path.exists() and not path.is_symlink():
+        return None
+    if not path.is_file():
+        return "not a file"
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        if header and not header.startswith(_HEADER):
+            return "not an SQLite file"
+        size = int.from_bytes(header[16:18], "big")
+        if path.stat().st_size < (65536 if size == 1 else size) * int.from_bytes(header[28:32], "big"):
+            return "it is cut off"
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError:
+        return None  # busy
+    except (OSError, sqlite3.Error) as error:
+        return str(error)
+    return None

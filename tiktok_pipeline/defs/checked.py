@@ -36,7 +36,10 @@ tables are made and published. It is not `blocking` for Dagster, which would ski
 # Table -> check -> what it warns of. Thresholds are settings: [checks].
 WARNINGS: dict[str, dict[str, str]] = {
     tables.LIVE_OBSERVATIONS.name: {"freshness": "The newest reading is younger than `stale_minutes`."},
-    tables.QUARANTINE.name: {"readability": "At most `quarantine_share` of the day's captures could not be read."},
+    tables.QUARANTINE.name: {
+        "readability": "At most `quarantine_share` of the day's captures could not be read.",
+        "files": "Every raw file of the days of the run could be read.",
+    },
     tables.PAYLOAD_SHAPES.name: {
         "drift": "No field of a vendor's bodies is new, of another type, or gone, by a sample of the day against the "
         "`drift_days` before."
@@ -142,11 +145,18 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__} while it was made: the log of the run has the traceback"
 
 
-def result(table: Table, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def warn_of_damage(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
+    """Write the files that reads of `lake` passed over to the run's log, each once; returns all of them so far."""
+    for path, reason in lake.damaged.new().items():
+        context.log.warning("Passed over a damaged file, all others were read: %s (%s)", path, reason)
+    return [f"{path.relative_to(lake.root)} ({reason})" for path, reason in lake.damaged.all().items()]
+
+
+def result(table: Table | str, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
     """A verdict as the UI shows it: the message, numbers that it plots, and where to look."""
     return dg.AssetCheckResult(
         check_name=name,
-        asset_key=table.name,
+        asset_key=table if isinstance(table, str) else table.name,
         passed=verdict.passed,
         severity=severity,
         description=verdict.message,

@@ -72,7 +72,10 @@ def read_brief(snapshot: Path) -> Brief:
         with duckdb.connect(str(snapshot), read_only=True) as connection:
             return _Reader(connection).brief()
     except duckdb.Error as error:
-        raise PublishError(f"the report was not made from {snapshot}: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise PublishError(
+            f"the report was not made from {snapshot}: {reason}; run `derive` to publish again"
+        ) from error
 
 
 class _Reader:

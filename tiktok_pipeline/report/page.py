@@ -24,6 +24,7 @@ from tiktok_pipeline.report import brief as briefs
 from tiktok_pipeline.report import charts, formats, words
 from tiktok_pipeline.report.brief import Brief
 from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.warehouse import place
 
 # Cards of streams that are open at first; the others are a click away.
 _FIRST_CARDS = 12
@@ -109,7 +110,7 @@ def write_report(snapshot: Path, path: Path) -> Report:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
-        staged.replace(path)
+        place(staged, path)
     except OSError as error:
         raise PublishError(f"the report {path} was not replaced: {error}") from error
     finally:

@@ -3,6 +3,10 @@
 Windows land a file a minute, in the order of the answers. The same creator asked again says nearly the same, so rows
 sorted by creator are several times smaller, and one file is read many times faster than sixty. Every row stays:
 the fold is compared with what it was made from before anything is removed.
+
+A damaged file, and one that a fold would take something from, is left alone and named: a column that this release does
+not know, nanoseconds, rows without a capture_id. The other files of the hour are folded. When a release that knows the
+column is installed, its compaction takes the file.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake import COMPACTED, Lake
+from tiktok_pipeline import parquet
+from tiktok_pipeline.errors import DamagedFileError, LakeError
+from tiktok_pipeline.lake import COMPACTED, Lake, landed_names
 from tiktok_pipeline.tables import Table
 
 _HOUR = timedelta(hours=1)
@@ -40,7 +45,8 @@ class Compaction:
 def compact(lake: Lake, tables: Iterable[Table], *, now: datetime, window: timedelta) -> Compaction:
     """Fold every hour of raw `tables` that is closed at `now`; `window` is the length of a capture window.
 
-    An hour that cannot be read or written is left as it is and named; the others are folded all the same.
+    A file that cannot be read, and an hour that cannot be written, is left as it is and named; the others are folded
+    all the same.
     """
     done = Compaction()
     closed = now - _HOUR - max(_SETTLE, 2 * window)
@@ -60,7 +66,12 @@ def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
     listed = lake.hour_files(table, hour)
     if len(listed) < 2:
         return
-    parts = {file: _read(table, file) for file in listed}
+    parts: dict[Path, pl.DataFrame] = {}
+    for file in listed:
+        try:
+            parts[file] = _read(table, file)
+        except DamagedFileError as error:
+            done.problems.append(f"{error}: it was left as it is")
     files = [file for file, rows in parts.items() if file.name.startswith(COMPACTED) or _answered(rows)]
     if len(files) < 2:
         return
@@ -81,10 +92,23 @@ def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
 
 
 def _read(table: Table, file: Path) -> pl.DataFrame:
+    """Every row of a raw file.
+
+    Raises:
+        DamagedFileError: the file cannot be read, or rows of `table` cannot hold all of it.
+    """
     try:
-        return table.conform(pl.read_parquet(file, schema=table.schema, missing_columns="insert", glob=False))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise LakeError(f"{file} cannot be read, its hour was left as it is: {str(error).splitlines()[0]}") from None
+        landed_names(file)
+        found = parquet.open_file(table, file)
+    except FileNotFoundError:
+        raise DamagedFileError(file, "it has gone since it was listed") from None
+    rows = parquet.conform(table, found, file)
+    reason = parquet.lost(table, found)
+    if reason is None and rows["capture_id"].null_count():
+        reason = "rows without a capture_id"
+    if reason is not None:
+        raise DamagedFileError(file, f"as rows of this release it would lose {reason}")
+    return rows
 
 
 def _answered(rows: pl.DataFrame) -> bool:

@@ -10,15 +10,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
+from tiktok_pipeline import parquet
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.tables import TABLES, Table
+from tiktok_pipeline.tables import TABLES, VENDOR_USAGE, Table
 
 _RAW = tuple(table for table in TABLES.values() if table.layer == "raw")
-_FROM_RAW = tuple(table for table in TABLES.values() if table.layer == "normalized")
+_FROM_RAW = (*(table for table in TABLES.values() if table.layer == "normalized"), VENDOR_USAGE)
 
 # No write takes this long: what is older lies in staging because its process was killed.
 _ABANDONED = timedelta(days=1)
@@ -43,11 +45,11 @@ def retire(lake: Lake, *, today: date, raw_days: int | None) -> Retirement:
     done = Retirement()
     try:
         with lake.exclusive():
+            _tidy(lake, done)
             if raw_days is not None:
                 first_kept = today - timedelta(days=raw_days)
                 for day in sorted({day for table in _RAW for day in lake.days(table) if day < first_kept}):
                     _remove(lake, _RAW, day, done)
-            _tidy(lake, done)
     except OSError as error:
         raise LakeError(f"{error.filename} cannot be removed: {error.strerror}") from None
     return done
@@ -56,11 +58,15 @@ def retire(lake: Lake, *, today: date, raw_days: int | None) -> Retirement:
 def retired(lake: Lake, day: date) -> bool:
     """Whether the raw rows of a day are gone while what was read from them is still there.
 
-    A day that nobody polled has no raw rows either, but nothing was read from it.
+    A day that nobody polled has no raw rows either, but nothing was read from it. Where every file of the day is
+    damaged, nobody can tell: they may be all that is left of it.
     """
     if any(lake.day_folder(table, day).exists() for table in _RAW):
         return False
-    return any(lake.scan_days(table, day, day).select(pl.len()).collect().item() for table in _FROM_RAW)
+    made = [table for table in _FROM_RAW if lake.day_file(table, day).exists()]
+    if any(lake.scan_days(table, day, day).select(pl.len()).collect().item() for table in made):
+        return True
+    return bool(made) and all(parquet.problem(table, lake.day_file(table, day)) for table in made)
 
 
 def _remove(lake: Lake, tables: Sequence[Table], day: date, done: Retirement) -> None:
@@ -71,18 +77,27 @@ def _remove(lake: Lake, tables: Sequence[Table], day: date, done: Retirement) ->
         if folder.exists():
             taken.append(folder.replace(lake.staging() / f"retired-{table.name}-{day:%Y-%m-%d}"))
     for folder in taken:
-        sizes = [file.stat().st_size for file in folder.rglob("*.parquet")]
+        sizes = [file.lstat().st_size for file in folder.rglob("*.parquet") if not file.is_dir()]
         done.files += len(sizes)
         done.bytes += sum(sizes)
-        shutil.rmtree(folder)
+        _delete(folder)
     done.days.append(day)
 
 
 def _tidy(lake: Lake, done: Retirement) -> None:
+    """Remove what killed processes left in staging. Only the lock is kept there for longer than a write takes."""
     oldest = datetime.now().timestamp() - _ABANDONED.total_seconds()  # noqa: DTZ005 - compared with files' own times
     for path in lake.staging().iterdir():
         if path.name.startswith("retired-"):
-            shutil.rmtree(path)
-        elif path.suffix == ".part" and path.stat().st_mtime < oldest:
-            path.unlink()
+            _delete(path)
+        elif path.name != ".lock" and path.lstat().st_mtime < oldest:
+            _delete(path)
             done.abandoned += 1
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder with all that is in it, a file, or a link but not what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiktok_pipeline import parquet
+from tiktok_pipeline.errors import DamagedFileError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.tables import TABLES
-
-# What a Parquet file begins and ends with; with less than this between, there is none.
-_MAGIC = b"PAR1"
-_SMALLEST = 12
+from tiktok_pipeline.tables import TABLES, Table
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,16 @@ class Size:
 
 @dataclass
 class Sizes:
-    """The size of every table of a lake, and the files that are cut off or are no Parquet."""
+    """The size of every table of a lake, and what is wrong with its files.
+
+    `damaged`: files that no read uses, with the reason. `stray`: Parquet files in places that no read looks at, such as
+    a copy of a day's folder. `aside`: what was in the way of a write and was moved to `_aside/`.
+    """
 
     tables: dict[str, Size] = field(default_factory=dict)
-    unreadable: list[Path] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
+    stray: list[Path] = field(default_factory=list)
+    aside: list[Path] = field(default_factory=list)
 
     @property
     def total(self) -> Size:
@@ -36,32 +39,69 @@ class Sizes:
         return Size(sum(s.files for s in self.tables.values()), sum(s.bytes for s in self.tables.values()))
 
 
-def measure(lake: Lake) -> Sizes:
-    """Walk the lake. A file is looked at from both ends, not read: a flipped bit within is not found."""
+def measure(lake: Lake, *, pages: bool = False) -> Sizes:
+    """Walk the lake. Of a file the footer is read, not the pages: a flipped bit within is not found.
+
+    With `pages`, derived files are read to the last page, and damaged ones are made again by the next `derive`. Raw
+    files are not: they are many times larger, and compaction reads each once.
+    """
     sizes = Sizes()
     for table in TABLES.values():
+        read = set(_places(lake, table))
         files = total = 0
-        for path in _files(lake.folder(table)):
+        for path in sorted(lake.folder(table).rglob("*.parquet")):
+            # A folder of that name may hold files, which lie astray.
+            if path not in read and not any(parent in read for parent in path.parents):
+                sizes.stray.append(path)
+                continue
+            if path not in read:
+                continue
+            reason = parquet.problem(table, path)
+            if pages and table.layer != "raw":
+                reason = reason or _damaged_page(table, path)
+                if reason is not None:
+                    lake.want_rebuild(path)
             try:
-                with path.open("rb") as file:
-                    length = os.fstat(file.fileno()).st_size
-                    if length < _SMALLEST or file.read(4) != _MAGIC or _end(file.fileno(), length) != _MAGIC:
-                        sizes.unreadable.append(path)
-            except FileNotFoundError:
+                size = path.lstat().st_size
+            except OSError:
                 continue  # folded meanwhile
-            files, total = files + 1, total + length
+            if reason is not None:
+                sizes.damaged[path] = reason
+            files, total = files + 1, total + size
         sizes.tables[table.name] = Size(files, total)
+    aside = lake.root / "_aside"
+    sizes.aside = sorted(aside.iterdir()) if aside.is_dir() else []
     return sizes
 
 
 def folder_size(folder: Path) -> int:
     """Bytes of all files below a folder; links are not followed. 0 where there is no such folder."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and not path.is_symlink():
+                total += path.lstat().st_size
+        except OSError:
+            continue  # gone meanwhile
+    return total
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*.parquet") if path.is_file())
+def _damaged_page(table: Table, path: Path) -> str | None:
+    try:
+        parquet.read(table, path)
+    except DamagedFileError as error:
+        return error.reason
+    except FileNotFoundError:
+        return None
+    return None
 
 
-def _end(descriptor: int, length: int) -> bytes:
-    return os.pread(descriptor, 4, length - 4)
+def _places(lake: Lake, table: Table) -> Iterator[Path]:
+    """Where the files of a table are looked for, whatever is there."""
+    if table.files == "whole":
+        yield lake.whole_file(table)
+    elif table.files == "day":
+        yield from (lake.day_file(table, day) for day in lake.days(table))
+    else:
+        for hour in lake.raw_hours(table):
+            yield from lake.hour_folder(table, hour).glob("*.parquet")

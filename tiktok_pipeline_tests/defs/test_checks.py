@@ -288,7 +288,7 @@ def test_every_derived_table_has_a_check_of_its_contract_and_no_check_stops_what
     assert not any(spec.blocking for spec in specs)
     assert all(spec.description for spec in specs)
     assert {spec.name for spec in specs} - {"contract"} == {
-        "freshness", "readability", "drift", "completeness", "vendor_errors", "budget",
+        "freshness", "readability", "drift", "completeness", "vendor_errors", "budget", "files",
     }  # fmt: skip
 
 

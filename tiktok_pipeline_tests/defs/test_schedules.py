@@ -105,6 +105,38 @@ def test_after_a_downtime_derive_takes_up_where_it_stopped(
     assert request.tags["dagster/asset_partition_range_start"] == days[-31]
 
 
+def test_derive_asks_for_a_run_that_makes_damaged_files_of_older_days_again_once(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
+) -> None:
+    today = datetime.now(UTC).date()
+    lake, old = Lake(deployed / "lake"), today - timedelta(days=30)
+    derive_up_to(deployed, today)
+    lake.write_day(COVERAGE, old, COVERAGE.empty())
+    assert len(requests(repository, instance)) == 1
+    lake.day_file(COVERAGE, old).write_bytes(b"damaged")
+    usual, repair = requests(repository, instance)
+    assert usual.tags["dagster/asset_partition_range_start"] == f"{today - timedelta(days=3)}"
+    assert repair.tags["dagster/asset_partition_range_start"] == f"{old}"
+    assert repair.tags["dagster/asset_partition_range_end"] == f"{old}"
+    assert repair.asset_selection == [dg.AssetKey("coverage")]
+    # It ran and did not mend it: once a day is enough. What was derived meanwhile is derived once more.
+    job = repository.get_job("derive")
+    run = instance.create_run_for_job(job_def=job, tags=dict(repair.tags))
+    instance.report_run_canceled(run)
+    (usual,) = requests(repository, instance)
+    assert usual.tags["dagster/asset_partition_range_start"] == f"{today - timedelta(days=4)}"
+    lake.day_file(COVERAGE, old).write_bytes(b"damaged in another way")
+    assert len(requests(repository, instance)) == 2
+
+
+def requests(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    """What a tick of `derive` asks for."""
+    with dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
+    ) as context:
+        return list(repository.get_schedule_def("derive").evaluate_tick(context).run_requests or [])
+
+
 def derive_up_to(home: Path, day: date, *, alone: bool = False) -> None:
     lake = Lake(home / "lake")
     if alone:

@@ -133,9 +133,10 @@ def test_a_broken_file_stops_neither_upkeep_nor_its_siblings_and_is_named(
     bad.write_bytes(b"PAR1 and nothing more")
     result = upkeep(pipeline, instance)
     assert result.success
-    assert metadata(result, "raw_compaction")["hours_left_as_they_were"] == 1
-    assert metadata(result, "raw_compaction")["hours_folded"] == 1
+    assert metadata(result, "raw_compaction")["left_as_they_were"] == 1
+    assert metadata(result, "raw_compaction")["hours_folded"] == 2
     assert metadata(result, "storage_size")["unreadable_files"] == 1
+    assert not check(result, "storage_size").passed
     said = [log.user_message for log in instance.all_logs(result.run_id) if log.level == logging.WARNING]
     assert sum(str(bad) in message for message in said) == 2
 
@@ -168,14 +169,26 @@ def test_a_day_whose_raw_was_removed_keeps_what_was_read_from_it(tmp_path: Path)
     assert derived() == before
 
 
-def test_a_derive_that_meets_a_broken_raw_file_names_it_and_what_to_do(tmp_path: Path) -> None:
+def check(result: dg.ExecuteInProcessResult, asset: str) -> dg.AssetCheckEvaluation:
+    """What the check `files` of an asset found."""
+    found = [e for e in result.get_asset_check_evaluations() if e.check_name == "files"]
+    (mine,) = [e for e in found if e.asset_key == dg.AssetKey(asset)]
+    return mine
+
+
+def test_a_damaged_raw_file_is_named_by_a_warning_check_and_stops_no_derive(tmp_path: Path) -> None:
     pipeline, day = deployment(tmp_path), date(2026, 9, 1)
     land(pipeline.lake, datetime(2026, 9, 1, 10, tzinfo=UTC))
     bad = pipeline.lake.hour_files(RAW_LIVES, datetime(2026, 9, 1, 10, tzinfo=UTC))[0]
-    bad.write_bytes(bad.read_bytes()[:-10])
+    content = bad.read_bytes()
+    bad.write_bytes(content[:-10])
     result = derive(pipeline, day, day)
-    assert not result.success
-    failures = [e.step_failure_data.user_failure_data for e in result.all_events if e.is_step_failure]
-    assert any(f is not None and f"{bad} cannot be read" in (f.description or "") for f in failures)
-    bad.unlink()
-    assert derive(pipeline, day, day).success
+    assert result.success
+    found = check(result, "quarantine")
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert f"{bad.relative_to(pipeline.lake.root)}" in (found.description or "")
+    assert bad.read_bytes() == content[:-10]
+    bad.write_bytes(content)
+    result = derive(deployment(tmp_path), day, day)
+    assert check(result, "quarantine").passed

@@ -72,9 +72,41 @@ def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
     sizes = measure(lake)
     assert sizes.tables["raw_lives"].files == 10
     assert sizes.total.bytes == folder_size(lake.root / "raw") + folder_size(lake.root / "normalized")
-    assert sizes.unreadable == []
+    assert sizes.damaged == {}
     (good,) = lake.hour_folder(RAW_LIVES, datetime(2026, 11, 2, 13, tzinfo=UTC)).iterdir()
     content = good.read_bytes()
     for broken in (content[:-1], content[4:], b"", b"PAR1PAR1"):
         good.write_bytes(broken)
-        assert measure(lake).unreadable == [good]
+        assert list(measure(lake).damaged) == [good]
+
+
+def test_links_and_folders_that_others_left_stop_no_removal(lake: Lake, tmp_path: Path) -> None:
+    oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
+    hour = next(oldest.glob("hour=*"))
+    (hour / "w-0100.parquet").symlink_to("nowhere")
+    (hour / "w-0101.parquet").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_text("x")
+    (oldest / "hour=23").symlink_to(elsewhere)
+    two_days_ago = time.time() - 2 * 86_400
+    for name in ("folder", "pipe.part"):
+        (lake.staging() / name).mkdir()
+        os.utime(lake.staging() / name, (two_days_ago, two_days_ago))
+    (lake.staging() / "retired-raw_lives-2020-01-01").write_text("a file")
+    done = retire(lake, today=lake.days(RAW_LIVES)[0] + timedelta(days=400), raw_days=40)
+    assert lake.days(RAW_LIVES) == []
+    assert done.abandoned == 2
+    assert (elsewhere / "mine").exists()
+    assert [path.name for path in lake.staging().iterdir()] == [".lock"]
+
+
+def test_files_where_no_read_looks_are_told_apart_from_damaged_ones(lake: Lake) -> None:
+    file = next(lake.folder(RAW_LIVES).rglob("*.parquet"))
+    oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
+    stray = lake.folder(RAW_LIVES) / f"{oldest.name} (copy)" / "hour=10" / "w-0000.parquet"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(file.read_bytes())
+    sizes = measure(lake)
+    assert sizes.stray == [stray]
+    assert sizes.damaged == {}

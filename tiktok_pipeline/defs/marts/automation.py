@@ -7,6 +7,7 @@ import polars as pl
 
 from tiktok_pipeline.defs.guard import every, given_up_after, stale, under_way
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
+from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
@@ -47,7 +48,8 @@ derive = dg.define_asset_job(
     # On from the start: it asks no vendor and costs nothing.
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every 15 minutes: derives the last four days, after a downtime all since, and publishes, unless the "
-    "last run is under way or nothing has landed yet; and the streams of older days on which one goes on.",
+    "last run is under way or nothing has landed yet; and the streams of older days on which one goes on. Makes "
+    "damaged files of older days again.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     """See the description."""
@@ -61,6 +63,9 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
         return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
     today = pipeline.clock().now().date()
     first = first_unsettled_day(pipeline.lake, today)
+    # What read a damaged file may have been made without its rows: the day that has just become too old, once more.
+    if repaired_lately(context.instance):
+        first -= timedelta(days=1)
     trailing = (today - first).days < TRAILING_DAYS
     limit = given_up_after(_LONGEST if trailing else _LONGEST_AFTER_DOWNTIME)
     tick = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
@@ -73,7 +78,16 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
         )
         for day in _with_open_streams(pipeline.lake, first)
     ]
-    return [dg.RunRequest(run_key=tick, tags={**day_range_tags(first, today), **limit}), *older]
+    damaged = [
+        dg.RunRequest(
+            run_key=f"{tick}/{repair.key}",
+            asset_selection=[dg.AssetKey(name) for name in repair.tables],
+            tags={**repair_tags(repair), **given_up_after(_LONGEST_AFTER_DOWNTIME)},
+        )
+        for repair in repairs_before(pipeline.lake, min(first, today))
+        if not repaired_lately(context.instance, repair)
+    ]
+    return [dg.RunRequest(run_key=tick, tags={**day_range_tags(first, today), **limit}), *older, *damaged]
 
 
 def first_unsettled_day(lake: Lake, today: date) -> date:

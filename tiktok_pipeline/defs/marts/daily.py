@@ -9,7 +9,7 @@ import polars as pl
 
 from tiktok_pipeline.blocked_days import WHOLE
 from tiktok_pipeline.checks.verdict import Verdict
-from tiktok_pipeline.defs.checked import Checking, Results
+from tiktok_pipeline.defs.checked import Checking, Results, warn_of_damage
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline
@@ -64,6 +64,7 @@ def write_each_day(
         context.add_asset_metadata(shown, table.name, f"{day}")
         # Warnings are about the newest day that has rows.
         written = rows if rows.height or written.is_empty() else written
+    warn_of_damage(context, pipeline.lake)
     yield from checking.results({name: judge(written) for name, judge in (warnings or {}).items()})
     yield dg.MaterializeResult()
 

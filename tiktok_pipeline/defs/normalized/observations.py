@@ -10,9 +10,9 @@ import polars as pl
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.checks.drift import drift
-from tiktok_pipeline.checks.health import freshness, readability
+from tiktok_pipeline.checks.health import freshness, readability, whole_files
 from tiktok_pipeline.checks.verdict import Verdict
-from tiktok_pipeline.defs.checked import Checking, Results, check_specs
+from tiktok_pipeline.defs.checked import Checking, Results, check_specs, warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
@@ -84,8 +84,12 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         # Warnings are about the newest day that anything landed on.
         if landed is not None and (landed.captures or read is None):
             read = landed
+    passed_over = warn_of_damage(context, lake)
     for table in selected:
-        for result in checking[table].results(_warnings(table, read, pipeline) if read is not None else {}):
+        warnings = _warnings(table, read, pipeline) if read is not None else {}
+        if table is QUARANTINE:
+            warnings["files"] = whole_files(passed_over)
+        for result in checking[table].results(warnings):
             if dg.AssetCheckKey(dg.AssetKey(table.name), str(result.check_name)) in context.selected_asset_check_keys:
                 yield result
     for table in selected:

@@ -4,7 +4,10 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from tiktok_pipeline import warehouse as snapshots
+from tiktok_pipeline.checks.health import whole_files
+from tiktok_pipeline.defs.checked import Results, result, warn_of_damage
 from tiktok_pipeline.defs.shown import OWNER, SERVED
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
@@ -15,6 +18,13 @@ snapshot; DuckDB 1.2 and later open it) and `warehouse/parquet/<table>.parquet`.
 Built beside the old one, checked, and swapped in one step: readers never wait and never see a mix. When nothing has
 changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
 """
+
+
+_FILES = dg.AssetCheckSpec(
+    "files",
+    asset="warehouse",
+    description="Every file of the lake that is published could be read. A warning: all other files are published.",
+)
 
 
 @dg.asset(
@@ -28,14 +38,17 @@ changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_ov
     freshness_policy=SERVED,
     description=_ABOUT,
     metadata={"docs": dg.MetadataValue.path("docs/bi.md")},
+    check_specs=[_FILES],
 )
-def warehouse(pipeline: Pipeline, duckdb: DuckDBResource) -> dg.MaterializeResult[None]:
+def warehouse(context: dg.AssetExecutionContext, pipeline: Pipeline, duckdb: DuckDBResource) -> Results:
     """Publish a snapshot of the lake."""
+    # Of its own, because what other assets passed over may be whole by now.
+    lake = Lake(pipeline.lake.root)
     with plain_failures(), duckdb.get_connection() as connection:
         try:
             published = snapshots.publish(
                 connection,
-                pipeline.lake,
+                lake,
                 pipeline.places.warehouse,
                 now=pipeline.clock().now(),
                 keep=pipeline.settings().retention.snapshots,
@@ -43,7 +56,9 @@ def warehouse(pipeline: Pipeline, duckdb: DuckDBResource) -> dg.MaterializeResul
         finally:
             # The resource closes only when its body does not raise, and an open connection holds the lock.
             connection.close()
-    return dg.MaterializeResult(
+    passed_over = warn_of_damage(context, lake)
+    yield result("warehouse", _FILES.name, whole_files(passed_over), severity=dg.AssetCheckSeverity.WARN)
+    yield dg.MaterializeResult(
         metadata={
             "dagster/uri": str(pipeline.places.warehouse / snapshots.LINK),
             "changed": published.changed,

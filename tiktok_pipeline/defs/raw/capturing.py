@@ -13,6 +13,7 @@ from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.defs.checked import warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.partitions import HOURLY, hour_key, hour_of_key
@@ -93,6 +94,7 @@ def _capture(
             report = window.replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
         else:
             report = _now(context, config, pipeline, deployment, table, hours)
+    warn_of_damage(context, pipeline.lake)
     for vendor, trouble in sorted(report.tally.troubles.items()):
         context.log.warning("Trouble with %s, the last of it: %s", vendor, trouble)
     if report.tally.flush_failures:

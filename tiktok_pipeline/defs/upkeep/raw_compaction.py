@@ -14,8 +14,8 @@ Folds the files that windows landed in an hour into one, sorted by creator and t
 hour any more. Every row stays: the fold is read back and compared before anything is removed, and readers see each
 capture once meanwhile. Files that come late are folded in the next time.
 
-Runs every day with the job `upkeep`. It interprets nothing and touches no table but raw. An hour that cannot be read
-is left as it is and named in the log.
+Runs every day with the job `upkeep`. It interprets nothing and touches no table but raw. A file that is damaged, or
+that has columns which this release does not know, is left as it is and named in the log.
 """
 
 
@@ -39,6 +39,6 @@ def raw_compaction(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.
             "files_after": done.files_after,
             "megabytes_before": round(done.bytes_before / 1e6, 3),
             "megabytes_after": round(done.bytes_after / 1e6, 3),
-            "hours_left_as_they_were": len(done.problems),
+            "left_as_they_were": len(done.problems),
         }
     )

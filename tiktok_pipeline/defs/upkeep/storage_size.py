@@ -7,29 +7,55 @@ from typing import Any
 import dagster as dg
 import sqlalchemy
 
+from tiktok_pipeline.checks.health import whole_files
+from tiktok_pipeline.defs.checked import Results, result
 from tiktok_pipeline.defs.upkeep.kept import UPKEEP
-from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.sizes import Sizes, folder_size, measure
 
 _ABOUT = """
 Measures the lake by table, the warehouse, Dagster's own storage, and what is left on the disk; the numbers are in the
-metadata, and *Plots* shows how they grow. Files of the lake that are cut off or are no Parquet are named.
+metadata, and *Plots* shows how they grow. Files of the lake that cannot be read as rows of their table are named, and
+so are files in places that no read looks at, such as a copy of a day's folder.
 
-Runs every day with the job `upkeep`, after the others of its group. It changes nothing.
+Runs every day with the job `upkeep`, after the others of its group. Derived files are read to the last page; a damaged
+one is made again by the next `derive`.
 """
 
 
-@dg.asset(description=_ABOUT, kinds={"parquet"}, deps=["raw_compaction", "raw_retention", "run_history"], **UPKEEP)
-def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+_FILES = dg.AssetCheckSpec(
+    "files",
+    asset="storage_size",
+    description="Every file of the lake can be read as rows of its table: raw by its footer, others to the last page. "
+    "A warning: it stops nothing.",
+)
+
+
+@dg.asset(
+    description=_ABOUT,
+    kinds={"parquet"},
+    deps=["raw_compaction", "raw_retention", "run_history"],
+    check_specs=[_FILES],
+    **UPKEEP,
+)
+def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Measure everything."""
-    sizes = measure(pipeline.lake)
-    for path in sizes.unreadable:
-        context.log.warning("%s is no whole Parquet file: put it back from a backup, or move it out of the lake", path)
+    with plain_failures():
+        sizes = measure(pipeline.lake, pages=True)
+    root = pipeline.lake.root
+    damaged = [f"{path.relative_to(root)} ({reason})" for path, reason in sizes.damaged.items()]
+    for path, reason in sizes.damaged.items():
+        context.log.warning("%s is damaged, and no read uses it (%s)", path, reason)
+    for path in sizes.stray:
+        context.log.warning("%s lies where no read looks: move it out of the lake", path)
+    for path in sizes.aside:
+        context.log.warning("%s was in the way of a file and was moved there: look what it is, and delete it", path)
     pipeline.lake.root.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {
         "lake_files": sizes.total.files,
         "lake_megabytes": _megabytes(sizes.total.bytes),
-        "unreadable_files": len(sizes.unreadable),
+        "unreadable_files": len(sizes.damaged),
+        "stray_files": len(sizes.stray),
         "warehouse_megabytes": _megabytes(folder_size(pipeline.places.warehouse)),
         "free_gigabytes": round(shutil.disk_usage(pipeline.lake.root).free / 1e9, 2),
         "dagster_runs": context.instance.get_runs_count(),
@@ -38,7 +64,8 @@ def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
         **{f"files_{name}": size.files for name, size in sizes.tables.items()},
         "largest": dg.MetadataValue.md(_table(sizes)),
     }
-    return dg.MaterializeResult(metadata=metadata)
+    yield result("storage_size", _FILES.name, whole_files(damaged), severity=dg.AssetCheckSeverity.WARN)
+    yield dg.MaterializeResult(metadata=metadata)
 
 
 def _dagster_bytes(instance: dg.DagsterInstance) -> int:

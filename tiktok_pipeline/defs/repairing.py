@@ -1,0 +1,34 @@
+"""Runs of `derive` that make damaged files of older days again: for which days, and how such a run is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
+from tiktok_pipeline.upkeep.repair import Repair, repairs
+
+# Tags of such a run: that it is one, and of which damage.
+_REPAIR, _DAMAGE = "tiktok_pipeline/repair", "tiktok_pipeline/damage"
+
+# Damage that a run did not mend is tried again after this long.
+_TRIED_AGAIN = timedelta(days=1)
+
+
+def repairs_before(lake: Lake, day: date) -> list[Repair]:
+    """The runs that make damaged files of days before `day` again."""
+    return repairs(lake, earliest=date.fromisoformat(FIRST_DAY), before=day)
+
+
+def repair_tags(repair: Repair) -> dict[str, str]:
+    """Tags of the run that makes its files again."""
+    return {**day_range_tags(repair.first, repair.last), _REPAIR: "true", _DAMAGE: repair.key}
+
+
+def repaired_lately(instance: dg.DagsterInstance, repair: Repair | None = None) -> bool:
+    """Whether a run of the last day was a repair; with `repair`, whether it was of this damage."""
+    tags = {_REPAIR: "true"} if repair is None else {_DAMAGE: repair.key}
+    lately = dg.RunsFilter(job_name="derive", tags=tags, created_after=datetime.now(UTC) - _TRIED_AGAIN)
+    return bool(instance.get_run_records(lately, limit=1))

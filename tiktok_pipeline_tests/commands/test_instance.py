@@ -1,0 +1,85 @@
+"""Dagster's folder: made where it is missing, and named in one line where it is damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tiktok_pipeline.commands.instance import problems, use_instance
+from tiktok_pipeline.definitions import give_up_runs
+from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.settings import Places
+
+RECORDS = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+
+
+def places(home: Path) -> Places:
+    return Places.from_environment({"TIKTOK_PIPELINE_HOME": str(home)})
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_missing_folder_is_made_with_settings_that_send_nothing(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "relative/dagster" if named else "")
+    home = use_instance(places(tmp_path / "home"))
+    assert os.environ["DAGSTER_HOME"] == str(home)
+    assert home.is_absolute()
+    assert "enabled: false" in (home / "dagster.yaml").read_text()
+    # Settings that are there are the operator's.
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    (home / "dagster.yaml").write_text("nux: {enabled: false}\n")
+    assert use_instance(places(tmp_path / "home")).joinpath("dagster.yaml").read_text() == "nux: {enabled: false}\n"
+
+
+def test_a_file_in_its_place_and_settings_that_are_none_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="move away what is there"):
+        use_instance(places(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    (tmp_path / "dagster").mkdir()
+    for wrong in ("- a list", ": : :\n- x", "\x00"):
+        (tmp_path / "dagster" / "dagster.yaml").write_text(wrong)
+        with pytest.raises(SettingsError, match="copy the one that is shipped") as told:
+            use_instance(places(tmp_path))
+        assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_damaged_records_are_named_and_moved_away_they_are_made_anew(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    give_up_runs()
+    file = tmp_path / name
+    assert list(problems(tmp_path)) == []
+    content = file.read_bytes()
+    for damage in (b"noise " * 999, content[:5000], content[:100] + bytes(3996) + content[4096:]):
+        file.write_bytes(damage)
+        (problem,) = problems(tmp_path)
+        assert str(file) in problem
+        assert "move it away" in problem
+        with pytest.raises(SettingsError):
+            use_instance(places(tmp_path))
+    file.unlink()
+    give_up_runs()
+    # An empty file is made anew by itself.
+    file.write_bytes(b"")
+    assert list(problems(tmp_path)) == []
+    give_up_runs()
+
+
+def test_records_that_break_later_are_one_line_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    give_up_runs()
+    (tmp_path / "history" / "runs.db").write_bytes(b"noise " * 999)
+    with pytest.raises(SettingsError, match="cannot be used") as told:
+        give_up_runs()
+    assert "\n" not in str(told.value)

@@ -1,0 +1,97 @@
+"""Damaged derived files are found, and made again in an order in which nothing is made from damage."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, STREAM_LIFT, STREAMS, TABLES
+from tiktok_pipeline.upkeep.repair import Repair, repairs
+from tiktok_pipeline_tests.test_lake import landed
+
+FIRST = date(2026, 1, 1)
+DAYS = [FIRST + timedelta(days=n) for n in range(50)]
+DAILY = [table for table in TABLES.values() if table.files == "day"]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Fifty days of polling, derived; nobody streamed."""
+    lake = Lake(tmp_path)
+    for day in DAYS:
+        at = datetime(day.year, day.month, day.day, 10, tzinfo=UTC)
+        lake.write_raw(RAW_LIVES, at, "w-0000", landed(f"c{day}"))
+        for table in (LIVE_OBSERVATIONS, STREAMS, STREAM_LIFT):
+            lake.write_day(table, day, table.empty())
+    return lake
+
+
+def wanted(lake: Lake, before: date = DAYS[-4]) -> list[Repair]:
+    return repairs(lake, earliest=FIRST, before=before)
+
+
+def spans(lake: Lake) -> list[tuple[int, int, tuple[str, ...]]]:
+    return [((r.first - FIRST).days, (r.last - FIRST).days, r.tables) for r in wanted(lake)]
+
+
+def test_whole_files_want_no_repair_and_days_that_are_derived_anyway_neither(lake: Lake) -> None:
+    assert wanted(lake) == []
+    for day in DAYS[-4:]:
+        lake.day_file(STREAMS, day).write_bytes(b"")
+    assert wanted(lake) == []
+
+
+def test_days_in_a_row_are_one_run_of_at_most_a_month(lake: Lake) -> None:
+    for number in (3, 4, 5, 9, 10):
+        lake.day_file(STREAMS, DAYS[number]).write_bytes(b"")
+    lake.day_file(STREAMS, DAYS[20]).unlink()
+    assert spans(lake) == [(3, 5, ("streams",)), (9, 10, ("streams",)), (20, 20, ("streams",))]
+    for day in DAYS[:45]:
+        lake.day_file(STREAMS, day).write_bytes(b"")
+    assert spans(lake) == [(0, 30, ("streams",)), (31, 44, ("streams",))]
+    # Every second day: the first few runs, and the others when those are done.
+    for day in DAYS[::2]:
+        lake.write_day(STREAMS, day, STREAMS.empty())
+    assert len(spans(lake)) == 4
+
+
+def test_what_others_are_made_from_is_made_again_first(lake: Lake) -> None:
+    for table in (STREAM_LIFT, STREAMS, LIVE_OBSERVATIONS):
+        lake.day_file(table, DAYS[7]).write_bytes(b"no parquet")
+    for table in (LIVE_OBSERVATIONS, STREAMS, STREAM_LIFT):
+        assert spans(lake) == [(7, 7, (table.name,))]
+        lake.write_day(table, DAYS[7], table.empty())
+    assert spans(lake) == []
+
+
+def test_a_day_whose_raw_rows_were_removed_cannot_be_made_again_and_is_not_tried(lake: Lake) -> None:
+    for table in (LIVE_OBSERVATIONS, STREAMS):
+        lake.day_file(table, DAYS[7]).write_bytes(b"")
+    lake.hour_files(RAW_LIVES, datetime(2026, 1, 8, 10, tzinfo=UTC))[0].unlink()
+    lake.hour_folder(RAW_LIVES, datetime(2026, 1, 8, 10, tzinfo=UTC)).rmdir()
+    lake.day_folder(RAW_LIVES, DAYS[7]).rmdir()
+    # A mart can be: from the normalized tables that are left.
+    assert spans(lake) == [(7, 7, ("streams",))]
+
+
+def test_the_same_damage_has_the_same_key_and_new_damage_another(lake: Lake) -> None:
+    file = lake.day_file(STREAMS, DAYS[7])
+    file.write_bytes(b"x")
+    key = wanted(lake)[0].key
+    assert wanted(lake)[0].key == key
+    file.write_bytes(b"xx")
+    assert wanted(lake)[0].key != key
+
+
+def test_damage_within_a_file_is_found_when_it_is_read(lake: Lake) -> None:
+    file = lake.day_file(STREAMS, DAYS[7])
+    content = file.read_bytes()
+    file.write_bytes(content)
+    assert wanted(lake) == []
+    lake.want_rebuild(file)
+    assert spans(lake) == [(7, 7, ("streams",))]
+    lake.write_day(STREAMS, DAYS[7], STREAMS.empty())
+    assert wanted(lake) == []
