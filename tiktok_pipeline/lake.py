@@ -29,6 +29,7 @@ import msgspec
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.tables import Table
 
@@ -47,9 +48,10 @@ class NameTakenError(LakeError):
 
 @dataclass(frozen=True)
 class Lake:
-    """The lake in the folder `root`."""
+    """The lake in the folder `root`. With `erased`, no write of a table lets an erased creator through."""
 
     root: Path
+    erased: ErasedCreators | None = None
 
     def folder(self, table: Table) -> Path:
         """The folder of a table: everything that lies below it and ends in .parquet is data."""
@@ -78,15 +80,16 @@ class Lake:
             LakeError: it could not be written.
             NameTakenError: the file is there already, and `replace` is off.
         """
-        return self._write(self.hour_folder(table, hour) / f"{name}.parquet", table.conform(frame), replace=replace)
+        path = self.hour_folder(table, hour) / f"{name}.parquet"
+        return self._write_obeying(path, table.conform(frame), replace=replace)
 
     def write_day(self, table: Table, day: date, frame: pl.DataFrame) -> Path:
         """Replace one day of a table; an empty frame empties the day."""
-        return self._write(self.day_file(table, day), _ordered(table, frame))
+        return self._write_obeying(self.day_file(table, day), _ordered(table, frame))
 
     def write_whole(self, table: Table, frame: pl.DataFrame) -> Path:
         """Replace a table that is kept whole."""
-        return self._write(self.whole_file(table), _ordered(table, frame))
+        return self._write_obeying(self.whole_file(table), _ordered(table, frame))
 
     def raw_hours(self, table: Table) -> Iterator[datetime]:
         """The hours that a raw table has a folder for, oldest first."""
@@ -232,6 +235,13 @@ class Lake:
         except OSError as error:
             raise LakeError(f"the lake {self.root} cannot be written: {error.strerror}") from None
         return staging
+
+    def _write_obeying(self, path: Path, frame: pl.DataFrame, *, replace: bool = True) -> Path:
+        """Write `frame` without erased creators."""
+        if self.erased is None:
+            return self._write(path, frame, replace=replace)
+        with self.erased.obeyed(frame) as allowed:
+            return self._write(path, allowed, replace=replace)
 
     def _staged(self) -> Path:
         return self.staging() / f"{uuid.uuid4().hex}.part"
