@@ -120,8 +120,8 @@ def without_erased(read: Roster, path: Path, erased: Names) -> Roster:
     sheet = _sheet(_load(path), path.name, importing=True)
     lines = {plain_handle(sheet.cells(record)["handle"]): record.line for record in sheet.records}
     problems = [
-        f"{path.name}, line {lines.get(creator.handle, '?')}: this creator was erased with `forget` and is not polled; to "
-        "poll them again, run `tiktok-pipeline roster add HANDLE --again`"
+        f"{path.name}, line {lines.get(creator.handle, '?')}: this creator was erased with `forget` and is not polled; "
+        "to poll them again, run `tiktok-pipeline roster add HANDLE --again`"
         for creator in refused
     ]
     kept = tuple(creator for creator in read.creators if creator not in refused)
