@@ -18,8 +18,9 @@ from dotenv import load_dotenv
 
 from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.capture.clock import real_clock, replaying
+from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import PipelineError, RosterError
-from tiktok_pipeline.settings import Places, hash_key, postgres_url
+from tiktok_pipeline.settings import Places, hash_key
 
 
 class Moment(click.ParamType[datetime]):
@@ -170,17 +171,23 @@ def report() -> None:
 
 @cli.command()
 @click.argument("handle")
-@click.confirmation_option(prompt="This deletes raw answers for good. Go on?")
-def forget(handle: str) -> None:
-    """Erase a creator, by present or past HANDLE, from every layer and from what is published."""
-    from tiktok_pipeline.commands.forget import forget as erase  # noqa: PLC0415
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--creator", "as_creator", default=None, help="Which creator_id, where several creators had HANDLE.")
+def forget(handle: str, yes: bool, as_creator: str | None) -> None:
+    """Erase a creator, by present or past HANDLE, from every layer and from what is published.
 
-    places = Places.from_environment()
-    erased = erase(handle, places, hash_key(places.home), postgres_url())
-    for table, rows in sorted(erased.rows.items()):
-        click.echo(f"{table:<24} {rows:>9,} rows")
-    click.echo(f"{'roster':<24} {'removed' if erased.from_roster else 'was not listed':>9}")
-    click.echo(f"forgot {erased.creator_id}: {sum(erased.rows.values()):,} rows; run `derive` to rank the boards anew")
+    They stay erased: no window polls them again, until `roster add HANDLE --again`. An interrupted call is ended by
+    calling it again. On a terminal it asks for confirmation; a script is not asked, but an answer of `n` is obeyed.
+    """
+    from tiktok_pipeline.commands.forget import confirmed, run_forget  # noqa: PLC0415
+
+    if not yes and not confirmed(lambda: click.confirm("This deletes raw responses for good. Go on?", default=False)):
+        raise PipelineError("nothing was removed: not confirmed")
+    # Progress is for people: a script reads one line on stderr, the reason of a failure.
+    progress = sys.stderr.isatty()
+    run_forget(
+        handle, as_creator=as_creator, say=click.echo, tell=lambda m: click.echo(m, err=True) if progress else None
+    )
 
 
 @cli.group()
@@ -202,11 +209,14 @@ def roster_list() -> None:
 @click.option("--user-id", default="", help="Numeric user id, if known.")
 @click.option("--sec-uid", default="", help="secUid, if known.")
 @click.option("--note", default="")
-def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str) -> None:
+@click.option("--again", is_flag=True, help="Also if the creator was erased with `forget`: poll them again.")
+def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str, again: bool) -> None:
     """Add HANDLE, or the URL of a profile, to the roster."""
-    path = Places.from_environment().roster
+    places = Places.from_environment()
+    path = places.roster
     creators = _read_roster().creators if os.path.exists(path) else ()
     new = rosters.make_creator(handle, niche, tier, user_id, sec_uid, note)
+    _allow(places, new, again=again)
     if any(creator.creator_id == new.creator_id for creator in creators):
         raise RosterError(f"@{new.handle} is on the roster already")
     rosters.add_creators(path, [new])
@@ -233,8 +243,9 @@ def roster_import(file: Path) -> None:
     Separated by commas, semicolons or tabs; handles or profile URLs; UTF-8 or Excel's Unicode text. A file without a
     header is read as a list of handles.
     """
-    arriving = rosters.read_roster(file, importing=True)
-    path = Places.from_environment().roster
+    places = Places.from_environment()
+    arriving = rosters.without_erased(rosters.read_roster(file, importing=True), file, _erased(places).names())
+    path = places.roster
     creators = _read_roster().creators if os.path.exists(path) else ()
     known = {creator.creator_id for creator in creators}
     new = [creator for creator in arriving.creators if creator.creator_id not in known]
@@ -247,14 +258,35 @@ def roster_import(file: Path) -> None:
 @roster.command("validate")
 def roster_validate() -> None:
     """Check every line of the roster."""
-    read = rosters.read_roster(Places.from_environment().roster)
+    places = Places.from_environment()
+    read = rosters.without_erased(rosters.read_roster(places.roster), places.roster, _erased(places).names())
     _refuse(read, "bad lines in the roster; all other creators are polled")
     click.echo(f"{len(read.creators)} creators, no bad line")
 
 
+def _erased(places: Places) -> ErasedCreators:
+    return ErasedCreators(places.lake, lambda: hash_key(places.home))
+
+
+def _allow(places: Places, new: rosters.Creator, *, again: bool) -> None:
+    """Refuse an erased creator, or with `again` take them off the list of erased creators."""
+    erased = _erased(places)
+    for value in filter(None, (new.creator_id, new.user_id, new.sec_uid)):
+        entry = erased.find(value)
+        if entry is None:
+            continue
+        if not again:
+            raise RosterError(f"@{new.handle} was erased on {entry.begun:%Y-%m-%d}: to poll them again, add --again")
+        if entry.done is None:
+            raise RosterError(f"`tiktok-pipeline forget {new.handle}` was interrupted: run it again first")
+        erased.remove(entry)
+        click.echo(f"@{new.handle} was erased on {entry.begun:%Y-%m-%d}, and may be polled again from now on")
+
+
 def _read_roster() -> rosters.Roster:
     """Read the roster and print its problems on stderr; they stop no command."""
-    read = rosters.read_roster(Places.from_environment().roster)
+    places = Places.from_environment()
+    read = rosters.without_erased(rosters.read_roster(places.roster), places.roster, _erased(places).names())
     _show(read.notes, "note")
     _show(read.problems, "bad line")
     return read

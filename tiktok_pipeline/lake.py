@@ -39,6 +39,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from tiktok_pipeline import parquet
+from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import DamagedFileError, LakeError
 from tiktok_pipeline.tables import Table
 
@@ -92,9 +93,14 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Lake:
-    """The lake in the folder `root`; `damaged` collects the files that its reads passed over."""
+    """The lake in the folder `root`.
+
+    With `erased`, no write of a table lets an erased creator through. `damaged` collects the files that reads passed
+    over.
+    """
 
     root: Path
+    erased: ErasedCreators | None = None
     damaged: Damaged = field(default_factory=Damaged, compare=False, repr=False)
 
     def folder(self, table: Table) -> Path:
@@ -124,7 +130,8 @@ class Lake:
             LakeError: it could not be written.
             NameTakenError: the file is there already, and `replace` is off.
         """
-        return self._write(self.hour_folder(table, hour) / f"{name}.parquet", table.conform(frame), replace=replace)
+        path = self.hour_folder(table, hour) / f"{name}.parquet"
+        return self._write_obeying(path, table.conform(frame), replace=replace)
 
     def write_day(self, table: Table, day: date, frame: pl.DataFrame) -> Path:
         """Replace one day of a table; an empty frame empties the day."""
@@ -135,7 +142,7 @@ class Lake:
         return self._replace(self.whole_file(table), _ordered(table, frame))
 
     def _replace(self, path: Path, frame: pl.DataFrame) -> Path:
-        self._write(path, frame)
+        self._write_obeying(path, frame)
         with contextlib.suppress(OSError):
             entry = self._rebuild_entry(path)
             entry.unlink()
@@ -393,6 +400,13 @@ class Lake:
         except OSError as error:
             raise LakeError(f"the lake {self.root} cannot be written: {error.strerror}") from None
         return staging
+
+    def _write_obeying(self, path: Path, frame: pl.DataFrame, *, replace: bool = True) -> Path:
+        """Write `frame` without erased creators."""
+        if self.erased is None:
+            return self._write(path, frame, replace=replace)
+        with self.erased.obeyed(frame) as allowed:
+            return self._write(path, allowed, replace=replace)
 
     def _staged(self) -> Path:
         return self.staging() / f"{uuid.uuid4().hex}.part"

@@ -12,6 +12,7 @@ whose type has changed is an error that says what to do. Tables have one column 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -155,15 +156,65 @@ def check(url: str) -> str:
     return f"{_shown(url)} is reachable and writable; holds {held[0][0] if held else 'nothing yet'}"
 
 
-def vacuum(url: str) -> None:
-    """Free the room of deleted rows now: after a person was erased, that must not wait for the server to do it.
+def distinct(url: str, table: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Read the distinct rows of some columns of a published table; no rows where it is not published yet.
 
     Raises:
         PublishError: Postgres cannot be reached, or refuses.
     """
+    with _transaction(url) as server:
+        held = server.relations.get(table, _Relation()).columns
+        present = [column for column in columns if column in held]
+        if not present:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        rows = server.ask(f"SELECT DISTINCT {', '.join(map(_quoted, present))} FROM {SCHEMA}.{table}")
+    return pl.DataFrame(rows, schema=dict.fromkeys(present, pl.String), orient="row")
+
+
+def vacuum(url: str) -> None:
+    """Rewrite every published table, so that no byte of a deleted row stays in its files.
+
+    A plain VACUUM frees the room of deleted rows but leaves their bytes until others overwrite them. Readers wait
+    while a table is rewritten. A row stays as long as an older transaction can see it, so those are waited for.
+
+    Raises:
+        PublishError: Postgres cannot be reached, or refuses, or an older transaction goes on for too long.
+    """
     with _plain_errors(url), closing(_connect(url, autocommit=True)) as connection, connection.cursor() as cursor:
-        for table in PUBLISHED:
-            cursor.execute(f"VACUUM {SCHEMA}.{table.name}")
+        cursor.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+        _wait_for_older_transactions(url, cursor)
+        cursor.execute(
+            f"SELECT relname::text FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r'"
+        )
+        held = {name for (name,) in cursor.fetchall()}
+        for table in (*PUBLISHED, PUBLICATION, _PARTS):
+            if table.name in held:
+                # Statistics hold samples of the values.
+                cursor.execute(f"VACUUM (FULL, ANALYZE) {SCHEMA}.{table.name}")
+        # Old samples: only a superuser or the database's owner may rewrite these; others get a warning.
+        cursor.execute("VACUUM FULL pg_catalog.pg_statistic")
+
+
+def _wait_for_older_transactions(url: str, cursor: Any) -> None:
+    """Wait until no other session of this database can see rows that were deleted before now."""
+    cursor.execute("SELECT CAST(pg_current_xact_id()::xid AS text)")
+    (now,) = cursor.fetchone()
+    until = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            f"AND backend_xmin IS NOT NULL AND age(backend_xmin) >= age('{now}'::xid) "
+            "AND backend_type = 'client backend'"
+        )
+        (older,) = cursor.fetchone()
+        if not older:
+            return
+        if time.monotonic() >= until:
+            raise PublishError(
+                f"Postgres at {_shown(url)}: {older} sessions still see deleted rows (pg_stat_activity.backend_xmin): "
+                "end them, and run the command again"
+            )
+        time.sleep(0.2)
 
 
 def _send(server: _Server, table: Table, before: Mapping[date | None, str], made_of: Sequence[Part]) -> int:

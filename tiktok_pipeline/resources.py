@@ -15,6 +15,7 @@ from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake import Damaged, Lake
 
@@ -48,8 +49,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def lake(self) -> Lake:
-        """The lake. Which files its reads passed over is collected for the whole run."""
-        return Lake(self.places.lake, damaged=self._damaged)
+        """The lake: its writes obey the list of erased creators; damaged files are collected for the whole run."""
+        return Lake(self.places.lake, ErasedCreators(self.places.lake, self.hash_key), self._damaged)
 
     def settings(self) -> settings.Settings:
         """What settings.toml says."""
@@ -59,7 +60,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     def roster(self) -> roster.Roster:
         """Who is watched."""
         with plain_failures():
-            return roster.read_roster(self.places.roster)
+            erased = ErasedCreators(self.places.lake, self.hash_key)
+            return roster.without_erased(roster.read_roster(self.places.roster), self.places.roster, erased.names())
 
     def postgres_url(self) -> str | None:
         """The Postgres that is published to, if any: TIKTOK_PIPELINE_POSTGRES_URL."""

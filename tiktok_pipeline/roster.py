@@ -13,12 +13,13 @@ import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from urllib.parse import unquote
 
 from tiktok_pipeline import delimited
 from tiktok_pipeline.delimited import Record, Text, line_of
+from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.providers.vendor import Target
 
@@ -105,6 +106,26 @@ def read_roster(path: Path, *, importing: bool = False) -> Roster:
         RosterError: the file cannot be read, is not text, is too large, or has no column `handle`.
     """
     return _parse(_load(path), path.name, importing=importing)
+
+
+def without_erased(read: Roster, path: Path, erased: Names) -> Roster:
+    """Leave out creators that were erased with `forget`; a problem names the line of each, and not the creator."""
+    refused = [
+        creator
+        for creator in (read.creators if erased else ())
+        if erased.any_of(creator.creator_id, creator.handle, creator.user_id, creator.sec_uid)
+    ]
+    if not refused:
+        return read
+    sheet = _sheet(_load(path), path.name, importing=True)
+    lines = {plain_handle(sheet.cells(record)["handle"]): record.line for record in sheet.records}
+    problems = [
+        f"{path.name}, line {lines.get(creator.handle, '?')}: this creator was erased with `forget` and is not polled; "
+        "to poll them again, run `tiktok-pipeline roster add HANDLE --again`"
+        for creator in refused
+    ]
+    kept = tuple(creator for creator in read.creators if creator not in refused)
+    return replace(read, creators=kept, problems=(*read.problems, *problems))
 
 
 def parse_roster(text: str, name: str = "roster.csv", *, importing: bool = False) -> Roster:

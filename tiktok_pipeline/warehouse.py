@@ -115,6 +115,27 @@ def _publish(
     return Publication(snapshot, rows, changed=True)
 
 
+def prune(warehouse: Path, keep: int = 1) -> list[Path]:
+    """Remove all but the newest `keep` snapshots, and what killed publishes left; return what was removed.
+
+    Raises:
+        PublishError: a file could not be removed.
+    """
+    before = {path for path in warehouse.rglob("*") if path.is_file() and not path.is_symlink()}
+    served = _served(warehouse)
+    try:
+        with _alone(warehouse):
+            _clear(warehouse)
+            (warehouse / f".{LINK}.next").unlink(missing_ok=True)
+            if served is not None:
+                _prune(warehouse, served, keep)
+            for log in warehouse.glob("*.duckdb.wal"):
+                log.unlink()
+    except OSError as error:
+        raise PublishError(f"old snapshots in {warehouse} were not removed: {error}") from error
+    return sorted(path for path in before if not path.exists())
+
+
 @contextmanager
 def _alone(warehouse: Path) -> Iterator[None]:
     """Wait until no other builder is at work in this folder; a dead one holds no lock."""

@@ -121,6 +121,8 @@ class Client:
     ) -> None:
         self.clock = clock
         self.tally = Tally()
+        # False: the creator was erased, and is not polled any more.
+        self.may_poll: Callable[[Target], bool] = lambda target: True
         self._routes = settings.routes
         self._land = land
         limit = settings.responses.max_bytes
@@ -140,6 +142,8 @@ class Client:
         A vendor without credentials, with an open circuit, a spent budget, or without the id that it needs is
         passed over. `only` keeps the later pages of a walk with the vendor of the first.
         """
+        if not self.may_poll(target):
+            return None
         reasons = []
         for name in getattr(self._routes, capability):
             channel = self._channels.get(name)

@@ -30,3 +30,10 @@ class Deployment:
     gates: Path | None = None
     progress: Callable[[str], None] = field(default=lambda message: None)
     transport: httpx.AsyncBaseTransport | None = None
+
+    def may_poll(self, target: Target) -> bool:
+        """Whether the creator is not erased; the list is looked at each time, because windows last."""
+        erased = self.lake.erased
+        return erased is None or not erased.names().any_of(
+            target.creator_id, target.handle, target.user_id, target.sec_uid
+        )

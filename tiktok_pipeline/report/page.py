@@ -8,9 +8,11 @@ scripts and the style sheet of this page, by their hashes.
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,22 +103,32 @@ def write_report(snapshot: Path, path: Path) -> Report:
     Raises:
         PublishError: there is no snapshot, or the page cannot be written.
     """
-    brief = briefs.read_brief(snapshot)
-    page = render(brief).encode()
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        place(staged, path)
+        # One at a time: a page of an older snapshot must not replace one of a newer.
+        with _alone(path.parent):
+            brief = briefs.read_brief(snapshot)
+            page = render(brief).encode()
+            with staged.open("wb") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            place(staged, path)
     except OSError as error:
         raise PublishError(f"the report {path} was not replaced: {error}") from error
     finally:
         staged.unlink(missing_ok=True)
     picture = charts.lift_picture(brief.lifts) if brief.lifts.height else None
     return Report(path, len(page), brief.counts["live"], brief.streams.height, picture)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes a report into this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def render(brief: Brief) -> str:

@@ -18,6 +18,8 @@ from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt, Landing
 from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
+from tiktok_pipeline.erased.creators import ErasedCreators
+from tiktok_pipeline.erased.names import hashes_of
 from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
@@ -440,3 +442,27 @@ def test_by_habit_an_end_is_confirmed_and_somebody_gone_is_left_alone(tmp_path: 
     window.replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=6)), kind="watch")
     live = landed(tmp_path / "gone", 6).filter(pl.col("endpoint").str.contains("live"))
     assert live.height < 6 * 12 / 3
+
+
+def test_a_creator_who_is_erased_during_a_window_is_polled_no_more_and_nothing_of_them_lands(tmp_path: Path) -> None:
+    erased = ErasedCreators(tmp_path, lambda: b"k")
+    bo = Target("bo", "bo")
+    polled: list[tuple[str, datetime]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        name = request.url.path.split("/")[-2]
+        polled.append((name, at(request)))
+        if at(request) >= START + timedelta(minutes=30) and not erased.entries():
+            erased.add(hashes_of(b"k", creator_ids=["mira.paints"], handles=["mira.paints"]), START)
+        live = bodies.fetch_live("offline")
+        live["profile"]["handle"] = name
+        return respond(200, bodies.fetch_ok(live))
+
+    deployed = replace(deployment(tmp_path, handle, [MIRA, bo]), lake=Lake(tmp_path, erased))
+    report = window.replay_hours(deployed, RAW_LIVES, [START], kind="watch")
+    assert {name for name, _ in polled} == {"mira.paints", "bo"}
+    assert max(when for name, when in polled if name == "mira.paints") <= START + timedelta(minutes=35)
+    assert max(when for name, when in polled if name == "bo") > START + timedelta(minutes=50)
+    # What the window had received of them before stays in memory only.
+    assert landed(tmp_path)["creator_id"].unique().to_list() == ["bo"]
+    assert not any("mira.paints" in who for who in report.tally.unanswered.values())

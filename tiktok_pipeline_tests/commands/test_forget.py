@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,13 +12,16 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline import postgres
-from tiktok_pipeline.commands.forget import forget
+from tiktok_pipeline.erased.creators import ErasedCreators
+from tiktok_pipeline.erased.names import hashes_of
 from tiktok_pipeline.errors import PublishError, RosterError, SettingsError
+from tiktok_pipeline.forget.erase import forget
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.report.page import write_report
-from tiktok_pipeline.settings import Places
-from tiktok_pipeline.tables import RAW_LIVES, RAW_USER_SEARCHES
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.settings import Places, hash_key
+from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_USER_SEARCHES, SEARCH_HITS
 from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests import small_lake
 from tiktok_pipeline_tests.report.rosters import small
@@ -54,8 +60,9 @@ def left(tmp_path: Path) -> list[str]:
 def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     erased = forget("@OK", places, b"key")
-    assert left(tmp_path) == ["c2", "c5"]
-    assert dict(erased.rows) == {"raw_lives": 2, "raw_user_searches": 1}
+    assert left(tmp_path) == ["c2", "c3", "c5"]
+    assert dict(erased.rows) == {"raw_lives": 1, "raw_user_searches": 1}
+    assert dict(erased.redacted) == {"raw_lives": 1}
     assert erased.from_roster
     assert "ok," not in (tmp_path / "roster.csv").read_text()
 
@@ -85,8 +92,8 @@ def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> 
     lake.write_raw(RAW_LIVES, HOUR, "w-0002", RAW_LIVES.empty())
     answered = lake.hour_files(RAW_LIVES, HOUR)
     lake.fold(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
-    assert forget("ok", places, b"key").rows["raw_lives"] == 3
-    assert left(tmp_path) == ["c2", "c5"]
+    assert forget("ok", places, b"key").rows["raw_lives"] == 2
+    assert left(tmp_path) == ["c2", "c3", "c5"]
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]
 
 
@@ -132,3 +139,124 @@ def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -
         forget("ok", places, b"key", "postgresql://u:hunter2@127.0.0.1:1/db")
     assert len(left(tmp_path)) == 5
     assert "ok" in (tmp_path / "roster.csv").read_text()
+
+
+def called(tmp_path: Path, *arguments: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    said = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
+    return subprocess.run(
+        [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
+        env=kept | said, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        **({"input": answer} if answer is not None else {"stdin": subprocess.DEVNULL}),
+    )  # fmt: skip
+
+
+def test_a_script_is_not_asked_and_an_answer_of_no_is_obeyed(tmp_path: Path) -> None:
+    deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
+    refused = called(tmp_path, "forget", "ok", answer="n\n")
+    assert (refused.returncode, refused.stderr) == (1, "tiktok-pipeline: nothing was removed: not confirmed\n")
+    assert len(left(tmp_path)) == 5
+    done = called(tmp_path, "forget", "ok")
+    assert done.returncode == 0, done.stderr
+    assert "raw_lives" in done.stdout
+    assert done.stderr == ""
+    assert called(tmp_path, "forget", "bo", answer="y\n").returncode == 0
+    assert called(tmp_path, "forget", "nobody", "--yes").stderr.startswith("tiktok-pipeline: @nobody is not known here")
+
+
+def test_an_erased_creator_is_refused_by_the_roster_until_they_are_added_again_on_purpose(tmp_path: Path) -> None:
+    deployed(tmp_path, "handle,user_id\nzoe,6912345678901234567\nbo,\n")
+    assert called(tmp_path, "forget", "zoe", "--yes").returncode == 0
+    (tmp_path / "roster.csv").write_text("handle,user_id\nbo,\nzoe,\nnew,6912345678901234567\n")
+    assert "roster.csv, line 3: this creator was erased" in called(tmp_path, "roster", "validate").stderr
+    listed = called(tmp_path, "roster", "list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["bo"]
+    (tmp_path / "roster.csv").write_text("handle,user_id\nbo,\n")
+    refused = called(tmp_path, "roster", "add", "@Zoe")
+    assert (refused.returncode, "add --again" in refused.stderr) == (1, True)
+    assert called(tmp_path, "roster", "add", "new", "--user-id", "6912345678901234567").returncode == 1
+    added = called(tmp_path, "roster", "add", "zoe", "--again")
+    assert added.returncode == 0, added.stderr
+    assert "zoe" in called(tmp_path, "roster", "list").stdout
+    assert "2 creators, no bad line" in called(tmp_path, "roster", "validate").stdout
+
+
+def test_an_interrupted_erasure_must_end_before_its_creator_is_added_again(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nbo\n")
+    key = hash_key(places.home, {})
+    ErasedCreators(places.lake, lambda: key).add(hashes_of(key, creator_ids=["ok"], handles=["ok"]), HOUR)
+    refused = called(tmp_path, "roster", "add", "ok", "--again")
+    assert (refused.returncode, "was interrupted: run it again first" in refused.stderr) == (1, True)
+    assert "interrupted" in called(tmp_path, "forget", "ok").stdout
+    assert called(tmp_path, "roster", "add", "ok", "--again").returncode == 0
+
+
+def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nbo\n")
+    lake = Lake(places.lake)
+    known = [
+        {"creator_id": "ana", "handle": "ana.new", "previous_handles": ["ana"], "user_id": "6900000000000000001"},
+        {"creator_id": "ben", "handle": "ana", "previous_handles": ["ben"], "user_id": "6900000000000000002"},
+    ]
+    lake.write_whole(CREATORS, frame(CREATORS, *known))
+    rows = [
+        {"capture_id": "a", "creator_id": "ana", "subject": "ana.new", "body": '{"user":{"uniqueId":"ana.new"}}'},
+        {
+            "capture_id": "b",
+            "creator_id": "ben",
+            "subject": "ana",
+            "body": '{"user":{"uniqueId":"ana"},"t":"@ana.new"}',
+        },
+        {"capture_id": "c", "creator_id": "bo", "subject": "bo", "body": '{"t":"with @ana and @ana.new"}'},
+    ]
+    lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, *rows))
+    with pytest.raises(RosterError, match="2 creators; nothing was removed: say --creator ana or --creator ben"):
+        forget("ana", places, b"key")
+    with pytest.raises(RosterError, match="never had the handle"):
+        forget("ana", places, b"key", as_creator="bo")
+    forget("ana", places, b"key", as_creator="ana")
+    kept = dict(
+        lake.scan_all_raw(RAW_LIVES)
+        .filter(pl.col("capture_id").is_in(["a", "b", "c"]))
+        .select("capture_id", "body")
+        .collect()
+        .iter_rows()
+    )
+    # The handle is the other creator's now: their rows, and mentions of them, stay.
+    assert kept == {
+        "b": '{"user":{"uniqueId":"ana"},"t":"@[erased]"}',
+        "c": '{"t":"with @ana and @[erased]"}',
+    }
+    assert lake.scan_all(CREATORS).collect()["creator_id"].to_list() == ["ben"]
+
+
+def test_somebody_who_was_only_ever_found_in_a_search_can_be_erased(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nbo\n")
+    lake = Lake(places.lake)
+    hit = {"vendor": "v", "observed_at": HOUR, "keyword": "art", "rank": 1}
+    hits = [hit | {"capture_id": name, "handle": name} for name in ("seen.only", "okay")]
+    lake.write_day(SEARCH_HITS, HOUR.date(), frame(SEARCH_HITS, *hits))
+    assert forget("seen.only", places, b"key").rows == {"search_hits": 1}
+    assert lake.scan_all(SEARCH_HITS).collect()["handle"].to_list() == ["okay"]
+
+
+def test_a_keyword_that_is_the_same_word_as_a_handle_keeps_its_searches(tmp_path: Path) -> None:
+    places = deployed(tmp_path, "handle\nart\nbo\n")
+    forget("art", places, b"key")
+    assert left(tmp_path) == ["c1", "c2", "c3", "c4", "c5"]
+
+
+def test_what_a_running_window_still_holds_comes_back_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
+    """The reproduction of issue 10: 13 tables showed the creator again."""
+    places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
+    environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(places.roster)}
+    pipeline = Pipeline(environment=environment | {"TIKTOK_PIPELINE_HASH_KEY": "key"})
+    held = frame(RAW_LIVES, {"capture_id": "late", "creator_id": "ok", "subject": "ok", "body": '{"handle":"ok"}'})
+    derived = frame(SEARCH_HITS, {"vendor": "v", "observed_at": HOUR, "capture_id": "c4", "rank": 1, "handle": "ok"})
+    forget("ok", places, b"key")
+    pipeline.lake.write_raw(RAW_LIVES, HOUR, "w-0009", held)
+    pipeline.lake.write_day(SEARCH_HITS, HOUR.date(), derived)
+    assert "late" not in left(tmp_path)
+    assert pipeline.lake.scan_all(SEARCH_HITS).collect().is_empty()
+    places.roster.write_text("handle\nok\nbo\n")
+    assert [creator.creator_id for creator in pipeline.roster().creators] == ["bo"]

@@ -1,0 +1,179 @@
+"""The list of erased creators: keyed hashes in a file of the lake, so that it goes where the lake goes.
+
+    lake/_erased.json            {"key_check": hash, "creators": [{"begun", "done", "hashes"}, ...]}
+    lake/_staging/.erased.lock   shared by every write of a table, exclusive while the list changes
+
+Every write of a table reads the list and lets the file appear within the shared lock. So once `add` returns, nothing
+that still holds an erased creator in memory can reach the lake.
+
+Names cannot be read from the list without the deployment's hash key. With another key no name would be recognized:
+`key_check` tells, and every reader refuses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from tiktok_pipeline.erased.names import Names, hashed
+from tiktok_pipeline.erased.rows import clear
+from tiktok_pipeline.errors import LakeError, SettingsError
+
+FILE = "_erased.json"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One erased creator: hashes of all names, when `forget` began, and when it ended (null: it was interrupted)."""
+
+    begun: datetime
+    hashes: list[str]
+    done: datetime | None = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    key_check: str
+    creators: list[Entry] = []
+
+
+@dataclass(frozen=True)
+class ErasedCreators:
+    """The list in the lake at `root`.
+
+    `key` returns the deployment's hash key; it is called only where there is a list to read or to write.
+    """
+
+    root: Path
+    key: Callable[[], bytes]
+    _cache: dict[tuple[int, int, int], Names] = field(default_factory=dict, compare=False, repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.root / FILE
+
+    def names(self) -> Names:
+        """Names of all erased creators, as the list stands now.
+
+        Raises:
+            LakeError: the list cannot be read.
+            SettingsError: it was written with another hash key.
+        """
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return Names(b"", ())
+        except OSError as error:
+            raise LakeError(f"{self.path} cannot be read: {error.strerror}") from None
+        version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        with self._guard:
+            known = self._cache.get(version)
+            if known is None:
+                known = self.names_of(self.entries())
+                self._cache.clear()
+                self._cache[version] = known
+            return known
+
+    def names_of(self, entries: Iterable[Entry]) -> Names:
+        """Names of these entries."""
+        return Names(self.key(), (value for entry in entries for value in entry.hashes))
+
+    def entries(self) -> list[Entry]:
+        """The entries, oldest first.
+
+        Raises:
+            LakeError: the list cannot be read.
+            SettingsError: it was written with another hash key.
+        """
+        try:
+            read = msgspec.json.decode(self.path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError) as error:
+            raise LakeError(f"{self.path} cannot be read ({error}): put it back from a backup") from None
+        if read.key_check != self._key_check():
+            raise SettingsError(
+                f"{self.path} was written with another hash key: put the old key back (hash.key in the home, or "
+                "TIKTOK_PIPELINE_HASH_KEY), or remove the file and run `forget` again for each erased creator"
+            )
+        return read.creators
+
+    def find(self, handle: str) -> Entry | None:
+        """The entry of the creator with this creator_id, handle or id."""
+        for entry in self.entries():
+            names = self.names_of([entry])
+            if names.any_of(handle, handle, handle):
+                return entry
+        return None
+
+    def add(self, hashes: Iterable[str], now: datetime) -> Entry:
+        """Add a creator, or more names to the entry that shares one; return once every later write obeys."""
+        wanted = set(hashes)
+        with self.locked():
+            entries = self.entries()
+            same = [entry for entry in entries if wanted & set(entry.hashes)]
+            for entry in same:
+                wanted.update(entry.hashes)
+            begun = min((entry.begun for entry in same), default=now)
+            added = Entry(begun, sorted(wanted))
+            self._write([*(entry for entry in entries if entry not in same), added])
+        return added
+
+    def finish(self, entry: Entry, now: datetime) -> None:
+        """Note that nothing of the creator is left."""
+        with self.locked():
+            done = Entry(entry.begun, entry.hashes, now)
+            self._write([done if each.hashes == entry.hashes else each for each in self.entries()])
+
+    def remove(self, entry: Entry) -> None:
+        """Take a creator off the list: they may be polled again."""
+        with self.locked():
+            self._write([each for each in self.entries() if each != entry])
+
+    @contextmanager
+    def obeyed(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield `frame` without erased creators; the list does not change until the block ends."""
+        with self._lock(fcntl.LOCK_SH):
+            names = self.names()
+            yield clear(frame, names).frame if names else frame
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait until no write of a table is under way, and hold the next ones up."""
+        with self._lock(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        folder = self.root / "_staging"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".erased.lock").open("w")
+        except OSError as error:
+            raise LakeError(f"the lake {self.root} cannot be written: {error.strerror}") from None
+        with lock:
+            fcntl.flock(lock, kind)
+            yield
+
+    def _key_check(self) -> str:
+        return hashed(self.key(), "name", "tiktok_pipeline")
+
+    def _write(self, entries: list[Entry]) -> None:
+        staged = self.path.with_name(f".{FILE}.next")
+        try:
+            with staged.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(_File(self._key_check(), entries))))
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(self.path)
+        except OSError as error:
+            raise LakeError(f"{self.path} cannot be written: {error.strerror}") from None
