@@ -32,6 +32,7 @@ CAVEATS = {
     "disagree_start": "vendors disagree on the start",
     "disagree_end": "vendors disagree on the end",
     "no_room_id": "no vendor named the room",
+    "opened_again": "the room was closed before",
     "over_24h": "longer than a day",
     "pending_end": "end not confirmed yet",
     "reopened": "came back after an end",
