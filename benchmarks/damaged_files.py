@@ -241,15 +241,21 @@ def captures(lake: Lake) -> set[str]:
 
 
 def damaged(lake: Lake, layers: tuple[str, ...]) -> list[str]:
-    """The files that cannot be read to the last page."""
+    """The files in their places that cannot be read to the last page."""
     found = []
     for table in TABLES.values():
-        if table.layer in layers:
-            for path in lake.folder(table).rglob("*.parquet"):
-                try:
-                    parquet.read(table, path)
-                except (*parquet.FAILURES, parquet.DamagedFileError) as error:
-                    found.append(f"{error}")
+        if table.layer not in layers:
+            continue
+        if table.files == "hour":
+            places = [file for hour in lake.raw_hours(table) for file in lake.hour_files(table, hour)]
+        else:
+            places = [lake.day_file(table, day) for day in lake.days(table)]
+            places = [lake.whole_file(table)] if table.files == "whole" else places
+        for path in places:
+            try:
+                parquet.read(table, path)
+            except (*parquet.FAILURES, parquet.DamagedFileError) as error:
+                found.append(f"{error}")
     return found
 
 

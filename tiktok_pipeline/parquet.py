@@ -77,19 +77,19 @@ def read(table: Table, path: Path, columns: Sequence[str] | None = None) -> tupl
         columns: read only these; None reads all.
 
     Returns:
-        The rows, and what was left out of them: raw rows without a capture_id. None when nothing was.
+        The rows, and what is wrong with some of them: raw rows lack a value that they must have. Those without a
+        capture_id are left out. None when nothing is wrong.
 
     Raises:
         DamagedFileError: the file cannot be read as rows of `table`; says why.
         FileNotFoundError: there is no such file.
     """
     rows = conform(table, open_file(table, path, columns), path, columns)
-    lacking = [name for name in table.key if table.layer == "raw" and name in rows.columns and rows[name].null_count()]
+    lacking = [name for name in _RAW_NEEDS if table.layer == "raw" and name in rows.columns and rows[name].null_count()]
     if not lacking:
         return rows, None
-    whole = rows.drop_nulls(lacking)
-    reason = f"{rows.height - whole.height} of {rows.height} rows have no {', '.join(lacking)}"
-    return whole, reason
+    reason = f"{rows.height - rows.drop_nulls(lacking).height} of {rows.height} rows have no {', '.join(lacking)}"
+    return rows.drop_nulls("capture_id") if "capture_id" in lacking else rows, reason
 
 
 def open_file(table: Table, path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:

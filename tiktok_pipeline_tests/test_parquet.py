@@ -147,6 +147,14 @@ def test_a_raw_row_without_a_capture_id_is_left_out_and_the_others_are_read(tmp_
     assert left_out == "1 of 3 rows have no capture_id"
 
 
+def test_a_raw_row_without_another_value_that_it_must_have_is_read_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    ROWS.with_columns(observed_at=pl.Series([AT, None, AT], dtype=pl.Datetime("us", "UTC"))).write_parquet(path)
+    rows, wrong = parquet.read(RAW_LIVES, path)
+    assert rows.height == 3
+    assert wrong == "1 of 3 rows have no observed_at"
+
+
 def test_any_bit_may_be_flipped_and_only_one_kind_of_error_comes_out(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.concat([ROWS] * 20).write_parquet(path)

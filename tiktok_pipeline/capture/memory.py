@@ -50,6 +50,8 @@ def _last_answers(lake: Lake, now: datetime) -> dict[str, LastSeen]:
     rows = (
         lake.scan_raw(tables.RAW_LIVES, recent)
         .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
+        # A newer release may have landed answers of vendors that this one does not know.
+        .filter(pl.col("vendor").is_in(list(VENDORS)))
         .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
         .sort("requested_at", "capture_id")
         .group_by("creator_id", "vendor", "endpoint", maintain_order=True)

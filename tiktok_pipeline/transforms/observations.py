@@ -71,6 +71,10 @@ def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, 
     return expel_strangers(batch.frames(), table)
 
 
+# A newer release may have landed others.
+_OUTCOMES = frozenset(Outcome)
+
+
 class _Batch:
     def __init__(self, raw_table: str, hash_key: bytes) -> None:
         self._raw_table = raw_table
@@ -97,7 +101,9 @@ class _Batch:
             self._quarantine(about, Problem("no reader for this vendor and endpoint", None, f"{vendor} {endpoint}"))
             return
         readings: list[Reading] = []
-        if outcome == Outcome.MALFORMED:
+        if outcome not in _OUTCOMES:
+            self._quarantine(about, Problem("an outcome that this release does not know", "outcome", outcome))
+        elif outcome == Outcome.MALFORMED:
             self._quarantine(about, Problem("the body is not what the vendor documents", None, (body or "")[:200]))
         else:
             for reading in guard.read(reader, endpoint, Outcome(outcome), (body or "").encode()):

@@ -128,6 +128,12 @@ def test_a_room_of_somebody_else_is_quarantined_and_the_state_unknown() -> None:
     assert alone["live_observations"]["live_state"].to_list() == ["live"]
 
 
+def test_an_outcome_of_a_newer_release_is_quarantined_and_its_state_unknown() -> None:
+    frames = read_bodies(raw({"outcome": "teapot", "body": LIVE}, {"body": LIVE}), "raw_lives")
+    assert frames["quarantine"]["reason"].to_list() == ["an outcome that this release does not know"]
+    assert sorted(frames["live_observations"]["live_state"]) == ["live", "unknown"]
+
+
 def test_an_unknown_endpoint_is_quarantined() -> None:
     frames = read_bodies(raw({"endpoint": "/v9/oracle", "body": "{}"}), "raw_lives")
     assert frames["quarantine"]["value"].to_list() == ["social_fetch /v9/oracle"]

@@ -14,6 +14,7 @@ from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, t
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATORS, LIVE_OBSERVATIONS, RAW_LIVES
 from tiktok_pipeline.transforms.observations import read_bodies
+from tiktok_pipeline.transforms.raw_rows import usable
 
 
 class _Seen(msgspec.Struct):
@@ -43,7 +44,7 @@ def go_live_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     lake, now = pipeline.lake, pipeline.clock().now()
     since = (seen.on_air.until or now) - LATE
     landed = lake.scan_raw(RAW_LIVES, hours_between(since, now))
-    raw = landed.filter(pl.col("received_at") > since).collect()
+    raw = usable(landed.filter(pl.col("received_at") > since)).collect()
     live = read_bodies(raw, RAW_LIVES.name, hash_key=pipeline.hash_key())[LIVE_OBSERVATIONS.name]
     notices = advance(seen.on_air, live, settings=settings.streams, now=now)
     handles = dict(lake.scan_all(CREATORS).select("creator_id", "handle").collect().iter_rows()) if notices else {}

@@ -14,6 +14,7 @@ from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import VENDOR_USAGE
+from tiktok_pipeline.transforms.raw_rows import usable
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
 from tiktok_pipeline.upkeep.retention import retired
 
@@ -42,7 +43,7 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)
         hours = hours_between(start, start + timedelta(days=1))
         columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
-        attempts = [pipeline.lake.scan_raw(table, hours).select(columns) for table in RAW_TABLES]
+        attempts = [usable(pipeline.lake.scan_raw(table, hours).select(columns)) for table in RAW_TABLES]
         # What was said of a day whose raw rows were removed since is all that can be said of it.
         if retired(pipeline.lake, day):
             return pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()

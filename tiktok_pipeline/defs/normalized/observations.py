@@ -22,6 +22,7 @@ from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
+from tiktok_pipeline.transforms.raw_rows import usable
 from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge_shapes
 from tiktok_pipeline.upkeep.retention import retired
 
@@ -116,7 +117,7 @@ def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     parts: dict[str, list[pl.DataFrame]] = {table.name: [] for table in _MADE}
     captures = 0
     for table in RAW_TABLES:
-        raw = lake.scan_raw(table, hours).collect()
+        raw = usable(lake.scan_raw(table, hours)).collect()
         captures += raw.height
         dated, implausible_ages = believe_ages(raw, table.name)
         read = read_bodies(dated, table.name, hash_key=hash_key)
@@ -128,7 +129,7 @@ def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
     frames = {name: pl.concat(found) for name, found in parts.items()} | {PAYLOAD_SHAPES.name: shapes}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
-    answers = profile_answers(lake.scan_raw(table, around) for table in RAW_TABLES)
+    answers = profile_answers(usable(lake.scan_raw(table, around)) for table in RAW_TABLES)
     frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
     return _Day(day, frames, captures)
 

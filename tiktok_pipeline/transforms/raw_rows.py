@@ -1,0 +1,23 @@
+"""Raw rows that can be read: files of another release or of another tool may lack values that every row must have."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_NEEDED = ("capture_id", "vendor", "endpoint", "requested_at", "observed_at", "outcome")
+
+
+def usable(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Drop rows that do not say who was asked what, when and with which outcome; other missing values are filled.
+
+    Args:
+        raw: raw columns, any of them; those that are there are looked at.
+
+    Returns:
+        The same columns. A missing subject is empty, a missing page 0.
+    """
+    columns = raw.collect_schema().names()
+    fill = {"subject": pl.col("subject").fill_null(""), "page": pl.col("page").fill_null(0)}
+    return raw.drop_nulls([name for name in _NEEDED if name in columns]).with_columns(
+        **{name: filled for name, filled in fill.items() if name in columns}
+    )
