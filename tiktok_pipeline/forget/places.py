@@ -125,7 +125,7 @@ def remove_pages(folder: Path, names: Names) -> int:
     """Remove the report's pages that name them; how many. The next report makes the others' pages again."""
     gone = 0
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name == ".lock":
+        if not path.is_file():
             continue
         theirs = names.knows("creator", path.stem)
         # The page shows creators by many texts; it is made again in any case.

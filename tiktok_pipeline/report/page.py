@@ -126,9 +126,13 @@ def write_report(snapshot: Path, path: Path) -> Report:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process writes a report into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    # The folder itself is locked: people copy it, and a file for the lock would be copied too.
+    lock = os.open(folder, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def render(brief: Brief) -> str:
