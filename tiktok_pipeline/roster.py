@@ -496,4 +496,5 @@ def _write(path: Path, text: Text, lines: Sequence[str]) -> None:
     except OSError as error:
         raise RosterError(f"{path} was not changed: {error.strerror}") from None
     finally:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink()

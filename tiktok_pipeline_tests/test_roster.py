@@ -346,6 +346,9 @@ def test_a_file_that_may_not_be_read_or_replaced_is_refused_in_one_line(tmp_path
     tmp_path.chmod(0o500)
     with pytest.raises(RosterError, match="was not changed: Permission denied"):
         remove_creator(path, "mira")
+    tmp_path.chmod(0)
+    with pytest.raises(RosterError, match="was not changed: Permission denied"):
+        add_creators(path, [Creator("bo")])
     tmp_path.chmod(0o700)
     path.chmod(0)
     with pytest.raises(RosterError, match="cannot be read: Permission denied"):
