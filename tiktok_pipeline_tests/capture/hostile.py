@@ -96,7 +96,9 @@ class Measured:
 _WINDOW = Path(__file__).with_name("hostile_window.py")
 
 
-def measured_window(lake: Path, url: str, *, table: str = "raw_profiles", timeout: float = 120, **options: object) -> Measured:
+def measured_window(
+    lake: Path, url: str, *, table: str = "raw_profiles", timeout: float = 120, **options: object
+) -> Measured:
     """Run one sweep of `options["creators"]` creators against `url` in a process of its own."""
     asked = {"lake": str(lake), "url": url, "table": table, **options}
     done = subprocess.run(

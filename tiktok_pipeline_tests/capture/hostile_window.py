@@ -20,8 +20,8 @@ from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Limits, Target
-from tiktok_pipeline.settings import Responses, Retries, Settings
 from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.settings import Responses, Retries, Settings
 from tiktok_pipeline.tables import TABLES
 
 
