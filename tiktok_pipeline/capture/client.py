@@ -156,6 +156,7 @@ class Client:
                 return Answer(channel.vendor, attempt)
             else:
                 reasons.append(f"{name}: {attempt.verdict.outcome.value}")
+            attempt = None  # its body may be large, and is not needed while the next vendor is asked
         self.tally.leave_unanswered(capability, target, reasons)
         return None
 
