@@ -23,6 +23,8 @@ class HostileServer:
     behave: Behaviour
     requests: list[str] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
+    # For TLS: what a connection is wrapped in.
+    wrap: Callable[[socket.socket], socket.socket] = lambda connection: connection
 
     def __post_init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -37,8 +39,8 @@ class HostileServer:
                 return
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
-    def _handle(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
+    def _handle(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError), accepted, self.wrap(accepted) as connection:
             received = b""
             while True:
                 while b"\r\n\r\n" not in received:
