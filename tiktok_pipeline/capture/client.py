@@ -49,8 +49,8 @@ USER_AGENT = "tiktok-pipeline"
 # A request that failed so fails again, and may be paid again: the next vendor is asked instead.
 _NOT_AGAIN = (TOO_LARGE, TOO_MANY_VALUES)
 
-# Large bodies of one window, in size limits: each of the four vendors may read one, and attempts wait to be written.
-_LARGE_BODIES = 5
+# Large bodies that one window holds, in size limits: while one is read, another is written.
+_LARGE_BODIES = 3
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ class Client:
                 return Answer(channel.vendor, attempt)
             else:
                 reasons.append(f"{name}: {attempt.verdict.outcome.value}")
+            attempt = None  # its body may be large, and is not needed while the next vendor is asked
         self.tally.leave_unanswered(capability, target, reasons)
         return None
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import io
 import os
 import struct
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -63,33 +64,46 @@ class SharedDepartures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._recent: tuple[float, ...] = ()
+        # Departures of this process that are not in the file.
+        self._unwritten: tuple[float, ...] = ()
 
     def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
         """See `Departures`."""
-        with ExitStack() as stack:
-            file = None
-            with suppress(OSError):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", 0))
-                fcntl.flock(file, fcntl.LOCK_EX)
-                written = file.read()
-                count = len(written) // 8
-                self._recent = struct.unpack(f"<{count}d", written[: count * 8])
+        with self._locked() as file:
+            written = b""
+            if file is not None:
+                with suppress(OSError):
+                    written = file.read()
+            count = len(written) // 8
+            recent = sorted((*struct.unpack(f"<{count}d", written[: count * 8]), *self._unwritten))
             # Another process may have left since `now` was read; further ahead is a clock that was set back, which
             # must not hold everybody up.
             latest = now.timestamp() + window.total_seconds()
-            recent = tuple(sent for sent in self._recent if sent <= latest)[-burst:]
+            recent = [sent for sent in recent if sent <= latest][-burst:]
             if len(recent) == burst and now.timestamp() - recent[0] < window.total_seconds():
                 return datetime.fromtimestamp(recent[0], UTC) + window
-            self._recent = tuple(sorted((*recent, now.timestamp()))[-burst:])
+            departures = sorted((*recent, now.timestamp()))[-burst:]
+            self._unwritten = (*self._unwritten, now.timestamp())[-burst:]
             if file is not None:
                 with suppress(OSError):
                     # Overwritten before it is cut: that needs no new room on the disk.
                     file.seek(0)
-                    file.write(struct.pack(f"<{len(self._recent)}d", *self._recent))
-                    file.truncate()
+                    if file.write(packed := struct.pack(f"<{len(departures)}d", *departures)) == len(packed):
+                        file.truncate()
+                        self._unwritten = ()
             return now
+
+    @contextmanager
+    def _locked(self) -> Iterator[io.FileIO | None]:
+        """Open and lock the file; None where that cannot be done."""
+        with ExitStack() as stack:
+            file = None
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                opened = stack.enter_context(io.FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b"))
+                fcntl.flock(opened, fcntl.LOCK_EX)
+                file = opened
+            yield file
 
 
 class Gate:

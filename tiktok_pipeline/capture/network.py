@@ -14,6 +14,7 @@ Nothing else of the environment changes a request. No message holds a user name 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import ssl
@@ -94,7 +95,7 @@ class Network:
         """
         proxy = self.proxy(url)
         context = self._context(url, proxy)
-        return httpx_aiohttp.AiohttpTransport(verify=context, client=lambda: _session(context), proxy=proxy)
+        return _Transport(verify=context, client=lambda: _session(context), proxy=proxy)
 
     def client(self, url: str, timeout_s: float) -> httpx.Client:
         """Return a new client for single requests to `url`.
@@ -156,6 +157,14 @@ def checked_url(variable: str, url: str) -> str:
     return url.rstrip("/")
 
 
+class _Transport(httpx_aiohttp.AiohttpTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        # aiohttp sends the proxy's headers when it opens a tunnel, but not with a request that needs none.
+        if self.proxy is not None and request.url.scheme == "http":
+            request.headers.update(self.proxy.headers)
+        return await super().handle_async_request(request)
+
+
 def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     """Keeps no cookies; the number of connections is bounded by the gates, not here."""
     session = aiohttp.ClientSession(
@@ -179,11 +188,13 @@ def _proxy(variable: str, written: str) -> httpx.Proxy:
         if scheme not in ("http", "https") or split.query or split.fragment:
             raise ValueError
         plain = f"{scheme}://{split.netloc.rpartition('@')[2]}"
-        auth = None
-        if split.username is not None:
-            auth = unquote(split.username, errors="strict"), unquote(split.password or "", errors="strict")
-            aiohttp.BasicAuth(*auth).encode()
-        return httpx.Proxy(plain, auth=auth)
+        if split.username is None:
+            return httpx.Proxy(plain)
+        user, password = (unquote(part or "", errors="strict") for part in (split.username, split.password))
+        if ":" in user:
+            raise ValueError
+        pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return httpx.Proxy(plain, headers={"Proxy-Authorization": f"Basic {pair}"})
     except (ValueError, httpx.InvalidURL):
         raise SettingsError(
             f"{variable} is not a valid proxy; write http://host:3128, and percent-encode a user name and password"

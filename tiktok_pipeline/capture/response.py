@@ -24,8 +24,8 @@ ACCEPT_ENCODING = "gzip, deflate"
 # A body up to this size needs no room: 64 of them at once are 16 MiB.
 _SMALL = 256 * 1024
 
-# A value takes 100 to 250 bytes once it is decoded, however short it is in JSON: this many take 100 MB. A page of 50
-# posts holds 20,000. Below the size, a body cannot hold too many.
+# A value takes 100 to 250 bytes once it is decoded, and an escape 60 while it is, however short they are in JSON: this
+# many take 100 MB. A page of 50 posts holds 20,000. Below the size, a body cannot hold too many.
 _MOST_VALUES = 500_000
 _UNCOUNTED = 1024 * 1024
 
@@ -149,7 +149,7 @@ class BodyReader:
 
 def has_too_many_values(body: bytes) -> bool:
     """Return whether decoding `body` as JSON could take more memory than a window has."""
-    return len(body) > _UNCOUNTED and body.count(b",") + body.count(b"[") + body.count(b"{") > _MOST_VALUES
+    return len(body) > _UNCOUNTED and sum(body.count(mark) for mark in (b",", b"[", b"{", b"\\")) > _MOST_VALUES
 
 
 class _Decoder(Protocol):

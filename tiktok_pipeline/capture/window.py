@@ -46,7 +46,7 @@ SWEEPS: dict[str, tuple[Sweep, str]] = {
 
 
 # Bodies that wait in memory are written when they are this large together, whatever the time.
-_WAITING_BYTES = 16 * 2**20
+_WAITING_BYTES = 8 * 2**20
 
 # How long the last flush of a window is tried while the lake cannot be written, and how often at most.
 _LAST_FLUSH_S = 600.0

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import random
+from urllib.parse import quote
 
+import pytest
+
+from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline_tests.providers import bodies
+
+BODIES = [
+    bodies.konbini_page([bodies.konbini_story()] * 3, None),
+    bodies.room_body(bodies.room()),
+    bodies.fetch_ok(bodies.fetch_live()),
+    bodies.fetch_error("not_found"),
+    bodies.konbini_error("not_found"),
+    bodies.encoded({"videos": [bodies.tik_video()], "cursor": "1793600000000", "hasMore": True}),
+]
 
 
 def test_cookies_beside_a_media_address_are_taken_out_and_nothing_else() -> None:
@@ -30,6 +47,21 @@ def test_signing_tokens_are_taken_out_of_addresses_also_inside_strings() -> None
     assert json.loads(Redactor().body(escaped))["s"].endswith('sign=[redacted]"}')
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"API_KEY": "x1"}',
+        b'{"a":"{\\"password\\":\\"x1\\"}"}',
+        b'{"Set-Cookie" : "x1"}',
+        b"a=1&amp;Token=x1",
+        b"?X-Amz-Credential=x1",
+        b"msToken=x1; a",
+    ],
+)
+def test_general_shapes_are_found_in_either_case(body: bytes) -> None:
+    assert b"x1" not in Redactor().body(b"key cookie " + body)
+
+
 def test_our_own_credentials_are_taken_out_wherever_they_stand() -> None:
     redactor = Redactor(["knbn_live_123", "p4ssword"])
     assert redactor.body(b'{"message":"key knbn_live_123 is wrong"}') == b'{"message":"key [redacted] is wrong"}'
@@ -44,3 +76,107 @@ def test_only_headers_that_matter_are_kept() -> None:
 def test_a_body_without_secrets_is_not_touched() -> None:
     body = bodies.fetch_ok(bodies.fetch_live("offline"))
     assert Redactor(["some_key_1"]).body(body) == body
+
+
+# Words of bodies, of codes and of fields; numbers and ids; and an account that is on the roster.
+COMMON = (
+    *("data", "user", "code", "found", "not_found", "true", "null", "live", "name", "id", "isLive", "orderedItems"),
+    *("https", "tiktok.com", "status", "ok", "en", "US", "user_id", "mira.paints", "mira", "X"),
+    *("1896", "5", "1.2M", "12:30", "2026-11-10", "7569000111111111111", "1793600000000"),
+)
+
+
+@pytest.mark.parametrize("common", COMMON)
+def test_a_credential_that_is_a_word_or_a_number_leaves_every_body_as_it_came(common: str) -> None:
+    plain = Redactor()
+    for redactor in (
+        Redactor([common]),
+        Redactor([common], user_names=[common]),
+        Redactor(["k7-long-password"], user_names=[common]),
+    ):
+        for body in BODIES:
+            assert redactor.body(body) == plain.body(body)
+
+
+def test_a_user_name_that_may_be_a_handle_is_left_alone_and_an_e_mail_address_is_not() -> None:
+    redactor = Redactor(["k7-long-password"], user_names=["studio2026"])
+    assert redactor.body(b'{"username":"studio2026"}') == b'{"username":"studio2026"}'
+    assert redactor.body(b'{"login":"studio2026:k7-long-password"}') == b'{"login":"[redacted]"}'
+    named = Redactor(["k7-long-password"], user_names=["ops+api@agency.example"])
+    assert named.body(b"no account ops+api@agency.example") == b"no account [redacted]"
+
+
+def test_a_short_secret_is_not_cut_out_of_longer_words() -> None:
+    redactor = Redactor(["abc123"])
+    intact = b'{"url":"https://v.example/xabc123y/abc1234.mp4","id":"7abc123"}'
+    assert redactor.body(intact) == intact
+    assert redactor.body(b'{"a":"\\nabc123\\t","b":"abc123"}') == b'{"a":"\\n[redacted]\\t","b":"[redacted]"}'
+
+
+SECRETS = [
+    "knbn_live_0123456789abcdef",
+    "sfk_9f8e7d",
+    'p4ss"wo/rd+&<',
+    "hunter2",
+    "a1b2c3d4-e5f6-7890-abcd-ef0123456789",
+    "correct horse battery staple",
+    "sandbox-secret",
+]
+
+
+def json_escaped(text: str, chance: random.Random) -> str:
+    share, slash = chance.choice((0, 0.3, 1)), chance.choice(("/", "\\/"))
+    escaped = (f"\\u{ord(c):04x}" if chance.random() < share else json.dumps(c)[1:-1] for c in text)
+    return "".join(slash if c == "/" else c for c in escaped)
+
+
+def percent_encoded(text: str, chance: random.Random) -> str:
+    share, case = chance.choice((0, 0.3, 1)), chance.choice(("02x", "02X"))
+    return "".join(f"%{ord(c):{case}}" if chance.random() < share or not c.isalnum() else c for c in text)
+
+
+def html_escaped(text: str, chance: random.Random) -> str:
+    share, form = chance.choice((0, 0.3, 1)), chance.choice(("&#{};", "&#x{:x};", "&#X{:X};", "&#0{};"))
+    return "".join(form.format(ord(c)) if chance.random() < share else html.escape(c) for c in text)
+
+
+def base64_encoded(text: str, chance: random.Random) -> str:
+    encode = chance.choice((base64.b64encode, base64.urlsafe_b64encode))
+    return encode(("w" * chance.randrange(4) + text + "z" * chance.randrange(4)).encode()).decode()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_found_in_every_form_and_mixture_of_forms(secret: str) -> None:
+    redactor, chance = Redactor([secret], user_names=["data"]), random.Random(secret)
+    before, after = b'{"error":"key ', b'","next":1}'
+    for number in range(600):
+        text = base64_encoded(secret, chance) if number % 4 == 0 else secret
+        for encode in chance.choices((json_escaped, percent_encoded, html_escaped), k=number % 4):
+            text = encode(text, chance)
+        redacted = redactor.body(before + text.encode() + after)
+        assert redacted.startswith(before), text
+        assert redacted.endswith(after), text
+        assert b"[redacted]" in redacted, text
+        if number % 4:
+            assert redacted == before + b"[redacted]" + after, text
+
+
+def test_the_user_name_and_password_of_basic_authentication_are_found_together() -> None:
+    for user, password in (("data", "found"), ("me@agency.example", "p4ss/word"), ("studio", "1896")):
+        vendor = VENDORS["tikhub"]
+        redactor = Access(vendor, "https://tikhub.example", (user, password)).redactor()
+        header = vendor.authentication((user, password))["Authorization"]
+        for body in (header, quote(header), html.escape(header), f"x {header}, y"):
+            assert header.split()[1] not in redactor.text(body)
+            assert "[redacted]" in redactor.text(body)
+
+
+def test_a_secret_across_the_border_of_two_pieces_is_found() -> None:
+    redactor = Redactor(["knbn_live_0123456789abcdef"])
+    for begin in range(65_500, 65_560):
+        body = b"x" * begin + b" knbn_live_0123456789abcdef " + b"x" * 70_000
+        assert redactor.body(body) == b"x" * begin + b" [redacted] " + b"x" * 70_000
+
+
+def test_text_that_no_file_can_hold_is_redacted_too() -> None:
+    assert Redactor(["knbn_live_123"]).text("\ud83d knbn_live_123") == "? [redacted]"
