@@ -50,8 +50,7 @@ def settings(*, reverse: bool) -> str:
     """Settings that ask for everything, and give up on slow responses soon: their seconds are real ones."""
     lines = ["[watch]", "round_seconds = 300"]
     lines += ["[sweeps]", 'keywords = ["gaming"]', 'ranking_regions = ["US"]', "ranking_of_live = true"]
-    for name in ("konbini", "social_fetch", "tikliveapi", "tikhub"):
-        lines += [f"[vendors.{name}]", "timeout_s = 1.5"]
+    lines += ["[responses]", "deadline_seconds = 2.0"]
     if reverse:
         routes = Routes()
         lines.append("[routes]")
