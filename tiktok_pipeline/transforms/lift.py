@@ -21,6 +21,7 @@ from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, HOURS, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"
@@ -40,6 +41,19 @@ _MOMENT_H = 0.5
 
 # Streams that lend their errors to the pool: enough for its tails, few enough to estimate with every day.
 _LENDERS = 300
+
+# Half of a 90 % interval of a normal error, in deviations.
+_Z = 1.645
+
+# Where more than this share of the rhythm's variance is left, the hour was hardly ever seen off the air.
+_HARDLY_SEEN = 0.5
+# Streams that begin this close to each other's hour of the day are compared; fewer of them tell nothing.
+_SAME_HOUR_H, _FEW_STREAMS = 1.5, 5
+# Of them this share brings nearly nothing.
+_WEAK = 0.2
+
+# Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
+_TEACHERS = 120
 
 # TikTok's count may be read this long before a stream's start: clocks differ.
 _SLACK = timedelta(minutes=2)
@@ -132,6 +146,9 @@ class _Estimate:
     baseline_h: float = 0.0
     expected: float = np.nan
     placebos: Placebos = NO_PLACEBOS
+    rhythm_variance: float = 0.0
+    unseen: float = 0.0
+    weakest: float = np.nan
 
     @property
     def rounded(self) -> bool:
@@ -182,6 +199,7 @@ def _estimates(
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
+    prior = _prior(timed, counts, settings)
     # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
     for creator, group in timed.partition_by("creator_id", as_dict=True, maintain_order=True).items():
         asked = group["wanted"] | group["lends"]
@@ -190,7 +208,7 @@ def _estimates(
         start, busy, aired = (group[name].to_numpy() for name in ("start", "busy", "aired"))
         known = counts.get(creator)
         series = (
-            [read_series(each, start, busy, settings) for each in known.partition_by(*_SERIES, maintain_order=True)]
+            [read_series(each, start, busy, prior, settings) for each in known.partition_by(*_SERIES, maintain_order=True)]
             if known is not None
             else []
         )
@@ -217,9 +235,30 @@ def _estimates(
                     estimate.flags.add("overlap_next")
                 estimate.window_end = end + max(min(carry_over, to_next), 0.0)
                 _estimate(estimate, series, end, settings, now)
+                if estimate.unseen > _HARDLY_SEEN:
+                    estimate.flags.add("hour_never_seen")
+                estimate.weakest = _weakest(estimate, start, aired, settings)
                 if _shares_its_bracket(estimate, np.delete(start, n), np.delete(aired, n)):
                     estimate.flags.add("shared_bracket")
             yield estimate
+
+
+def _prior(timed: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift) -> Prior:
+    """The prior of rhythms, from some of the creators whose streams are estimated."""
+    asked = timed.filter(pl.col("wanted") | pl.col("lends"))["creator_id"].unique().sort()
+    every = max(-(-len(asked) // _TEACHERS), 1)
+    found = []
+    for creator in asked.gather_every(every):
+        known = counts.get((creator,))
+        if known is None:
+            continue
+        spans = timed.filter(pl.col("creator_id") == creator)
+        start, busy = spans["start"].to_numpy(), spans["busy"].to_numpy()
+        largest = max(known.partition_by(*_SERIES, maintain_order=True), key=lambda each: each.height)
+        series = read_series(largest, start, busy, DEFAULT_PRIOR, settings)
+        if series.evidence:
+            found.append(series.evidence)
+    return learned_prior(found)
 
 
 def _hours(column: str) -> pl.Expr:
@@ -243,16 +282,20 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     for late, chosen, b, a in brackets:
         before, after = float(chosen.t[b]), float(chosen.t[a])
         final = now >= after + settings.final_after_hours
-        rate, hours = chosen.rate(np.array([before]), np.array([after]), settings, both=final)
+        rate, hours, width = chosen.rate(np.array([before]), np.array([after]), settings, both=final)
         no_baseline = not hours[0] > 0
         order = (late, chosen.unit, no_baseline, after - before, chosen.vendor)
-        tried.append((order, chosen, b, a, final, float(rate[0]), float(hours[0])))
-    order, chosen, b, a, final, rate_per_h, baseline_h = min(tried, key=lambda each: each[0])
+        tried.append((order, chosen, b, a, final, float(rate[0]), float(hours[0]), float(width[0])))
+    order, chosen, b, a, final, rate_per_h, baseline_h, width_h = min(tried, key=lambda each: each[0])
     estimate.series, estimate.before, estimate.after = chosen, b, a
     estimate.final, estimate.rate, estimate.baseline_h = final, rate_per_h, baseline_h
     estimate.expected = rate_per_h * float(chosen.exposure[a] - chosen.exposure[b])
     before, after = float(chosen.t[b]), float(chosen.t[a])
     estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
+    if baseline_h > 0:
+        estimate.rhythm_variance, estimate.unseen = chosen.rhythm_variance(
+            before, after, width_h, settings, both=final
+        )
     left_out = chosen.stale_at
     estimate.flags |= {
         name
@@ -273,6 +316,28 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
         )
         if holds
     }
+
+
+def _weakest(estimate: _Estimate, start: Floats, end: Floats, settings: Lift) -> float:
+    """Growth of the weakest streams at the same hour of the day, as a multiple of what was expected; NaN if few."""
+    series = estimate.series
+    if series is None:
+        return np.nan
+    near = np.abs((start - estimate.start + HOURS / 2) % HOURS - HOURS / 2) <= _SAME_HOUR_H
+    near &= np.abs(start - estimate.start) <= settings.lookback_days * HOURS
+    window_end = end + settings.carry_over_minutes / 60
+    window_end[:-1] = np.minimum(window_end[:-1], np.maximum(start[1:], end[:-1]))
+    b = np.searchsorted(series.t, start[near], "right") - 1
+    a = np.searchsorted(series.t, window_end[near], "left")
+    known = (b >= 0) & (a < series.t.size)
+    b, a = b[known], a[known]
+    rate, _, _ = series.rate(series.t[b], series.t[a], settings, both=estimate.final)
+    expected = rate * (series.exposure[a] - series.exposure[b])
+    use = expected > 0
+    if use.sum() < _FEW_STREAMS:
+        return np.nan
+    grown = (series.followers[a] - series.followers[b])[use] / expected[use]
+    return float(np.quantile(grown, _WEAK))
 
 
 def _shares_its_bracket(estimate: _Estimate, start: Floats, end: Floats) -> bool:
@@ -319,6 +384,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
         "lift",
         "lift_lo",
         "lift_hi",
+        "lift_shared",
         "interval_level",
         "lift_pct",
         "lift_per_hour",
@@ -349,7 +415,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
             "after_gap_s": (float(series.t[estimate.after]) - estimate.window_end) * 3600,
             "naive_delta": after - before,
             "baseline_hours": estimate.baseline_h,
-            "profile_used": series.rhythm is not None,
+            "profile_used": series.evidence is not None,
             "resolution": series.unit,
             "placebos": estimate.placebos.errors.size,
         }
@@ -362,7 +428,15 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The lift and its interval, or nothing where they would say nothing."""
     lift = naive - estimate.expected
-    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, settings)
+    unseen = max(estimate.rhythm_variance - estimate.placebos.rhythm_variance, 0.0)
+    more = _Z * abs(estimate.expected) * unseen**0.5
+    shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
+    if estimate.weakest > 1:
+        # Growth that the weakest streams at this hour have too may be the hour's own: half of it is taken off.
+        doubt = estimate.expected * (estimate.weakest - 1) * estimate.unseen / 2
+        lift -= doubt
+        more, shared = max(more, doubt), max(shared, doubt)
+    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, more, settings)
     if widths is None:
         return {}
     low, high = lift - widths[0], lift + widths[1]
@@ -377,6 +451,7 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
         "lift": lift,
         "lift_lo": low,
         "lift_hi": high,
+        "lift_shared": shared,
         "interval_level": 1 - settings.alpha,
         "lift_pct": 100 * lift / before if before else None,
         "lift_per_hour": lift / estimate.airtime_h if estimate.airtime_h > 0 else None,
