@@ -28,6 +28,9 @@ _AFTER_GUARD_H = 2.0
 # Multiples of the local window, tried in turn until one holds enough clean hours.
 _WIDER = (1, 2, 4, 8)
 
+# An hour of the day that was clean on this many days is half seen.
+_SEEN_DAYS = 2.0
+
 # A fall that is this many times the usual scale, and this share of all, is a purge and not somebody leaving.
 _PURGE_SCALES, _PURGE_SHARE = 10.0, 0.001
 # A count that stood still while this many followers were due is an old answer.
@@ -57,7 +60,6 @@ class Series:
     t: Floats
     followers: Floats
     exposure: Floats
-    prior: Prior
     rhythm: Rhythm
     evidence: Evidence | None
     purge: Flags
@@ -99,20 +101,18 @@ class Series:
         clean = np.diff(np.interp(np.clip(edges, low, high), self.t, self.hours))
         return np.bincount(edges[:-1].astype(np.int64) % HOURS, clean, HOURS)
 
-    def rhythm_variance(
-        self, before: float, after: float, width: float, settings: Lift, *, both: bool
-    ) -> tuple[float, float]:
-        """Variance of the log of the expected growth in [before, after] that the rhythm brings in.
-
-        And the share of it that would be left if the creator had never been seen off the air: near 1 where the hours
-        of the window were hardly ever seen.
-        """
+    def rhythm_variance(self, before: float, after: float, width: float, settings: Lift, *, both: bool) -> float:
+        """Variance of the log of the expected growth in [before, after] that the rhythm brings in."""
         sides = _sides(before, after, width, settings, both=both)
         clean = sum((self.clean_by_hour(*side) for side in sides), start=np.zeros(HOURS))
         window = hours_until(np.array(after)) - hours_until(np.array(before))
-        variance = float(self.rhythm.ratio_variance(window, clean))
-        unseen = float(Rhythm(self.rhythm.hourly, self.prior.covariance).ratio_variance(window, clean))
-        return variance, min(variance / unseen, 1.0) if unseen > 0 else 1.0
+        return float(self.rhythm.ratio_variance(window, clean))
+
+    def unseen(self, before: float, after: float) -> float:
+        """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
+        window = hours_until(np.array(after)) - hours_until(np.array(before))
+        days = self.evidence.days if self.evidence else np.zeros(HOURS)
+        return float(window @ (_SEEN_DAYS / (_SEEN_DAYS + days)) / max(window.sum(), 1e-9))
 
 
 def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool) -> list[tuple[Any, Any]]:
@@ -154,7 +154,6 @@ def read_series(counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, 
         t=t,
         followers=followers,
         exposure=exposure,
-        prior=prior,
         rhythm=rhythm,
         evidence=evidence,
         purge=purge,

@@ -45,7 +45,7 @@ _LENDERS = 300
 # Half of a 90 % interval of a normal error, in deviations.
 _Z = 1.645
 
-# Where more than this share of the rhythm's variance is left, the hour was hardly ever seen off the air.
+# Above this the hours of a window were hardly ever seen off the air.
 _HARDLY_SEEN = 0.5
 # Streams that begin this close to each other's hour of the day are compared; fewer of them tell nothing.
 _SAME_HOUR_H, _FEW_STREAMS = 1.5, 5
@@ -293,9 +293,8 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     before, after = float(chosen.t[b]), float(chosen.t[a])
     estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
     if baseline_h > 0:
-        estimate.rhythm_variance, estimate.unseen = chosen.rhythm_variance(
-            before, after, width_h, settings, both=final
-        )
+        estimate.rhythm_variance = chosen.rhythm_variance(before, after, width_h, settings, both=final)
+        estimate.unseen = chosen.unseen(before, after)
     left_out = chosen.stale_at
     estimate.flags |= {
         name
@@ -433,7 +432,8 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
     shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
     if estimate.weakest > 1:
         # Growth that the weakest streams at this hour have too may be the hour's own: half of it is taken off.
-        doubt = estimate.expected * (estimate.weakest - 1) * estimate.unseen / 2
+        share = min(max(estimate.unseen - 0.2, 0.0) / 0.3, 1.0)
+        doubt = estimate.expected * (estimate.weakest - 1) * share / 2
         lift -= doubt
         more, shared = max(more, doubt), max(shared, doubt)
     widths = half_widths(estimate.placebos, pool, estimate.expected, unit, more, settings)

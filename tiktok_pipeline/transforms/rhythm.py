@@ -32,7 +32,7 @@ _LEVEL_VARIANCE, _NO_COUNT_VARIANCE = 25.0, 1e6
 # The prior before other creators are known: deviation of an hour, and the width of a bump, hours.
 _PRIOR_SD, _PRIOR_WIDTH_H = 0.6, 2.0
 # No prior is narrower than this share of that one: rhythms that nobody shows off the air may be larger.
-_LEAST_PRIOR = 0.3
+_LEAST_PRIOR = 1.0
 # The prior of a roster counts as many creators of the default beside those of the roster.
 _DEFAULT_CREATORS = 3.0
 _LEARNING_ROUNDS = 8
@@ -40,10 +40,14 @@ _LEARNING_ROUNDS = 8
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24) and precision times mean."""
+    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24), precision times mean (24).
+
+    days: clean time in each hour of the day (24), hours, so the number of days on which the hour was seen.
+    """
 
     precision: Floats
     weighted: Floats
+    days: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ class Rhythm:
 
 def _kernel() -> Floats:
     away = np.abs((np.arange(HOURS) + HOURS / 2) % HOURS - HOURS / 2)
-    row = _PRIOR_SD**2 * np.exp(-away / _PRIOR_WIDTH_H) * (1 + away / _PRIOR_WIDTH_H)
+    row = _PRIOR_SD**2 * np.exp(-away / _PRIOR_WIDTH_H)
     return _circulant(row)
 
 
@@ -129,7 +133,7 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
         said[day, slot] = relative - 1.0
         inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
         weights = np.einsum("dki,dkl->dil", design, inverse)
-        evidence = Evidence(np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said))
+        evidence = Evidence(np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said), spent.sum(axis=0))
         rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
     return evidence
 
