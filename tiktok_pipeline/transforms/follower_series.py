@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.transforms.follower_counts import as_of_true_times
 from tiktok_pipeline.transforms.rhythm import HOURS, Evidence, Floats, Prior, Rhythm, hours_until, posterior, read_evidence
 
 Integers = NDArray[np.int64]
@@ -56,6 +57,8 @@ class Series:
 
     vendor: str
     unit: int
+    unit_found: bool
+    cache_h: float
     at: Integers
     t: Floats
     followers: Floats
@@ -124,11 +127,13 @@ def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool)
     return sides
 
 
-def read_series(counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, settings: Lift) -> Series:
+def read_series(counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift) -> Series:
     """The series in `counts` (one vendor and quantum, sorted by time) of somebody on air in [start, end] (hours)."""
     at = counts["at"].to_numpy()
     followers = counts["followers"].to_numpy().astype(np.float64)
     unit = int(counts["unit"][0])
+    if cache_h > 0 and unit == 1:
+        at, followers = as_of_true_times(at, followers, cache_h)
     old = np.zeros(at.size, bool)
     if unit == 1:  # rounded counts stand still and jump by themselves
         old = _old_answers(at / HOUR_US, followers)
@@ -150,6 +155,8 @@ def read_series(counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, 
     return Series(
         vendor=str(counts["vendor"][0]),
         unit=unit,
+        unit_found=bool(counts["unit_found"].any()),
+        cache_h=cache_h if unit == 1 else 0.0,
         at=at,
         t=t,
         followers=followers,

@@ -19,6 +19,7 @@ import polars as pl
 
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
+from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_unit
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
 from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, HOURS, Prior, learned_prior
@@ -172,12 +173,15 @@ def _counts(profiles: pl.LazyFrame, as_of: datetime) -> dict[tuple[object, ...],
             at=pl.col("observed_at").dt.epoch("us"),
         )
         .filter(pl.col("unit").is_not_null())
-        .group_by("creator_id", "vendor", "unit", "listed", "at")
-        .agg(pl.col("followers").max())
-        .sort("creator_id", "vendor", "unit", "listed", "at")
         .collect()
     )
-    return counts.partition_by("creator_id", as_dict=True)
+    found = (
+        with_found_unit(counts)
+        .group_by("creator_id", "vendor", "unit", "listed", "at")
+        .agg(pl.col("followers").max(), pl.col("unit_found").any())
+        .sort("creator_id", "vendor", "unit", "listed", "at")
+    )
+    return found.partition_by("creator_id", as_dict=True)
 
 
 def _estimates(
@@ -199,7 +203,7 @@ def _estimates(
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
-    prior = _prior(timed, counts, settings)
+    prior, caches = _learned(timed, counts, settings)
     # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
     for creator, group in timed.partition_by("creator_id", as_dict=True, maintain_order=True).items():
         asked = group["wanted"] | group["lends"]
@@ -208,7 +212,10 @@ def _estimates(
         start, busy, aired = (group[name].to_numpy() for name in ("start", "busy", "aired"))
         known = counts.get(creator)
         series = (
-            [read_series(each, start, busy, prior, settings) for each in known.partition_by(*_SERIES, maintain_order=True)]
+            [
+                read_series(each, start, busy, prior, caches.get(each["vendor"][0], 0.0), settings)
+                for each in known.partition_by(*_SERIES, maintain_order=True)
+            ]
             if known is not None
             else []
         )
@@ -243,22 +250,28 @@ def _estimates(
             yield estimate
 
 
-def _prior(timed: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift) -> Prior:
-    """The prior of rhythms, from some of the creators whose streams are estimated."""
+def _learned(
+    timed: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift
+) -> tuple[Prior, dict[str, float]]:
+    """The prior of rhythms and the cache of each vendor (hours), from some creators whose streams are estimated."""
     asked = timed.filter(pl.col("wanted") | pl.col("lends"))["creator_id"].unique().sort()
     every = max(-(-len(asked) // _TEACHERS), 1)
+    teachers = [creator for creator in asked.gather_every(every) if (creator,) in counts]
+    exact: dict[str, list[tuple[Floats, Floats]]] = {}
+    for creator in teachers:
+        for each in counts[(creator,)].filter(pl.col("unit") == 1).partition_by(*_SERIES, maintain_order=True):
+            t, followers = each["at"].to_numpy() / HOUR_US, each["followers"].to_numpy().astype(np.float64)
+            exact.setdefault(each["vendor"][0], []).append((t, followers))
+    caches = {vendor: cache_hours(series) for vendor, series in exact.items()}
     found = []
-    for creator in asked.gather_every(every):
-        known = counts.get((creator,))
-        if known is None:
-            continue
+    for creator in teachers:
         spans = timed.filter(pl.col("creator_id") == creator)
         start, busy = spans["start"].to_numpy(), spans["busy"].to_numpy()
-        largest = max(known.partition_by(*_SERIES, maintain_order=True), key=lambda each: each.height)
-        series = read_series(largest, start, busy, DEFAULT_PRIOR, settings)
+        largest = max(counts[(creator,)].partition_by(*_SERIES, maintain_order=True), key=lambda each: each.height)
+        series = read_series(largest, start, busy, DEFAULT_PRIOR, caches.get(largest["vendor"][0], 0.0), settings)
         if series.evidence:
             found.append(series.evidence)
-    return learned_prior(found)
+    return learned_prior(found), caches
 
 
 def _hours(column: str) -> pl.Expr:
@@ -302,6 +315,8 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
             ("late_before", order[0]),
             ("short_baseline", baseline_h < settings.min_clean_hours),
             ("few_placebo", estimate.placebos.errors.size < settings.few_placebos),
+            ("cached_counts", chosen.cache_h > 0),
+            ("unit_found", chosen.unit_found),
             ("count_anomaly", bool(chosen.purge[b:a].any())),
             (
                 "stale_suspect",
@@ -428,18 +443,18 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
     """The lift and its interval, or nothing where they would say nothing."""
     lift = naive - estimate.expected
     unseen = max(estimate.rhythm_variance - estimate.placebos.rhythm_variance, 0.0)
-    more = _Z * abs(estimate.expected) * unseen**0.5
+    more, doubt = _Z * abs(estimate.expected) * unseen**0.5, 0.0
     shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
     if estimate.weakest > 1:
         # Growth that the weakest streams at this hour have too may be the hour's own: half of it is taken off.
         share = min(max(estimate.unseen - 0.2, 0.0) / 0.3, 1.0)
         doubt = estimate.expected * (estimate.weakest - 1) * share / 2
         lift -= doubt
-        more, shared = max(more, doubt), max(shared, doubt)
+        shared = max(shared, doubt)
     widths = half_widths(estimate.placebos, pool, estimate.expected, unit, more, settings)
     if widths is None:
         return {}
-    low, high = lift - widths[0], lift + widths[1]
+    low, high = lift - widths[0] - doubt, lift + widths[1] + doubt
     # Between rounded counts a small delta is rounding, whatever was expected: nothing can be seen in it.
     if unit > 1 and abs(naive) <= _UNREADABLE_QUANTA * unit:
         estimate.flags.add("below_resolution")
