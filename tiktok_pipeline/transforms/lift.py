@@ -9,6 +9,7 @@ proven cause.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -21,8 +22,9 @@ from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_unit
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
+from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
-from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, HOURS, Prior, learned_prior
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"
@@ -48,10 +50,8 @@ _Z = 1.645
 
 # Above this the hours of a window were hardly ever seen off the air.
 _HARDLY_SEEN = 0.5
-# Streams that begin this close to each other's hour of the day are compared; fewer of them tell nothing.
-_SAME_HOUR_H, _FEW_STREAMS = 1.5, 5
-# Of them this share brings nearly nothing.
-_WEAK = 0.2
+# Half-width of what streams before carry over into a window, as a share of it: it fades faster or slower.
+_CARRIED_DOUBT = 0.7
 
 # Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
 _TEACHERS = 120
@@ -150,6 +150,7 @@ class _Estimate:
     rhythm_variance: float = 0.0
     unseen: float = 0.0
     weakest: float = np.nan
+    carried_over: float = 0.0
 
     @property
     def rounded(self) -> bool:
@@ -219,6 +220,7 @@ def _estimates(
             if known is not None
             else []
         )
+        others: dict[tuple[int, bool], OtherStreams] = {}
         told = group.select("end", "airtime_h", "flags", "wanted", "lends").with_row_index("n").filter(asked)
         for n, end, airtime_h, flags, wanted, lends in told.iter_rows():
             estimate = _Estimate(
@@ -244,7 +246,13 @@ def _estimates(
                 _estimate(estimate, series, end, settings, now)
                 if estimate.unseen > _HARDLY_SEEN:
                     estimate.flags.add("hour_never_seen")
-                estimate.weakest = _weakest(estimate, start, aired, settings)
+                if estimate.series is not None:
+                    key = (id(estimate.series), estimate.final)
+                    if key not in others:
+                        others[key] = OtherStreams(estimate.series, start, aired, settings, both=estimate.final)
+                    before, after = (float(estimate.series.t[at]) for at in (estimate.before, estimate.after))
+                    estimate.weakest = others[key].weakest(estimate.start)
+                    estimate.carried_over = others[key].carried_over(n, before, after)
                 if _shares_its_bracket(estimate, np.delete(start, n), np.delete(aired, n)):
                     estimate.flags.add("shared_bracket")
             yield estimate
@@ -330,28 +338,6 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
         )
         if holds
     }
-
-
-def _weakest(estimate: _Estimate, start: Floats, end: Floats, settings: Lift) -> float:
-    """Growth of the weakest streams at the same hour of the day, as a multiple of what was expected; NaN if few."""
-    series = estimate.series
-    if series is None:
-        return np.nan
-    near = np.abs((start - estimate.start + HOURS / 2) % HOURS - HOURS / 2) <= _SAME_HOUR_H
-    near &= np.abs(start - estimate.start) <= settings.lookback_days * HOURS
-    window_end = end + settings.carry_over_minutes / 60
-    window_end[:-1] = np.minimum(window_end[:-1], np.maximum(start[1:], end[:-1]))
-    b = np.searchsorted(series.t, start[near], "right") - 1
-    a = np.searchsorted(series.t, window_end[near], "left")
-    known = (b >= 0) & (a < series.t.size)
-    b, a = b[known], a[known]
-    rate, _, _ = series.rate(series.t[b], series.t[a], settings, both=estimate.final)
-    expected = rate * (series.exposure[a] - series.exposure[b])
-    use = expected > 0
-    if use.sum() < _FEW_STREAMS:
-        return np.nan
-    grown = (series.followers[a] - series.followers[b])[use] / expected[use]
-    return float(np.quantile(grown, _WEAK))
 
 
 def _shares_its_bracket(estimate: _Estimate, start: Floats, end: Floats) -> bool:
@@ -441,7 +427,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The lift and its interval, or nothing where they would say nothing."""
-    lift = naive - estimate.expected
+    lift = naive - estimate.expected - estimate.carried_over
     unseen = max(estimate.rhythm_variance - estimate.placebos.rhythm_variance, 0.0)
     more, doubt = _Z * abs(estimate.expected) * unseen**0.5, 0.0
     shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
@@ -451,6 +437,7 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
         doubt = estimate.expected * (estimate.weakest - 1) * share / 2
         lift -= doubt
         shared = max(shared, doubt)
+    more = math.hypot(more, _CARRIED_DOUBT * estimate.carried_over)
     widths = half_widths(estimate.placebos, pool, estimate.expected, unit, more, settings)
     if widths is None:
         return {}
