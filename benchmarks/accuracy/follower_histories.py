@@ -250,6 +250,7 @@ def _filled(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
+    """STREAMS of (stream_id, creator_id, start, end), hours from the first."""
     frame = pl.DataFrame(rows, schema=["stream_id", "creator_id", "start", "end"], orient="row")
     return _filled(
         frame.select(
@@ -268,6 +269,7 @@ def stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
 
 
 def profile_frame(rows: list[tuple[str, float, int, int]]) -> pl.DataFrame:
+    """PROFILE_OBSERVATIONS of (creator_id, hour, followers, unit)."""
     frame = pl.DataFrame(rows, schema=["creator_id", "at", "followers", "followers_unit"], orient="row")
     return _filled(
         frame.with_row_index("n").select(

@@ -33,12 +33,12 @@ _MOST_LIFT = 6.0
 class World:
     """One world.
 
-    habit: `mixed`, `same_hour` (daily, except for a share `days_off`), `back_to_back`, `often_on` (12 to 17 hours a
-    day in blocks), `always_on` (one gap of 3.5 to 5 hours a day), `all_hours` (streams of 3 to 8 hours with gaps of half an hour to 5
-    hours, at any time). rhythm: `broad` (one wave and a weaker second one)
-    or `sharp` (one to three bumps with a standard deviation of 0.7 to 1.6 hours). peak: where the rhythm peaks: at the `habit`'s hour, or `free`.
-    rate: `mean_reverting`, `random_walk`, or `breaks` (the rate jumps twice in six weeks). cache_h: the vendor serves a
-    count for this long. web_rounding: counts are rounded like on the web page, and declared exact.
+    habit: `mixed`; `same_hour`: daily, except for a share `days_off`; `back_to_back`; `often_on`: 12 to 17 hours a day
+    in blocks; `always_on`: one gap of 3.5 to 5 hours a day; `all_hours`: streams of 3 to 8 hours with gaps of half an
+    hour to 5 hours. rhythm: `broad`: one wave and a weaker second one; `sharp`: one to three bumps with a standard
+    deviation of 0.7 to 1.6 hours. peak: the rhythm peaks at the hour of the `habit`, or `free`. rate:
+    `mean_reverting`, `random_walk`, or `breaks`: it jumps twice. cache_h: the vendor serves a count for this long.
+    web_rounding: counts are rounded like on the web page, and declared exact.
     """
 
     name: str
@@ -167,43 +167,44 @@ def _purged(rng: np.random.Generator, world: World, size: float, at_h: Floats) -
 
 
 def _spans(rng: np.random.Generator, world: World, usual_h: float) -> Spans:
-    spans: Spans = []
+    """Streams as (start, end) in hours, at least 20 minutes apart."""
     often, jitter, typical = rng.uniform(0.25, 0.85), rng.uniform(0.3, 2.5), math.exp(rng.normal(0.2, 0.4))
-    longest_gap = rng.uniform(3.5, 5.0)
-    if world.habit == "all_hours":
-        at = 24 + usual_h
-        while at < (world.days - 1) * 24:
-            spans.append((at, rng.uniform(3.0, 8.0)))
-            at += spans[-1][1] + rng.uniform(0.5, 5.0)
+    gap = rng.uniform(3.5, 5.0)
+    wanted: Spans = []
     for day in range(1, world.days - 1):
         base = day * 24 + usual_h
-        if world.habit == "same_hour":
-            if rng.random() >= world.days_off:
-                spans.append((base + rng.normal(0, 0.2), typical * 1.5 * math.exp(rng.normal(0, 0.15))))
-        elif world.habit == "back_to_back":
-            if rng.random() < often:
-                at = base + rng.normal(0, jitter)
-                for _ in range(rng.integers(2, 5)):
-                    length = typical * math.exp(rng.normal(0, 0.4))
-                    spans.append((at, length))
-                    at += length + rng.uniform(0.4, 2.9)
-        elif world.habit == "often_on":
-            at = base + rng.normal(0, 0.5)
-            for _ in range(rng.integers(2, 4)):
-                length = rng.uniform(3.5, 6.5)
-                spans.append((at, length))
-                at += length + rng.uniform(0.5, 4.0)
-        elif world.habit == "always_on":
-            gap = longest_gap + rng.normal(0, 0.3)
-            spans.append((base + rng.normal(0, 0.3), 24 - max(gap, 3.2)))
-        elif world.habit == "mixed" and rng.random() < often:
-            spans.append((base + rng.normal(0, jitter), typical * math.exp(rng.normal(0, 0.6))))
-    apart: Spans = []
-    for start, length in sorted(spans):
-        lasts = min(max(length, 0.1), 23.0)
-        if (not apart or start > apart[-1][1] + 1 / 3) and start + lasts < (world.days - 0.5) * 24:
-            apart.append((start, start + lasts))
-    return apart
+        match world.habit:
+            case "same_hour":
+                if rng.random() >= world.days_off:
+                    wanted.append((base + rng.normal(0, 0.2), typical * 1.5 * math.exp(rng.normal(0, 0.15))))
+            case "back_to_back":
+                if rng.random() < often:
+                    lengths = typical * np.exp(rng.normal(0, 0.4, rng.integers(2, 5)))
+                    wanted += _in_a_row(base + rng.normal(0, jitter), lengths, rng.uniform(0.4, 2.9, lengths.size))
+            case "often_on":
+                lengths = rng.uniform(3.5, 6.5, rng.integers(2, 4))
+                wanted += _in_a_row(base + rng.normal(0, 0.5), lengths, rng.uniform(0.5, 4.0, lengths.size))
+            case "always_on":
+                wanted.append((base + rng.normal(0, 0.3), 24 - max(gap + rng.normal(0, 0.3), 3.2)))
+            case "all_hours":
+                lengths = rng.uniform(3.0, 8.0, 3)
+                since = wanted[-1][0] + wanted[-1][1] + rng.uniform(0.5, 5.0) if wanted else base
+                wanted += _in_a_row(since, lengths, rng.uniform(0.5, 5.0, 3))
+            case _:
+                if rng.random() < often:
+                    wanted.append((base + rng.normal(0, jitter), typical * math.exp(rng.normal(0, 0.6))))
+    spans: Spans = []
+    for start, length in sorted(wanted):
+        end = start + min(max(length, 0.1), 23.0)
+        if (not spans or start > spans[-1][1] + 1 / 3) and end < (world.days - 0.5) * 24:
+            spans.append((start, end))
+    return spans
+
+
+def _in_a_row(since: float, lengths: Floats, gaps: Floats) -> Spans:
+    """(start, length) of streams with these gaps after each."""
+    starts = since + np.concatenate([[0.0], np.cumsum(lengths + gaps)[:-1]])
+    return list(zip(starts.tolist(), lengths.tolist(), strict=True))
 
 
 def _lift(rng: np.random.Generator, grid_h: Floats, per_day: float, start: float, end: float) -> Floats:

@@ -30,13 +30,15 @@ _SHORTEST_CACHE_H = 0.75
 def with_found_unit(counts: pl.DataFrame) -> pl.DataFrame:
     """`counts` (creator_id, vendor, unit, listed, followers) with `unit` raised to the unit that the counts show.
 
-    Adds `unit_found`: whether that is more than the vendor declares. Counts of one creator, vendor and power of ten share a unit: vendors round large accounts more.
+    Adds `unit_found`: whether that is more than the vendor declares. Counts of one creator, vendor and power of ten
+    share a unit: vendors round large accounts more.
     """
     group = ["creator_id", "vendor", "unit", "listed", "power"]
     found = pl.col("unit").first()
     distinct = pl.col("followers").n_unique()
     for unit in _UNITS:
-        shown = (pl.col("followers") % unit == 0).all() & (distinct * np.log10(unit) >= _UNIT_POWERS)
+        powers_more = np.log10(unit) - pl.col("unit").first().log10()
+        shown = (pl.col("followers") % unit == 0).all() & (distinct * powers_more >= _UNIT_POWERS)
         found = pl.when(shown).then(pl.max_horizontal(pl.lit(unit), found)).otherwise(found)
     powers = pl.col("followers").clip(1).log10().floor().cast(pl.Int8)
     return (

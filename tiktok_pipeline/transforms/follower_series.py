@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.transforms.follower_counts import as_of_true_times
-from tiktok_pipeline.transforms.rhythm import HOURS, Evidence, Floats, Prior, Rhythm, hours_until, posterior, read_evidence
+from tiktok_pipeline.transforms.rhythm import (
+    HOURS,
+    Evidence,
+    Floats,
+    Prior,
+    Rhythm,
+    hours_until,
+    posterior,
+    read_evidence,
+)
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -42,7 +51,7 @@ _DIP_DEVIATIONS, _COMES_BACK_WITHIN = 4.0, 3
 
 def scale(expected: Floats, unit: int) -> Floats:
     """How much a gain of `expected` followers scatters, up to a factor: methods, section 2.4, step 5."""
-    return np.asarray(np.maximum(expected, 0.0) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
+    return np.asarray(np.abs(expected) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +111,7 @@ class Series:
         """Clean hours in [low, high] (hours since the epoch) by the hour of the day (24)."""
         edges = np.arange(math.floor(low), math.ceil(high) + 1.0)
         clean = np.diff(np.interp(np.clip(edges, low, high), self.t, self.hours))
-        return np.bincount(edges[:-1].astype(np.int64) % HOURS, clean, HOURS)
+        return np.asarray(np.bincount(edges[:-1].astype(np.int64) % HOURS, clean, HOURS), np.float64)
 
     def rhythm_variance(self, before: float, after: float, width: float, settings: Lift, *, both: bool) -> float:
         """Variance of the log of the expected growth in [before, after] that the rhythm brings in."""
@@ -127,8 +136,13 @@ def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool)
     return sides
 
 
-def read_series(counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift) -> Series:
-    """The series in `counts` (one vendor and quantum, sorted by time) of somebody on air in [start, end] (hours)."""
+def read_series(
+    counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift
+) -> Series:
+    """Read the series in `counts` (one vendor and unit, sorted by time) of a creator on air in [start, end] (hours).
+
+    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one.
+    """
     at = counts["at"].to_numpy()
     followers = counts["followers"].to_numpy().astype(np.float64)
     unit = int(counts["unit"][0])

@@ -21,10 +21,10 @@ import polars as pl
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_unit
-from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
+from tiktok_pipeline.transforms.follower_series import HOUR_US, Series, read_series
 from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
-from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Prior, learned_prior
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Floats, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.transforms.follower_series import Floats, Series, scale
-from tiktok_pipeline.transforms.rhythm import hours_until
+from tiktok_pipeline.transforms.follower_series import Series, scale
+from tiktok_pipeline.transforms.rhythm import Floats, hours_until
 
 # A window may be longer than the stream's by half and an hour, where counts lie no closer.
 _LONGER, _LONGER_H = 1.5, 1.0

@@ -133,7 +133,9 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
         said[day, slot] = relative - 1.0
         inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
         weights = np.einsum("dki,dkl->dil", design, inverse)
-        evidence = Evidence(np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said), spent.sum(axis=0))
+        evidence = Evidence(
+            np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said), spent.sum(axis=0)
+        )
         rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
     return evidence
 
