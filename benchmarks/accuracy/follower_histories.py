@@ -19,7 +19,7 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE
 
 Floats = NDArray[np.float64]
 
-_EPOCH_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+EPOCH_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 _STEP_H = 1 / 12  # the grid that histories are drawn on: five minutes
 _DAY_STEPS = 288
 _NO_LIFT_SHARE = 0.35
@@ -69,7 +69,7 @@ class Histories:
     def lift_between(self, number: int, stream: int, before: datetime, after: datetime) -> float:
         """Followers that the stream with this position brought its creator between two instants."""
         creator = self.creators[number]
-        hours = [(moment.timestamp() - _EPOCH_S) / 3600 for moment in (before, after)]
+        hours = [(moment.timestamp() - EPOCH_S) / 3600 for moment in (before, after)]
         low, high = np.interp(hours, creator.grid_h, creator.brought[stream])
         return float(high - low)
 
@@ -106,13 +106,13 @@ def simulate(scenario: Scenario, *, creators: int, seed: int) -> Histories:
         snapshots += [(name, *row) for row in _snapshots(rng, scenario, creator, days)]
     columns = ["stream_id", "number", "position", "per_day", "viral", "size"]
     return Histories(
-        streams=_stream_frame(streams),
-        profiles=_profile_frame(snapshots),
+        streams=stream_frame(streams),
+        profiles=profile_frame(snapshots),
         live=LIVE_OBSERVATIONS.empty(),
         posts=POST_OBSERVATIONS.empty(),
         truth=pl.DataFrame(truth, schema=columns, orient="row"),
         creators=people,
-        as_of=datetime.fromtimestamp(_EPOCH_S + days * 86_400, UTC),
+        as_of=datetime.fromtimestamp(EPOCH_S + days * 86_400, UTC),
     )
 
 
@@ -236,7 +236,7 @@ def _snapshots(
 
 
 def _moment(column: str) -> pl.Expr:
-    microseconds = ((pl.col(column) * 3600 + _EPOCH_S) * 1e6).cast(pl.Int64)
+    microseconds = ((pl.col(column) * 3600 + EPOCH_S) * 1e6).cast(pl.Int64)
     return pl.from_epoch(microseconds, "us").dt.replace_time_zone("UTC")
 
 
@@ -249,7 +249,8 @@ def _filled(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     )
 
 
-def _stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
+def stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
+    """STREAMS of (stream_id, creator_id, start, end), hours from the first."""
     frame = pl.DataFrame(rows, schema=["stream_id", "creator_id", "start", "end"], orient="row")
     return _filled(
         frame.select(
@@ -267,7 +268,8 @@ def _stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
     )
 
 
-def _profile_frame(rows: list[tuple[str, float, int, int]]) -> pl.DataFrame:
+def profile_frame(rows: list[tuple[str, float, int, int]]) -> pl.DataFrame:
+    """PROFILE_OBSERVATIONS of (creator_id, hour, followers, unit)."""
     frame = pl.DataFrame(rows, schema=["creator_id", "at", "followers", "followers_unit"], orient="row")
     return _filled(
         frame.with_row_index("n").select(

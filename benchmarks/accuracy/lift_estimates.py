@@ -39,6 +39,11 @@ def judged(scenario: Scenario, *, creators: int, seed: int) -> pl.DataFrame:
     settings = Lift()
     if scenario.provisional:
         settings = msgspec.structs.replace(settings, final_after_hours=_NEVER_H)
+    return judged_histories(histories, settings)
+
+
+def judged_histories(histories: Histories, settings: Lift) -> pl.DataFrame:
+    """The same, for histories that are at hand."""
     h = histories
     lifts = stream_lift(h.streams, h.profiles, h.live, h.posts, settings=settings, as_of=h.as_of)
     rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())

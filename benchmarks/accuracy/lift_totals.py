@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from benchmarks.accuracy.follower_histories import Floats, Scenario, simulate
+from benchmarks.accuracy.follower_histories import Floats, Histories, Scenario, simulate
 from benchmarks.accuracy.lift_estimates import true_lifts
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import CREATORS, RECAPS
@@ -36,8 +36,12 @@ class Totals:
 
 
 def score_totals(*, creators: int, seed: int) -> Totals:
-    """The board `lift` of a month, of streams that no viral post disturbs."""
-    histories = simulate(_MONTH, creators=creators, seed=seed)
+    """Score the board `lift` of a month, of streams that no viral post disturbs."""
+    return score_board(simulate(_MONTH, creators=creators, seed=seed))
+
+
+def score_board(histories: Histories) -> Totals:
+    """Score the board `lift` of the last 30 days with a stream, of streams that no viral post disturbs."""
     clear = histories.truth.filter(~pl.col("viral"))
     lifts = stream_lift(
         histories.streams, histories.profiles, histories.live, histories.posts, settings=Lift(), as_of=histories.as_of

@@ -7,6 +7,7 @@ are in `lift`, placebo windows in `placebos`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.transforms.follower_counts import as_of_true_times
+from tiktok_pipeline.transforms.rhythm import (
+    HOURS,
+    Evidence,
+    Floats,
+    Prior,
+    Rhythm,
+    hours_until,
+    posterior,
+    read_evidence,
+)
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -27,21 +38,8 @@ _AFTER_GUARD_H = 2.0
 # Multiples of the local window, tried in turn until one holds enough clean hours.
 _WIDER = (1, 2, 4, 8)
 
-# The rhythm has two waves a day: an evening and a second bump. A third was worth nothing in the simulation.
-_WAVES = 2
-# Segments up to here still tell the hours of a day apart.
-_RHYTHM_SEGMENT_H = 6.0
-# Prior of each wave: the information of six hours without a rhythm. The second wave is held down twice as hard.
-_RHYTHM_PRIOR_H = 3.0
-_RHYTHM_MIN_HOURS, _RHYTHM_MIN_GROWTH_A_DAY = 96.0, 1.0
-# Hours of the same creator differ by a variance of about 0.2 beside chance: with 5 followers due, chance is as much.
-_CHANCE_MATCHES_AT = 5.0
-# The level of a day is drawn to the mean as if by this many hours of it: days with few clean hours say little.
-_LEVEL_PRIOR_H = 2.0
-_LOWEST_RHYTHM = 0.05
-# Relative growth above this, and three deviations of chance, is a viral hour, not a rhythm.
-_HIGHEST_RELATIVE = 4.0
-_ROUNDS = 3
+# An hour of the day that was clean on this many days is half seen.
+_SEEN_DAYS = 2.0
 
 # A fall that is this many times the usual scale, and this share of all, is a purge and not somebody leaving.
 _PURGE_SCALES, _PURGE_SHARE = 10.0, 0.001
@@ -53,7 +51,7 @@ _DIP_DEVIATIONS, _COMES_BACK_WITHIN = 4.0, 3
 
 def scale(expected: Floats, unit: int) -> Floats:
     """How much a gain of `expected` followers scatters, up to a factor: methods, section 2.4, step 5."""
-    return np.asarray(np.maximum(expected, 0.0) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
+    return np.asarray(np.abs(expected) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +66,14 @@ class Series:
 
     vendor: str
     unit: int
+    unit_found: bool
+    cache_h: float
     at: Integers
     t: Floats
     followers: Floats
     exposure: Floats
-    rhythm: Floats | None
+    rhythm: Rhythm
+    evidence: Evidence | None
     purge: Flags
     growth: Floats
     exposed: Floats
@@ -80,19 +81,17 @@ class Series:
     unclean: Integers
     stale_at: Floats
 
-    def rate(self, before: Floats, after: Floats, settings: Lift, *, both: bool) -> tuple[Floats, Floats]:
-        """Organic followers an hour of exposure around windows [before, after] (hours), and its clean hours.
+    def rate(self, before: Floats, after: Floats, settings: Lift, *, both: bool) -> tuple[Floats, Floats, Floats]:
+        """Organic followers an hour of exposure around windows [before, after] (hours), its clean hours, its width.
 
         From the time before each window, and with `both` from the time after it too. NaN and 0 where no clean
-        segment lies in reach.
+        segment lies in reach. The width is that of each side, hours.
         """
         rate, reached = np.full(before.shape, np.nan), np.zeros(before.shape)
+        widths = np.zeros(before.shape)
         for wider in _WIDER:
-            width = settings.local_hours * wider
-            end = before - settings.guard_before_minutes / 60
-            sides = [(end - width, end)]
-            if both:
-                sides.append((after + _AFTER_GUARD_H, after + _AFTER_GUARD_H + width))
+            width = float(settings.local_hours * wider)
+            sides = _sides(before, after, width, settings, both=both)
             growth, exposed, hours = (np.zeros(before.shape) for _ in range(3))
             for low, high in sides:
                 last = np.maximum(np.searchsorted(self.t, high, "right") - 1, 0)
@@ -103,16 +102,52 @@ class Series:
             better = (reached < settings.min_clean_hours) & (hours > reached) & (exposed > 0)
             rate[better] = growth[better] / exposed[better]
             reached[better] = hours[better]
+            widths[better] = width
             if (reached >= settings.min_clean_hours).all():
                 break
-        return rate, reached
+        return rate, reached, widths
+
+    def clean_by_hour(self, low: float, high: float) -> Floats:
+        """Clean hours in [low, high] (hours since the epoch) by the hour of the day (24)."""
+        edges = np.arange(math.floor(low), math.ceil(high) + 1.0)
+        clean = np.diff(np.interp(np.clip(edges, low, high), self.t, self.hours))
+        return np.asarray(np.bincount(edges[:-1].astype(np.int64) % HOURS, clean, HOURS), np.float64)
+
+    def rhythm_variance(self, before: float, after: float, width: float, settings: Lift, *, both: bool) -> float:
+        """Variance of the log of the expected growth in [before, after] that the rhythm brings in."""
+        sides = _sides(before, after, width, settings, both=both)
+        clean = sum((self.clean_by_hour(*side) for side in sides), start=np.zeros(HOURS))
+        window = hours_until(np.array(after)) - hours_until(np.array(before))
+        return float(self.rhythm.ratio_variance(window, clean))
+
+    def unseen(self, before: float, after: float) -> float:
+        """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
+        window = hours_until(np.array(after)) - hours_until(np.array(before))
+        days = self.evidence.days if self.evidence else np.zeros(HOURS)
+        return float(window @ (_SEEN_DAYS / (_SEEN_DAYS + days)) / max(window.sum(), 1e-9))
 
 
-def read_series(counts: pl.DataFrame, start: Floats, end: Floats, settings: Lift) -> Series:
-    """The series in `counts` (one vendor and quantum, sorted by time) of somebody on air in [start, end] (hours)."""
+def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool) -> list[tuple[Any, Any]]:
+    """The spans that the baseline of [before, after] is taken from, each `width` hours long."""
+    end = before - settings.guard_before_minutes / 60
+    sides = [(end - width, end)]
+    if both:
+        sides.append((after + _AFTER_GUARD_H, after + _AFTER_GUARD_H + width))
+    return sides
+
+
+def read_series(
+    counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift
+) -> Series:
+    """Read the series in `counts` (one vendor and unit, sorted by time) of a creator on air in [start, end] (hours).
+
+    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one.
+    """
     at = counts["at"].to_numpy()
     followers = counts["followers"].to_numpy().astype(np.float64)
     unit = int(counts["unit"][0])
+    if cache_h > 0 and unit == 1:
+        at, followers = as_of_true_times(at, followers, cache_h)
     old = np.zeros(at.size, bool)
     if unit == 1:  # rounded counts stand still and jump by themselves
         old = _old_answers(at / HOUR_US, followers)
@@ -128,16 +163,20 @@ def read_series(counts: pl.DataFrame, start: Floats, end: Floats, settings: Lift
     purge = (growth < -_PURGE_SCALES * scale(np.array(usual), unit)) & (growth < -_PURGE_SHARE * followers[:-1])
     clean = quiet & ~purge
     recent = clean & (t[:-1] >= t[-1] - settings.lookback_days * 24) if t.size else clean
-    rhythm = _rhythm(t[:-1][recent], hours[recent], growth[recent])
-    exposure = _exposure(rhythm, t)
+    evidence = read_evidence(t[:-1][recent], hours[recent], growth[recent])
+    rhythm = posterior(evidence, prior) if evidence else Rhythm(1.0 + prior.mean, prior.covariance)
+    exposure = _exposure(rhythm.hourly, t)
     return Series(
         vendor=str(counts["vendor"][0]),
         unit=unit,
+        unit_found=bool(counts["unit_found"].any()),
+        cache_h=cache_h if unit == 1 else 0.0,
         at=at,
         t=t,
         followers=followers,
         exposure=exposure,
         rhythm=rhythm,
+        evidence=evidence,
         purge=purge,
         growth=_running(np.where(clean, growth, 0.0)),
         exposed=_running(np.where(clean, np.diff(exposure), 0.0)),
@@ -179,52 +218,7 @@ def _overlaps(t: Floats, start: Floats, end: Floats) -> Flags:
     return np.asarray((start[first] < t[1:]) & (end[first] > t[:-1]))
 
 
-def _rhythm(begin: Floats, hours: Floats, growth: Floats) -> Floats | None:
-    """Relative growth by hour of the day (UTC, 24 values of mean 1), or None where the segments do not tell.
-
-    A day's level times a wave: both are fitted in turn, so that days of which only the quiet hours are clean do not
-    bend the wave. Least squares on relative growth, weighted by time, drawn to "no rhythm" by a prior.
-    """
-    use = hours <= _RHYTHM_SEGMENT_H
-    begin, hours, growth = begin[use], hours[use], growth[use]
-    if hours.sum() < _RHYTHM_MIN_HOURS or growth.sum() / hours.sum() * 24 < _RHYTHM_MIN_GROWTH_A_DAY:
-        return None
-    # Short segments are added up to hours: the growth of five minutes is mostly chance.
-    hour = ((begin + hours / 2) // 1).astype(np.int64)
-    first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
-    lasted, grown = np.add.reduceat(hours, first), np.add.reduceat(growth, first)
-    waves = np.add.reduceat(_wave_integrals(begin, hours), first) / lasted[:, None]
-    day = hour[first] // 24 - hour[0] // 24
-    mean = growth.sum() / hours.sum()
-    prior = np.repeat(_RHYTHM_PRIOR_H * np.arange(1, _WAVES + 1), 2)
-    weights = np.zeros(2 * _WAVES)
-    for _ in range(_ROUNDS):
-        exposed = lasted * np.maximum(1.0 + waves @ weights, _LOWEST_RHYTHM)
-        level = (np.bincount(day, grown) + mean * _LEVEL_PRIOR_H) / (np.bincount(day, exposed) + _LEVEL_PRIOR_H)
-        due = lasted * np.maximum(level[day], mean / 10)
-        told = lasted * due / (due + _CHANCE_MATCHES_AT)
-        relative = np.clip(grown / due, 0.0, _HIGHEST_RELATIVE + 3.0 / np.sqrt(due))
-        normal = (waves * told[:, None]).T @ waves + np.diag(prior)
-        weights = np.linalg.solve(normal, waves.T @ (told * (relative - 1.0)))
-    whole = _wave_integrals(np.arange(24.0), np.ones(24))
-    rhythm = np.maximum(1.0 + whole @ weights, _LOWEST_RHYTHM)
-    return np.asarray(rhythm / rhythm.mean())
-
-
-def _wave_integrals(begin: Floats, hours: Floats) -> Floats:
-    """The integrals of cos and sin of each wave over segments: one row a segment."""
-    end, columns = begin + hours, []
-    for wave in range(1, _WAVES + 1):
-        turn = 2 * np.pi * wave / 24
-        columns.append((np.sin(turn * end) - np.sin(turn * begin)) / turn)
-        columns.append((np.cos(turn * begin) - np.cos(turn * end)) / turn)
-    return np.stack(columns, axis=1)
-
-
-def _exposure(rhythm: Floats | None, t: Floats) -> Floats:
-    """The integral of the rhythm from the epoch to `t`, hours; `t` itself where there is no rhythm."""
-    if rhythm is None:
-        return t
-    before = np.concatenate([[0.0], np.cumsum(rhythm)])
-    hour = t % 24
-    return np.asarray((t // 24) * 24 + np.interp(hour, np.arange(25.0), before))
+def _exposure(hourly: Floats, t: Floats) -> Floats:
+    """The integral of the rhythm from the epoch to `t`, hours."""
+    before = np.concatenate([[0.0], np.cumsum(hourly)])
+    return np.asarray((t // HOURS) * before[-1] + np.interp(t % HOURS, np.arange(HOURS + 1.0), before))

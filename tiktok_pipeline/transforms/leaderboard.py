@@ -98,7 +98,13 @@ def leaderboard(
 def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -> pl.DataFrame:
     """One row a stream with what the boards count, once for its niche and once for all."""
     usable = pl.col("observable") & ~pl.col("flags").list.set_intersection(list(CONFOUNDED)).list.len().cast(pl.Boolean)
-    lifts = lift.filter(usable).select("stream_id", "lift", "lift_lo", "lift_hi")
+    lifts = lift.filter(usable).select(
+        "stream_id",
+        "lift",
+        "lift_shared",
+        below=pl.col("lift") - pl.col("lift_lo"),
+        above=pl.col("lift_hi") - pl.col("lift"),
+    )
     joined = (
         streams.select(
             "stream_id",
@@ -138,8 +144,6 @@ def _counted(clips: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
 
 def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) -> pl.DataFrame:
     """niche, creator_id, metric, value, value_lo, value_hi over the streams that started in [first, last]."""
-    half = (pl.col("lift_hi") - pl.col("lift_lo")) / 2
-    squares, square_of_sum = (half**2).sum(), half.sum() ** 2
     lift_known = pl.col("lift").is_not_null()
     hours = pl.col("airtime_s").filter(lift_known).sum() / 3600
     watched_hours = (pl.col("hours_watched") / pl.col("average_viewers")).filter(pl.col("average_viewers") > 0)
@@ -155,23 +159,33 @@ def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) ->
             average_viewers=_sum_or_null("hours_watched") / watched_hours.sum(),
             active_days=pl.col("day").n_unique().cast(pl.Float64),
             lift=pl.when(lift_known.sum() >= least_lifts).then(pl.col("lift").sum()),
-            lift_half=(squares + _LIFT_ERROR_CORRELATION * (square_of_sum - squares)).sqrt(),
+            below=_half_of_sum("below"),
+            above=_half_of_sum("above"),
             hours=hours,
         )
         .with_columns(lift_per_hour=pl.when(pl.col("hours") > 0).then(pl.col("lift") / pl.col("hours")))
     )
-    half_of = {"lift": pl.col("lift_half"), "lift_per_hour": pl.col("lift_half") / pl.col("hours")}
+    per = {"lift": pl.lit(1.0), "lift_per_hour": pl.col("hours")}
     return pl.concat(
         sums.select(
             "niche",
             "creator_id",
             metric=pl.lit(metric),
             value=pl.col(metric),
-            value_lo=pl.col(metric) - half_of[metric] if metric in half_of else pl.lit(None, pl.Float64),
-            value_hi=pl.col(metric) + half_of[metric] if metric in half_of else pl.lit(None, pl.Float64),
+            value_lo=pl.col(metric) - pl.col("below") / per[metric] if metric in per else pl.lit(None, pl.Float64),
+            value_hi=pl.col(metric) + pl.col("above") / per[metric] if metric in per else pl.lit(None, pl.Float64),
         )
         for metric in _METRICS
     ).filter(pl.col("value").is_not_null() & pl.col("value").is_not_nan())
+
+
+def _half_of_sum(side: str) -> pl.Expr:
+    """Half-width of a sum of lifts, below or above it: errors that the streams share add up, the others hardly."""
+    half, shared = pl.col(side), pl.col("lift_shared").fill_null(0.0)
+    shared = pl.min_horizontal(shared, half)
+    own = (half**2 - shared**2).sqrt()
+    squares = (own**2).sum()
+    return (squares + _LIFT_ERROR_CORRELATION * (own.sum() ** 2 - squares) + shared.sum() ** 2).sqrt()
 
 
 def _sum_or_null(column: str) -> pl.Expr:

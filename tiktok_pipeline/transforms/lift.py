@@ -9,6 +9,7 @@ proven cause.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,8 +20,11 @@ import polars as pl
 
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
-from tiktok_pipeline.transforms.follower_series import HOUR_US, Floats, Series, read_series
+from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_unit
+from tiktok_pipeline.transforms.follower_series import HOUR_US, Series, read_series
+from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Floats, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"
@@ -40,6 +44,17 @@ _MOMENT_H = 0.5
 
 # Streams that lend their errors to the pool: enough for its tails, few enough to estimate with every day.
 _LENDERS = 300
+
+# Half of a 90 % interval of a normal error, in deviations.
+_Z = 1.645
+
+# Above this the hours of a window were hardly ever seen off the air.
+_HARDLY_SEEN = 0.5
+# Half-width of what streams before carry over into a window, as a share of it: it fades faster or slower.
+_CARRIED_DOUBT = 0.7
+
+# Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
+_TEACHERS = 120
 
 # TikTok's count may be read this long before a stream's start: clocks differ.
 _SLACK = timedelta(minutes=2)
@@ -132,6 +147,10 @@ class _Estimate:
     baseline_h: float = 0.0
     expected: float = np.nan
     placebos: Placebos = NO_PLACEBOS
+    rhythm_variance: float = 0.0
+    unseen: float = 0.0
+    weakest: float = np.nan
+    carried_over: float = 0.0
 
     @property
     def rounded(self) -> bool:
@@ -155,12 +174,15 @@ def _counts(profiles: pl.LazyFrame, as_of: datetime) -> dict[tuple[object, ...],
             at=pl.col("observed_at").dt.epoch("us"),
         )
         .filter(pl.col("unit").is_not_null())
-        .group_by("creator_id", "vendor", "unit", "listed", "at")
-        .agg(pl.col("followers").max())
-        .sort("creator_id", "vendor", "unit", "listed", "at")
         .collect()
     )
-    return counts.partition_by("creator_id", as_dict=True)
+    found = (
+        with_found_unit(counts)
+        .group_by("creator_id", "vendor", "unit", "listed", "at")
+        .agg(pl.col("followers").max(), pl.col("unit_found").any())
+        .sort("creator_id", "vendor", "unit", "listed", "at")
+    )
+    return found.partition_by("creator_id", as_dict=True)
 
 
 def _estimates(
@@ -182,6 +204,7 @@ def _estimates(
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
+    prior, caches = _learned(timed, counts, settings)
     # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
     for creator, group in timed.partition_by("creator_id", as_dict=True, maintain_order=True).items():
         asked = group["wanted"] | group["lends"]
@@ -190,10 +213,14 @@ def _estimates(
         start, busy, aired = (group[name].to_numpy() for name in ("start", "busy", "aired"))
         known = counts.get(creator)
         series = (
-            [read_series(each, start, busy, settings) for each in known.partition_by(*_SERIES, maintain_order=True)]
+            [
+                read_series(each, start, busy, prior, caches.get(each["vendor"][0], 0.0), settings)
+                for each in known.partition_by(*_SERIES, maintain_order=True)
+            ]
             if known is not None
             else []
         )
+        others: dict[tuple[int, bool], OtherStreams] = {}
         told = group.select("end", "airtime_h", "flags", "wanted", "lends").with_row_index("n").filter(asked)
         for n, end, airtime_h, flags, wanted, lends in told.iter_rows():
             estimate = _Estimate(
@@ -217,9 +244,42 @@ def _estimates(
                     estimate.flags.add("overlap_next")
                 estimate.window_end = end + max(min(carry_over, to_next), 0.0)
                 _estimate(estimate, series, end, settings, now)
+                if estimate.unseen > _HARDLY_SEEN:
+                    estimate.flags.add("hour_never_seen")
+                if estimate.series is not None:
+                    key = (id(estimate.series), estimate.final)
+                    if key not in others:
+                        others[key] = OtherStreams(estimate.series, start, aired, settings, both=estimate.final)
+                    before, after = (float(estimate.series.t[at]) for at in (estimate.before, estimate.after))
+                    estimate.weakest = others[key].weakest(estimate.start)
+                    estimate.carried_over = others[key].carried_over(n, before, after)
                 if _shares_its_bracket(estimate, np.delete(start, n), np.delete(aired, n)):
                     estimate.flags.add("shared_bracket")
             yield estimate
+
+
+def _learned(
+    timed: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift
+) -> tuple[Prior, dict[str, float]]:
+    """The prior of rhythms and the cache of each vendor (hours), from some creators whose streams are estimated."""
+    asked = timed.filter(pl.col("wanted") | pl.col("lends"))["creator_id"].unique().sort()
+    every = max(-(-len(asked) // _TEACHERS), 1)
+    teachers = [creator for creator in asked.gather_every(every) if (creator,) in counts]
+    exact: dict[str, list[tuple[Floats, Floats]]] = {}
+    for creator in teachers:
+        for each in counts[(creator,)].filter(pl.col("unit") == 1).partition_by(*_SERIES, maintain_order=True):
+            t, followers = each["at"].to_numpy() / HOUR_US, each["followers"].to_numpy().astype(np.float64)
+            exact.setdefault(each["vendor"][0], []).append((t, followers))
+    caches = {vendor: cache_hours(series) for vendor, series in exact.items()}
+    found = []
+    for creator in teachers:
+        spans = timed.filter(pl.col("creator_id") == creator)
+        start, busy = spans["start"].to_numpy(), spans["busy"].to_numpy()
+        largest = max(counts[(creator,)].partition_by(*_SERIES, maintain_order=True), key=lambda each: each.height)
+        series = read_series(largest, start, busy, DEFAULT_PRIOR, caches.get(largest["vendor"][0], 0.0), settings)
+        if series.evidence:
+            found.append(series.evidence)
+    return learned_prior(found), caches
 
 
 def _hours(column: str) -> pl.Expr:
@@ -243,16 +303,19 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     for late, chosen, b, a in brackets:
         before, after = float(chosen.t[b]), float(chosen.t[a])
         final = now >= after + settings.final_after_hours
-        rate, hours = chosen.rate(np.array([before]), np.array([after]), settings, both=final)
+        rate, hours, width = chosen.rate(np.array([before]), np.array([after]), settings, both=final)
         no_baseline = not hours[0] > 0
         order = (late, chosen.unit, no_baseline, after - before, chosen.vendor)
-        tried.append((order, chosen, b, a, final, float(rate[0]), float(hours[0])))
-    order, chosen, b, a, final, rate_per_h, baseline_h = min(tried, key=lambda each: each[0])
+        tried.append((order, chosen, b, a, final, float(rate[0]), float(hours[0]), float(width[0])))
+    order, chosen, b, a, final, rate_per_h, baseline_h, width_h = min(tried, key=lambda each: each[0])
     estimate.series, estimate.before, estimate.after = chosen, b, a
     estimate.final, estimate.rate, estimate.baseline_h = final, rate_per_h, baseline_h
     estimate.expected = rate_per_h * float(chosen.exposure[a] - chosen.exposure[b])
     before, after = float(chosen.t[b]), float(chosen.t[a])
     estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
+    if baseline_h > 0:
+        estimate.rhythm_variance = chosen.rhythm_variance(before, after, width_h, settings, both=final)
+        estimate.unseen = chosen.unseen(before, after)
     left_out = chosen.stale_at
     estimate.flags |= {
         name
@@ -260,6 +323,8 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
             ("late_before", order[0]),
             ("short_baseline", baseline_h < settings.min_clean_hours),
             ("few_placebo", estimate.placebos.errors.size < settings.few_placebos),
+            ("cached_counts", chosen.cache_h > 0),
+            ("unit_found", chosen.unit_found),
             ("count_anomaly", bool(chosen.purge[b:a].any())),
             (
                 "stale_suspect",
@@ -319,6 +384,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
         "lift",
         "lift_lo",
         "lift_hi",
+        "lift_shared",
         "interval_level",
         "lift_pct",
         "lift_per_hour",
@@ -349,7 +415,7 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
             "after_gap_s": (float(series.t[estimate.after]) - estimate.window_end) * 3600,
             "naive_delta": after - before,
             "baseline_hours": estimate.baseline_h,
-            "profile_used": series.rhythm is not None,
+            "profile_used": series.evidence is not None,
             "resolution": series.unit,
             "placebos": estimate.placebos.errors.size,
         }
@@ -361,11 +427,21 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The lift and its interval, or nothing where they would say nothing."""
-    lift = naive - estimate.expected
-    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, settings)
+    lift = naive - estimate.expected - estimate.carried_over
+    unseen = max(estimate.rhythm_variance - estimate.placebos.rhythm_variance, 0.0)
+    more, doubt = _Z * abs(estimate.expected) * unseen**0.5, 0.0
+    shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
+    if estimate.weakest > 1:
+        # Growth that the weakest streams at this hour have too may be the hour's own: half of it is taken off.
+        share = min(max(estimate.unseen - 0.2, 0.0) / 0.3, 1.0)
+        doubt = estimate.expected * (estimate.weakest - 1) * share / 2
+        lift -= doubt
+        shared = max(shared, doubt)
+    more = math.hypot(more, _CARRIED_DOUBT * estimate.carried_over)
+    widths = half_widths(estimate.placebos, pool, estimate.expected, unit, more, settings)
     if widths is None:
         return {}
-    low, high = lift - widths[0], lift + widths[1]
+    low, high = lift - widths[0] - doubt, lift + widths[1] + doubt
     # Between rounded counts a small delta is rounding, whatever was expected: nothing can be seen in it.
     if unit > 1 and abs(naive) <= _UNREADABLE_QUANTA * unit:
         estimate.flags.add("below_resolution")
@@ -377,6 +453,7 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
         "lift": lift,
         "lift_lo": low,
         "lift_hi": high,
+        "lift_shared": shared,
         "interval_level": 1 - settings.alpha,
         "lift_pct": 100 * lift / before if before else None,
         "lift_per_hour": lift / estimate.airtime_h if estimate.airtime_h > 0 else None,

@@ -11,6 +11,7 @@ history is short.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
-from tiktok_pipeline.transforms.follower_series import Floats, Series, scale
+from tiktok_pipeline.transforms.follower_series import Series, scale
+from tiktok_pipeline.transforms.rhythm import Floats, hours_until
 
 # A window may be longer than the stream's by half and an hour, where counts lie no closer.
 _LONGER, _LONGER_H = 1.5, 1.0
@@ -30,14 +32,21 @@ _ROUNDING = 0.7
 # Clean time that a window must have to itself to tell something new, in its own lengths. With 1, five days of counts
 # covered .90 with 6 % false positives, without a bound .87 with 7 to 8 %; four weeks are the same with any.
 _APART = 2.0
+# Placebo windows whose rhythm variance is computed.
+_VARIANCES_OF = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Placebos:
-    """`errors`: of every placebo window, studentised and sorted. `independent`: for how many they may count."""
+    """Errors of placebo windows.
+
+    errors: of every placebo window, studentised and sorted; independent: for how many they may count;
+    rhythm_variance: the mean of the windows' variances from what is not known of the rhythm, relative.
+    """
 
     errors: Floats
     independent: int
+    rhythm_variance: float = 0.0
 
 
 NO_PLACEBOS = Placebos(np.empty(0), 0)
@@ -59,11 +68,18 @@ def draw_placebos(series: Series, before: float, after: float, settings: Lift, *
     )
     if not first.size:
         return NO_PLACEBOS
-    rate, _ = series.rate(series.t[first], series.t[last], settings, both=both)
+    rate, _, _ = series.rate(series.t[first], series.t[last], settings, both=both)
     expected = rate * (series.exposure[last] - series.exposure[first])
     found = (series.followers[last] - series.followers[first] - expected) / scale(expected, series.unit)
     clean_h = series.hours[stop - 1] - series.hours[begin]
-    return Placebos(np.sort(found[np.isfinite(found)]), max(int(clean_h / (_APART * length)), 1))
+    some = slice(None, None, -(-first.size // _VARIANCES_OF))
+    windows = hours_until(series.t[last[some]]) - hours_until(series.t[first[some]])
+    clean = series.clean_by_hour(float(series.t[begin]), float(series.t[stop - 1]))
+    return Placebos(
+        errors=np.sort(found[np.isfinite(found)]),
+        independent=max(int(clean_h / (_APART * length)), 1),
+        rhythm_variance=float(series.rhythm.ratio_variance(windows, clean).mean()),
+    )
 
 
 def pooled(found: Iterable[Placebos], settings: Lift) -> Floats:
@@ -78,8 +94,13 @@ def pooled(found: Iterable[Placebos], settings: Lift) -> Floats:
     return np.asarray(np.quantile(shown, levels))
 
 
-def half_widths(own: Placebos, pool: Floats, expected: float, unit: int, settings: Lift) -> tuple[float, float] | None:
-    """How far the interval reaches below and above the estimate; None where errors are too few for its level."""
+def half_widths(
+    own: Placebos, pool: Floats, expected: float, unit: int, more: float, settings: Lift
+) -> tuple[float, float] | None:
+    """How far the interval reaches below and above the estimate; None where errors are too few for its level.
+
+    more: half-width (followers) of errors that placebo windows do not show.
+    """
     if own.errors.size + pool.size < settings.min_placebos:
         return None
     found = np.sort(np.concatenate([_thinned(own.errors, own.independent), pool]))
@@ -88,7 +109,7 @@ def half_widths(own: Placebos, pool: Floats, expected: float, unit: int, setting
     low = found[max(int((n + 1) * tail) - 1, 0)]
     high = found[min(int(np.ceil((n + 1) * (1 - tail))) - 1, n - 1)]
     spread, rounding = float(scale(np.array(expected), unit)), _ROUNDING * unit if unit > 1 else 0.0
-    below, above = (float(np.hypot(max(error, 0.0) * spread, rounding)) for error in (high, -low))
+    below, above = (math.hypot(max(error, 0.0) * spread, rounding, more) for error in (high, -low))
     return below, above
 
 

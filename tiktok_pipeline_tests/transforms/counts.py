@@ -25,8 +25,8 @@ DAYS_H = 144.0
 
 
 def steady(hour: float) -> float:
-    """A hundred thousand followers, and ten more an hour."""
-    return 100_000 + 10 * hour
+    """A hundred thousand and one followers, and ten more an hour: counts of full hours are not all round."""
+    return 100_001 + 10 * hour
 
 
 def with_lift(gain: float, start: float = START, end: float = END) -> Callable[[float], float]:

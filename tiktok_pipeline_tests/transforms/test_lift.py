@@ -29,7 +29,7 @@ def stream(start_h: float = START_H, end_h: float | None = END_H, **more: Any) -
     } | more  # fmt: skip
 
 
-def grown(rate: Callable[[float], float], base: int = 100_000, step_h: float = 0.25) -> Callable[[float], int]:
+def grown(rate: Callable[[float], float], base: int = 100_003, step_h: float = 0.25) -> Callable[[float], int]:
     """Followers by hour, from a rate of followers an hour."""
     grid = np.arange(0, SPAN_H + 1, step_h)
     total = np.concatenate([[0.0], np.cumsum([rate(h) * step_h for h in grid[:-1]])])

@@ -1,0 +1,94 @@
+"""What follower counts are worth: their true unit, and how long a vendor's cache keeps them.
+
+A vendor may round counts that it declares exact, and may serve one count for hours. Both show in the counts
+themselves: a large common divisor, and counts that stand still while many followers were due.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tiktok_pipeline.transforms.rhythm import Floats
+
+_HOUR_US = 3_600_000_000
+_UNITS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+# A unit is believed where chance would give such counts once in this many powers of ten.
+_UNIT_POWERS = 4.0
+# Due followers of a step count this much less: the rate changes, and the quiet hours matter most.
+_QUIET = 0.3
+# A run of equal counts is no chance where this many followers were due in it.
+_DUE_IN_RUN = 10.0
+# A vendor has a cache where such runs fill this share of the time of creators whose counts can show it.
+_CACHED_SHARE = 0.5
+_FEW_RUNS = 5
+# Caches shorter than this are shorter than what counts can show.
+_SHORTEST_CACHE_H = 0.75
+
+
+def with_found_unit(counts: pl.DataFrame) -> pl.DataFrame:
+    """`counts` (creator_id, vendor, unit, listed, followers) with `unit` raised to the unit that the counts show.
+
+    Adds `unit_found`: whether that is more than the vendor declares. Counts of one creator, vendor and power of ten
+    share a unit: vendors round large accounts more.
+    """
+    group = ["creator_id", "vendor", "unit", "listed", "power"]
+    found = pl.col("unit").first()
+    distinct = pl.col("followers").n_unique()
+    for unit in _UNITS:
+        powers_more = np.log10(unit) - pl.col("unit").first().log10()
+        shown = (pl.col("followers") % unit == 0).all() & (distinct * powers_more >= _UNIT_POWERS)
+        found = pl.when(shown).then(pl.max_horizontal(pl.lit(unit), found)).otherwise(found)
+    powers = pl.col("followers").clip(1).log10().floor().cast(pl.Int8)
+    return (
+        counts.with_columns(power=powers)
+        .with_columns(found=found.over(group).cast(counts.schema["unit"]))
+        .with_columns(unit="found", unit_found=pl.col("found") > pl.col("unit"))
+        .drop("power", "found")
+    )
+
+
+def cache_hours(series: list[tuple[Floats, Floats]]) -> float:
+    """How long a vendor's cache serves a count, hours, from counts (hours, followers) of its creators; 0 if not."""
+    lasted, cached, seen = [], 0.0, 0.0
+    for t, followers in series:
+        if t.size < 3 or t[-1] <= t[0]:
+            continue
+        rate = max(followers[-1] - followers[0], 0.0) / (t[-1] - t[0])
+        first, last = _runs(followers)
+        run_h = t[last] - t[first]
+        held = (rate * _QUIET * run_h >= _DUE_IN_RUN) & (last > first)
+        # Only a creator who grows enough can show a cache of some hours.
+        if rate * _QUIET * 2 * _SHORTEST_CACHE_H < _DUE_IN_RUN:
+            continue
+        lasted.append(run_h[held])
+        cached += float(run_h[held].sum())
+        seen += float(t[-1] - t[0])
+    runs = np.concatenate(lasted) if lasted else np.empty(0)
+    if runs.size < _FEW_RUNS or cached < _CACHED_SHARE * seen:
+        return 0.0
+    longest = float(np.quantile(runs, 0.95))
+    return longest if longest >= _SHORTEST_CACHE_H else 0.0
+
+
+def as_of_true_times(at: NDArray[np.int64], followers: Floats, cache_h: float) -> tuple[NDArray[np.int64], Floats]:
+    """Counts of a vendor with a cache, at instants (microseconds) at which they were certainly true.
+
+    A count was new when it was first served. The same count served later was true up to `cache_h` before.
+    """
+    if not at.size:
+        return at, followers
+    first, last = _runs(followers)
+    late = at[last] - round(cache_h * _HOUR_US)
+    more = late > at[first]
+    when = np.concatenate([at[first], late[more]])
+    count = np.concatenate([followers[first], followers[last[more]]])
+    order = np.argsort(when, kind="stable")
+    return when[order], count[order]
+
+
+def _runs(followers: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and the last position of each run of equal counts."""
+    first = np.flatnonzero(np.diff(followers, prepend=np.nan) != 0)
+    return first, np.append(first[1:], followers.size) - 1

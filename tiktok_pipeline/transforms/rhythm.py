@@ -1,0 +1,171 @@
+"""The rhythm of the day: relative growth by hour (UTC), with what is not known of it.
+
+The rhythm of one creator is a posterior: clean hours of the creator against a prior that is learned from the rhythms of
+other creators. Hours that were never seen off the air keep the variance of the prior. So a forecast for such an hour
+carries what the rhythm there may be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+HOURS = 24
+
+# Segments up to here still tell the hours of a day apart.
+_SEGMENT_H = 6.0
+_MIN_HOURS, _MIN_GROWTH_A_DAY = 96.0, 1.0
+# The same hour of two days differs by this variance beside chance, and neighbouring hours of a day move together.
+_MOOD_VARIANCE, _MOOD_MEMORY_H = 0.15, 8.0
+# Growth above this multiple of what was expected, and three deviations of chance, is a burst and no rhythm.
+_BURST = 3.0
+_ROUNDS = 3
+# The level of a day is drawn to the mean as if by this many hours of it: days with few clean hours say little.
+_LEVEL_PRIOR_H = 2.0
+_LOWEST = 0.05
+# Variances that stand for "not known": the level of one day, and an hour without a count.
+_LEVEL_VARIANCE, _NO_COUNT_VARIANCE = 25.0, 1e6
+# The prior before other creators are known: deviation of an hour, and the width of a bump, hours.
+_PRIOR_SD, _PRIOR_WIDTH_H = 0.6, 2.0
+# No prior is narrower than this share of that one: rhythms that nobody shows off the air may be larger.
+_LEAST_PRIOR = 0.5
+# The prior of a roster counts as many creators of the default beside those of the roster.
+_DEFAULT_CREATORS = 3.0
+_LEARNING_ROUNDS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24), precision times mean (24).
+
+    days: clean time in each hour of the day (24), hours, so the number of days on which the hour was seen.
+    """
+
+    precision: Floats
+    weighted: Floats
+    days: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Normal prior of relative growth less one, by hour: mean (24) and covariance (24 x 24)."""
+
+    mean: Floats
+    covariance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Rhythm:
+    """Relative growth by hour of the day (24, positive), and the covariance of its error."""
+
+    hourly: Floats
+    covariance: Floats
+
+    def ratio_variance(self, window: Floats, clean: Floats) -> Floats:
+        """Variance of log(exposure of a window / exposure of its baseline), by hours of the day in each.
+
+        window: (n, 24) or (24,) hours; clean: the same or broadcastable.
+        """
+        apart = window / np.maximum(window @ self.hourly, 1e-9)[..., None]
+        apart = apart - clean / np.maximum(clean @ self.hourly, 1e-9)[..., None]
+        return np.asarray(np.einsum("...i,ij,...j->...", apart, self.covariance, apart))
+
+
+def _kernel() -> Floats:
+    away = np.abs((np.arange(HOURS) + HOURS / 2) % HOURS - HOURS / 2)
+    row = _PRIOR_SD**2 * np.exp(-away / _PRIOR_WIDTH_H)
+    return _circulant(row)
+
+
+def _circulant(row: Floats) -> Floats:
+    """The circulant covariance with this first row, less its constant part: a level is no rhythm."""
+    spectrum = np.fft.rfft(row).real
+    spectrum[0] = 0.0
+    row = np.fft.irfft(np.maximum(spectrum, 0.0), HOURS)
+    n = np.arange(HOURS)
+    return np.asarray(row[(n[:, None] - n) % HOURS])
+
+
+DEFAULT_PRIOR = Prior(np.zeros(HOURS), _kernel())
+
+
+def hours_until(t: Floats) -> Floats:
+    """Time spent in each hour of the day from the epoch up to each `t` (hours): (n, 24)."""
+    return np.asarray((t // HOURS)[..., None] + np.clip(t[..., None] % HOURS - np.arange(HOURS), 0.0, 1.0))
+
+
+def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | None:
+    """The evidence of clean segments (hours since the epoch, hours, followers); None where they do not tell.
+
+    Generalized least squares on relative growth. The level of each day is unknown, so days of which only the quiet
+    hours are clean do not bend the rhythm; neighbouring hours of a day share the creator's mood.
+    """
+    use = hours <= _SEGMENT_H
+    begin, hours, growth = begin[use], hours[use], growth[use]
+    if hours.sum() < _MIN_HOURS or growth.sum() / hours.sum() * HOURS < _MIN_GROWTH_A_DAY:
+        return None
+    # Short segments are added up to hours: the growth of five minutes is mostly chance.
+    hour = ((begin + hours / 2) // 1).astype(np.int64)
+    first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
+    lasted, grown = np.add.reduceat(hours, first), np.add.reduceat(growth, first)
+    spent = np.add.reduceat(hours_until(begin + hours) - hours_until(begin), first)
+    day, slot = hour[first] // HOURS - hour[0] // HOURS, hour[first] % HOURS
+    days = int(day[-1]) + 1
+    mean = growth.sum() / hours.sum()
+    away = np.abs(np.arange(HOURS)[:, None] - np.arange(HOURS))
+    shared = _MOOD_VARIANCE * np.exp(-away / _MOOD_MEMORY_H) + _LEVEL_VARIANCE
+    design = np.zeros((days, HOURS, HOURS))
+    design[day, slot] = spent / lasted[:, None]
+    rhythm = np.ones(HOURS)
+    for _ in range(_ROUNDS):
+        exposed = spent @ rhythm
+        level = (np.bincount(day, grown) + mean * _LEVEL_PRIOR_H) / (np.bincount(day, exposed) + _LEVEL_PRIOR_H)
+        due = lasted * np.maximum(level[day], mean / 10)
+        usual = np.maximum(exposed / lasted, 0.3)
+        relative = np.clip(grown / due, -1.0, _BURST * usual + 3.0 * np.sqrt(usual / due))
+        noise = np.full((days, HOURS), _NO_COUNT_VARIANCE)
+        noise[day, slot] = np.maximum(usual / due, 1e-3)
+        said = np.zeros((days, HOURS))
+        said[day, slot] = relative - 1.0
+        inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
+        weights = np.einsum("dki,dkl->dil", design, inverse)
+        evidence = Evidence(
+            np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said), spent.sum(axis=0)
+        )
+        rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
+    return evidence
+
+
+def posterior(evidence: Evidence, prior: Prior) -> Rhythm:
+    """The rhythm that `evidence` shows, given `prior`."""
+    covariance = np.linalg.solve(np.eye(HOURS) + prior.covariance @ evidence.precision, prior.covariance)
+    covariance = (covariance + covariance.T) / 2
+    mean = prior.mean + covariance @ (evidence.weighted - evidence.precision @ prior.mean)
+    return Rhythm(np.maximum(1.0 + mean, _LOWEST), covariance)
+
+
+def learned_prior(found: list[Evidence]) -> Prior:
+    """The prior under which creators with this evidence are most likely (EM), drawn to the default."""
+    if not found:
+        return DEFAULT_PRIOR
+    precision = np.stack([each.precision for each in found])
+    weighted = np.stack([each.weighted for each in found])
+    mean, covariance = DEFAULT_PRIOR.mean, DEFAULT_PRIOR.covariance
+    least = _LEAST_PRIOR * np.fft.rfft(DEFAULT_PRIOR.covariance[0]).real
+    for _ in range(_LEARNING_ROUNDS):
+        left = np.linalg.solve(np.eye(HOURS) + covariance @ precision, np.broadcast_to(covariance, precision.shape))
+        means = mean + np.einsum("nij,nj->ni", left, weighted - precision @ mean)
+        mean = means.sum(axis=0) / (len(found) + _DEFAULT_CREATORS)
+        mean = mean - mean.mean()
+        apart = means - mean
+        spread = np.einsum("ni,nj->ij", apart, apart) + left.sum(axis=0)
+        spread = (spread + _DEFAULT_CREATORS * DEFAULT_PRIOR.covariance) / (len(found) + _DEFAULT_CREATORS)
+        n = np.arange(HOURS)
+        row = np.array([spread[n, (n + lag) % HOURS].mean() for lag in range(HOURS)])
+        spectrum = np.maximum(np.fft.rfft(row).real, least)
+        covariance = _circulant(np.fft.irfft(spectrum, HOURS))
+    return Prior(mean, covariance)
