@@ -16,6 +16,7 @@ import msgspec
 
 from tiktok_pipeline.providers import vendor
 from tiktok_pipeline.providers.headers import number, retry_after
+from tiktok_pipeline.providers.identifiers import path_part
 from tiktok_pipeline.providers.observations import (
     ABSENT,
     FollowerReading,
@@ -170,17 +171,19 @@ class Konbini(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Everybody is asked by handle, a search by keyword."""
-        endpoint = self.endpoint_of(capability)
-        if endpoint is None:
+        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        if endpoint is None or not vendor.sendable(cursor):
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
         subject = target.handle
         if endpoint == SEARCH:
             subject = target.subject or ""
             params["query"] = subject
+        elif not subject:
+            return None
         if cursor is not None:
             params["cursor"] = cursor
-        path = endpoint.format(username=target.handle)
+        path = endpoint.format(username=path_part(target.handle))
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
