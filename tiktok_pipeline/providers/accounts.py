@@ -12,12 +12,13 @@ account is known by either id; a body that carries both links them. Which accoun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tiktok_pipeline.providers.identifiers import is_number, is_rounded, is_sec_uid, same_number
-from tiktok_pipeline.providers.observations import Problem, ProfileReading
+from tiktok_pipeline.providers.observations import Problem, ProfileReading, Reading
 
 # Reason of a quarantined response: a fact of the data, not a fault of reading.
 ANOTHER_ACCOUNT = "another account"
@@ -196,6 +197,27 @@ def _between(
         begin = max(begin, last)
     if begin <= end:
         yield begin, end
+
+
+def of_one_author(items: Sequence[tuple[Reading, Account]], field: str) -> Iterator[Reading | Problem]:
+    """Yield the items of a page that its most frequent author wrote; items of other authors are problems.
+
+    Args:
+        items: each item with its author's account; without ids where the body does not say.
+        field: where the author stands, for the problems.
+    """
+    page = frequent(account for _, account in items)
+    for item, account in items:
+        if page.is_same(account) is False:
+            yield Problem(ANOTHER_ACCOUNT, field, account.user_id or account.sec_uid)
+        else:
+            yield item
+
+
+def frequent(accounts: Iterable[Account]) -> Account:
+    """Return the most frequent account that has an id, the first of equals; one without ids where there is none."""
+    named = Counter(account for account in accounts if account)
+    return named.most_common(1)[0][0] if named else Account()
 
 
 def contradiction(

@@ -15,6 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.accounts import Account, frequent, of_one_author
 from tiktok_pipeline.providers.headers import number, retry_after
 from tiktok_pipeline.providers.identifiers import path_part
 from tiktok_pipeline.providers.observations import (
@@ -326,18 +327,28 @@ def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
 def _videos(
     page: _Page, read: Callable[[_Video, Notes], Reading], source: str, notes: Notes
 ) -> Iterator[Reading | Problem]:
-    author: _Person | None = None
+    items: list[tuple[Reading, Account]] = []
+    authors: dict[Account, _Person] = {}
     for item in page.items:
         try:
             video = vendor.decode(_video, item, notes)
-            yield read(video, notes)
+            reading = read(video, notes)
         except Unreadable as error:
             yield error.problem
             continue
-        author = author or video.attributed_to
+        account = _account(video.attributed_to) if video.attributed_to else Account()
+        items.append((reading, account))
+        if video.attributed_to:
+            authors.setdefault(account, video.attributed_to)
+    yield from of_one_author(items, "orderedItems[].attributedTo")
     # Each item of a page repeats the same author: one reading of the profile is what the page says.
+    author = authors.get(frequent(account for _, account in items))
     if author is not None:
         yield _profile(author, source, notes)
+
+
+def _account(person: _Person) -> Account:
+    return Account.of(identifier(person.user_id), identifier(person.entity_id, person.internal_id))
 
 
 def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:

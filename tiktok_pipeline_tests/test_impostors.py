@@ -1,0 +1,287 @@
+"""A response about another account costs itself: real windows against a real server, through the normalized tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT
+from tiktok_pipeline.providers.vendor import Target
+from tiktok_pipeline.settings import Routes, Settings
+from tiktok_pipeline.settings import Streams as StreamSettings
+from tiktok_pipeline.transforms.streams import streams
+from tiktok_pipeline_tests.impostors import (
+    OTHER,
+    OWN,
+    START,
+    Deployed,
+    Holds,
+    Impostors,
+    Person,
+    always,
+    at_minutes,
+    known_target,
+    serving,
+)
+
+# The creator streams from 01:00 to 01:40, the other account from 02:10 to 03:30.
+MINE = replace(OWN, live=(at_minutes(60), at_minutes(100)))
+THEIRS = replace(OTHER, live=(at_minutes(130), at_minutes(210)))
+
+
+def by_id(subject: str) -> Person | None:
+    """Whose id or room this is: ids belong to the same account for ever."""
+    return next((p for p in (MINE, THEIRS) if subject in (p.user_id, p.room_id)), None)
+
+
+def wrong_between(first: float, last: float, *vendors: str, capability: str | None = None) -> Holds:
+    """The handle gives the other account in [first, last) minutes; at these vendors, for this capability."""
+
+    def holds(vendor: str, asks: str, subject: str, at: datetime) -> Person | None:
+        if subject != "odd.one":
+            return by_id(subject)
+        wrong = at_minutes(first) <= at < at_minutes(last)
+        at_fault = (not vendors or vendor in vendors) and capability in (None, asks)
+        return THEIRS if wrong and at_fault else MINE
+
+    return holds
+
+
+def strangers(frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    return frames["quarantine"].filter(pl.col("reason") == ANOTHER_ACCOUNT)
+
+
+def assert_nothing_of_the_other(frames: dict[str, pl.DataFrame]) -> None:
+    """No reading of the other account is left, and everything of the creator is."""
+    profiles = frames["profile_observations"]
+    assert THEIRS.followers not in profiles["followers"]
+    assert 913_100 not in profiles["followers"]
+    assert THEIRS.user_id not in profiles["user_id"]
+    assert THEIRS.sec_uid not in profiles["sec_uid"]
+    assert THEIRS.room_id not in frames["live_observations"]["room_id"]
+    assert THEIRS.room_id not in frames["stream_variants"]["room_id"]
+    for table in ("post_observations", "story_observations"):
+        ids = frames[table][table[: -len("_observations")] + "_id"]
+        assert not ids.str.contains(str(THEIRS.followers)).any()
+    assert frames["live_observations"]["capture_id"].is_unique().all()
+
+
+def own_streams(frames: dict[str, pl.DataFrame]) -> list[tuple[str | None, float]]:
+    found = streams(frames["live_observations"].lazy(), settings=StreamSettings(), as_of=START + timedelta(hours=5))
+    return [(room, round(airtime / 60)) for room, airtime in found.select("room_id", "airtime_s").iter_rows()]
+
+
+ALL = ("lives", "profiles", "stories", "posts", "followers")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(125, 1e9), (125, 128), (0, 1), (0, 11), (4, 6), (65, 66), (60, 75)],
+    ids=["taken for good", "once, later", "first response", "first ten minutes", "second", "once, on air",
+         "a quarter of an hour on air"],
+)  # fmt: skip
+@pytest.mark.parametrize("target", [Target("odd.one", "odd.one"), known_target()], ids=["learned", "on the roster"])
+def test_nothing_of_another_account_is_read(tmp_path: Path, first: float, last: float, target: Target) -> None:
+    with serving(Impostors(wrong_between(first, last))) as vendors:
+        deployed = Deployed(tmp_path, vendors, (target,))
+        deployed.capture(4, tables=ALL)
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+    assert vendors.handles == ["odd.one"]
+    assert OWN.followers in frames["profile_observations"]["followers"]
+    room, minutes = own_streams(frames)[0]
+    assert room == MINE.room_id
+    assert minutes == pytest.approx(40, abs=11)
+    assert len(own_streams(frames)) == 1
+    wrong = strangers(frames)
+    assert not wrong.is_empty()
+    assert set(wrong["value"]) <= {THEIRS.user_id, THEIRS.sec_uid, THEIRS.room_id}
+    live = frames["live_observations"].join(wrong.select("capture_id"), on="capture_id")
+    assert set(live["live_state"]) <= {"unknown"}
+    assert set(live["reason"]) <= {ANOTHER_ACCOUNT}
+
+
+# Lists of Social Fetch, and stories and posts of TikLiveAPI, name no account: such a response by itself cannot be told.
+NAMING = [
+    ("social_fetch", "live"), ("social_fetch", "profile"), ("konbini", "live"), ("konbini", "profile"),
+    ("konbini", "stories"), ("konbini", "posts"), ("tikliveapi", "profile"), ("tikliveapi", "user_id"),
+    ("tikliveapi", "identity"), ("tikhub", "room"), ("tikhub", "identity"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("vendor", "capability"), NAMING)
+@pytest.mark.parametrize(("first", "last"), [(0, 11), (105, 125)], ids=["before the account is known", "after"])
+def test_each_vendor_may_be_wrong_at_each_endpoint(
+    tmp_path: Path, vendor: str, capability: str, first: float, last: float
+) -> None:
+    def holds(asked: str, asks: str, subject: str, at: datetime) -> Person | None:
+        # Not found for a while, so that the user id is looked up.
+        if subject == "odd.one" and at_minutes(105) <= at < at_minutes(115) and asks == "live":
+            return None
+        at_fault = (asked, asks) == (vendor, capability) and at_minutes(first) <= at < at_minutes(last)
+        return THEIRS if at_fault else MINE if subject == "odd.one" else by_id(subject)
+
+    routes = {name: (vendor,) for name in ("profile", "stories", "posts", "identity") if capability == name}
+    if capability == "live":
+        routes["live"] = (vendor,)
+    if capability == "user_id":  # is asked where a profile has no user id
+        routes["profile"] = ("konbini",)
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors, settings=Settings(routes=Routes(**routes)))
+        deployed.capture(3, tables=("lives", "profiles", *({"stories", "posts"} & {capability})))
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+    assert vendors.handles == ["odd.one"]
+
+
+@pytest.mark.parametrize("without", [("user_id",), ("sec_uid",), ("handle",), ("user_id", "handle")])
+def test_either_id_is_enough_to_tell_accounts_apart(tmp_path: Path, without: tuple[str, ...]) -> None:
+    with serving(Impostors(wrong_between(125, 1e9), without=without)) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(4)
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+    assert not strangers(frames).is_empty()
+
+
+def test_responses_without_any_id_are_told_apart_by_their_handle(tmp_path: Path) -> None:
+    other = replace(THEIRS, handle="some.other")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        return other if at >= at_minutes(125) and subject == "odd.one" else MINE
+
+    with serving(Impostors(holds, without=("user_id", "sec_uid"))) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(4)
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+    assert set(strangers(frames)["value"]) == {"some.other"}
+    assert vendors.handles == ["odd.one"]
+
+
+def test_a_wrong_handle_with_other_ids_is_never_polled(tmp_path: Path) -> None:
+    """Before the account is known, from the first response on: what made every later window poll the other handle."""
+    other = replace(THEIRS, handle="some.other")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        if subject == "some.other":
+            return other
+        return other if at < at_minutes(11) and subject == "odd.one" else MINE
+
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(3, tables=ALL)
+        frames = deployed.normalize()
+    assert vendors.handles == ["odd.one"]
+    assert_nothing_of_the_other(frames)
+
+
+@pytest.mark.parametrize(
+    "handle",
+    ["../../../v1/balance?x=", "..", "a/b", "odd.one?x=1", "odd one", "", "x" * 25, "https://evil.example/x",
+     "%2e%2e", "odd.one\n", "ödd", "odd.one#", "\\..\\..", "..;/", "\x00ab", "＠odd"],
+)  # fmt: skip
+@pytest.mark.parametrize("target", [Target("odd.one", "odd.one"), known_target()], ids=["learned", "on the roster"])
+def test_a_handle_of_wrong_form_is_never_requested(tmp_path: Path, handle: str, target: Target) -> None:
+    """Even where the creator's own id vouches for it."""
+    odd = replace(MINE, handle=handle)
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        return None if at >= at_minutes(50) and subject == "odd.one" and at < at_minutes(70) else odd
+
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors, (target,))
+        deployed.capture(2)
+    assert vendors.handles == ["odd.one"]
+    paths = {path for _, path in vendors.paths}
+    assert paths <= {
+        "/v1/tiktok/profiles/odd.one", "/v1/tiktok/profiles/odd.one/live", "/userinfo-by-id/", "/userid/",
+        "/api/v1//live/info", "/api/v1/live/info", "/api/v1//user/info",
+    }  # fmt: skip
+
+
+def renames_at(minutes: float, *, taken_at: float = 1e9) -> Holds:
+    """The creator is new.name from then on; the old handle is free, and taken by the other account later."""
+    renamed = replace(MINE, handle="new.name")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        after = at >= at_minutes(minutes)
+        mine = renamed if after else MINE
+        if subject == "odd.one":
+            return THEIRS if at >= at_minutes(taken_at) else None if after else mine
+        if subject == "new.name":
+            return mine if after else None
+        return mine if subject in (MINE.user_id, MINE.room_id) else THEIRS if subject == THEIRS.user_id else None
+
+    return holds
+
+
+@pytest.mark.parametrize("target", [Target("odd.one", "odd.one"), known_target()], ids=["learned", "on the roster"])
+def test_a_rename_is_followed_and_the_old_handle_is_nobodys_business(tmp_path: Path, target: Target) -> None:
+    with serving(Impostors(renames_at(52, taken_at=110))) as vendors:
+        deployed = Deployed(tmp_path, vendors, (target,))
+        deployed.capture(4)
+        frames = deployed.normalize()
+    assert vendors.handles == ["odd.one", "new.name"]
+    assert_nothing_of_the_other(frames)
+    assert own_streams(frames) == [(MINE.room_id, pytest.approx(40, abs=6))]
+    live = [path for at, path in vendors.paths if at >= at_minutes(60) and path.endswith("/live")]
+    assert set(live) == {"/v1/tiktok/profiles/new.name/live"}
+    # The hourly sweep still asks for the old handle; what it gets is another account's.
+    assert set(strangers(frames)["value"]) <= {THEIRS.user_id}
+
+
+def test_a_handle_that_is_taken_at_once_is_left_by_user_id(tmp_path: Path) -> None:
+    """No response ever says that the handle does not exist."""
+    with serving(Impostors(renames_at(52, taken_at=52))) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(4)
+        frames = deployed.normalize()
+    assert vendors.handles == ["odd.one", "new.name"]
+    assert_nothing_of_the_other(frames)
+    assert own_streams(frames) == [(MINE.room_id, pytest.approx(40, abs=6))]
+
+
+@pytest.mark.parametrize("damaged", ["6912345678901235000", "6912345678901234688"])
+def test_an_id_that_was_rounded_is_not_another_account(tmp_path: Path, damaged: str) -> None:
+    rounded = replace(MINE, user_id=damaged)
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        return rounded if at_minutes(70) <= at < at_minutes(90) else MINE
+
+    with serving(Impostors(holds, without=("sec_uid",))) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(3)
+        frames = deployed.normalize()
+    assert strangers(frames).is_empty()
+    assert own_streams(frames) == [(MINE.room_id, pytest.approx(40, abs=6))]
+
+
+def test_a_day_can_be_rebuilt_in_any_order_and_gives_the_same(tmp_path: Path) -> None:
+    with serving(Impostors(wrong_between(23 * 60 + 40, 24 * 60 + 10))) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(3, start=at_minutes(23 * 60))
+        deployed.normalize(days=2)
+    files = sorted(path for path in (tmp_path / "normalized").rglob("*.parquet"))
+    before = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.unlink()
+    # The second day first, then the first.
+    deployed.normalize(start=START + timedelta(days=1))
+    deployed.normalize()
+    deployed.normalize(start=START + timedelta(days=1))
+    assert {path: path.read_bytes() for path in files} == before
+
+
+def test_the_first_responses_before_midnight_are_outvoted_by_the_next_day(tmp_path: Path) -> None:
+    wrong = wrong_between(0, 23 * 60 + 30)
+    with serving(Impostors(wrong)) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(4, start=START + timedelta(hours=23), tables=("profiles",))
+        frames = deployed.normalize(days=2)
+    assert frames["profile_observations"]["followers"].to_list() == [OWN.followers] * 3
+    assert strangers(frames).height == 1
