@@ -128,7 +128,7 @@ class Impostors:
         return 200, bodies.encoded({"data": who})
 
     def _tikliveapi(self, path: str, query: dict[str, str], at: datetime) -> tuple[int, bytes]:
-        capability = {endpoint: asks for endpoint, asks in VENDORS["tikliveapi"].endpoints.items()}.get(path, path)
+        capability = VENDORS["tikliveapi"].endpoints[path]
         person = self.holds("tikliveapi", capability, query.get("username") or query.get("userid", ""), at)
         if person is None:
             return 404, bodies.encoded({"message": "user not found"})
@@ -149,10 +149,14 @@ class Impostors:
         return 200, bodies.encoded({"user": user, "stats": {"followerCount": person.followers}})
 
     def _tikhub(self, path: str, query: dict[str, str], at: datetime) -> tuple[int, bytes]:
-        capability = VENDORS["tikhub"].endpoints.get(path.replace("/api/v1/live", "/api/v1//live"), "room")
+        capability = {"user/info": "identity", "user/stories": "stories"}.get("/".join(path.split("/")[-2:]), "room")
         person = self.holds("tikhub", capability, query.get("room_id") or query.get("user_id", ""), at)
         if person is None:
             return 200, bodies.room_body({}, 10011)
+        if capability == "identity":
+            user = {"uid": person.user_id, "unique_id": person.handle, "sec_uid": person.sec_uid,
+                    "follower_count": person.followers}  # fmt: skip
+            return 200, bodies.encoded({"code": 0, "data": {"status_code": 0, "user": user}})
         room = bodies.room(2 if person.is_live(at) else 4, id_str=person.room_id)
         room["owner"] |= {"id_str": person.user_id, "sec_uid": person.sec_uid, "display_id": person.handle}
         room["owner"]["follow_info"] = {"follower_count": person.followers, "following_count": 1}
@@ -171,7 +175,7 @@ def serving(impostors: Impostors) -> Iterator[Impostors]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_GET(self) -> None:
             address = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(address.query).items()}
             at = datetime.fromisoformat(self.headers["X-Replay-At"])

@@ -22,7 +22,6 @@ from tiktok_pipeline_tests.impostors import (
     Holds,
     Impostors,
     Person,
-    always,
     at_minutes,
     known_target,
     serving,

@@ -347,7 +347,7 @@ def _with_content(frames: Mapping[str, pl.DataFrame]) -> pl.Series:
     """Captures that say anything of a creator."""
     found = []
     for name, frame in frames.items():
-        if name == QUARANTINE.name or "capture_id" not in frame.columns:
+        if name == QUARANTINE.name:
             continue
         rows = frame.filter(pl.col("live_state") != "unknown") if name == LIVE_OBSERVATIONS.name else frame
         found.append(rows["capture_id"])

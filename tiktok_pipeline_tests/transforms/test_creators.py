@@ -15,10 +15,11 @@ from tiktok_pipeline_tests.transforms.frames import frame, hours
 ROSTER_COLUMNS = ("creator_id", "handle", "niche", "tier", "user_id", "sec_uid")
 
 
+NOBODY = Identities()
 MIRA = Identities({"mira": Account("69")}, {"mira": "roster"})
 
 
-def creators(listed: pl.DataFrame, profiles: pl.DataFrame, known: Identities = Identities()) -> pl.DataFrame:
+def creators(listed: pl.DataFrame, profiles: pl.DataFrame, known: Identities = NOBODY) -> pl.DataFrame:
     return mart.creators(listed, profiles, known, ACCOUNT_SIGHTINGS.empty().lazy())
 
 
