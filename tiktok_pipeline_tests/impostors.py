@@ -219,7 +219,12 @@ class Deployed:
                 single_hours: bool = False) -> None:  # fmt: skip
         """Run the real windows over these hours: a watch, and sweeps at every full hour; one window, or one an hour."""
         accesses = {
-            name: Access(VENDORS[name], f"{self.impostors.url}/{name}", ("sandbox-key",) * 2) for name in self.vendors
+            name: Access(
+                VENDORS[name],
+                f"{self.impostors.url}/{name}",
+                ("sandbox-key",) * len(VENDORS[name].credential_variables),
+            )
+            for name in self.vendors
         }
         work = Deployment(self.lake, self.settings, accesses, self.targets, run_id="run-1")
         span = hours_between(start, start + timedelta(hours=hours))

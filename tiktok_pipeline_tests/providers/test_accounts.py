@@ -136,7 +136,8 @@ def profile(account: Account, handle: str | None = "odd.one") -> ProfileReading:
         (Y, "odd.one", X_SEC, "sec_uid"), (Account(X.user_id, Y.sec_uid), "odd.one", X, "sec_uid"),
         (X, "new.name", X, None), (X_ID, "new.name", X, None), (X, "odd.one", NOBODY, None),
         (NOBODY, "odd.one", X, None), (NOBODY, None, X, None), (NOBODY, "some.other", X, "handle"),
-        (NOBODY, "some.other", NOBODY, "handle"), (Y, "some.other", NOBODY, "handle"), (X_SEC, "new.name", X_ID, "handle"),
+        (NOBODY, "some.other", NOBODY, "handle"), (Y, "some.other", NOBODY, "handle"),
+        (X_SEC, "new.name", X_ID, "handle"),
     ],
 )  # fmt: skip
 def test_an_id_decides_and_a_handle_where_there_is_no_known_id(
