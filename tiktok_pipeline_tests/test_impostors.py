@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,10 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tiktok_pipeline.capture import memory
+from tiktok_pipeline.defs.normalized.sightings import history
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.settings import Routes, Settings
 from tiktok_pipeline.settings import Streams as StreamSettings
+from tiktok_pipeline.tables import CREATORS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms.identity import identities
 from tiktok_pipeline.transforms.streams import streams
 from tiktok_pipeline_tests.impostors import (
     OTHER,
@@ -26,6 +33,7 @@ from tiktok_pipeline_tests.impostors import (
     known_target,
     serving,
 )
+from tiktok_pipeline_tests.transforms.frames import frame
 
 # The creator streams from 01:00 to 01:40, the other account from 02:10 to 03:30.
 MINE = replace(OWN, live=(at_minutes(60), at_minutes(100)))
@@ -284,3 +292,110 @@ def test_the_first_responses_before_midnight_are_outvoted_by_the_next_day(tmp_pa
         frames = deployed.normalize(days=2)
     assert frames["profile_observations"]["followers"].to_list() == [OWN.followers] * 3
     assert strangers(frames).height == 1
+
+
+def test_a_wrong_new_handle_is_left_for_the_first_one_within_the_hour(tmp_path: Path) -> None:
+    """The vendor that resolves user ids gives the right id with a wrong handle, and goes on to."""
+    wrong = replace(MINE, handle="some.other")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        if capability == "identity":
+            return wrong
+        if subject == "some.other":
+            return replace(THEIRS, handle="some.other")
+        return None if at_minutes(40) <= at < at_minutes(46) else MINE
+
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(3, tables=("lives",))
+        frames = deployed.normalize()
+    assert vendors.handles == ["odd.one", "some.other"]
+    last = [path for at, path in vendors.paths if at >= at_minutes(110)]
+    assert all("odd.one" in path for path in last if path.endswith("/live"))
+    assert_nothing_of_the_other(frames)
+
+
+def test_what_was_learned_is_used_by_the_next_windows_and_presumptions_are_not(tmp_path: Path) -> None:
+    target = Target("odd.one", "odd.one")
+    lake = Lake(tmp_path)
+    row = {"creator_id": "odd.one", "handle": "new.name", "user_id": OWN.user_id, "sec_uid": OWN.sec_uid}
+    lake.write_whole(CREATORS, frame(CREATORS, row | {"identified_by": "responses", "on_roster": True}))
+    assert memory.known_as(lake, [target]) == [replace(known_target(), handle="new.name")]
+    # The operator gave another id since.
+    other = replace(target, user_id=OTHER.user_id)
+    assert memory.known_as(lake, [other]) == [other]
+    lake.write_whole(CREATORS, frame(CREATORS, row | {"on_roster": True}))
+    assert memory.known_as(lake, [target]) == [target]
+
+
+def test_single_hours_know_what_one_span_knows(tmp_path: Path) -> None:
+    """Nothing is derived between them: what was agreed on is read from raw."""
+    holds = renames_at(52, taken_at=52)
+    with serving(Impostors(holds)) as one, serving(Impostors(holds)) as many:
+        Deployed(tmp_path / "one", one).capture(3, tables=("lives",))
+        Deployed(tmp_path / "many", many).capture(3, tables=("lives",), single_hours=True)
+    assert one.handles == many.handles == ["odd.one", "new.name"]
+
+
+def test_moments_around_streams_leave_out_another_accounts_stream(tmp_path: Path) -> None:
+    with serving(Impostors(wrong_between(125, 1e9))) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(4, tables=("lives",))
+    targets = memory.identified(deployed.lake, deployed.targets, at_minutes(240))
+    assert targets == [known_target()]
+    readings = memory.on_air_readings(deployed.lake, START, at_minutes(240), targets)
+    on_air = readings.filter("on_air")["asked_at"]
+    assert (on_air.min(), on_air.max()) == (at_minutes(60), at_minutes(95))
+    assert memory.on_air(deployed.lake, targets, at_minutes(200)) == []
+    assert memory.last_rooms(deployed.lake, targets, START, at_minutes(240))[0].room_id == MINE.room_id
+
+
+def test_days_of_an_earlier_release_tell_who_a_creator_is(tmp_path: Path) -> None:
+    """They have profiles and no sightings, and their raw rows are gone; the creator has renamed since."""
+    renamed = replace(MINE, handle="new.name")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        return {"new.name": renamed, "odd.one": THEIRS}.get(subject, MINE)
+
+    lake = Lake(tmp_path)
+    for ago, handle in ((3, "odd.one"), (2, "new.name")):
+        rows = [
+            {"creator_id": "odd.one", "vendor": "social_fetch", "observed_at": START - timedelta(days=ago, hours=n),
+             "capture_id": f"c{ago}{n}", "source": "profile", "handle": handle, "user_id": OWN.user_id}
+            for n in (1, 2)
+        ]  # fmt: skip
+        day = (START - timedelta(days=ago + 1)).date()
+        lake.write_day(PROFILE_OBSERVATIONS, day, frame(PROFILE_OBSERVATIONS, *rows))
+    known = identities(history(lake, START.date(), b"key"), {})
+    assert known.account("odd.one").user_id == OWN.user_id
+    assert known.known_by["odd.one"] == "responses"
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors, (replace(known_target(), handle="new.name"),))
+        deployed.capture(1, tables=("lives",))
+        assert_nothing_of_the_other(deployed.normalize())
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("IMPOSTOR_SEEDS", "6"))))
+def test_whatever_vendors_mix_up_nothing_of_the_other_account_is_read(tmp_path: Path, seed: int) -> None:
+    """Random vendors, endpoints and stretches, up to an hour long, in five hours; one in three before it is known."""
+    chance = random.Random(seed)
+    faults = []
+    for _ in range(chance.randrange(1, 6)):
+        first = chance.choice([0, chance.uniform(0, 60), chance.uniform(60, 280), chance.uniform(60, 280)])
+        longest = 24 if first < 60 else 70
+        vendor, capability = chance.choice([*NAMING, ("social_fetch", "live"), ("social_fetch", "profile")])
+        faults.append((vendor, capability, first, first + chance.uniform(1, longest)))
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        minute = (at - START) / timedelta(minutes=1)
+        if any(f[:2] == (vendor, capability) and f[2] <= minute < f[3] for f in faults):
+            return THEIRS
+        return MINE if subject == "odd.one" else by_id(subject)
+
+    without = chance.choice([(), (), ("user_id",), ("sec_uid",), ("handle",)])
+    with serving(Impostors(holds, without=without)) as vendors:
+        deployed = Deployed(tmp_path, vendors)
+        deployed.capture(5, tables=ALL, single_hours=chance.random() < 0.3)
+        frames = deployed.normalize()
+    assert vendors.handles == ["odd.one"], faults
+    assert_nothing_of_the_other(frames)

@@ -133,6 +133,13 @@ def known(target: Target) -> Account:
     return Account.of(target.user_id, target.sec_uid)
 
 
+def is_own(readings: Iterable[object], target: Target) -> bool:
+    """Whether a response vouches for the target: it carries a known id, and none of another account."""
+    accounts = [Account.of(r.user_id, r.sec_uid) for r in readings if isinstance(r, ProfileReading)]
+    same = [known(target).is_same(account) for account in accounts]
+    return True in same and False not in same
+
+
 def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
     """Whether a response about `target` is about another account: nothing of it is the creator's."""
     return contradiction(readings, known(target), target.handle if by_handle else None) is not None
@@ -237,6 +244,13 @@ class _Watcher:
             if renamed.handle != target.handle:
                 self.targets[index] = target = renamed
                 answer = await self.client.ask("live", target)
+            elif target.handle != target.creator_id:
+                # The creator may have gone back to the first handle, or a vendor gave a wrong new one.
+                first = replace(target, handle=target.creator_id)
+                again = await self.client.ask("live", first)
+                if again is not None and is_own(_readings(again), first):
+                    self.targets[index] = target = first
+                    answer = again
         if answer is None:
             return
         now = self.client.clock.now()

@@ -27,10 +27,13 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, si
         CREATORS schema, sorted by creator_id.
     """
     seen = profiles.sort("observed_at", "capture_id", "source")
+    # A handle without an id beside it is vouched for by nothing, except the roster's own.
+    vouched = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
+    handle = pl.col("handle").filter(vouched).drop_nulls()
     latest = seen.group_by("creator_id", maintain_order=True).agg(
         pl.col("user_id", "sec_uid", "display_name", "verified").drop_nulls().last(),
-        pl.col("handle").drop_nulls().last().alias("handle_seen"),
-        pl.col("handle").drop_nulls().unique(maintain_order=True).alias("handles"),
+        handle.last().alias("handle_seen"),
+        handle.unique(maintain_order=True).alias("handles"),
         pl.col("observed_at").min().alias("first_seen_at"),
         pl.col("observed_at").max().alias("last_seen_at"),
     )

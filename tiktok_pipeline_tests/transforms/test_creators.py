@@ -39,8 +39,10 @@ def test_an_id_stays_through_renames_and_the_old_handles_are_kept() -> None:
     profiles = frame(
         PROFILE_OBSERVATIONS,
         seen("mira", 1, user_id="69", handle="mira"),
-        seen("mira", 2, handle="mira.paints"),
-        seen("mira", 3, handle="mira.arts"),
+        seen("mira", 2, user_id="69", handle="mira.paints"),
+        seen("mira", 3, user_id="69", handle="mira.arts"),
+        # No id vouches for it.
+        seen("mira", 3, handle="some.other"),
     )
     row = creators(roster("mira"), profiles, MIRA).row(0, named=True)
     assert (row["creator_id"], row["handle"]) == ("mira", "mira.arts")
