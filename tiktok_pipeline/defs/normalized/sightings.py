@@ -33,7 +33,7 @@ def history(lake: Lake, until: date, hash_key: bytes) -> pl.LazyFrame:
     A day that has none yet is read from its raw rows and kept, so that the order in which days are derived changes
     nothing. Days of earlier releases without raw rows speak by their profiles.
     """
-    kept = set(lake.days(ACCOUNT_SIGHTINGS))
+    kept = {day for day in lake.days(ACCOUNT_SIGHTINGS) if lake.day_file(ACCOUNT_SIGHTINGS, day).exists()}
     with_profiles = {
         day for day in lake.days(PROFILE_OBSERVATIONS) if lake.day_file(PROFILE_OBSERVATIONS, day).exists()
     }
