@@ -41,6 +41,10 @@ EXAMPLES: dict[str, str] = {
         "SELECT vendor, endpoint, path, min(observed_at) FROM 'lake/normalized/payload_shapes/**/*.parquet' "
         "GROUP BY ALL ORDER BY 4 DESC"
     ),
+    "account_sightings": (
+        "SELECT creator_id, vendor, subject, user_id, handle, observed_at, last_observed_at "
+        "FROM 'lake/normalized/account_sightings/**/*.parquet' ORDER BY creator_id, observed_at"
+    ),
     "quarantine": "SELECT \"table\", reason, count(*) FROM 'lake/normalized/quarantine/**/*.parquet' GROUP BY ALL",
     "creators": "SELECT handle, niche, followers, followers_precision FROM creators WHERE on_roster",
     "streams": "SELECT creator_id, started_at, airtime_s / 3600, average_viewers FROM streams ORDER BY started_at DESC",

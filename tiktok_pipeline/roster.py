@@ -21,10 +21,10 @@ from tiktok_pipeline import delimited
 from tiktok_pipeline.delimited import Record, Text, line_of
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.providers.identifiers import is_handle
 from tiktok_pipeline.providers.vendor import Target
 
 TIERS = ("a", "b", "c")
-_HANDLE = re.compile(r"(?!.*\.\.)[a-z0-9._]{2,24}")
 _USER_ID = re.compile(r"[0-9]{5,20}")
 _SEC_UID = re.compile(r"MS4wLjAB[A-Za-z0-9_-]{1,248}={0,2}")
 _PROFILE_URL = re.compile(r"(?:https?:)?(?:/{2,})?(?:[a-z0-9-]+\.)*tiktok\.com/+(?:@|%40)([^/?#]*)(?:[/?#].*)?", re.I)
@@ -203,7 +203,7 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
         return best
     if importing and not best.columns:
         typed = text.lines[start].strip()
-        if _is_handle(plain_handle(typed)):
+        if is_handle(plain_handle(typed)):
             if _plain_name(typed) in _AMBIGUOUS:
                 raise RosterError(
                     f"{name}, line {start + 1}: {typed!r} may be a header or a handle: write `handle` above"
@@ -288,7 +288,7 @@ def _hides_lines(sheet: _Sheet, record: Record) -> bool:
     for line in sheet.text.lines[record.first + 1 : record.end]:
         cells = line.split(sheet.separator)
         at = sheet.columns["handle"]
-        if len(cells) >= sheet.width > at and _is_handle(plain_handle(cells[at].strip(' "'))):
+        if len(cells) >= sheet.width > at and is_handle(plain_handle(cells[at].strip(' "'))):
             return True
     return False
 
@@ -313,7 +313,7 @@ def _creator(
     """A creator, what is wrong with handle or tier, and what is wrong with ids; a damaged id is left empty."""
     wrong, damaged = [], []
     plain = plain_handle(handle)
-    if not _is_handle(plain):
+    if not is_handle(plain):
         wrong.append(f"{_shown(handle)} is no handle: {_why_no_handle(plain)}")
     tier = _trimmed(tier).lower() or "b"
     if tier not in TIERS:
@@ -336,10 +336,6 @@ def plain_handle(typed: str) -> str:
     plain = _trimmed(typed).strip("<>").strip()
     url = _PROFILE_URL.fullmatch(plain)
     return (unquote(url[1]) if url else plain).strip().lstrip("@").strip().lower()
-
-
-def _is_handle(plain: str) -> bool:
-    return _HANDLE.fullmatch(plain) is not None
 
 
 def _why_no_handle(plain: str) -> str:
@@ -366,7 +362,7 @@ def _why_no_user_id(user_id: str) -> str | None:
 
 
 def _named(handle: str) -> str:
-    return f"@{handle}" if _is_handle(handle) else _shown(handle)
+    return f"@{handle}" if is_handle(handle) else _shown(handle)
 
 
 def _shown(typed: str) -> str:

@@ -367,6 +367,28 @@ PAYLOAD_SHAPES = Table(
     ),
 )
 
+ACCOUNT_SIGHTINGS = Table(
+    "account_sightings",
+    "normalized",
+    "day",
+    "one row a run of consecutive responses that named the same account",
+    ("creator_id", "vendor", "endpoint", "subject", "observed_at", "capture_id", "user_id", "sec_uid", "handle"),
+    "Which account each vendor named for which request, before any judgement: what a creator's account is told from.",
+    (
+        *_OBSERVED[:2],
+        _required("observed_at", TIME, "First response of the run."),
+        _required("capture_id", STRING, "The raw row of the first response."),
+        _required("endpoint", STRING, "The endpoint's path template."),
+        _required("subject", STRING, "What was requested: handle, user id or room id."),
+        _required("asked_by", STRING, "What the subject is: handle, user_id, room_id or other."),
+        Column("user_id", STRING, "User id in the response."),
+        Column("sec_uid", STRING, "secUid in the response."),
+        Column("handle", STRING, "Handle in the response; null where it has not the form of one."),
+        _required("last_observed_at", TIME, "Last response of the run."),
+        _required("responses", COUNT, "Responses of the run."),
+    ),
+)
+
 CREATORS = Table(
     "creators",
     "marts",
@@ -389,6 +411,13 @@ CREATORS = Table(
         Column("first_seen_at", TIME, "First time that a vendor knew the creator."),
         Column("last_seen_at", TIME, "Last time that a vendor knew the creator."),
         _required("on_roster", FLAG, "Whether the roster still lists the creator."),
+        Column(
+            "identified_by",
+            STRING,
+            "How the account is known: roster (ids given), responses (they agreed for half an hour); null: a presumption.",
+        ),
+        Column("handle_taken_by", STRING, "Account (user id, else secUid) that vendors now give under the handle."),
+        Column("handle_taken_at", TIME, "First response about that account; null while the handle is the creator's."),
     ),
     sources={
         "creator_id": "roster.handle profile_observations.creator_id",
@@ -399,6 +428,9 @@ CREATORS = Table(
         "followers followers_precision": "profile_observations.followers profile_observations.followers_precision profile_observations.observed_at",
         "first_seen_at last_seen_at": "profile_observations.observed_at",
         "on_roster": "roster.handle",
+        "identified_by": "roster.user_id roster.sec_uid account_sightings.user_id account_sightings.sec_uid",
+        "handle_taken_by": "account_sightings.user_id account_sightings.sec_uid",
+        "handle_taken_at": "account_sightings.observed_at",
     },
 )
 
@@ -945,6 +977,7 @@ TABLES: dict[str, Table] = {
         SEARCH_HITS,
         QUARANTINE,
         PAYLOAD_SHAPES,
+        ACCOUNT_SIGHTINGS,
         CREATORS,
         STREAMS,
         STREAM_LIFT,

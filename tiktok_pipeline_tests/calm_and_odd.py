@@ -1,8 +1,8 @@
 """A small vendor server of our own, for two hours of few creators: conforming, but for the responses that a test bends.
 
-It shares no code with the sandbox or the readers, so that a shape that both get wrong is noticed. Every creator does the
-same: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts, one story. A `Twist` bends the
-responses of one endpoint for one creator, from 00:40 to 00:50 or all the time.
+It shares no code with the sandbox or the readers, so that a shape that both get wrong is noticed. Every creator does
+the same: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts, one story. A `Twist` bends
+the responses of one endpoint for one creator, from 00:40 to 00:50 or all the time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Odd responses, one kind after the other, through the real replay: what the creator's other readings become.
 
-Kinds come from public bug reports of similar tools. Each creator of a replay is the only one whose responses are bent in
-its way, so one replay proves many kinds; `calm.one` is beside them, and must be read as in a replay without any.
+Kinds come from public bug reports of similar tools. Each creator of a replay is the only one whose responses are bent
+in its way, so one replay proves many kinds; `calm.one` is beside them, and must be read as in a replay without any.
 """
 
 from __future__ import annotations

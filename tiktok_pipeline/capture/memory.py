@@ -12,9 +12,10 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.habits import Habits, learn
-from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, may_be_off_air
+from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, is_others, known, may_be_off_air
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS, guard
+from tiktok_pipeline.providers.accounts import Account, Sighting
 from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target
 
@@ -23,20 +24,31 @@ RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "
 # Whoever was live longer ago than this is found again by the round.
 _RECENT = timedelta(minutes=60)
 
+# Creators are identified by what was derived, at the latest a day after their first response.
+_UNDERIVED = timedelta(hours=24)
+
 # Streams longer ago than this teach next to nothing: their weight is a sixteenth.
 _TEACHING = timedelta(weeks=12)
 
 _ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
 
 
-def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
-    """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked."""
-    seen = _last_answers(lake, now)
+def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict[str, LastSeen]:
+    """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked.
+
+    Answers about another account than that of `targets` say nothing. Of targets whose account is not known, the
+    accounts that were seen under their handles are there as well.
+    """
+    targets = list(targets)
+    sightings = _sightings(lake, [target for target in targets if not known(target)], now)
+    targets = [LastSeen(sightings=sightings.get(target.creator_id, ())).identified(target) for target in targets]
+    seen = _last_answers(lake, now, {target.creator_id: target for target in targets})
     noted: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("sightings", sightings),
         ("identity_asked_at", _identities_asked(lake, now)),
         ("asked_at", _lives_asked(lake, now)),
         ("gone_since", _gone_since(lake, now)),
-        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now), True)),
+        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now, targets), True)),
     )
     for name, values in noted:
         for creator_id, value in values.items():
@@ -44,7 +56,47 @@ def last_seen(lake: Lake, now: datetime) -> dict[str, LastSeen]:
     return seen
 
 
-def _last_answers(lake: Lake, now: datetime) -> dict[str, LastSeen]:
+def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
+    """`targets` with the accounts that responses had agreed on by `now`, where they were not known."""
+    seen = _sightings(lake, [target for target in targets if not known(target)], now)
+    return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
+
+
+def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
+    """Return which accounts responses of the last day named under the targets' handles, until they agreed.
+
+    Only for targets that no derived table identifies yet. Their hours are read from the first on, because the account
+    that was there first is the creator's; whoever is identified is read no further.
+    """
+    left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
+    found: dict[str, LastSeen] = {}
+    for hour in hours_between(now - _UNDERIVED, now):
+        if not left:
+            break
+        rows = [
+            lake.scan_raw(table, [hour])
+            .filter(
+                pl.col("creator_id").is_in(list(left)),
+                pl.col("subject") == pl.col("creator_id"),
+                pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
+                pl.col("requested_at") < now,
+                _of("live") | _of("profile") | _of("user_id"),
+            )
+            .select("creator_id", "vendor", "endpoint", "outcome", "body", "observed_at", "requested_at", "capture_id")
+            for table in (tables.RAW_LIVES, tables.RAW_PROFILES)
+        ]
+        landed = pl.concat(pl.collect_all(rows)).sort("requested_at", "capture_id")
+        for creator_id, vendor, endpoint, outcome, body, observed_at, *_ in landed.iter_rows():
+            if creator_id in left:
+                readings = _read(vendor, endpoint, outcome, body)
+                seen = found.get(creator_id, LastSeen()).sighted(readings, left[creator_id], vendor, observed_at)
+                found[creator_id] = seen
+                if known(seen.identified(left[creator_id])):
+                    del left[creator_id]
+    return {creator_id: seen.sightings for creator_id, seen in found.items()}
+
+
+def _last_answers(lake: Lake, now: datetime, targets: Mapping[str, Target]) -> dict[str, LastSeen]:
     """What the last answers about being live within the last hour said, by creator."""
     recent = hours_between(now - _RECENT, now)
     rows = (
@@ -55,23 +107,33 @@ def _last_answers(lake: Lake, now: datetime) -> dict[str, LastSeen]:
         .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
         .sort("requested_at", "capture_id")
         .group_by("creator_id", "vendor", "endpoint", maintain_order=True)
-        .agg(pl.col("requested_at", "outcome", "body").last())
+        .agg(pl.col("requested_at", "outcome", "body", "subject").last())
         .sort("requested_at")
         .collect()
     )
     seen: dict[str, LastSeen] = {}
-    for creator_id, vendor, endpoint, asked_at, outcome, body in rows.iter_rows():
-        known = seen.get(creator_id, LastSeen())
+    for creator_id, vendor, endpoint, asked_at, outcome, body, subject in rows.iter_rows():
+        last = seen.get(creator_id, LastSeen())
         if VENDORS[vendor].endpoints.get(endpoint) == "room":
-            seen[creator_id] = replace(known, room_asked_at=asked_at)
+            seen[creator_id] = replace(last, room_asked_at=asked_at)
             continue
-        seen[creator_id] = known.after(_read(vendor, endpoint, outcome, body), asked_at)
+        readings = _read(vendor, endpoint, outcome, body)
+        if not _is_others(readings, targets.get(creator_id), subject):
+            seen[creator_id] = last.after(readings, asked_at)
+        else:
+            seen[creator_id] = replace(last, live=False, live_since=None, gone_since=None)
     return seen
+
+
+def _is_others(readings: Iterable[object], target: Target | None, subject: str) -> bool:
+    """Whether a response to a request by the handle `subject` is about another account than the target's."""
+    return target is not None and is_others(readings, replace(target, handle=subject))
 
 
 def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
     """Those of `targets` whose last answer said on air, with their rooms."""
-    seen = _last_answers(lake, now)
+    targets = list(targets)
+    seen = _last_answers(lake, now, {target.creator_id: target for target in targets})
     live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
     return [
         replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
@@ -106,9 +168,9 @@ def _gone_since(lake: Lake, now: datetime) -> dict[str, datetime]:
     return dict(absent.group_by("creator_id").agg(pl.col("asked_at").min()).iter_rows())
 
 
-def _unconfirmed(lake: Lake, now: datetime) -> list[str]:
+def _unconfirmed(lake: Lake, now: datetime, targets: Sequence[Target]) -> list[str]:
     """Who was off air at the last reading and on air at the one before."""
-    readings = on_air_readings(lake, now - _RECENT, now).filter(pl.col("on_air").is_not_null())
+    readings = on_air_readings(lake, now - _RECENT, now, targets).filter(pl.col("on_air").is_not_null())
     last = readings.sort("asked_at").group_by("creator_id").agg(pl.col("on_air").tail(2))
     return [creator_id for creator_id, states in last.iter_rows() if states == [True, False]]
 
@@ -141,32 +203,44 @@ def habits(lake: Lake, targets: Sequence[Target], now: datetime) -> Habits:
 
 def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
     """`targets` under their newest handles and with the ids that were learned: the roster keeps the first."""
-    rows = lake.scan_all(tables.CREATORS).select("creator_id", "handle", "user_id", "sec_uid").collect()
-    known = {row[0]: row[1:] for row in rows.iter_rows()}
-    return [_known(target, *known.get(target.creator_id, (None, None, None))) for target in targets]
+    rows = (
+        lake.scan_all(tables.CREATORS)
+        # A presumption of who a creator is, is nothing to make requests by.
+        .filter(pl.col("identified_by").is_not_null())
+        .select("creator_id", "handle", "user_id", "sec_uid")
+        .collect()
+    )
+    learned = {row[0]: row[1:] for row in rows.iter_rows()}
+    return [_known(target, *learned.get(target.creator_id, (None, None, None))) for target in targets]
 
 
 def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str | None) -> Target:
-    return replace(
-        target,
-        handle=handle or target.handle,
-        user_id=target.user_id or user_id,
-        sec_uid=target.sec_uid or sec_uid,
-    )
+    listed, learned = known(target), Account.of(user_id, sec_uid)
+    # The operator may have given other ids since the table was derived.
+    if listed.is_same(learned) is False:
+        return target
+    account = listed.filled(learned)
+    return replace(target, handle=handle or target.handle, user_id=account.user_id, sec_uid=account.sec_uid)
 
 
-def on_air_readings(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
+def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Iterable[Target] = ()) -> pl.DataFrame:
     """Who was asked about being live in [since, until), and whether they were: creator_id, asked_at, on_air.
 
-    `on_air` is null where the answer did not say, and only creators who were on air at all are in it. Bodies are
-    read where the outcome leaves the state open, which is of those on air; a day of 2,000 creators takes a second.
+    `on_air` is null where the answer did not say, or is about another account than that of `targets`, and only
+    creators who were on air at all are in it. Bodies are read where the outcome leaves the state open, which is of
+    those on air; a day of 2,000 creators takes a second.
     """
     asked = _asked(lake, tables.RAW_LIVES, "live", since, until)
-    known = asked.filter(pl.col("outcome") != Outcome.OK.value).select("creator_id", "asked_at", "kind")
-    said = asked.filter(pl.col("outcome") == Outcome.OK.value).select("creator_id", "asked_at", "kind", "body")
-    open_bodies, settled = pl.collect_all([said, known])
-    states = [_on_air(kind, body) for kind, body in open_bodies.select("kind", "body").iter_rows()]
-    read = open_bodies.drop("body").with_columns(on_air=pl.Series(states, dtype=pl.Boolean))
+    columns = ("creator_id", "asked_at", "kind")
+    plain = asked.filter(pl.col("outcome") != Outcome.OK.value).select(*columns)
+    said = asked.filter(pl.col("outcome") == Outcome.OK.value).select(*columns, "subject", "body")
+    open_bodies, settled = pl.collect_all([said, plain])
+    by_id = {target.creator_id: target for target in targets}
+    states = [
+        _on_air(kind, body, by_id.get(creator_id), subject)
+        for creator_id, kind, subject, body in open_bodies.select("creator_id", "kind", "subject", "body").iter_rows()
+    ]
+    read = open_bodies.drop("body", "subject").with_columns(on_air=pl.Series(states, dtype=pl.Boolean))
     absent = [kind for kind in settled["kind"].unique() if _on_air(kind, None) is False]
     off = settled.with_columns(on_air=pl.when(pl.col("kind").is_in(absent)).then(pl.lit(value=False)))
     streamers = read.filter("on_air").select("creator_id").unique()
@@ -196,12 +270,15 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
         _asked(lake, tables.RAW_LIVES, "live", since, until)
         .filter(pl.col("creator_id").is_in(list(by_id)), pl.col("outcome") == Outcome.OK.value)
         .sort("asked_at")
-        .select("creator_id", "kind", "body")
+        .select("creator_id", "kind", "subject", "body")
         .collect()
     )
-    for creator_id, kind, body in rows.iter_rows():
+    for creator_id, kind, subject, body in rows.iter_rows():
         target = by_id[creator_id]
-        for reading in _live_readings(kind, body):
+        readings = _live_readings(kind, body)
+        if _is_others(readings, target, subject):
+            continue
+        for reading in readings:
             if isinstance(reading, ProfileReading):
                 target = replace(target, user_id=target.user_id or reading.user_id)
             else:
@@ -230,6 +307,7 @@ def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, un
         .select(
             "creator_id",
             "outcome",
+            "subject",
             "body",
             asked_at="requested_at",
             kind=pl.concat_str("vendor", "endpoint", "outcome", separator=" "),
@@ -253,15 +331,18 @@ def _is_gone(kind: str) -> bool:
     return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(_live_readings(kind, None))
 
 
-def _on_air(kind: str, body: str | None) -> bool | None:
-    """Whether an answer says on air; None where it does not say.
+def _on_air(kind: str, body: str | None, target: Target | None = None, subject: str = "") -> bool | None:
+    """Whether an answer says on air; None where it does not say, or is about another account than the target's.
 
     "Not found" from an endpoint that says the same of who is off air counts as off air: for the question whether to
     look, it is.
     """
     if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
         return False
-    for reading in _live_readings(kind, body):
+    readings = _live_readings(kind, body)
+    if _is_others(readings, target, subject):
+        return None
+    for reading in readings:
         if isinstance(reading, ProfileReading):
             continue
         if reading.live_state in ("live", "paused"):

@@ -9,7 +9,7 @@ from tiktok_pipeline import tables
 from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.client import Answer, Client
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.watch import current
+from tiktok_pipeline.capture.watch import current, is_others
 from tiktok_pipeline.providers.observations import PostReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 
@@ -100,14 +100,16 @@ async def _profile(client: Client, target: Target) -> None:
     answer = await client.ask("profile", target)
     if answer is None:
         return
-    if answer.outcome is Outcome.NOT_FOUND and target.user_id:
-        renamed = await current(client, target)
-        if renamed.handle != target.handle:
-            await client.ask("profile", renamed)
+    readings = list(answer.readings())
+    if answer.outcome is Outcome.NOT_FOUND or is_others(readings, target):
+        if target.user_id:
+            renamed = await current(client, target)
+            if renamed.handle != target.handle:
+                await client.ask("profile", renamed)
         return
     if answer.outcome is not Outcome.OK or target.user_id:
         return
-    tells_id = any(isinstance(reading, ProfileReading) and reading.user_id for reading in answer.readings())
-    del answer  # its body may be large, and is not read again
+    tells_id = any(isinstance(reading, ProfileReading) and reading.user_id for reading in readings)
+    del answer, readings  # a body may be large, and is not read again
     if not tells_id:
         await client.ask("user_id", target)

@@ -3,8 +3,13 @@
 Round robin: creator i of N is asked at fixed instants, i/N of a round after the round's beginning, so that the
 load is even and windows join without a seam, whatever process runs them. While somebody is live their room is
 asked too (cumulative viewers, TikTok's own count of new follows); when somebody was live and no longer is, the
-room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm. Who is
-gone under a handle is looked up by user id: creators rename. Who stays gone is asked more and more seldom.
+room is asked once for the end that it knows, and the creator again after `min_gap_seconds`, to confirm. If a handle
+is not found, or another account has it, it is resolved by user id: creators rename. A missing handle is polled with
+growing delay.
+
+A response about another account than the creator's changes nothing that is known of the creator. The account is the
+roster's, or the one that responses agreed on (`providers/accounts.py`); only an account that is known vouches for a
+new handle, and until then the roster's handle is polled.
 
 Adaptive: as many questions a minute, each to whom it is worth most by the habits that were learned (`policy.py`); who
 waited for two rounds comes first. All else is the same.
@@ -24,6 +29,7 @@ import numpy as np
 from tiktok_pipeline.capture.client import Answer, Client
 from tiktok_pipeline.capture.habits import Habits
 from tiktok_pipeline.capture.policy import Known, most_valuable
+from tiktok_pipeline.providers.accounts import Account, Links, Sighting, contradiction, identify
 from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.settings import Watch
@@ -38,6 +44,9 @@ _IDENTITY_PERIOD = timedelta(hours=1)
 # A handle that stays gone is asked again after as long as it has been gone, and after this at the latest: an account
 # that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
 LONGEST_ABSENCE = timedelta(hours=1)
+
+# Vendors that contradict each other this often will not agree within a window: the derived tables decide.
+_MOST_SIGHTINGS = 100
 
 # How often it is decided anew whom to ask, and how many such ticks' questions may be saved up.
 _TICK = timedelta(minutes=1)
@@ -57,9 +66,12 @@ class LastSeen:
     # Since when, as far as a vendor says or as long as it has been seen; None off air.
     live_since: datetime | None = None
     room_id: str | None = None
+    # The account in the responses, and the handle that the newest of them gave it.
     user_id: str | None = None
-    # What the answers call the creator.
+    sec_uid: str | None = None
     handle: str | None = None
+    # Accounts in responses under the roster's handle, as long as the creator's account is not known.
+    sightings: tuple[Sighting, ...] = ()
     room_asked_at: datetime | None = None
     identity_asked_at: datetime | None = None
     asked_at: datetime | None = None
@@ -73,18 +85,64 @@ class LastSeen:
         seen = replace(self, gone_since=None)
         for reading in readings:
             if isinstance(reading, ProfileReading):
-                seen = replace(seen, user_id=reading.user_id or seen.user_id, handle=reading.handle or seen.handle)
+                account = Account.of(reading.user_id, reading.sec_uid)
+                # A handle without an id beside it is vouched for by nothing.
+                handle = reading.handle if account and reading.handle else seen.handle
+                last = Account(seen.user_id, seen.sec_uid)
+                account = account if account.is_same(last) is False else account.filled(last)
+                seen = replace(seen, user_id=account.user_id, sec_uid=account.sec_uid, handle=handle)
             elif isinstance(reading, LiveReading):
                 live = reading.live_state in ("live", "paused")
                 since = min(reading.started_at or seen.live_since or at, at) if live else None
                 seen = replace(seen, live=live, live_since=since, room_id=reading.room_id or seen.room_id)
         return seen
 
+    def sighted(self, readings: Iterable[object], target: Target, vendor: str, at: datetime) -> LastSeen:
+        """This, and the account in a response under the roster's handle, while the creator's account is not known."""
+        if known(target) or target.handle != target.creator_id or len(self.sightings) >= _MOST_SIGHTINGS:
+            return self
+        seen = self
+        for reading in readings:
+            account = Account.of(reading.user_id, reading.sec_uid) if isinstance(reading, ProfileReading) else None
+            if account and not is_others([reading], target):
+                new = Sighting(account, vendor, at, at)
+                last = seen.sightings[-1].then(new) if seen.sightings else None
+                seen = replace(seen, sightings=(*seen.sightings[:-1], last) if last else (*seen.sightings, new))
+        return seen
+
+    def identified(self, target: Target) -> Target:
+        """`target` with the ids that responses agreed on, or that belong to the ids that are known."""
+        account = known(target)
+        if not account:
+            links = Links.of((sighting.account, sighting.responses) for sighting in self.sightings)
+            found, how = identify(account, self.sightings, links)
+            return replace(target, user_id=found.user_id, sec_uid=found.sec_uid) if how else target
+        seen = Account(self.user_id, self.sec_uid)
+        account = account.filled(seen) if account.is_same(seen) else account
+        return replace(target, user_id=account.user_id, sec_uid=account.sec_uid)
+
     def named(self, target: Target) -> Target:
-        """`target` under the handle that it has now, unless that is somebody else's."""
-        if self.handle is None or (target.user_id or self.user_id) != self.user_id:
+        """`target` under its newest handle, where the account that has the handle is known to be the creator's."""
+        if self.handle is None or not known(target).is_same(Account(self.user_id, self.sec_uid)):
             return target
         return replace(target, handle=self.handle)
+
+
+def known(target: Target) -> Account:
+    """The account that a target is known to be; one without ids where it is not known."""
+    return Account.of(target.user_id, target.sec_uid)
+
+
+def is_own(readings: Iterable[object], target: Target) -> bool:
+    """Whether a response vouches for the target: it carries a known id, and none of another account."""
+    accounts = [Account.of(r.user_id, r.sec_uid) for r in readings if isinstance(r, ProfileReading)]
+    same = [known(target).is_same(account) for account in accounts]
+    return True in same and False not in same
+
+
+def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
+    """Whether a response about `target` is about another account: nothing of it is the creator's."""
+    return contradiction(readings, known(target), target.handle if by_handle else None) is not None
 
 
 class RoundRobin:
@@ -176,23 +234,36 @@ class _Watcher:
         """Ask one creator, and what the answer leads to."""
         target = self.targets[index]
         before = self.seen.get(target.creator_id, LastSeen())
-        before = replace(
-            before, user_id=before.user_id or target.user_id, asked_at=self.client.clock.now(), unconfirmed=False
-        )
+        before = replace(before, asked_at=self.client.clock.now(), unconfirmed=False)
         self.seen[target.creator_id] = before
         answer = await self.client.ask("live", target)
-        if answer is not None and _is_gone(answer) and self._may_ask_identity(before):
+        if answer is not None and _is_lost(answer, target) and self._may_ask_identity(before, target):
             before = replace(before, identity_asked_at=self.client.clock.now())
             self.seen[target.creator_id] = before
-            renamed = await current(self.client, replace(target, user_id=before.user_id))
+            renamed = await current(self.client, target)
             if renamed.handle != target.handle:
                 self.targets[index] = target = renamed
                 answer = await self.client.ask("live", target)
+            elif target.handle != target.creator_id:
+                # The creator may have gone back to the first handle, or a vendor gave a wrong new one.
+                first = replace(target, handle=target.creator_id)
+                again = await self.client.ask("live", first)
+                if again is not None and is_own(_readings(again), first):
+                    self.targets[index] = target = first
+                    answer = again
         if answer is None:
             return
         now = self.client.clock.now()
-        # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
-        after = before.after(_readings(answer), now)
+        readings = _readings(answer)
+        if is_others(readings, target):
+            # The state is unknown: whoever was on air is looked at once more, soon, and the room once for its end.
+            after = replace(before, live=False, live_since=None, gone_since=None)
+        else:
+            # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
+            after = before.after(readings, now).sighted(
+                readings, target, answer.vendor.name, answer.attempt.observed_at
+            )
+            self.targets[index] = target = after.identified(target)
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
         gone_since = (before.gone_since or before.asked_at) if _is_gone(answer) else None
@@ -201,14 +272,14 @@ class _Watcher:
         period = timedelta(minutes=self.settings.room_minutes)
         stale = after.live and (after.room_asked_at is None or now - after.room_asked_at >= period)
         if new_room or ended or stale:
-            room = replace(target, room_id=after.room_id, user_id=after.user_id)
+            room = replace(target, room_id=after.room_id, user_id=target.user_id or after.user_id)
             self.seen[target.creator_id] = replace(after, room_asked_at=now)
             del answer  # its body may be large, and is not read again
             await self.client.ask("room", room)
 
-    def _may_ask_identity(self, seen: LastSeen) -> bool:
+    def _may_ask_identity(self, seen: LastSeen, target: Target) -> bool:
         asked = seen.identity_asked_at
-        return seen.user_id is not None and (asked is None or self.client.clock.now() - asked >= _IDENTITY_PERIOD)
+        return target.user_id is not None and (asked is None or self.client.clock.now() - asked >= _IDENTITY_PERIOD)
 
 
 class _InRounds(_Watcher):
@@ -299,11 +370,18 @@ class _ByHabit(_Watcher):
 
 
 async def current(client: Client, target: Target) -> Target:
-    """`target` under the handle that its user id has now; as it is where nobody knows."""
+    """Return `target` under the handle that its user id has now; as it is where no response vouches for another."""
     answer = await client.ask("identity", target)
-    readings = _readings(answer) if answer is not None else []
-    handles = [r.handle for r in readings if isinstance(r, ProfileReading) and r.handle]
-    return replace(target, handle=handles[0]) if handles else target
+    for reading in _readings(answer) if answer is not None else ():
+        if isinstance(reading, ProfileReading) and reading.handle:
+            account = Account.of(reading.user_id, reading.sec_uid)
+            return replace(target, handle=reading.handle) if known(target).is_same(account) else target
+    return target
+
+
+def _is_lost(answer: Answer, target: Target) -> bool:
+    """Whether the creator is not to be found under the handle: it does not exist, or another account has it."""
+    return _is_gone(answer) or is_others(_readings(answer), target)
 
 
 def _is_gone(answer: Answer) -> bool:

@@ -114,6 +114,7 @@ def boundary_now(
     if table is tables.RAW_LIVES:
         asks = sweep.sweep_rooms
         now = clock.now()
+        chosen = memory.identified(deployment.lake, chosen, now)
         chosen = memory.last_rooms(deployment.lake, chosen, now - boundary.reach(deployment.settings.boundary), now)
     about = replace(deployment, targets=chosen)
     return _run(deployment, table, clock, "boundary", window, lambda client: asks(client, about), must_answer=False)
@@ -124,7 +125,8 @@ def boundary_moments(deployment: Deployment, since: datetime, until: datetime) -
     settings = deployment.settings
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
     begin = since - boundary.reach(settings.boundary) - merge_gap
-    readings = memory.on_air_readings(deployment.lake, begin, until)
+    targets = memory.identified(deployment.lake, deployment.targets, until)
+    readings = memory.on_air_readings(deployment.lake, begin, until, targets)
     listed = [target.creator_id for target in deployment.targets]
     found = boundary.moments(readings, settings.boundary, merge_gap=merge_gap)
     return found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
@@ -178,9 +180,10 @@ def replay_hours(
 def _watching(deployment: Deployment, start: datetime, until: datetime) -> Callable[[Client], Awaitable[None]]:
     """A watch from `start` on, with what had landed by then."""
     settings = deployment.settings.watch
-    seen = memory.last_seen(deployment.lake, start)
+    seen = memory.last_seen(deployment.lake, start, deployment.targets)
+    known = [seen[t.creator_id].identified(t) if t.creator_id in seen else t for t in deployment.targets]
     # Who renamed since `creators` was derived is asked under the new name at once.
-    targets = [seen[t.creator_id].named(t) if t.creator_id in seen else t for t in deployment.targets]
+    targets = [seen[t.creator_id].named(t) if t.creator_id in seen else t for t in known]
     habits = memory.habits(deployment.lake, targets, start) if settings.policy == "adaptive" else None
     return lambda client: watch(client, targets, settings, until=until, seen=seen, habits=habits)
 

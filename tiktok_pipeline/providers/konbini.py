@@ -15,7 +15,9 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.accounts import Account, frequent, of_one_author
 from tiktok_pipeline.providers.headers import number, retry_after
+from tiktok_pipeline.providers.identifiers import path_part
 from tiktok_pipeline.providers.observations import (
     ABSENT,
     FollowerReading,
@@ -170,17 +172,19 @@ class Konbini(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Everybody is asked by handle, a search by keyword."""
-        endpoint = self.endpoint_of(capability)
-        if endpoint is None:
+        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        if endpoint is None or not vendor.sendable(cursor):
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
         subject = target.handle
         if endpoint == SEARCH:
             subject = target.subject or ""
             params["query"] = subject
+        elif not subject:
+            return None
         if cursor is not None:
             params["cursor"] = cursor
-        path = endpoint.format(username=target.handle)
+        path = endpoint.format(username=path_part(target.handle))
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
@@ -323,18 +327,28 @@ def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
 def _videos(
     page: _Page, read: Callable[[_Video, Notes], Reading], source: str, notes: Notes
 ) -> Iterator[Reading | Problem]:
-    author: _Person | None = None
+    items: list[tuple[Reading, Account]] = []
+    authors: dict[Account, _Person] = {}
     for item in page.items:
         try:
             video = vendor.decode(_video, item, notes)
-            yield read(video, notes)
+            reading = read(video, notes)
         except Unreadable as error:
             yield error.problem
             continue
-        author = author or video.attributed_to
+        account = _account(video.attributed_to) if video.attributed_to else Account()
+        items.append((reading, account))
+        if video.attributed_to:
+            authors.setdefault(account, video.attributed_to)
+    yield from of_one_author(items, "orderedItems[].attributedTo")
     # Each item of a page repeats the same author: one reading of the profile is what the page says.
+    author = authors.get(frequent(account for _, account in items))
     if author is not None:
         yield _profile(author, source, notes)
+
+
+def _account(person: _Person) -> Account:
+    return Account.of(identifier(person.user_id), identifier(person.entity_id, person.internal_id))
 
 
 def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:

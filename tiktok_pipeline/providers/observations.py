@@ -15,6 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from tiktok_pipeline.providers.identifiers import is_handle
+
 Scalar = int | float | str | bool | None
 
 LiveState = Literal["live", "paused", "ended", "unknown"]
@@ -345,8 +347,12 @@ def identifier(*values: Scalar) -> str | None:
 
 
 def handle(value: str | None) -> str | None:
-    """A handle without @, in lower case: TikTok's handles ignore case (notes, section 7, row 13)."""
-    return value.strip().lstrip("@").lower() or None if value else None
+    """Return a handle without @, in lower case; None where the text has not the form of one (`identifiers.py`).
+
+    TikTok's handles ignore case (notes, section 7, row 13).
+    """
+    plain = value.strip().lstrip("@").lower() if value else ""
+    return plain if is_handle(plain) else None
 
 
 def instant(value: Scalar) -> datetime | None:

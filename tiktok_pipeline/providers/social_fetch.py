@@ -15,6 +15,7 @@ import msgspec
 
 from tiktok_pipeline.providers import vendor
 from tiktok_pipeline.providers.headers import retry_after
+from tiktok_pipeline.providers.identifiers import path_part
 from tiktok_pipeline.providers.observations import (
     FollowerReading,
     HitReading,
@@ -212,8 +213,8 @@ class SocialFetch(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Everybody is asked by handle, a search by keyword, the balance of nobody."""
-        endpoint = self.endpoint_of(capability)
-        if endpoint is None:
+        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        if endpoint is None or not vendor.sendable(cursor):
             return None
         if endpoint == BALANCE:
             return Request(BALANCE, "account", BALANCE)
@@ -222,7 +223,9 @@ class SocialFetch(vendor.Vendor):
         if endpoint == SEARCH:
             subject = target.subject or ""
             params["query"] = subject
-        path = endpoint.format(handle=target.handle)
+        elif not subject:
+            return None
+        path = endpoint.format(handle=path_part(target.handle))
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:

@@ -249,9 +249,9 @@ class TikHub(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """A room by its id and its owner's (the vendor requires both), a user by id, a ranking by list and region."""
-        endpoint = self.endpoint_of(capability)
+        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
         params = self._parameters(capability, target) if endpoint is not None else None
-        if endpoint is None or params is None:
+        if endpoint is None or params is None or not vendor.sendable(cursor):
             return None
         if cursor is not None:
             params["cursor"] = cursor

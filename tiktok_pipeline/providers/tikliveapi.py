@@ -121,8 +121,8 @@ class TikLiveAPI(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Profile and id are asked by handle, a search by keyword, everything else by numeric id."""
-        endpoint = self.endpoint_of(capability)
-        if endpoint is None:
+        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        if endpoint is None or not vendor.sendable(cursor):
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
         if cursor is not None:
@@ -132,9 +132,9 @@ class TikLiveAPI(vendor.Vendor):
             subject = params["username"] = target.handle
         elif endpoint == SEARCH:
             subject = params["keyword"] = target.subject or ""
-        elif target.user_id:
-            subject = params["userid"] = target.user_id
         else:
+            subject = params["userid"] = target.user_id or ""
+        if not subject and endpoint != SEARCH:
             return None
         return Request(endpoint, subject, endpoint, params, target.creator_id or None, page, cursor)
 

@@ -8,12 +8,13 @@ cursors are strings of milliseconds, `hasMore` may be a flag or 0/1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
 
 from tiktok_pipeline.providers import vendor
+from tiktok_pipeline.providers.accounts import Account, frequent, of_one_author
 from tiktok_pipeline.providers.observations import (
     Notes,
     PostReading,
@@ -111,6 +112,7 @@ class _Item(msgspec.Struct):
     video: _Media | None = None
     image_post: object = msgspec.field(name="imagePost", default=None)
     music: _Music | str | None = None
+    author: User | str | None = None
     # TikLiveAPI's feed has the counts beside the id.
     play_count: Scalar = None
     digg_count: Scalar = None
@@ -156,21 +158,38 @@ def profile(user: User, stats: Stats | None, notes: Notes, exact: Stats | None =
 
 
 def posts(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
-    """The posts of a list; one that cannot be read is a problem, and the next is read."""
-    for raw in items:
-        try:
-            yield _post(vendor.decode(_item, raw, notes), notes)
-        except Unreadable as error:
-            yield error.problem
+    """Yield the posts of a list and their author; one that cannot be read is a problem, and the next is read."""
+    yield from _written(items, _post, "post", notes)
 
 
 def stories(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
-    """The stories of a list, which are items that expire after a day."""
+    """Yield the stories of a list and their author; stories are items that expire after a day."""
+    yield from _written(items, _story, "story", notes)
+
+
+def _written(
+    items: list[msgspec.Raw], read: Callable[[_Item, Notes], Reading], source: str, notes: Notes
+) -> Iterator[Reading | Problem]:
+    found: list[tuple[Reading, Account]] = []
+    handles: dict[Account, str | None] = {}
     for raw in items:
         try:
-            yield _story(vendor.decode(_item, raw, notes), notes)
+            item = vendor.decode(_item, raw, notes)
+            reading = read(item, notes)
         except Unreadable as error:
             yield error.problem
+            continue
+        author = item.author if isinstance(item.author, User) else User()
+        account = Account.of(
+            identifier(author.id_str, author.id, author.uid), identifier(author.sec_uid, author.sec_uid_mobile)
+        )
+        handles.setdefault(account, handle(author.unique_id or author.unique_id_mobile))
+        found.append((reading, account))
+    yield from of_one_author(found, "itemList[].author")
+    account = frequent(account for _, account in found)
+    # A handle without an id beside it says nothing of a list that was requested by id.
+    if account:
+        yield ProfileReading(source=source, user_id=account.user_id, sec_uid=account.sec_uid, handle=handles[account])
 
 
 def _post(item: _Item, notes: Notes) -> PostReading:

@@ -24,6 +24,7 @@ from typing import ClassVar
 import msgspec
 
 from tiktok_pipeline.providers.headers import retry_after
+from tiktok_pipeline.providers.identifiers import is_cursor, is_handle, is_number, is_sec_uid
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.parsing import Unreadable, decode, first_byte, text
 
@@ -121,9 +122,32 @@ class Target:
     subject: str | None = None
 
 
+def askable(target: Target) -> Target:
+    """Return the target with only such ids as have their form: whatever comes out of a body is data, not a request.
+
+    A handle of any other form is empty, an id None: a vendor that needs it cannot be asked.
+    """
+    return replace(
+        target,
+        handle=target.handle if is_handle(target.handle) else "",
+        user_id=target.user_id if target.user_id and is_number(target.user_id) else None,
+        sec_uid=target.sec_uid if target.sec_uid and is_sec_uid(target.sec_uid) else None,
+        room_id=target.room_id if target.room_id and is_number(target.room_id) else None,
+    )
+
+
+def sendable(cursor: str | None) -> bool:
+    """Return whether a page may be requested by this cursor; the first page has none."""
+    return cursor is None or is_cursor(cursor)
+
+
 @dataclass(frozen=True)
 class Request:
-    """One HTTP GET to one vendor, before authentication."""
+    """One HTTP GET to one vendor, before authentication.
+
+    Every part of `path` that is not the endpoint's own is percent-encoded (`identifiers.path_part`); `params` are
+    encoded by the client.
+    """
 
     endpoint: str
     subject: str
@@ -172,7 +196,10 @@ class Vendor(ABC):
 
     @abstractmethod
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """How to ask `capability` of `target`; None where this vendor cannot, or lacks an id."""
+        """How to ask `capability` of `target`; None where this vendor cannot, or lacks an id of the right form.
+
+        Uses nothing of a target but what `askable` leaves, and no cursor that is not `is_cursor`.
+        """
 
     @abstractmethod
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:

@@ -19,7 +19,7 @@ from tiktok_pipeline.errors import PublishError
 
 # What a reader takes in, and what keeps the page small: rows by section.
 LIVE, BOARD, NICHES, CARDS, LIFTS, MOVERS, DARK = 30, 10, 16, 24, 16, 6, 12
-STORIES, RECAPS, WATCHED, HEAT_CREATORS = 12, 12, 20, 60
+STORIES, RECAPS, WATCHED, HEAT_CREATORS, TAKEN = 12, 12, 20, 60, 12
 CARDS_A_CREATOR = 3
 
 # Points of a viewers' curve: more than its pixels would show nothing.
@@ -55,6 +55,7 @@ class Brief:
     stories: pl.DataFrame
     recaps: pl.DataFrame
     coverage: pl.DataFrame
+    taken: pl.DataFrame
     vendors: pl.DataFrame
     credits: pl.DataFrame
     counts: dict[str, int]
@@ -115,6 +116,7 @@ class _Reader:
             stories=self._stories(),
             recaps=self._recaps(),
             coverage=self._coverage(),
+            taken=self._taken(),
             vendors=self._vendors(),
             credits=self._frame(
                 "SELECT day, vendor, sum(credits) AS credits FROM vendor_usage "
@@ -349,6 +351,17 @@ class _Reader:
             WATCHED,
         )
 
+    def _taken(self) -> pl.DataFrame:
+        """Return the creators whose handle another account has, the newest first."""
+        return self._frame(
+            """
+            SELECT creator_id, handle, display_name, niche, handle_taken_by, handle_taken_at FROM creators
+            WHERE on_roster AND handle_taken_by IS NOT NULL
+            ORDER BY handle_taken_at DESC, creator_id LIMIT ?
+            """,
+            TAKEN,
+        )
+
     def _vendors(self) -> pl.DataFrame:
         return self._frame(
             """
@@ -378,6 +391,7 @@ class _Reader:
                     WHERE published_at > (SELECT as_of FROM publication) - INTERVAL {SPAN_DAYS} DAY) AS recaps,
                    (SELECT count(DISTINCT creator_id) FROM coverage
                     WHERE day > (SELECT max(day) FROM coverage) - {SPAN_DAYS}) AS coverage,
+                   (SELECT count(*) FROM creators WHERE on_roster AND handle_taken_by IS NOT NULL) AS taken,
                    (SELECT count(DISTINCT creator_id) FROM streams) AS streamed,
                    (SELECT count(DISTINCT niche) FROM creators WHERE niche <> '') AS niches
             """

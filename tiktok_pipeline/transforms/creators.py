@@ -1,30 +1,39 @@
-"""The `creators` mart: who they are now, by the latest that any vendor said."""
+"""The `creators` mart: accounts, handles and counts, by the newest responses that are about the creator."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from tiktok_pipeline.tables import CREATORS
+from tiktok_pipeline.transforms.identity import Identities, taken_handles
 
 # An exact count this old still says more of a creator than a rounded one of today.
 _EXACT_COUNTS_FOR = pl.duration(days=7)
 
 
-def creators(roster: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
-    """One row a creator, of the roster or ever observed.
+def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, sightings: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row a creator, of the roster or ever observed.
+
+    A handle from a response is the creator's only where the creator's account is known: it vouches for the handle.
+    Until then the roster's handle stays.
 
     Args:
         roster: creator_id, handle, niche, tier, user_id, sec_uid; strings, "" where not given.
         profiles: PROFILE_OBSERVATIONS schema, any order.
+        known: the creators' accounts.
+        sightings: ACCOUNT_SIGHTINGS schema, of all days.
 
     Returns:
         CREATORS schema, sorted by creator_id.
     """
     seen = profiles.sort("observed_at", "capture_id", "source")
+    # A handle without an id beside it is vouched for by nothing, except the roster's own.
+    vouched = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
+    handle = pl.col("handle").filter(vouched).drop_nulls()
     latest = seen.group_by("creator_id", maintain_order=True).agg(
         pl.col("user_id", "sec_uid", "display_name", "verified").drop_nulls().last(),
-        pl.col("handle").drop_nulls().last().alias("handle_seen"),
-        pl.col("handle").drop_nulls().unique(maintain_order=True).alias("handles"),
+        handle.last().alias("handle_seen"),
+        handle.unique(maintain_order=True).alias("handles"),
         pl.col("observed_at").min().alias("first_seen_at"),
         pl.col("observed_at").max().alias("last_seen_at"),
     )
@@ -33,19 +42,24 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
         "niche",
         "tier",
         pl.col("handle").alias("handle_listed"),
-        _given("user_id").alias("user_id_listed"),
-        _given("sec_uid").alias("sec_uid_listed"),
         on_roster=pl.lit(value=True),
     ).with_columns(_given("niche"))
-    known = listed.join(latest, on="creator_id", how="full", coalesce=True)
-    return CREATORS.conform(
-        known.join(_followers(seen), on="creator_id", how="left")
+    merged = (
+        listed.join(latest, on="creator_id", how="full", coalesce=True)
+        .join(_followers(seen), on="creator_id", how="left")
+        .join(_accounts(known), on="creator_id", how="left")
         .with_columns(
-            handle=pl.coalesce("handle_seen", "handle_listed", "creator_id"),
-            user_id=pl.coalesce("user_id", "user_id_listed"),
-            sec_uid=pl.coalesce("sec_uid", "sec_uid_listed"),
+            handle=pl.coalesce(
+                pl.when(pl.col("identified_by").is_not_null()).then("handle_seen"), "handle_listed", "creator_id"
+            ),
+            user_id=pl.coalesce("user_id_known", "user_id"),
+            sec_uid=pl.coalesce("sec_uid_known", "sec_uid"),
             on_roster=pl.col("on_roster").fill_null(value=False),
         )
+    )
+    taken = taken_handles(sightings, merged.select("creator_id", "handle"), known)
+    return CREATORS.conform(
+        merged.join(taken, on="creator_id", how="left")
         .with_columns(
             previous_handles=pl.concat_list(
                 pl.col("handle_listed").fill_null(pl.col("creator_id")),
@@ -56,6 +70,15 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("creator_id")
     )
+
+
+def _accounts(known: Identities) -> pl.DataFrame:
+    rows = [
+        (creator_id, account.user_id, account.sec_uid, known.known_by.get(creator_id))
+        for creator_id, account in known.accounts.items()
+    ]
+    columns = ("creator_id", "user_id_known", "sec_uid_known", "identified_by")
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
 
 def _followers(seen: pl.DataFrame) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """Raw rows to observations: each body is decoded once and gives rows of every normalized table.
 
 What cannot be read goes to `quarantine` with its reason, and the rest goes on. Here also stands what one body
-cannot know by itself: that a failed live question is an `unknown` reading, that a 404 means off air when the
-profile is known, and that a body may be somebody else's.
+cannot know by itself: that a failed live question is an `unknown` reading, and that a 404 means off air when the
+profile is known. Whether a body is about the creator at all is judged by the day: see `transforms/identity.py`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PROFILE_VOUCHES_FOR = timedelta(hours=48)
 
 
 def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, pl.DataFrame]:
-    """Observations in the rows of one raw table.
+    """Observations in the rows of one raw table, as the bodies say; `identity.expel` judges whom they are about.
 
     Args:
         raw: rows with the raw columns, of one raw table.
@@ -68,7 +68,7 @@ def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, 
     with _no_garbage_collection():
         for row in raw.select(columns).iter_rows():
             batch.read(*row)
-    return expel_strangers(batch.frames(), table)
+    return batch.frames()
 
 
 # A newer release may have landed others.
@@ -111,10 +111,6 @@ class _Batch:
                     self._quarantine(about, reading)
                 else:
                     readings.append(reading)
-        stranger = _stranger(readings, capability, subject)
-        if stranger is not None:
-            self._quarantine(about, Problem("the answer is about somebody else", "handle", stranger))
-            readings = []
         # A question about being live that brought no state is a reading too: unknown, never off air.
         if capability in _LIVE_CAPABILITIES and not any(isinstance(r, LiveReading) for r in readings):
             readings.append(LiveReading(live_state="unknown", evidence="weak", reason=outcome))
@@ -166,49 +162,6 @@ _COLUMNS: dict[type, tuple[str, ...]] = {
 }
 
 
-def _stranger(readings: Iterable[Reading], capability: str, subject: str) -> str | None:
-    """The handle that an answer is about, where a handle was asked for and it is another one."""
-    if capability in ("room", "identity"):  # asked for by id
-        return None
-    for reading in readings:
-        if isinstance(reading, ProfileReading) and reading.handle and reading.source in ("profile", "live"):
-            return reading.handle if reading.handle != subject.lstrip("@").lower() else None
-    return None
-
-
-def expel_strangers(frames: dict[str, pl.DataFrame], raw_table: str) -> dict[str, pl.DataFrame]:
-    """`frames` of one raw table with the rooms of other people taken out.
-
-    A room is asked for by its id and may turn out to be somebody else's: its owner's user id is then none that the
-    creator's own profile had in the same rows. The state becomes unknown, the rest goes, and quarantine says so.
-    """
-    profiles = frames[tables.PROFILE_OBSERVATIONS.name]
-    own = profiles.filter(pl.col("source") != "room", pl.col("user_id").is_not_null()).select("creator_id", "user_id")
-    rooms = profiles.filter(pl.col("source") == "room", pl.col("user_id").is_not_null())
-    strangers = rooms.join(own.select("creator_id").unique(), on="creator_id", how="semi").join(
-        own.unique(), on=["creator_id", "user_id"], how="anti"
-    )
-    if strangers.is_empty():
-        return frames
-    expelled = {
-        name: frame.join(strangers.select("capture_id"), on="capture_id", how="anti") for name, frame in frames.items()
-    }
-    about = ("creator_id", "vendor", "observed_at", "capture_id")
-    unknown = strangers.select(
-        *about, live_state=pl.lit("unknown"), evidence=pl.lit("weak"), reason=pl.lit("the room is somebody else's")
-    )
-    noted = strangers.select(
-        *about,
-        table=pl.lit(raw_table),
-        reason=pl.lit("the answer is about somebody else"),
-        field=pl.lit("owner.id_str"),
-        value="user_id",
-    )
-    for table, rows in ((tables.LIVE_OBSERVATIONS, unknown), (tables.QUARANTINE, noted)):
-        expelled[table.name] = pl.concat([expelled[table.name], rows], how="diagonal").select(table.schema.names())
-    return expelled
-
-
 def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """`live` with "not found" turned to off air (weak) wherever the creator is known to exist.
 
@@ -249,7 +202,7 @@ def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def profile_answers(raw: Iterable[pl.LazyFrame]) -> pl.DataFrame:
-    """What profile questions said of creators' existence: creator_id, observed_at, known.
+    """What profile questions said of creators' existence: creator_id, vendor, endpoint, observed_at, known.
 
     Args:
         raw: raw tables; only their small columns are read.
@@ -267,7 +220,7 @@ def profile_answers(raw: Iterable[pl.LazyFrame]) -> pl.DataFrame:
     return (
         asked.filter(is_profile, pl.col("outcome").is_in(["ok", "private", "not_found"]))
         # A private account cannot be watched: absent then says nothing about being off air.
-        .select("creator_id", "observed_at", known=pl.col("outcome") == "ok")
+        .select("creator_id", "vendor", "endpoint", "observed_at", known=pl.col("outcome") == "ok")
         .collect()
     )
 

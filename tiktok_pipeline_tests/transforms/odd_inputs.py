@@ -38,6 +38,8 @@ from tiktok_pipeline.transforms.creator_days import creator_days
 from tiktok_pipeline.transforms.creator_hours import creator_hours
 from tiktok_pipeline.transforms.creators import creators
 from tiktok_pipeline.transforms.gift_estimates import gift_estimates, gift_signals
+from tiktok_pipeline.transforms.identity import Identities, doubted, expel, other_accounts, requests_of, sightings
+from tiktok_pipeline.transforms.identity import identities as accounts
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
@@ -105,22 +107,29 @@ def capture(folder: Path, *, creators_watched: int = 5) -> World:
 def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
     """Every derived table of these raw rows, by name, as the assets make them."""
     settings = Settings()
-    parts: dict[str, list[pl.DataFrame]] = {table.name: [] for table in NORMALIZED}
-    shapes = []
+    bodies: dict[str, Frames] = {}
+    shapes, requests = [], []
     for name, rows in raw.items():
         dated, implausible = believe_ages(rows, name)
         read = read_bodies(dated, name, hash_key=b"a test")
         read["quarantine"] = pl.concat([read["quarantine"], implausible])
-        for table, frame in make_sound(read, name).items():
-            parts[table].append(frame)
+        bodies[name] = read
+        requests.append(requests_of(dated, TABLES[name]))
         shapes.append(payload_shapes(dated, bodies=500))
-    made = {name: pl.concat(found) for name, found in parts.items()} | {"payload_shapes": merge_shapes(shapes)}
-    answers = profile_answers(rows.lazy() for rows in raw.values())
+    asked = pl.concat(requests)
+    found = {table.name: pl.concat([read[table.name] for read in bodies.values()]) for table in NORMALIZED}
+    seen = sightings(found["profile_observations"], asked)
+    known = accounts(seen.lazy(), {})
+    others = other_accounts(found, asked, known, seen.clear())
+    sound = [make_sound(expel(read, others, name), name) for name, read in bodies.items()]
+    made = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
+    made |= {"payload_shapes": merge_shapes(shapes), "account_sightings": seen}
+    answers = doubted(profile_answers(rows.lazy() for rows in raw.values()), seen, known)
     made["live_observations"] = settle_absences(made["live_observations"], answers)
-    return made | marts(made, handles, settings) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
+    return made | marts(made, handles, settings, known) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
 
 
-def marts(made: Frames, handles: tuple[str, ...], settings: Settings) -> Frames:
+def marts(made: Frames, handles: tuple[str, ...], settings: Settings, accounts_known: Identities) -> Frames:
     """Every mart of these normalized tables but `vendor_usage`, which is made from raw rows."""
     live, profiles, posts = (made[f"{name}_observations"] for name in ("live", "profile", "post"))
     days = [(START + timedelta(days=n)).date() for n in range(DAYS)]
@@ -131,7 +140,7 @@ def marts(made: Frames, handles: tuple[str, ...], settings: Settings) -> Frames:
     found = streams(live, settings=settings.streams, as_of=END)
     lift = stream_lift(found, profiles, live, posts, settings=settings.lift, as_of=END)
     clips = recaps(posts, found, settings=settings.recaps)
-    known = creators(roster, profiles)
+    known = creators(roster, profiles, accounts_known, made["account_sightings"].lazy())
     hours = stream_hours(found, lift, live, settings=settings.streams)
     covered = coverage(live, pl.Series("creator_id", handles), pl.DataFrame({"day": days}))
     signals = gift_signals(found, lift, clips, live, known)

@@ -6,11 +6,21 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
-from tiktok_pipeline.transforms.creators import creators
+from tiktok_pipeline.providers.accounts import Account
+from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms import creators as mart
+from tiktok_pipeline.transforms.identity import Identities, identities
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
 ROSTER_COLUMNS = ("creator_id", "handle", "niche", "tier", "user_id", "sec_uid")
+
+
+NOBODY = Identities()
+MIRA = Identities({"mira": Account("69")}, {"mira": "roster"})
+
+
+def creators(listed: pl.DataFrame, profiles: pl.DataFrame, known: Identities = NOBODY) -> pl.DataFrame:
+    return mart.creators(listed, profiles, known, ACCOUNT_SIGHTINGS.empty().lazy())
 
 
 def roster(*handles: str) -> pl.DataFrame:
@@ -29,10 +39,12 @@ def test_an_id_stays_through_renames_and_the_old_handles_are_kept() -> None:
     profiles = frame(
         PROFILE_OBSERVATIONS,
         seen("mira", 1, user_id="69", handle="mira"),
-        seen("mira", 2, handle="mira.paints"),
-        seen("mira", 3, handle="mira.arts"),
+        seen("mira", 2, user_id="69", handle="mira.paints"),
+        seen("mira", 3, user_id="69", handle="mira.arts"),
+        # No id vouches for it.
+        seen("mira", 3, handle="some.other"),
     )
-    row = creators(roster("mira"), profiles).row(0, named=True)
+    row = creators(roster("mira"), profiles, MIRA).row(0, named=True)
     assert (row["creator_id"], row["handle"]) == ("mira", "mira.arts")
     assert row["previous_handles"] == ["mira", "mira.paints"]
     assert row["user_id"] == "69"
@@ -52,3 +64,38 @@ def test_who_left_the_roster_or_was_never_seen_has_a_row() -> None:
     assert frame_.select("creator_id", "on_roster", "niche").rows() == [("gone", False, None), ("new", True, "art")]
     assert frame_["last_seen_at"].null_count() == 1
     assert frame_["previous_handles"].to_list() == [[], []]
+
+
+def test_a_handle_from_a_response_is_not_used_before_the_account_is_known() -> None:
+    profiles = frame(PROFILE_OBSERVATIONS, seen("mira", 1, user_id="69", handle="mira.paints"))
+    row = creators(roster("mira"), profiles).row(0, named=True)
+    assert (row["handle"], row["identified_by"]) == ("mira", None)
+    row = creators(roster("mira"), profiles, MIRA).row(0, named=True)
+    assert (row["handle"], row["identified_by"]) == ("mira.paints", "roster")
+
+
+def sighted(first: float, last: float, user_id: str | None, **more: Any) -> dict[str, Any]:
+    return {
+        "creator_id": "mira", "vendor": "social_fetch", "endpoint": "e", "subject": "mira", "asked_by": "handle",
+        "observed_at": hours(first), "last_observed_at": hours(last), "capture_id": f"c{first}", "user_id": user_id,
+        "handle": "mira", "responses": 5,
+    } | more  # fmt: skip
+
+
+def taken(*sightings: dict[str, Any]) -> tuple[Any, Any]:
+    history = frame(ACCOUNT_SIGHTINGS, *sightings).lazy()
+    profiles = frame(PROFILE_OBSERVATIONS, seen("mira", 1, user_id="69"))
+    row = mart.creators(roster("mira"), profiles, identities(history, {}), history).row(0, named=True)
+    return row["handle_taken_by"], row["handle_taken_at"]
+
+
+def test_a_taken_handle_is_shown_with_the_account_that_has_it_and_since_when() -> None:
+    own = sighted(0, 5, "69")
+    assert taken(own) == (None, None)
+    assert taken(own, sighted(6, 30, "77")) == ("77", hours(6))
+    # Days later, and by another vendor as well.
+    assert taken(own, sighted(6, 80, "77"), sighted(7, 79, "77", vendor="konbini")) == ("77", hours(6))
+    # One wrong response is over as soon as the vendor gives the creator again.
+    assert taken(own, sighted(6, 6, "77"), sighted(7, 9, "69")) == (None, None)
+    # The creator comes back, and the handle is taken a second time.
+    assert taken(own, sighted(6, 8, "77"), sighted(9, 12, "69"), sighted(13, 15, "77")) == ("77", hours(13))

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.providers import konbini, social_fetch, tikhub
+from tiktok_pipeline.providers import konbini, social_fetch
 from tiktok_pipeline.providers.observations import ABSENT
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, TABLES
 from tiktok_pipeline.transforms import observations
@@ -100,32 +100,6 @@ def test_one_bad_row_is_quarantined_with_its_reason_and_stops_no_other() -> None
     assert quarantine["value"].str.len_chars().max() == 200
     assert quarantine["table"].unique().to_list() == ["raw_lives"]
     assert frames["live_observations"].filter(pl.col("live_state") == "live")["capture_id"].to_list() == ["c-0", "c-3"]
-
-
-def test_an_answer_about_somebody_else_is_quarantined_and_the_state_unknown() -> None:
-    frames = read_bodies(raw({"subject": "somebody.else", "body": LIVE}), "raw_lives")
-    assert frames["quarantine"]["value"].to_list() == ["mira.paints"]
-    assert frames["profile_observations"].is_empty()
-    assert frames["live_observations"]["live_state"].to_list() == ["unknown"]
-
-
-def test_a_room_of_somebody_else_is_quarantined_and_the_state_unknown() -> None:
-    mine, others = bodies.room(), bodies.room()
-    others["owner"]["id_str"] = "6999999999999999999"
-    rooms = [
-        {"vendor": "tikhub", "endpoint": tikhub.ROOM, "subject": bodies.ROOM_ID, "body": text(bodies.room_body(room))}
-        for room in (mine, others)
-    ]
-    frames = read_bodies(raw({"body": LIVE}, *rooms), "raw_lives")
-    assert frames["live_observations"].sort("capture_id")["live_state"].to_list() == ["live", "live", "unknown"]
-    assert frames["quarantine"].select("capture_id", "field", "value").rows() == [
-        ("c-2", "owner.id_str", "6999999999999999999")
-    ]
-    assert "c-2" not in frames["profile_observations"]["capture_id"]
-    assert "c-2" not in frames["stream_variants"]["capture_id"]
-    # Nobody else said who the creator is: there is nothing to hold the room against.
-    alone = read_bodies(raw(rooms[1]), "raw_lives")
-    assert alone["live_observations"]["live_state"].to_list() == ["live"]
 
 
 def test_an_outcome_of_a_newer_release_is_quarantined_and_its_state_unknown() -> None:

@@ -1,23 +1,31 @@
 """The mart `creators`."""
 
+from datetime import date, timedelta
+
 import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import write_whole
+from tiktok_pipeline.defs.normalized.sightings import history, listed_accounts
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import CREATORS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms.creators import creators as identify
+from tiktok_pipeline.transforms.identity import identities
 
 _ABOUT = """
 Everybody on the roster, and everybody who was on it once: `creator_id` stays through renames, `previous_handles` keeps
-the old names. Counts are of the best precision that a vendor gave in the last week.
+the old names. Counts are of the best precision that a vendor gave in the last week. `identified_by` says how the
+account is known, and `handle_taken_by` which other account vendors now give under the handle.
 """
 
 
 @dg.asset(
-    deps=[dg.AssetDep(PROFILE_OBSERVATIONS.name, partition_mapping=dg.AllPartitionMapping())],
+    deps=[
+        dg.AssetDep(table.name, partition_mapping=dg.AllPartitionMapping())
+        for table in (PROFILE_OBSERVATIONS, ACCOUNT_SIGHTINGS)
+    ],
     description=describe(CREATORS, _ABOUT),
     **shown(CREATORS),
 )
@@ -33,10 +41,16 @@ def creators(pipeline: Pipeline) -> Results:
     )
 
     def make() -> pl.DataFrame:
-        return identify(roster, pipeline.lake.scan_all(PROFILE_OBSERVATIONS).collect())
+        lake = pipeline.lake
+        newest = max(lake.days(PROFILE_OBSERVATIONS), default=date.min)
+        seen = history(lake, newest + timedelta(days=1), pipeline.hash_key())
+        known = identities(seen, listed_accounts(pipeline.roster()))
+        return identify(roster, lake.scan_all(PROFILE_OBSERVATIONS).collect(), known, seen)
 
     yield from write_whole(pipeline, CREATORS, make, _numbers)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, int]:
-    return {"on_roster": int(frame["on_roster"].sum()), "never_seen": int(frame["last_seen_at"].is_null().sum())}
+    return {"on_roster": int(frame["on_roster"].sum()), "never_seen": int(frame["last_seen_at"].is_null().sum())} | {
+        "handles_taken": int(frame["handle_taken_by"].is_not_null().sum())
+    }

@@ -1,5 +1,6 @@
 """The normalized tables, made together: each raw body is decoded once and gives rows of all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -13,13 +14,31 @@ from tiktok_pipeline.checks.drift import drift
 from tiktok_pipeline.checks.health import freshness, readability, whole_files
 from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.defs.checked import Checking, Results, check_specs, warn_of_damage
+from tiktok_pipeline.defs.normalized.sightings import history, listed_accounts, sightings_of_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
+from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.settings import Checks
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, Table
+from tiktok_pipeline.tables import (
+    ACCOUNT_SIGHTINGS,
+    LIVE_OBSERVATIONS,
+    PAYLOAD_SHAPES,
+    PROFILE_OBSERVATIONS,
+    QUARANTINE,
+    Table,
+)
+from tiktok_pipeline.transforms.identity import (
+    Identities,
+    doubted,
+    expel,
+    identities,
+    other_accounts,
+    requests_of,
+    sightings,
+)
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.transforms.raw_rows import usable
@@ -28,10 +47,11 @@ from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
 Made from the raw rows of a day by reading every body once, with the job `derive`. A day is the day of the request:
-an answer from a cache may speak of some seconds before it. Derived from raw alone, so any day can be rebuilt.
+an answer from a cache may speak of some seconds before it. Derived from raw and the ids on the roster alone, so any
+day can be rebuilt. Responses about another account than the creator's are in quarantine.
 """
 
-_MADE = (*NORMALIZED, PAYLOAD_SHAPES)
+_MADE = (*NORMALIZED, PAYLOAD_SHAPES, ACCOUNT_SIGHTINGS)
 
 
 @dg.multi_asset(
@@ -59,6 +79,7 @@ _MADE = (*NORMALIZED, PAYLOAD_SHAPES)
 def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Read the raw rows of each day and replace the day's files."""
     lake, hash_key, settings = pipeline.lake, pipeline.hash_key(), pipeline.settings().checks
+    listed = listed_accounts(pipeline.roster())
     selected = [table for table in _MADE if dg.AssetKey(table.name) in context.selected_asset_keys]
     checking = {table: Checking.of(table, pipeline) for table in selected}
     days = days_of_keys(list(context.partition_keys))
@@ -71,7 +92,7 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         landed: _Day | None = None
         failed: Exception | None = None
         try:
-            landed = _read_day(lake, day, hash_key, settings)
+            landed = _read_day(lake, day, hash_key, settings, listed)
         # Every table of the day is blocked for it, below; the other days go on.
         except Exception as error:
             failed = error
@@ -111,27 +132,50 @@ def _frame(landed: _Day | None, failed: Exception | None, table: Table) -> pl.Da
     return landed.frames[table.name]
 
 
-def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks) -> _Day:
+def _read_day(lake: Lake, day: date, hash_key: bytes, settings: Checks, listed: Mapping[str, Account]) -> _Day:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     hours = hours_between(start, start + timedelta(days=1))
-    parts: dict[str, list[pl.DataFrame]] = {table.name: [] for table in _MADE}
-    captures = 0
+    read: dict[str, dict[str, pl.DataFrame]] = {}
+    requests, shapes = [], []
     for table in RAW_TABLES:
-        raw = usable(lake.scan_raw(table, hours)).collect()
-        captures += raw.height
-        dated, implausible_ages = believe_ages(raw, table.name)
-        read = read_bodies(dated, table.name, hash_key=hash_key)
-        read[QUARANTINE.name] = pl.concat([read[QUARANTINE.name], implausible_ages])
-        for name, frame in make_sound(read, table.name).items():
-            parts[name].append(frame)
-        parts[PAYLOAD_SHAPES.name].append(payload_shapes(dated, bodies=settings.shape_bodies))
-    shapes = merge_shapes(parts.pop(PAYLOAD_SHAPES.name))
-    frames = {name: pl.concat(found) for name, found in parts.items()} | {PAYLOAD_SHAPES.name: shapes}
+        raw, implausible_ages = believe_ages(usable(lake.scan_raw(table, hours)).collect(), table.name)
+        read[table.name] = read_bodies(raw, table.name, hash_key=hash_key)
+        noted = read[table.name][QUARANTINE.name]
+        read[table.name][QUARANTINE.name] = pl.concat([noted, implausible_ages])
+        requests.append(requests_of(raw, table))
+        shapes.append(payload_shapes(raw, bodies=settings.shape_bodies))
+    asked = pl.concat(requests)
+    found = {table.name: pl.concat([frames[table.name] for frames in read.values()]) for table in NORMALIZED}
+    seen = sightings(found[PROFILE_OBSERVATIONS.name], asked)
+    known, before = _identities(lake, day, seen, hash_key, listed)
+    others = other_accounts(found, asked, known, before)
+    sound = [make_sound(expel(frames, others, name), name) for name, frames in read.items()]
+    frames = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
     # The day before as well: a profile vouches for a creator over midnight.
     around = hours_between(start - timedelta(days=1), start + timedelta(days=1))
     answers = profile_answers(usable(lake.scan_raw(table, around)) for table in RAW_TABLES)
+    answers = doubted(answers, pl.concat([before, seen]), known)
     frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
-    return _Day(day, frames, captures)
+    return _Day(day, frames | {PAYLOAD_SHAPES.name: merge_shapes(shapes), ACCOUNT_SIGHTINGS.name: seen}, asked.height)
+
+
+def _identities(
+    lake: Lake, day: date, seen: pl.DataFrame, hash_key: bytes, listed: Mapping[str, Account]
+) -> tuple[Identities, pl.DataFrame]:
+    """Return the accounts that a day is judged by, and the sightings of the day before.
+
+    By the sightings up to the end of the day; for creators who are not identified by then, the next day counts too.
+    """
+    earlier = history(lake, day, hash_key)
+    creators = seen["creator_id"].unique().to_list()
+    known = identities(pl.concat([earlier, seen.lazy()]), listed, creators)
+    unsure = [creator_id for creator_id in creators if known.known_by[creator_id] is None]
+    if unsure:
+        later = sightings_of_day(lake, day + timedelta(days=1), hash_key, unsure)
+        if not later.is_empty():
+            known = known.updated(identities(pl.concat([earlier, seen.lazy(), later.lazy()]), listed, unsure))
+    yesterday = earlier.filter(pl.col("last_observed_at").dt.date() >= day - timedelta(days=1)).collect()
+    return known, yesterday
 
 
 def _warnings(table: Table, read: _Day, pipeline: Pipeline) -> dict[str, Verdict]:
@@ -159,7 +203,7 @@ def _numbers(table: Table, frame: pl.DataFrame, read: _Day) -> dict[str, float |
             "captures_in_quarantine": frame["capture_id"].n_unique(),
             "unforeseen": int(frame["reason"].str.starts_with(UNFORESEEN).sum()),
         }
-    if table is PAYLOAD_SHAPES:
+    if table in (PAYLOAD_SHAPES, ACCOUNT_SIGHTINGS):
         return shown
     shown["creators"] = frame["creator_id"].n_unique()
     if table is LIVE_OBSERVATIONS and frame.height:

@@ -1,0 +1,485 @@
+"""Whether the readings of a day are about the creator or about another account, and what follows.
+
+A response under a creator's handle may be about somebody else: the handle was taken, or a vendor mixed responses up.
+Such a response is removed from every table, its live state is unknown, and `quarantine` says `another account`.
+
+Everything here is a function of raw and the roster. `sightings` keeps which account each vendor named, before any
+judgement; `identities` tells from them which account a creator is (`providers/accounts.py`); `expel` judges a day. A
+day is judged by the sightings up to its end, and for creators who are not identified by then, up to the end of the
+next day: a wrong first response is found out by the responses after it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Literal
+
+import polars as pl
+
+from tiktok_pipeline import tables
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT, Account, Links, Sighting, different, identify
+from tiktok_pipeline.providers.vendor import Outcome, Target
+from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE
+
+# Raw columns that tell what a response answers.
+REQUEST_COLUMNS = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "observed_at", "outcome")
+
+_ABOUT = ("creator_id", "vendor", "observed_at", "capture_id")
+_IDS = ("user_id", "sec_uid")
+_LIVE_CAPABILITIES = ("live", "room", "live_check")
+
+# Rankings are about everybody in them.
+_OF_MANY = ("live_ranking", "live_ranking_of", "user_search", "balance")
+
+# Responses without any id are the creator's or the other account's as the last response with one was, for this long.
+_SPEAKS_FOR = timedelta(hours=24)
+
+# An account is identified within the first days, or by all that is known.
+_FIRST_DAYS = timedelta(days=3)
+
+
+@cache
+def asked_by(vendor: str, endpoint: str) -> str:
+    """Return what the subject of an endpoint's requests is: handle, user_id, room_id or other."""
+    reader = VENDORS.get(vendor)
+    capability = reader.endpoints.get(endpoint) if reader else None
+    if reader is None or capability is None or capability in _OF_MANY:
+        return "other"
+    probe = Target("creator", "handle", user_id="1111111", sec_uid="MS4wLjABAAAAprobe", room_id="2222222")
+    request = reader.request(capability, probe)
+    subjects = {probe.handle: "handle", probe.user_id: "user_id", probe.room_id: "room_id"}
+    return subjects.get(request.subject, "other") if request else "other"
+
+
+def sightings(profiles: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
+    """Return which accounts responses named: ACCOUNT_SIGHTINGS, consecutive equal responses as one row.
+
+    Args:
+        profiles: PROFILE_OBSERVATIONS schema, as read, before any judgement.
+        requests: `REQUEST_COLUMNS` of the raw rows that they were read from.
+    """
+    kind = ("creator_id", "vendor", "endpoint", "subject")
+    seen = (
+        profiles.filter(pl.any_horizontal(pl.col(*_IDS, "handle").is_not_null()))
+        .join(requests.select("capture_id", "endpoint", "subject"), on="capture_id")
+        .select(*kind, "observed_at", "capture_id", *_IDS, "handle")
+        .unique()
+        .sort(*kind, "observed_at", "capture_id", *_IDS, "handle")
+    )
+    changed = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in (*kind, *_IDS, "handle"))
+    runs = (
+        seen.with_columns(run=changed.cum_sum())
+        .group_by("run", maintain_order=True)
+        .agg(
+            pl.col(*kind, *_IDS, "handle", "observed_at", "capture_id").first(),
+            last_observed_at=pl.col("observed_at").last(),
+            responses=pl.len(),
+        )
+        .drop("run")
+    )
+    return ACCOUNT_SIGHTINGS.conform(_with_asked_by(runs))
+
+
+def sightings_in_profiles(profiles: pl.DataFrame) -> pl.DataFrame:
+    """Return the sightings of a day that has none of its own, from what was kept of it.
+
+    For days of earlier releases, whose raw rows may be gone: what was requested is taken to be what was seen.
+    """
+    kept = profiles.filter(pl.col("handle").is_not_null())
+    requests = kept.select("capture_id", endpoint=pl.lit("profile_observations"), subject=pl.col("handle")).unique(
+        "capture_id"
+    )
+    return sightings(kept, requests).with_columns(asked_by=pl.lit("handle"))
+
+
+def _with_asked_by(frame: pl.DataFrame) -> pl.DataFrame:
+    kinds = frame.select("vendor", "endpoint").unique()
+    named = kinds.with_columns(
+        pl.Series("asked_by", [asked_by(vendor, endpoint) for vendor, endpoint in kinds.iter_rows()], pl.String)
+    )
+    return frame.join(named, on=["vendor", "endpoint"], how="left", maintain_order="left")
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Which account each creator is, and how that is known: `roster`, `responses`, None for a presumption."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    known_by: dict[str, str | None] = field(default_factory=dict)
+    links: dict[str, Links] = field(default_factory=dict)
+
+    def account(self, creator_id: str) -> Account:
+        """The creator's account; one without ids where nothing is known."""
+        return self.accounts.get(creator_id, Account())
+
+    def is_same(self, creator_id: str, account: Account) -> bool | None:
+        """Whether `account` is the creator's; None where it cannot be told."""
+        links = self.links.get(creator_id)
+        return self.account(creator_id).is_same(links.complete(account) if links else account)
+
+    def updated(self, other: Identities) -> Identities:
+        """These identities, with those of `other` in their place where it has any."""
+        return Identities(self.accounts | other.accounts, self.known_by | other.known_by, self.links | other.links)
+
+
+def identities(
+    history: pl.LazyFrame, listed: Mapping[str, Account], creators: Iterable[str] | None = None
+) -> Identities:
+    """Return which account each creator is.
+
+    Args:
+        history: ACCOUNT_SIGHTINGS schema, of all days that count, any order.
+        listed: the ids on the roster, by creator.
+        creators: whom to identify; None for all in `history` and on the roster.
+    """
+    if creators is not None:
+        history = history.filter(pl.col("creator_id").is_in(list(creators)))
+    own = history.filter(_under_own_handle())
+    begun = own.group_by("creator_id").agg(begun=pl.col("observed_at").min())
+    early = own.join(begun, on="creator_id").filter(pl.col("observed_at") <= pl.col("begun") + _FIRST_DAYS)
+    linked = (
+        history.filter(pl.all_horizontal(pl.col(*_IDS).is_not_null()))
+        .group_by("creator_id", *_IDS)
+        .agg(pl.col("responses").sum(), pl.col("observed_at").min())
+        .sort("observed_at", *_IDS)
+    )
+    first, pairs = pl.collect_all([early, linked])
+    links: dict[str, list[tuple[Account, int]]] = defaultdict(list)
+    for creator_id, user_id, sec_uid, responses, _ in pairs.iter_rows():
+        links[creator_id].append((Account.of(user_id, sec_uid), responses))
+    by_creator = {creator_id: Links.of(found) for creator_id, found in links.items()}
+    wanted = set(creators) if creators is not None else set(listed) | set(first["creator_id"]) | set(links)
+    found = _identified(first, by_creator, listed, wanted)
+    unsure = sorted(creator_id for creator_id, how in found.known_by.items() if how is None)
+    if unsure and not first.is_empty():
+        later = own.filter(pl.col("creator_id").is_in(unsure)).collect()
+        found = found.updated(_identified(later, by_creator, listed, unsure))
+    return Identities(found.accounts, found.known_by, by_creator)
+
+
+def _under_own_handle() -> pl.Expr:
+    """Sightings that may tell who a creator is: under the roster's handle, which the operator vouches for."""
+    return (
+        (pl.col("asked_by") == "handle")
+        & (pl.col("subject") == pl.col("creator_id"))
+        & (pl.col("handle") == pl.col("subject")).fill_null(value=True)
+        & pl.any_horizontal(pl.col(*_IDS).is_not_null())
+    )
+
+
+def _identified(
+    own: pl.DataFrame, links: Mapping[str, Links], listed: Mapping[str, Account], wanted: Iterable[str]
+) -> Identities:
+    seen: dict[str, list[Sighting]] = defaultdict(list)
+    columns = ("creator_id", *_IDS, "vendor", "observed_at", "last_observed_at", "responses")
+    # Few rows a creator, and a decision that no expression makes: a loop.
+    for creator_id, user_id, sec_uid, vendor, first, last, responses in own.select(columns).iter_rows():
+        if account := Account.of(user_id, sec_uid):
+            seen[creator_id].append(Sighting(account, vendor, first, last, responses))
+    found = Identities()
+    for creator_id in wanted:
+        account, how = identify(listed.get(creator_id, Account()), seen[creator_id], links.get(creator_id, Links()))
+        found.accounts[creator_id] = account
+        found.known_by[creator_id] = how
+    return found
+
+
+def judged(seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
+    """Return `seen` with `same` (null: cannot be told), `field` and `value` of what differs.
+
+    Args:
+        seen: creator_id, user_id, sec_uid, handle, and where the request was by handle, asked_by and subject.
+        known: the creators' accounts.
+    """
+    ids = seen.select("creator_id", *_IDS).unique()
+    rows = []
+    for creator_id, user_id, sec_uid in ids.iter_rows():
+        account = Account.of(user_id, sec_uid)
+        same = known.is_same(creator_id, account) if account else None
+        problem = different(account, known.account(creator_id)) if same is False else None
+        rows.append(
+            (creator_id, user_id, sec_uid, same, problem.field if problem else None, problem.value if problem else None)
+        )
+    schema = {"creator_id": pl.String, **dict.fromkeys(_IDS, pl.String), "same": pl.Boolean}
+    verdicts = pl.DataFrame(rows, schema=schema | {"field": pl.String, "value": pl.String}, orient="row")
+    compared = seen.join(verdicts, on=["creator_id", *_IDS], how="left", nulls_equal=True, maintain_order="left")
+    # A handle that no known id vouches for is another account's.
+    unvouched = (
+        (pl.col("asked_by") == "handle")
+        & pl.col("same").is_null()
+        & (pl.col("handle") != pl.col("subject").str.to_lowercase()).fill_null(value=False)
+    )
+    return (
+        compared.with_columns(unvouched=unvouched)
+        .with_columns(
+            same=pl.when("unvouched").then(pl.lit(value=False)).otherwise("same"),
+            field=pl.when("unvouched").then(pl.lit("handle")).otherwise("field"),
+            value=pl.when("unvouched").then("handle").otherwise("value"),
+        )
+        .drop("unvouched")
+    )
+
+
+def other_accounts(
+    frames: Mapping[str, pl.DataFrame], requests: pl.DataFrame, known: Identities, before: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the responses that are about another account than their creator's, each with what differs.
+
+    Args:
+        frames: normalized tables by name, of all raw rows of one day, as read.
+        requests: `REQUEST_COLUMNS` and the raw `table`, of the same rows.
+        known: the creators' accounts.
+        before: ACCOUNT_SIGHTINGS of the day before.
+
+    Returns:
+        The columns of `requests`, capability, field, value; in order of time.
+    """
+    asked = _answered(requests)
+    seen = frames[PROFILE_OBSERVATIONS.name].filter(pl.any_horizontal(pl.col(*_IDS, "handle").is_not_null()))
+    named = judged(
+        seen.select("capture_id", "creator_id", *_IDS, "handle").join(
+            asked.select("capture_id", "asked_by", "subject"), on="capture_id"
+        ),
+        known,
+    )
+    told = (
+        named.sort("capture_id", pl.col("same").fill_null(value=True), "field", "value")
+        .group_by("capture_id", maintain_order=True)
+        .agg(
+            # One reading about another account is enough; a response without any id is neither.
+            same=pl.col("same").drop_nulls().first(),
+            field=pl.col("field").drop_nulls().first(),
+            value=pl.col("value").drop_nulls().first(),
+        )
+    )
+    responses = asked.join(told, on="capture_id", how="left", maintain_order="left")
+    responses = _by_user_id(responses, known)
+    responses = _by_room(responses, frames[LIVE_OBSERVATIONS.name])
+    responses = _by_neighbours(responses, _with_content(frames), judged(before, known))
+    return responses.filter(pl.col("same").eq_missing(pl.lit(value=False))).sort("observed_at", "capture_id")
+
+
+def expel(frames: Mapping[str, pl.DataFrame], others: pl.DataFrame, raw_table: str) -> dict[str, pl.DataFrame]:
+    """Return `frames` without the readings of other accounts; each response becomes a row of quarantine.
+
+    Args:
+        frames: normalized tables by name, of the rows of one raw table.
+        others: what `other_accounts` returned.
+        raw_table: the raw table's name.
+    """
+    theirs = others.filter(pl.col("table") == raw_table)
+    if theirs.is_empty():
+        return dict(frames)
+    kept = {
+        name: frame
+        if name == QUARANTINE.name
+        else frame.join(theirs.select("capture_id"), on="capture_id", how="anti", maintain_order="left")
+        for name, frame in frames.items()
+    }
+    unknown = theirs.filter(pl.col("capability").is_in(_LIVE_CAPABILITIES)).select(
+        *_ABOUT, live_state=pl.lit("unknown"), evidence=pl.lit("weak"), reason=pl.lit(ANOTHER_ACCOUNT)
+    )
+    noted = theirs.select(*_ABOUT, "table", reason=pl.lit(ANOTHER_ACCOUNT), field="field", value="value")
+    for table, rows in ((LIVE_OBSERVATIONS, unknown), (QUARANTINE, noted)):
+        kept[table.name] = pl.concat([kept[table.name], rows], how="diagonal").select(table.schema.names())
+    return kept
+
+
+def _answered(requests: pl.DataFrame) -> pl.DataFrame:
+    """Requests about one creator that were answered, with their capability and `asked_by`."""
+    asked = requests.filter(
+        pl.col("creator_id").is_not_null(),
+        pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
+    )
+    kinds = asked.select("vendor", "endpoint").unique()
+    capabilities = [
+        VENDORS[vendor].endpoints.get(endpoint) if vendor in VENDORS else None for vendor, endpoint in kinds.iter_rows()
+    ]
+    named = kinds.with_columns(pl.Series("capability", capabilities, pl.String))
+    return (
+        _with_asked_by(asked)
+        .join(named, on=["vendor", "endpoint"], how="left", maintain_order="left")
+        .filter(pl.col("capability").is_not_null(), ~pl.col("capability").is_in(_OF_MANY))
+    )
+
+
+def _by_user_id(responses: pl.DataFrame, known: Identities) -> pl.DataFrame:
+    """A response without ids that was requested by another account's user id is that account's."""
+    asked = responses.filter(pl.col("asked_by") == "user_id", pl.col("same").is_null())
+    pairs = asked.select("creator_id", "subject").unique()
+    other = [known.is_same(creator, Account.of(subject)) is False for creator, subject in pairs.iter_rows()]
+    found = pairs.filter(pl.Series(other, dtype=pl.Boolean))
+    return _marked(responses, asked.join(found, on=["creator_id", "subject"], how="semi"), "user_id")
+
+
+def _by_room(responses: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
+    """A room without an owner is another account's where that account's responses named it, and no other."""
+    rooms = (
+        live.filter(pl.col("room_id").is_not_null())
+        .select("capture_id", "room_id")
+        .join(
+            responses.filter(pl.col("asked_by") != "room_id").select("capture_id", "creator_id", "same"),
+            on="capture_id",
+        )
+    )
+    other = pl.col("same").eq_missing(pl.lit(value=False))
+    theirs = rooms.filter(other).join(rooms.filter(~other), on=["creator_id", "room_id"], how="anti")
+    asked = responses.filter(pl.col("asked_by") == "room_id", pl.col("same").is_null())
+    found = asked.join(theirs, left_on=["creator_id", "subject"], right_on=["creator_id", "room_id"], how="semi")
+    return _marked(responses, found, "room_id")
+
+
+def _marked(responses: pl.DataFrame, others: pl.DataFrame, field: str) -> pl.DataFrame:
+    mark = pl.col("capture_id").is_in(others["capture_id"].implode())
+    return responses.with_columns(
+        same=pl.when(mark).then(pl.lit(value=False)).otherwise("same"),
+        field=pl.when(mark).then(pl.lit(field)).otherwise("field"),
+        value=pl.when(mark).then("subject").otherwise("value"),
+    )
+
+
+def _with_content(frames: Mapping[str, pl.DataFrame]) -> pl.Series:
+    """Captures that say anything of a creator."""
+    found = []
+    for name, frame in frames.items():
+        if name == QUARANTINE.name:
+            continue
+        rows = frame.filter(pl.col("live_state") != "unknown") if name == LIVE_OBSERVATIONS.name else frame
+        found.append(rows["capture_id"])
+    return pl.concat(found).unique()
+
+
+def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataFrame) -> pl.DataFrame:
+    """A response under a handle without any id is of the account that the handle had in the last response with one.
+
+    The same vendor's last response counts first, then any vendor's, then the next one.
+    """
+    by_handle = pl.col("asked_by") == "handle"
+    spoken = pl.concat(
+        [
+            responses.filter(by_handle, pl.col("same").is_not_null()).select(*_NEIGHBOUR),
+            before.filter(by_handle, pl.col("same").is_not_null())
+            .with_columns(observed_at="last_observed_at")
+            .select(*_NEIGHBOUR),
+        ]
+    ).sort("observed_at", "same")
+    # Nothing to tell apart, as nearly always.
+    if spoken.is_empty() or spoken["same"].all():
+        return responses
+    silent = responses.filter(by_handle, pl.col("same").is_null(), pl.col("capture_id").is_in(content.implode())).sort(
+        "observed_at"
+    )
+    if silent.is_empty():
+        return responses
+    orders: tuple[tuple[list[str], Literal["backward", "forward"]], ...] = (
+        (["creator_id", "subject", "vendor"], "backward"),
+        (["creator_id", "subject"], "backward"),
+        (["creator_id", "subject"], "forward"),
+    )
+    asof = [
+        silent.select("capture_id", "creator_id", "subject", "vendor", "observed_at").join_asof(
+            spoken.select(*by, "observed_at", "same", "field", "value"),
+            on="observed_at",
+            by=by,
+            strategy=strategy,
+            tolerance=_SPEAKS_FOR,
+            check_sortedness=False,
+        )
+        for by, strategy in orders
+    ]
+    first = pl.concat(asof).filter(pl.col("same").is_not_null()).unique("capture_id", keep="first", maintain_order=True)
+    others = first.filter(~pl.col("same")).select("capture_id", other_field="field", other_value="value")
+    mark = pl.col("other_value").is_not_null()
+    return (
+        responses.join(others, on="capture_id", how="left", maintain_order="left")
+        .with_columns(
+            same=pl.when(mark).then(pl.lit(value=False)).otherwise("same"),
+            field=pl.coalesce("field", "other_field"),
+            value=pl.coalesce("value", "other_value"),
+        )
+        .drop("other_field", "other_value")
+    )
+
+
+_NEIGHBOUR = ("creator_id", "subject", "vendor", "observed_at", "same", "field", "value")
+
+
+def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
+    """Return profile answers with `known` false where they are about another account: it vouches for nobody.
+
+    Args:
+        answers: creator_id, vendor, endpoint, observed_at, known.
+        seen: ACCOUNT_SIGHTINGS of the days of `answers`.
+        known: the creators' accounts.
+    """
+    others = judged(seen, known).filter(pl.col("same").eq_missing(pl.lit(value=False)))
+    kind = ["creator_id", "vendor", "endpoint"]
+    spans = others.select(*kind, "last_observed_at", first="observed_at")
+    theirs = (
+        answers.join(spans, on=kind)
+        .filter(pl.col("observed_at").is_between("first", "last_observed_at"))
+        .select(*kind, "observed_at")
+        .unique()
+        .with_columns(other=pl.lit(value=True))
+    )
+    return (
+        answers.join(theirs, on=[*kind, "observed_at"], how="left", maintain_order="left")
+        .with_columns(known=pl.col("known") & pl.col("other").is_null())
+        .drop("other")
+    )
+
+
+def taken_handles(history: pl.LazyFrame, handles: pl.DataFrame, known: Identities) -> pl.DataFrame:
+    """Return whose handle another account has now, by the last response of each vendor within a day.
+
+    Args:
+        history: ACCOUNT_SIGHTINGS schema, of all days.
+        handles: creator_id, handle: the creators' handles.
+        known: the creators' accounts.
+
+    Returns:
+        creator_id, handle_taken_by (user id, else secUid, else handle), handle_taken_at.
+    """
+    under_handle = history.filter(pl.col("asked_by") == "handle").join(
+        handles.lazy(), left_on=["creator_id", "subject"], right_on=["creator_id", "handle"], how="semi"
+    )
+    newest = under_handle.group_by("creator_id").agg(newest=pl.col("last_observed_at").max())
+    recent = under_handle.join(newest, on="creator_id").filter(
+        pl.col("last_observed_at") >= pl.col("newest") - _SPEAKS_FOR
+    )
+    holder = pl.coalesce("user_id", "sec_uid", "handle")
+    latest = (
+        judged(recent.collect(), known)
+        .filter(pl.col("same").is_not_null())
+        .sort("last_observed_at", "same")
+        .group_by("creator_id", "vendor", maintain_order=True)
+        .last()
+        .filter(~pl.col("same"))
+        .sort("last_observed_at", "vendor")
+        .group_by("creator_id", maintain_order=True)
+        .last()
+        .select("creator_id", handle_taken_by=holder)
+    )
+    # Since when: the first response about that account after the last one about the creator.
+    seen = judged(under_handle.join(latest.lazy(), on="creator_id", how="semi").collect(), known)
+    own = seen.filter("same").group_by("creator_id").agg(own_until=pl.col("last_observed_at").max())
+    theirs = seen.with_columns(handle_taken_by=holder).join(latest, on=["creator_id", "handle_taken_by"], how="semi")
+    after = (pl.col("observed_at") > pl.col("own_until")).fill_null(value=True)
+    since = (
+        theirs.join(own, on="creator_id", how="left")
+        .group_by("creator_id")
+        .agg(first=pl.col("observed_at").filter(after).min(), newest=pl.col("observed_at").max())
+    )
+    return latest.join(since, on="creator_id").select(
+        "creator_id", "handle_taken_by", handle_taken_at=pl.coalesce("first", "newest")
+    )
+
+
+def requests_of(raw: pl.DataFrame, table: tables.Table) -> pl.DataFrame:
+    """Return the columns of raw rows that tell what was requested."""
+    return raw.select(*REQUEST_COLUMNS, table=pl.lit(table.name))
