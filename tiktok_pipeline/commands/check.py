@@ -105,6 +105,7 @@ def _tried(what: str, look: Callable[[], Iterable[Found]]) -> list[Found | Findi
 def _one_line(said: str) -> str:
     """Text that a terminal can print in one line, without the user name and password of a URL."""
     said = re.sub(r":/{1,2}[^/\s]*@", "://", said.encode("utf-8", "replace").decode())
+    said = re.sub(r"[^/\s:@]+:[^/\s@]+@", "", said)
     return " ".join("".join(c if c.isprintable() else " " for c in said).split())
 
 

@@ -242,7 +242,7 @@ BIG = b'{"data":"' + "é".encode() + b"y" * (15 * 2**20) + b'"}'
 def test_the_peak_memory_of_a_window_stays_under_500_mb(tmp_path: Path, behave: Behaviour, replay: bool) -> None:
     with hostile_server(behave) as server:
         done = measured_window(
-            tmp_path / "lake", server.url, creators=5, in_flight=32, deadline_s=60, replay=replay, timeout=280
+            tmp_path / "lake", server.url, creators=3, in_flight=32, deadline_s=60, replay=replay, timeout=280
         )
     assert done.peak_mb < 500, done
     assert server.requests

@@ -8,6 +8,7 @@ import pytest
 
 from tiktok_pipeline.commands import check
 from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline_tests.commands.test_cli import assert_refused, run
 
 
 @pytest.fixture
@@ -40,3 +41,88 @@ def test_a_sandboxs_own_answers_may_land_there(environment: dict[str, str]) -> N
 def test_a_home_of_real_data_is_no_trouble(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "sandbox.json").unlink()
     assert homes(environment) == []
+
+
+SECRET = "hunter2-k3y9"
+
+# Values that break parsers, and values that hold a secret where a URL may hold one.
+ODD = (
+    *("", " ", "\t\n", "typo", "::", "http://", "https://[::1", "[::1]", "http://v:99999", "\udcff\udcfe", "é😀"),
+    *("x" * 5000, "/proc/1/x", "/dev/null", "/dev/null/x", ".", "..", "~", "s3://", "nan", "-1", "a,b;c", "%00", "%zz", "\x1b[31m"),
+    *(f"http://me:{SECRET}@127.0.0.1:9", f"socks5://me:{SECRET}@p:1", f"https://{SECRET}@127.0.0.1:9/x?y#z"),
+    *(f"http://me:{SECRET}@[::1", f"postgresql://me:{SECRET}@127.0.0.1:9/x", f"postgresql://me:{SECRET}@127.0.0.1:y/x"),
+    *(f"s3://me:{SECRET}@bucket/x", f"me:{SECRET}@proxy:1", f"http://me:{SECRET}@v/ x"),
+)  # fmt: skip
+
+VARIABLES = (
+    *("HTTP_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"),
+    *("TIKTOK_PIPELINE_HOME", "TIKTOK_PIPELINE_LAKE", "TIKTOK_PIPELINE_SETTINGS", "TIKTOK_PIPELINE_ROSTER"),
+    *("TIKTOK_PIPELINE_CLOCK", "TIKTOK_PIPELINE_CLOCK_SPEED", "TIKTOK_PIPELINE_CLOCK_ANCHOR"),
+    *("TIKTOK_PIPELINE_POSTGRES_URL", "TIKTOK_PIPELINE_HASH_KEY", "TIKTOK_PIPELINE_ALERT_WEBHOOK"),
+    *(vendor.base_url_variable for vendor in VENDORS.values()),
+)  # fmt: skip
+
+QUICK = "[retries]\nattempts = 1\nbackoff_seconds = 0.0\n[responses]\ndeadline_seconds = 1.0\n"
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_check_never_raises_and_prints_no_password_whatever_a_variable_holds(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(check, "_REACH_TIMEOUT_S", 1.0)
+    (tmp_path / "settings.toml").write_text(QUICK)
+    # What says nothing of the network is checked without vendors: each takes a second to be found missing.
+    asked = VENDORS.values() if not variable.startswith("TIKTOK_PIPELINE_") else ()
+    keys = {name: SECRET for vendor in asked for name in vendor.credential_variables}
+    urls = {vendor.base_url_variable: "http://127.0.0.1:9" for vendor in VENDORS.values()}
+    for odd in ODD:
+        environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path / "home"), **keys, **urls, variable: odd}
+        findings = check.check_deployment(environment)
+        assert findings
+        for finding in findings:
+            assert SECRET not in finding.said, (odd, finding)
+            assert "\n" not in finding.said
+            assert finding.said.isprintable()
+            finding.said.encode()
+
+
+def test_a_wrong_clock_is_one_line_of_every_command(tmp_path: Path) -> None:
+    commands = ("check", "replay --from 2026-11-02 --to 2026-11-03", "roster list", "report", "sandbox", "demo")
+    for command in commands:
+        done = run(tmp_path, *command.split(), TIKTOK_PIPELINE_CLOCK="typo")
+        assert_refused(done, "TIKTOK_PIPELINE_CLOCK must be")
+    for anchor in ("x", "2026-11-02/2026-11-02", "2026-11-02T00:00:00Z", "/"):
+        done = run(tmp_path, "check", TIKTOK_PIPELINE_CLOCK_SPEED="60", TIKTOK_PIPELINE_CLOCK_ANCHOR=anchor)
+        assert_refused(done, "TIKTOK_PIPELINE_CLOCK_ANCHOR")
+    for speed in ("nan", "inf", "0", "-1", "x"):
+        anchor = "2026-11-02T00:00:00Z/2026-11-02T00:00:00Z"
+        done = run(tmp_path, "check", TIKTOK_PIPELINE_CLOCK_SPEED=speed, TIKTOK_PIPELINE_CLOCK_ANCHOR=anchor)
+        assert_refused(done, "TIKTOK_PIPELINE_CLOCK_SPEED")
+
+
+def test_an_ipv6_address_in_no_proxy_works(tmp_path: Path) -> None:
+    done = run(tmp_path, "check", NO_PROXY="localhost,127.0.0.1,[::1]")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("tiktok-pipeline: ")
+
+
+def test_a_bad_proxy_is_named_by_the_command_and_its_password_is_not_shown(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        "check",
+        HTTPS_PROXY=f"http://me:{SECRET}@proxy:99999",
+        SOCIAL_FETCH_API_KEY=SECRET,
+    )
+    assert done.returncode == 1
+    assert "HTTPS_PROXY is not a valid proxy" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cap_that_leaves_no_credit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.toml").write_text(QUICK + "[vendors.social_fetch]\ncredits_per_day = 0.0\n")
+    environment = {"SOCIAL_FETCH_API_KEY": SECRET, "TIKTOK_PIPELINE_HOME": str(tmp_path)}
+    (found,) = (f for f in check.check_deployment(environment) if f.what == "vendor social_fetch")
+    assert "credits_per_day leaves no credit" in found.said
