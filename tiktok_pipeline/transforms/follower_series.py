@@ -137,11 +137,18 @@ def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool)
 
 
 def read_series(
-    counts: pl.DataFrame, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift
+    counts: pl.DataFrame,
+    start: Floats,
+    end: Floats,
+    prior: Prior,
+    cache_h: float,
+    settings: Lift,
+    evidence: Evidence | None = None,
 ) -> Series:
     """Read the series in `counts` (one vendor and unit, sorted by time) of a creator on air in [start, end] (hours).
 
-    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one.
+    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one; evidence: of the
+    rhythm, where it was read before.
     """
     at = counts["at"].to_numpy()
     followers = counts["followers"].to_numpy().astype(np.float64)
@@ -163,7 +170,7 @@ def read_series(
     purge = (growth < -_PURGE_SCALES * scale(np.array(usual), unit)) & (growth < -_PURGE_SHARE * followers[:-1])
     clean = quiet & ~purge
     recent = clean & (t[:-1] >= t[-1] - settings.lookback_days * 24) if t.size else clean
-    evidence = read_evidence(t[:-1][recent], hours[recent], growth[recent])
+    evidence = evidence or read_evidence(t[:-1][recent], hours[recent], growth[recent])
     rhythm = posterior(evidence, prior) if evidence else Rhythm(1.0 + prior.mean, prior.covariance)
     exposure = _exposure(rhythm.hourly, t)
     return Series(

@@ -24,7 +24,7 @@ from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_u
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Series, read_series
 from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
-from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Floats, Prior, learned_prior
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Evidence, Floats, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
 METHOD = "organic-local24-placebo/1"
@@ -204,9 +204,10 @@ def _estimates(
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
-    prior, caches = _learned(timed, counts, settings)
+    groups = timed.partition_by("creator_id", as_dict=True, maintain_order=True)
+    prior, caches, evidence = _learned(groups, counts, settings)
     # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
-    for creator, group in timed.partition_by("creator_id", as_dict=True, maintain_order=True).items():
+    for creator, group in groups.items():
         asked = group["wanted"] | group["lends"]
         if not asked.any():
             continue
@@ -214,8 +215,16 @@ def _estimates(
         known = counts.get(creator)
         series = (
             [
-                read_series(each, start, busy, prior, caches.get(each["vendor"][0], 0.0), settings)
-                for each in known.partition_by(*_SERIES, maintain_order=True)
+                read_series(
+                    each,
+                    start,
+                    busy,
+                    prior,
+                    caches.get(each["vendor"][0], 0.0),
+                    settings,
+                    evidence.get((*creator, *key)),
+                )
+                for key, each in known.partition_by(*_SERIES, maintain_order=True, as_dict=True).items()
             ]
             if known is not None
             else []
@@ -259,27 +268,29 @@ def _estimates(
 
 
 def _learned(
-    timed: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift
-) -> tuple[Prior, dict[str, float]]:
-    """The prior of rhythms and the cache of each vendor (hours), from some creators whose streams are estimated."""
-    asked = timed.filter(pl.col("wanted") | pl.col("lends"))["creator_id"].unique().sort()
-    every = max(-(-len(asked) // _TEACHERS), 1)
-    teachers = [creator for creator in asked.gather_every(every) if (creator,) in counts]
+    groups: dict[tuple[object, ...], pl.DataFrame], counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift
+) -> tuple[Prior, dict[str, float], dict[tuple[object, ...], Evidence]]:
+    """The prior of rhythms and the cache of each vendor (hours), from some creators whose streams are estimated.
+
+    And the evidence that was read for it, by creator, vendor, unit and listed.
+    """
+    asked = [key for key, group in groups.items() if key in counts and (group["wanted"] | group["lends"]).any()]
+    teachers = asked[:: max(-(-len(asked) // _TEACHERS), 1)]
+    parts = {key: counts[key].partition_by(*_SERIES, maintain_order=True, as_dict=True) for key in teachers}
     exact: dict[str, list[tuple[Floats, Floats]]] = {}
-    for creator in teachers:
-        for each in counts[(creator,)].filter(pl.col("unit") == 1).partition_by(*_SERIES, maintain_order=True):
+    for each in (part for found in parts.values() for part in found.values()):
+        if each["unit"][0] == 1:
             t, followers = each["at"].to_numpy() / HOUR_US, each["followers"].to_numpy().astype(np.float64)
             exact.setdefault(each["vendor"][0], []).append((t, followers))
     caches = {vendor: cache_hours(series) for vendor, series in exact.items()}
-    found = []
+    evidence: dict[tuple[object, ...], Evidence] = {}
     for creator in teachers:
-        spans = timed.filter(pl.col("creator_id") == creator)
-        start, busy = spans["start"].to_numpy(), spans["busy"].to_numpy()
-        largest = max(counts[(creator,)].partition_by(*_SERIES, maintain_order=True), key=lambda each: each.height)
+        start, busy = (groups[creator][name].to_numpy() for name in ("start", "busy"))
+        key, largest = max(parts[creator].items(), key=lambda part: part[1].height)
         series = read_series(largest, start, busy, DEFAULT_PRIOR, caches.get(largest["vendor"][0], 0.0), settings)
         if series.evidence:
-            found.append(series.evidence)
-    return learned_prior(found), caches
+            evidence[*creator, *key] = series.evidence
+    return learned_prior(list(evidence.values())), caches, evidence
 
 
 def _hours(column: str) -> pl.Expr:

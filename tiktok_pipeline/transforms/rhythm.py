@@ -72,7 +72,7 @@ class Rhythm:
         """
         apart = window / np.maximum(window @ self.hourly, 1e-9)[..., None]
         apart = apart - clean / np.maximum(clean @ self.hourly, 1e-9)[..., None]
-        return np.asarray(np.einsum("...i,ij,...j->...", apart, self.covariance, apart))
+        return np.asarray(((apart @ self.covariance) * apart).sum(axis=-1))
 
 
 def _kernel() -> Floats:
@@ -132,9 +132,12 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
         said = np.zeros((days, HOURS))
         said[day, slot] = relative - 1.0
         inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
-        weights = np.einsum("dki,dkl->dil", design, inverse)
+        # Hours of a day by days: one product over both.
+        weights = (inverse @ design).reshape(-1, HOURS)
         evidence = Evidence(
-            np.einsum("dil,dlj->ij", weights, design), np.einsum("dil,dl->i", weights, said), spent.sum(axis=0)
+            precision=weights.T @ design.reshape(-1, HOURS),
+            weighted=weights.T @ said.ravel(),
+            days=spent.sum(axis=0),
         )
         rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
     return evidence
