@@ -1,8 +1,8 @@
-"""A small vendor server of our own, for two hours of few creators: conforming, but for the responses that a test bends.
+"""Serve four vendors for two hours of a few creators: conforming, except for the responses that a test bends.
 
-It shares no code with the sandbox or the readers, so that a shape that both get wrong is noticed. Every creator does
-the same: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts, one story. A `Twist` bends
-the responses of one endpoint for one creator, from 00:40 to 00:50 or all the time.
+This server shares no code with the sandbox or the readers, so a shape that both get wrong is noticed. Every creator
+does the same: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts. A `Twist` bends the
+responses of one endpoint for one creator, from 00:40 to 00:50 or all the time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Twist:
     vendor: str
     endpoint: str
     bend: Bend
-    always: bool = False
+    since: datetime = ODD_FROM
+    until: datetime = ODD_UNTIL
 
 
 def user_id(handle: str) -> str:
@@ -97,7 +98,7 @@ class Vendors:
         twist = self._twists[handle]
         if twist is None or (twist.vendor, twist.endpoint) != (vendor, endpoint):
             return response
-        if not twist.always and not ODD_FROM <= at < ODD_UNTIL:
+        if not twist.since <= at < twist.until:
             return response
         bent = twist.bend(json.loads(response.body), query)
         if isinstance(bent, Response):
@@ -128,7 +129,7 @@ class Vendors:
         }
 
     def _konbini_profile(self, handle: str, at: datetime, query: Mapping[str, str]) -> Any:
-        return {"data": self._konbini_person(handle)}
+        return {"data": self._konbini_person(handle) | {"isLive": BEGINS <= at < ENDS}}
 
     def _konbini_live(self, handle: str, at: datetime, query: Mapping[str, str]) -> Any:
         if not BEGINS <= at < ENDS:
@@ -138,7 +139,12 @@ class Vendors:
         return {
             "data": {
                 **{"type": "Video", "id": address, "url": address, "entityId": room_id(handle), "isLive": True},
-                **{"published": _iso(BEGINS), "viewerCount": VIEWERS, "viewCount": 900, "content": "calm evening"},
+                **{
+                    "published": _iso(BEGINS),
+                    "viewerCount": VIEWERS,
+                    "viewCount": _entered(at),
+                    "content": "calm evening",
+                },
                 **{"attributedTo": self._konbini_person(handle), "attachment": [flv]},
             }
         }
@@ -258,6 +264,11 @@ class Vendors:
 
     def _tikhub_user_stories(self, handle: str, at: datetime, query: Mapping[str, str]) -> Any:
         return {"code": 0, "msg": "success", "data": {"TotalCount": 0, "HasMoreAfter": 0, "status_code": 0}}
+
+
+def _entered(at: datetime) -> int:
+    """Everybody who has entered the room: a count that stands still would look like a repeated response."""
+    return 900 + int((at - BEGINS).total_seconds())
 
 
 def _iso(moment: datetime) -> str:

@@ -1,7 +1,7 @@
-"""Odd responses, one kind after the other, through the real replay: what the creator's other readings become.
+"""Odd responses, kind by kind, through the real replay: what becomes of the creator's other readings.
 
-Kinds come from public bug reports of similar tools. Each creator of a replay is the only one whose responses are bent
-in its way, so one replay proves many kinds; `calm.one` is beside them, and must be read as in a replay without any.
+The kinds come from public bug reports of similar tools. Each creator of a replay is the only one whose responses are
+bent in its way, so one replay proves many kinds. `calm.one` is among them, and must be read as in a replay alone.
 """
 
 from __future__ import annotations
@@ -240,6 +240,9 @@ def empty_first(items: str, cursor: str, more: str | None) -> Callable[[Any, Map
     return bend
 
 
+ALWAYS = {"since": START, "until": END}
+
+
 def _encoded(body: Any) -> bytes:
     return json.dumps(body).encode()
 
@@ -301,14 +304,18 @@ KONBINI = Group(
         # Counts as text, and beyond 64 bits.
         Case(
             "12,5K",
-            Twist("konbini", "profile", bent("data/followerCount", "12,5K"), always=True),
+            Twist("konbini", "profile", bent("data/followerCount", "12,5K"), **ALWAYS),
             follows(12_500, unit=100),
         ),
-        Case("13 500", Twist("konbini", "profile", bent("data/followerCount", "13 500"), always=True), follows(13_500)),
-        Case("lots", Twist("konbini", "profile", bent("data/followerCount", "lots"), always=True), follows(None)),
+        Case(
+            "13 500",
+            Twist("konbini", "profile", bent("data/followerCount", "13 500"), **ALWAYS),
+            follows(13_500, unit=100),
+        ),
+        Case("lots", Twist("konbini", "profile", bent("data/followerCount", "lots"), **ALWAYS), follows(None)),
         Case(
             "below 64 bits",
-            Twist("konbini", "profile", bent("data/followerCount", -9223372036854775809), always=True),
+            Twist("konbini", "profile", bent("data/followerCount", -9223372036854775809), **ALWAYS),
             follows(None),
         ),
         # Only the second id tells that the handle was taken.
@@ -326,7 +333,7 @@ KONBINI = Group(
         # An empty page that says there is more.
         Case(
             "empty page with a next cursor",
-            Twist("konbini", "videos", empty_first("data/orderedItems", "data/nextCursor", None), always=True),
+            Twist("konbini", "videos", empty_first("data/orderedItems", "data/nextCursor", None), **ALWAYS),
             posts_are(*POSTS),
         ),
     ),
@@ -369,17 +376,17 @@ SOCIAL_FETCH = Group(
         ),
         Case(
             "5,000 digits of likes",
-            Twist("social_fetch", "profile", spelled("data/metrics/likes", b"9" * 5_000), always=True),
+            Twist("social_fetch", "profile", spelled("data/metrics/likes", b"9" * 5_000), **ALWAYS),
             follows(FOLLOWERS),
         ),
         Case(
             "followers 1e999",
-            Twist("social_fetch", "profile", spelled("data/metrics/followers", b"1e999"), always=True),
+            Twist("social_fetch", "profile", spelled("data/metrics/followers", b"1e999"), **ALWAYS),
             follows(None),
         ),
         Case(
             "1.2M",
-            Twist("social_fetch", "profile", bent("data/metrics/followers", "1.2M"), always=True),
+            Twist("social_fetch", "profile", bent("data/metrics/followers", "1.2M"), **ALWAYS),
             follows(1_200_000, unit=100_000),
         ),
         Case(
@@ -388,7 +395,7 @@ SOCIAL_FETCH = Group(
                 "social_fetch",
                 "videos",
                 lambda body, query: bent("data/videos", [None, *body["data"]["videos"]])(body, query),
-                always=True,
+                **ALWAYS,
             ),
             quarantined(posts_are(*POSTS)),
         ),
@@ -400,7 +407,7 @@ SOCIAL_FETCH = Group(
                 lambda body, query: bent("data/videos", [v | {"id": POSTS[0]} for v in body["data"]["videos"]])(
                     body, query
                 ),
-                always=True,
+                **ALWAYS,
             ),
             posts_are(POSTS[0]),
         ),
@@ -410,7 +417,7 @@ SOCIAL_FETCH = Group(
                 "social_fetch",
                 "videos",
                 empty_first("data/videos", "data/page/nextCursor", "data/page/hasMore"),
-                always=True,
+                **ALWAYS,
             ),
             posts_are(*POSTS),
         ),
@@ -422,12 +429,12 @@ SOCIAL_FETCH = Group(
         ),
         Case(
             "handle taken",
-            Twist("social_fetch", "profile", _taken),
+            Twist("social_fetch", "profile", _taken, until=END),
             others_are_not_believed,
         ),
         Case(
             "handle taken and live",
-            Twist("social_fetch", "live", _taken),
+            Twist("social_fetch", "live", _taken, until=END),
             others_are_not_believed,
         ),
     ),
@@ -435,14 +442,14 @@ SOCIAL_FETCH = Group(
 TIKLIVEAPI = Group(
     ("tikliveapi",),
     (
-        Case("more is absent", Twist("tikliveapi", "user_posts", post_page(...), always=True), posts_are(*POSTS[:2])),
-        Case("more is text", Twist("tikliveapi", "user_posts", post_page("true"), always=True), posts_are(*POSTS[:2])),
-        Case("more is 1", Twist("tikliveapi", "user_posts", post_page(1), always=True), posts_are(*POSTS[:2])),
-        Case("more is null", Twist("tikliveapi", "user_posts", post_page(None), always=True), posts_are(*POSTS[:2])),
-        Case("more is false", Twist("tikliveapi", "user_posts", post_page(False), always=True), posts_are(POSTS[0])),
+        Case("more is absent", Twist("tikliveapi", "user_posts", post_page(...), **ALWAYS), posts_are(*POSTS[:2])),
+        Case("more is text", Twist("tikliveapi", "user_posts", post_page("true"), **ALWAYS), posts_are(*POSTS[:2])),
+        Case("more is 1", Twist("tikliveapi", "user_posts", post_page(1), **ALWAYS), posts_are(*POSTS[:2])),
+        Case("more is null", Twist("tikliveapi", "user_posts", post_page(None), **ALWAYS), posts_are(*POSTS[:2])),
+        Case("more is false", Twist("tikliveapi", "user_posts", post_page(False), **ALWAYS), posts_are(POSTS[0])),
         Case(
             "more is text and false",
-            Twist("tikliveapi", "user_posts", post_page("false"), always=True),
+            Twist("tikliveapi", "user_posts", post_page("false"), **ALWAYS),
             posts_are(POSTS[0]),
         ),
         Case(
@@ -451,18 +458,18 @@ TIKLIVEAPI = Group(
                 "tikliveapi",
                 "user_posts",
                 lambda body, query: body | {"videos": ["gone", *body["videos"], 0]},
-                always=True,
+                **ALWAYS,
             ),
             quarantined(posts_are(*POSTS)),
         ),
         Case(
             "a title that is a list",
-            Twist("tikliveapi", "user_posts", bent("videos/1/title", ["c"]), always=True),
+            Twist("tikliveapi", "user_posts", bent("videos/1/title", ["c"]), **ALWAYS),
             posts_are(*POSTS),
         ),
         Case(
             "empty page that says more",
-            Twist("tikliveapi", "user_posts", empty_first("videos", "cursor", "hasMore"), always=True),
+            Twist("tikliveapi", "user_posts", empty_first("videos", "cursor", "hasMore"), **ALWAYS),
             posts_are(*POSTS),
         ),
         Case(
@@ -471,7 +478,7 @@ TIKLIVEAPI = Group(
                 "tikliveapi",
                 "user_posts",
                 lambda body, query: body | {"cursor": "https://evil.example/?c=1", "hasMore": True},
-                always=True,
+                **ALWAYS,
             ),
             _asked_only_here,
         ),
@@ -534,7 +541,12 @@ def handle_of(case: Case) -> str:
 def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Replayed:
     """Replay the two hours for these creators by the command that a user runs."""
     vendors = Vendors(creators)
-    (home / "roster.csv").write_text("handle\n" + "\n".join(creators) + "\n", encoding="utf-8")
+    # One vendor takes only ids, and no other is there to tell them.
+    ids = group.vendors == ("tikliveapi",)
+    rows = [f"{handle},{user_id(handle) if ids else ''}" for handle in creators]
+    (home / "roster.csv").write_text("\n".join(["handle,user_id", *rows, ""]), encoding="utf-8")
+    # Several creators of a replay may be refused at once, and each shall be.
+    (home / "settings.toml").write_text("[retries]\ncircuit_failures = 100\n", encoding="utf-8")
     with served(vendors) as url:
         done = subprocess.run(
             [sys.executable, "-m", "tiktok_pipeline.cli", "replay", f"--from={START:%FT%R}", f"--to={END:%FT%R}"],
@@ -579,7 +591,7 @@ def test_an_odd_response_costs_only_what_is_odd_in_it(odd: Callable[[str], Repla
     case.proof(odd(group), handle_of(case))
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", ["social_fetch", "all"])
 def test_the_calm_creator_is_read_as_in_a_replay_without_odd_ones(
     odd: Callable[[str], Replayed], group: str, tmp_path: Path
 ) -> None:
