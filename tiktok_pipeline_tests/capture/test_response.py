@@ -76,6 +76,7 @@ def raw_deflate(body: bytes) -> bytes:
         ("gzip, br", compressed("brotli", gzip.compress(BODY))),
         ("gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(BODY)))),
     ],
+    ids=range(13),  # compressed bytes hold the time: they are no names
 )
 def test_every_encoding_is_undone_however_it_is_cut_into_pieces(encoding: str, sent: bytes, piece: int) -> None:
     assert read(sent, encoding, piece=piece) == BODY
@@ -93,6 +94,7 @@ def test_every_encoding_is_undone_however_it_is_cut_into_pieces(encoding: str, s
         ("compress", BODY),
         ("utf-8", BODY),
     ],
+    ids=range(8),
 )
 def test_a_body_that_is_not_what_its_header_says_is_undecodable(encoding: str, sent: bytes) -> None:
     with pytest.raises(UndecodableError):
@@ -127,6 +129,7 @@ def test_the_limit_counts_the_decompressed_body_to_the_byte(extra: int) -> None:
         ("gzip, gzip", gzip.compress(gzip.compress(b"") * 1_000_000, 9)),
         ("gzip", gzip.compress(b"") * 60_000),
     ],
+    ids=range(7),
 )
 def test_a_bomb_ends_at_the_limit_in_little_memory(encoding: str, sent: bytes) -> None:
     tracemalloc.start()
