@@ -427,7 +427,9 @@ def try_frames(world: World, tries: int, seed: int) -> Tried:
         tried.worlds += 1
         try:
             sound = make_sound(damaged, "raw_lives")
-            made = sound | marts(sound, world.handles, Settings())
+            sound["account_sightings"] = plain["account_sightings"]
+            known = accounts(plain["account_sightings"].lazy(), {})
+            made = sound | marts(sound, world.handles, Settings(), known)
         except Exception as error:
             tried.failures.append(f"frames {seed}/{number}: {type(error).__name__}: {error}")
             continue
