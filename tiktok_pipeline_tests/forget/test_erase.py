@@ -112,9 +112,11 @@ def test_a_broken_file_is_named_and_everything_else_is_erased_from(deployed: Dep
 
 
 def test_a_file_that_somebody_else_put_into_the_home_is_named_and_stays(deployed: Deployment) -> None:
-    note = deployed.places.home / "notes.txt"
-    note.write_text(f"call @{RENAMED} tomorrow")
+    notes = [deployed.places.home / "notes.txt", deployed.places.lake / "_aside" / "0a-streams.parquet"]
+    for note in notes:
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(f"call @{RENAMED} tomorrow")
     done = deployed.run("forget", CREATOR)
-    assert (done.returncode, str(note) in done.stderr) == (1, True)
-    assert note.exists()
-    assert set(traces(deployed.root)) == {"home/notes.txt"}
+    assert (done.returncode, [str(note) in done.stderr for note in notes]) == (1, [True, True])
+    assert all(note.exists() for note in notes)
+    assert set(traces(deployed.root)) == {"home/notes.txt", "home/lake/_aside/0a-streams.parquet"}
