@@ -189,7 +189,13 @@ class _Erasure:
         self.say("other files of the home: searching")
         own = [self.places.lake, self.places.warehouse, self.places.report.parent, self.places.home / "dagster"]
         own += [self.places.home / "gates", self.places.home / "hash.key", self.places.roster, self.places.settings]
-        self.result.exports, self.result.left = files.erase_other_files(self.places, own, self.names)
+        self.result.exports, left = files.erase_other_files(self.places.home, own, self.names)
+        warehouse = self.places.warehouse
+        # What a publish replaces or removes by itself; anything else was moved aside, or somebody put it there.
+        served = [*warehouse.glob("*.duckdb"), *warehouse.glob("parquet/*.parquet"), *warehouse.glob("building-*")]
+        moved, strays = files.erase_other_files(warehouse, [*served, warehouse / "_staging"], self.names)
+        self.result.exports += moved
+        self.result.left = [*left, *strays, *files.stray_files(self.lake, self.names)]
 
     def _lake(self) -> None:
         with self.erased.locked():

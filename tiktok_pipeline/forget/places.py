@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +11,12 @@ from pathlib import Path
 import polars as pl
 
 from tiktok_pipeline import tables
+from tiktok_pipeline.erased.creators import FILE
 from tiktok_pipeline.erased.mentions import redact_text
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.erased.rows import clear, is_in_a_cell
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED
-from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import Table
 from tiktok_pipeline.views import VIEWS
 
@@ -135,14 +136,14 @@ def remove_pages(folder: Path, names: Names) -> int:
     return gone
 
 
-def erase_other_files(places: Places, skipped: Iterable[Path], names: Names) -> tuple[list[Path], list[Path]]:
-    """Remove exports below the home that name the creator, and find other files that do.
+def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tuple[list[Path], list[Path]]:
+    """Remove exports below a folder that name the creator, and find other files that do.
 
     Returns:
         Exports that were removed: they can be made again. And files that this pipeline did not write: they stay.
     """
     removed, left = [], []
-    for path in _files(places.home, {*skipped}):
+    for path in _files(home, {*skipped}):
         if not _names_them(path, names):
             continue
         if _is_export(path):
@@ -151,6 +152,18 @@ def erase_other_files(places: Places, skipped: Iterable[Path], names: Names) -> 
         else:
             left.append(path)
     return removed, left
+
+
+def stray_files(lake: Lake, names: Names) -> list[Path]:
+    """Files of the lake that are no data and name the creator: in `_aside/`, or beside the files of a table."""
+    own = [lake.staging(), lake.root / FILE]
+    layers = tuple(lake.root / layer for layer in sorted({table.layer for table in tables.TABLES.values()}))
+    return [
+        path
+        for path in _files(lake.root, {*own})
+        if not (path.suffix == ".parquet" and any(layer in path.parents for layer in layers))
+        and _names_them(path, names)
+    ]
 
 
 def _files(folder: Path, skipped: set[Path]) -> Iterator[Path]:
@@ -177,15 +190,16 @@ def _is_export(path: Path) -> bool:
 def _names_them(path: Path, names: Names) -> bool:
     """Whether a file names them. Cells of exports are compared whole; elsewhere only what is no word counts."""
     try:
-        if path.suffix == ".parquet":
-            cleared = clear(pl.read_parquet(path, hive_partitioning=False), names)
-            return cleared.removed + cleared.redacted > 0
+        with contextlib.suppress(pl.exceptions.PolarsError):
+            if path.suffix == ".parquet":
+                cleared = clear(pl.read_parquet(path, hive_partitioning=False), names)
+                return cleared.removed + cleared.redacted > 0
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 texts = [archive.read(name).decode("utf-8", "replace") for name in archive.namelist()]
             return any(is_in_a_cell(text, names) for text in texts)
         text = _text(path)
-    except (OSError, pl.exceptions.PolarsError, zipfile.BadZipFile, RuntimeError):
+    except (OSError, zipfile.BadZipFile, RuntimeError):
         return False
     return is_in_a_cell(text, names) if _is_export(path) else redact_text(text, names) != text
 

@@ -86,14 +86,14 @@ def test_a_second_call_ends_what_a_killed_one_began(deployed: Deployment, templa
 
 
 def test_a_publish_error_leaves_an_erasure_that_the_next_call_ends(deployed: Deployment) -> None:
-    blocked = deployed.places.warehouse / "parquet" / "streams.parquet"
+    blocked = deployed.places.warehouse / ".lock"
     blocked.unlink()
-    (blocked / "a folder in its place").mkdir(parents=True)
+    blocked.mkdir()
     failed = deployed.run("forget", CREATOR)
     assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
     assert "was not replaced" in failed.stderr
     assert traces(deployed.root) != {}
-    shutil.rmtree(blocked)
+    blocked.rmdir()
     assert deployed.run("forget", CREATOR).returncode == 0
     assert traces(deployed.root) == {}
 
@@ -112,9 +112,15 @@ def test_a_broken_file_is_named_and_everything_else_is_erased_from(deployed: Dep
 
 
 def test_a_file_that_somebody_else_put_into_the_home_is_named_and_stays(deployed: Deployment) -> None:
-    note = deployed.places.home / "notes.txt"
-    note.write_text(f"call @{RENAMED} tomorrow")
+    notes = [
+        deployed.places.home / "notes.txt",
+        deployed.places.lake / "_aside" / "0a-streams.parquet",
+        deployed.places.warehouse / "parquet" / "streams.parquet.aside-0a" / "note",
+    ]
+    for note in notes:
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(f"call @{RENAMED} tomorrow")
     done = deployed.run("forget", CREATOR)
-    assert (done.returncode, str(note) in done.stderr) == (1, True)
-    assert note.exists()
-    assert set(traces(deployed.root)) == {"home/notes.txt"}
+    assert (done.returncode, [str(note) in done.stderr for note in notes]) == (1, [True, True, True])
+    assert all(note.exists() for note in notes)
+    assert set(traces(deployed.root)) == {str(note.relative_to(deployed.root)) for note in notes}
