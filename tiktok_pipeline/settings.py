@@ -98,11 +98,6 @@ class Responses(_Section, frozen=True):
         if not 0.001 <= self.max_mebibytes <= 512 or not 0.1 <= self.deadline_seconds <= 3600:
             raise ValueError("max_mebibytes must be 0.001 to 512, and deadline_seconds 0.1 to 3600")
 
-    @property
-    def max_bytes(self) -> int:
-        """The size in bytes."""
-        return int(self.max_mebibytes * 2**20)
-
 
 class Sweeps(_Section, frozen=True):
     """What is asked beside lives, profiles and stories, and how far a listing is walked."""

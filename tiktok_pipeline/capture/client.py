@@ -125,7 +125,7 @@ class Client:
         self.may_poll: Callable[[Target], bool] = lambda target: True
         self._routes = settings.routes
         self._land = land
-        limit = settings.responses.max_bytes
+        limit = int(settings.responses.max_mebibytes * 2**20)
         memory = Memory(_LARGE_BODIES * limit)
         self._channels = {
             name: _Channel(

@@ -53,3 +53,18 @@ def test_a_file_that_is_lost_or_cut_short_is_counted_again_from_what_landed(tmp_
     budget = SharedBudget(path, {DAY: 9.0})
     assert budget.reserve(DAY, 1, 10)
     assert not budget.reserve(DAY, 1, 10)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_an_amount_that_is_no_number_changes_nothing(budget: Budget, odd: float) -> None:
+    budget.settle(DAY, odd)
+    assert [budget.reserve(DAY, 1, 10) for _ in range(4)] == [True, True, True, False]
+
+
+def test_totals_that_are_no_amounts_are_none(tmp_path: Path) -> None:
+    assert OwnBudget({DAY: float("nan"), NEXT: -5.0}).reserve(DAY, 1, 1)
+    path = tmp_path / "vendor.credits"
+    for content in ('{"2026-11-02": NaN}', '{"2026-11-02": "9"}', "[9]", "9", '{"2026-11-02": -7}', "\x00\xff"):
+        path.write_text(content)
+        budget = SharedBudget(path, {DAY: 9.0})
+        assert [budget.reserve(DAY, 1, 10), budget.reserve(DAY, 1, 10)] == [True, False]

@@ -218,6 +218,22 @@ def test_the_cap_is_a_days_and_the_next_day_goes_on() -> None:
     assert capture.run(two_days) == [True, False, True]
 
 
+@pytest.mark.parametrize("said", [["1", "1"], ["nan"], ["inf"], ["-5"], ["1e999"], ["one"], ["9" * 400], [""]])
+def test_credits_that_are_no_amount_are_not_known_and_never_enter_the_budget(said: list[str]) -> None:
+    settings = Settings(vendors=Settings().vendors | {"konbini": Limits(credits_per_day=3)})
+    headers = [("x-credits-used", value) for value in said]
+    body = bodies.konbini_error("not_found")
+    capture = Capture(lambda request: httpx.Response(404, content=body, headers=headers), settings, only=("konbini",))
+
+    async def many(client: Client) -> list[Answer | None]:
+        return await client.clock.gather(client.ask("live", MIRA) for _ in range(5))
+
+    capture.run(many)
+    # Not known means the list price, so that the cap of the day holds.
+    assert [row.verdict.credits for row in capture.landed] == [1.0, 1.0, 1.0]
+    assert capture.client.tally.credits == 3.0
+
+
 def test_a_walk_stops_at_a_repeated_cursor() -> None:
     page = bodies.konbini_page([bodies.konbini_story()], "1793600000000")
     capture = Capture(lambda request: respond(200, page, x_credits_used="1"))

@@ -143,15 +143,12 @@ def test_while_the_disk_is_full_rows_wait_and_are_written_when_there_is_room(tmp
 def test_one_hour_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     landing = Landing(lake, RAW_LIVES, "watch", "watch-20261102T100000")
-    blocked = lake.hour_folder(RAW_LIVES, HOUR)
-    blocked.parent.mkdir(parents=True)
-    blocked.write_bytes(b"a file where a folder belongs")
     landing.add(attempt(1, HOUR))
     landing.add(attempt(2, HOUR + timedelta(hours=1)))
-    with pytest.raises(LakeError):
-        landing.flush()
-    assert landing.waiting == 1
-    blocked.unlink()
+    with tiny_disk(lake.hour_folder(RAW_LIVES, HOUR), "1m,ro"):
+        with pytest.raises(LakeError):
+            landing.flush()
+        assert landing.waiting == 1
     landing.flush()
     assert subjects(lake) == ["c1", "c2"]
 

@@ -16,16 +16,16 @@ from tiktok_pipeline.capture import memory, window
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.landing import Attempt, Landing
+from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
-from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
+from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.settings import Retries, Routes, Settings, Watch
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES, STREAMS
-from tiktok_pipeline_tests.capture.test_client import KEYS, Capture, Handler, respond
+from tiktok_pipeline_tests.capture.test_client import KEYS, Handler, respond
 from tiktok_pipeline_tests.providers import bodies
 from tiktok_pipeline_tests.test_lake import landed as raw_rows
 from tiktok_pipeline_tests.transforms.frames import frame
@@ -338,22 +338,6 @@ def test_an_end_seen_just_before_a_window_ends_is_confirmed_in_the_next(tmp_path
     asked = landed(tmp_path, 2).filter(pl.col("creator_id") == MIRA.creator_id, pl.col("vendor") == "social_fetch")
     minutes = [(when - START).total_seconds() / 60 for when in asked["requested_at"]]
     assert minutes[11:14] == [58.75, 60.75, 63.75]
-
-
-def test_a_write_that_fails_is_tried_again_with_the_next_flush(tmp_path: Path) -> None:
-    landed_rows: list[Attempt] = []
-    capture = Capture(offline, only=("social_fetch",))
-    capture.ask_live()
-    landed_rows += capture.landed
-    landing = Landing(Lake(tmp_path), RAW_LIVES, "sweep", "sweep-test")
-    landing.add(landed_rows[0])
-    (tmp_path / "raw").write_text("in the way")
-    with pytest.raises(LakeError):
-        landing.flush()
-    (tmp_path / "raw").unlink()
-    landing.flush()
-    assert landing.rows == 1
-    assert landed(tmp_path).height == 1
 
 
 def test_what_the_roster_knows_is_used_although_memory_does_not_know_it(tmp_path: Path) -> None:
