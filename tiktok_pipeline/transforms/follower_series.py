@@ -134,10 +134,11 @@ class Series:
         window = hours_until(np.array(after)) - hours_until(np.array(before))
         return float(self.rhythm.ratio_variance(window, clean))
 
-    def unseen(self, before: float, after: float) -> float:
+    def unseen(self, before: float, after: float, settings: Lift) -> float:
         """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
         window = hours_until(np.array(after)) - hours_until(np.array(before))
-        days = self.evidence.days if self.evidence else np.zeros(HOURS)
+        reach = settings.lookback_days * HOURS
+        days = self.clean_by_hour(max(before - reach, self.t[0]), min(after + reach, self.t[-1]))
         return float(window @ (_SEEN_DAYS / (_SEEN_DAYS + days)) / max(window.sum(), 1e-9))
 
 
