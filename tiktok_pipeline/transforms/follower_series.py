@@ -37,6 +37,8 @@ HOUR_US = 3_600_000_000
 _AFTER_GUARD_H = 2.0
 # Multiples of the local window, tried in turn until one holds enough clean hours.
 _WIDER = (1, 2, 4, 8)
+# Parts of that window from its near edge on, with weights: the hours nearest to a stream say most of it.
+_NEARER = ((1.0, 1.0), (0.5, 1.0), (0.25, 2.0))
 
 # An hour of the day that was clean on this many days is half seen.
 _SEEN_DAYS = 2.0
@@ -89,16 +91,22 @@ class Series:
         """
         rate, reached = np.full(before.shape, np.nan), np.zeros(before.shape)
         widths = np.zeros(before.shape)
+        # Each side by its near edge, and the direction in which it is left.
+        ends = [(before - settings.guard_before_minutes / 60, -1)]
+        if both:
+            ends.append((after + _AFTER_GUARD_H, 1))
+        edges = [self._position(end, way) for end, way in ends]
         for wider in _WIDER:
             width = float(settings.local_hours * wider)
-            sides = _sides(before, after, width, settings, both=both)
             growth, exposed, hours = (np.zeros(before.shape) for _ in range(3))
-            for low, high in sides:
-                last = np.maximum(np.searchsorted(self.t, high, "right") - 1, 0)
-                first = np.minimum(np.searchsorted(self.t, low, "left"), last)
-                growth += self.growth[last] - self.growth[first]
-                exposed += self.exposed[last] - self.exposed[first]
-                hours += self.hours[last] - self.hours[first]
+            for (end, way), edge in zip(ends, edges, strict=True):
+                for share, weight in _NEARER:
+                    far = self._position(end + way * width * share, -way)
+                    first, last = (np.minimum(far, edge), edge) if way < 0 else (np.minimum(edge, far), far)
+                    growth += weight * (self.growth[last] - self.growth[first])
+                    exposed += weight * (self.exposed[last] - self.exposed[first])
+                    if share == 1:
+                        hours += self.hours[last] - self.hours[first]
             better = (reached < settings.min_clean_hours) & (hours > reached) & (exposed > 0)
             rate[better] = growth[better] / exposed[better]
             reached[better] = hours[better]
@@ -106,6 +114,12 @@ class Series:
             if (reached >= settings.min_clean_hours).all():
                 break
         return rate, reached, widths
+
+    def _position(self, at: Floats, way: int) -> Integers:
+        """The last count up to `at` (way -1), or the first from it on (way 1)."""
+        if way < 0:
+            return np.maximum(np.searchsorted(self.t, at, "right") - 1, 0)
+        return np.minimum(np.searchsorted(self.t, at, "left"), self.t.size - 1)
 
     def clean_by_hour(self, low: float, high: float) -> Floats:
         """Clean hours in [low, high] (hours since the epoch) by the hour of the day (24)."""
@@ -120,10 +134,11 @@ class Series:
         window = hours_until(np.array(after)) - hours_until(np.array(before))
         return float(self.rhythm.ratio_variance(window, clean))
 
-    def unseen(self, before: float, after: float) -> float:
+    def unseen(self, before: float, after: float, settings: Lift) -> float:
         """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
         window = hours_until(np.array(after)) - hours_until(np.array(before))
-        days = self.evidence.days if self.evidence else np.zeros(HOURS)
+        reach = settings.lookback_days * HOURS
+        days = self.clean_by_hour(max(before - reach, self.t[0]), min(after + reach, self.t[-1]))
         return float(window @ (_SEEN_DAYS / (_SEEN_DAYS + days)) / max(window.sum(), 1e-9))
 
 

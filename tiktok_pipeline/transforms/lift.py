@@ -326,7 +326,7 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
     estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
     if baseline_h > 0:
         estimate.rhythm_variance = chosen.rhythm_variance(before, after, width_h, settings, both=final)
-        estimate.unseen = chosen.unseen(before, after)
+        estimate.unseen = chosen.unseen(before, after, settings)
     left_out = chosen.stale_at
     estimate.flags |= {
         name

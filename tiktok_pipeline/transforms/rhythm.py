@@ -40,14 +40,10 @@ _LEARNING_ROUNDS = 8
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24), precision times mean (24).
-
-    days: clean time in each hour of the day (24), hours, so the number of days on which the hour was seen.
-    """
+    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24) and precision times mean."""
 
     precision: Floats
     weighted: Floats
-    days: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +133,6 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
         evidence = Evidence(
             precision=weights.T @ design.reshape(-1, HOURS),
             weighted=weights.T @ said.ravel(),
-            days=spent.sum(axis=0),
         )
         rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
     return evidence
