@@ -25,9 +25,9 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.settings import Retries, Routes, Settings, Watch
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES, STREAMS
+from tiktok_pipeline_tests import test_lake
 from tiktok_pipeline_tests.capture.test_client import KEYS, Capture, Handler, respond
 from tiktok_pipeline_tests.providers import bodies
-from tiktok_pipeline_tests.test_lake import landed
 from tiktok_pipeline_tests.transforms.frames import frame
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -471,7 +471,7 @@ def test_a_creator_who_is_erased_during_a_window_is_polled_no_more_and_nothing_o
 
 def test_a_window_passes_over_what_a_newer_release_landed(tmp_path: Path) -> None:
     lake, hour = Lake(tmp_path), datetime(2026, 11, 2, 10, tzinfo=UTC)
-    rows = landed("a", "b", "c").with_columns(creator_id=pl.lit("ann"))
+    rows = test_lake.landed("a", "b", "c").with_columns(creator_id=pl.lit("ann"))
     odd = rows.with_columns(
         vendor=pl.Series(["acme", "konbini", "konbini"]),
         outcome=pl.Series(["ok", "teapot", None]),
