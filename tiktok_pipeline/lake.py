@@ -442,7 +442,9 @@ class Lake:
 
     def _clear_way(self, path: Path) -> None:
         """Move what is in the way of a file to `_aside/`: a folder of its name, a file where a folder must be."""
-        for place in (*reversed(path.relative_to(self.root).parents[:-1]), path.relative_to(self.root)):
+        within = path.relative_to(self.root)
+        # A layer or a table that is no folder is no stray: somebody must look at it.
+        for place in (*(p for p in reversed(within.parents) if len(p.parts) > len(("layer", "table"))), within):
             obstacle = self.root / place
             wanted = obstacle.is_file() if obstacle == path else obstacle.is_dir()
             if not wanted and (obstacle.is_symlink() or obstacle.exists()):
