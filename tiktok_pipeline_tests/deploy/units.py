@@ -16,6 +16,9 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 NAMES = ("code", "webserver", "daemon")
 
+# What a unit has from SIGTERM to SIGKILL is 90 s; less is enough on a loaded machine.
+STOP_S = 60
+
 
 def unit(name: str) -> ConfigParser:
     """A unit file; of a key that stands twice, such as EnvironmentFile, the values are lines."""
@@ -50,7 +53,7 @@ class Service:
 
     def stop(self) -> int:
         """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help."""
-        for signaled, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 10)):
+        for signaled, patience in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 10)):
             try:
                 os.killpg(self.process.pid, signaled)
             except ProcessLookupError:
