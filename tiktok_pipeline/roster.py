@@ -25,7 +25,7 @@ from tiktok_pipeline.providers.identifiers import is_handle
 from tiktok_pipeline.providers.vendor import Target
 
 TIERS = ("a", "b", "c")
-_USER_ID = re.compile(r"[0-9]{5,20}")
+_USER_ID = re.compile(r"[1-9][0-9]{4,19}")
 _SEC_UID = re.compile(r"MS4wLjAB[A-Za-z0-9_-]{1,248}={0,2}")
 _PROFILE_URL = re.compile(r"(?:https?:)?(?:/{2,})?(?:[a-z0-9-]+\.)*tiktok\.com/+(?:@|%40)([^/?#]*)(?:[/?#].*)?", re.I)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:/{1,2}|(?:[a-z0-9-]+\.)+[a-z]{2,}/", re.I)
@@ -352,7 +352,7 @@ def _why_no_user_id(user_id: str) -> str | None:
     if decimal or digits != user_id:
         return "digits only (a spreadsheet changed it): format the column as text and enter the id again"
     if not _USER_ID.fullmatch(user_id):
-        return "5 to 20 digits and nothing else"
+        return "5 to 20 digits, the first not 0, and nothing else"
     if len(user_id) > _DIGITS_OF_A_SPREADSHEET and not user_id[_DIGITS_OF_A_SPREADSHEET:].strip("0"):
         return (
             f"a spreadsheet rounded it (zeros after {_DIGITS_OF_A_SPREADSHEET} digits): format the column as text and "

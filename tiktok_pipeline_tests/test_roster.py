@@ -130,6 +130,7 @@ def test_what_is_no_handle_is_refused_with_the_rule(typed: str, said: str) -> No
         ("########", "digits"),
         ("٦٩٤٣٩٧٢", "digits"),
         ("12", "digits"),
+        ("0123456789", "the first not 0"),
         ("6" * 30, "digits"),
         ("mira", "digits"),
     ],
