@@ -50,7 +50,7 @@ USER_AGENT = "tiktok-pipeline"
 _NOT_AGAIN = (TOO_LARGE, TOO_MANY_VALUES)
 
 # Large bodies that one window holds, in size limits: while one is read, another is written.
-_LARGE_BODIES = 3
+_LARGE_BODIES = 2
 
 
 @dataclass(frozen=True)

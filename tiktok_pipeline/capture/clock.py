@@ -162,7 +162,7 @@ def replaying(environment: Mapping[str, str] = os.environ) -> bool:
     """
     said = environment.get("TIKTOK_PIPELINE_CLOCK") or "real"
     if said not in ("real", "replay"):
-        raise SettingsError('TIKTOK_PIPELINE_CLOCK must be "real" or "replay"')
+        raise SettingsError("TIKTOK_PIPELINE_CLOCK must be real or replay")
     return said == "replay"
 
 

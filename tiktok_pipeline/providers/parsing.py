@@ -101,7 +101,7 @@ def _shallow(written: str) -> str:
     """Return the JSON with null for everything below `_DEEPEST` levels: json.loads recurses."""
     depth, kept, parts = 0, 0, []
     for found in _STRING_OR_BRACKET.finditer(written):
-        mark = found.group()
+        mark = written[found.start()]  # not the whole string, which may be large
         if mark in "[{":
             depth += 1
             if depth == _DEEPEST + 1:
