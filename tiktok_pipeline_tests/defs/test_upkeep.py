@@ -86,7 +86,8 @@ def land(lake: Lake, hour: datetime) -> None:
         moment = hour + timedelta(minutes=flush)
         row: dict[str, Any] = {
             "capture_id": f"lives-w-{flush:04d}", "vendor": "konbini", "creator_id": "ann", "http_status": 200,
-            "requested_at": moment, "observed_at": moment, "received_at": moment, "endpoint": "/x", "outcome": "ok", "credits": 1.0,
+            "requested_at": moment, "observed_at": moment, "received_at": moment, "endpoint": "/x",
+            "outcome": "ok", "credits": 1.0,
         }  # fmt: skip
         lake.write_raw(RAW_LIVES, hour, f"w-{flush:04d}", frame(RAW_LIVES, row))
 
