@@ -208,7 +208,9 @@ def others_are_not_believed(replayed: Replayed, handle: str) -> None:
     assert profiles["followers"].drop_nulls().unique().to_list() == [FOLLOWERS]
     reasons = replayed.table("normalized", "quarantine", handle)["reason"]
     assert "another account" in reasons.to_list()
-    one_stream(replayed, handle)
+    streams = replayed.table("marts", "streams", handle)
+    assert streams["room_id"].to_list() == [room_id(handle)]
+    assert streams["started_at"].to_list() == [BEGINS]
 
 
 def post_page(more: Any) -> Callable[[Any, Mapping[str, str]], Any]:

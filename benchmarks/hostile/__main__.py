@@ -165,7 +165,7 @@ def main() -> None:
             home = (options.keep or Path(folder)) / name.replace(", ", "-").replace(" ", "-")
             with start_in_process(seed=options.seed, creators=options.creators, start=START, faults=profile) as sandbox:
                 done = replay(sandbox, home, START, end, reverse=reverse)
-                judged = judge(sandbox, home, START, end, derived=done.exit_code == 0)
+                judged = judge(sandbox, home, START, end)
             describe(name, done, judged)
             if done.exit_code:
                 broken.append(f"{name}: exit {done.exit_code}")

@@ -82,11 +82,13 @@ class Judged:
     broken: list[str] = field(default_factory=list)
 
 
-def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *, derived: bool = True) -> Judged:
-    """Everything that a replay of [start, end) in `home` can be held to.
+def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime) -> Judged:
+    """Compare what a replay of [start, end) left in `home` with all that it can be held to.
 
-    If it was not `derived`, raw is read here, so that lost readings are named too; streams are then not compared.
+    If nothing was published, raw is read here, so that lost readings are named too; accounts and streams, which are
+    judged when a day is derived, are then not compared.
     """
+    derived = (home / "warehouse" / "tiktok.duckdb").exists()
     judged = Judged()
     log, faults = (_truth(sandbox, name) for name in ("log", "faults"))
     raw = _raw(home / "lake")
@@ -98,7 +100,8 @@ def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *
     judged.broken += _odd_credits(raw)
     tables = {name: _normalized(home / "lake", name) for name in _NORMALIZED} if derived else _read(home / "lake")
     _compare(sandbox, log, faults, raw, tables, judged)
-    judged.broken += _strangers_accepted(faults, log, raw, tables)
+    if derived:
+        judged.broken += _strangers_accepted(faults, log, raw, tables)
     judged.broken += _impossible(tables, start, end)
     judged.quarantined = Counter(tables["quarantine"]["reason"].to_list())
     if derived:

@@ -461,6 +461,8 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
         return {}
     return {
         "observable": True,
+        # All that is expected without the stream: also what other streams still bring, and the hour's own growth.
+        "expected_organic": naive - lift,
         "lift": lift,
         "lift_lo": low,
         "lift_hi": high,

@@ -199,6 +199,14 @@ def test_the_next_stream_ends_the_window_and_is_flagged() -> None:
     assert first["after_at"] <= hours(END_H + 0.75)
 
 
+def test_what_a_stream_shortly_before_still_brings_is_expected_without_this_one() -> None:
+    first, second = estimated([stream(), stream(END_H + 2, END_H + 4)], counts(grown(with_stream(steady, 400))))
+    for row in (first, second):
+        assert row["lift"] == pytest.approx(row["naive_delta"] - row["expected_organic"])
+    # Beyond the hours' own growth.
+    assert second["expected_organic"] > 1.2 * second["baseline_rate_per_h"] * 3
+
+
 def test_two_streams_between_the_same_two_counts_are_not_told_apart() -> None:
     profiles = [p for p in counts(grown(with_stream(steady, 100))) if not START_H - 1 < hour_of(p) < START_H + 11]
     rows = estimated([stream(), stream(START_H + 5, START_H + 7)], profiles)
