@@ -27,7 +27,7 @@ from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_plac
 from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Evidence, Floats, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
-METHOD = "organic-local24-placebo/1"
+METHOD = "organic-local24-placebo/2"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

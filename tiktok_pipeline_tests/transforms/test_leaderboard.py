@@ -136,6 +136,20 @@ def test_a_sum_of_lifts_has_an_interval_between_independent_and_dependent_errors
     assert per_hour["value"].to_list() == [75]
 
 
+def test_errors_that_the_streams_of_a_creator_share_add_up_in_a_sum() -> None:
+    streams = [stream("ana", 1, 1), stream("ana", 4, 1)]
+
+    def half(shared: float) -> float:
+        lifts = [lift("ana", start, 50, half=10, lift_shared=shared) for start in (1, 4)]
+        rows = board(streams, lifts, metric="lift")
+        return float(rows["value_hi"][0] - rows["value"][0])
+
+    assert half(10.0) == pytest.approx(20.0)
+    assert 10 * 2**0.5 < half(0.0) < half(6.0) < 20.0
+    # More than the whole interval cannot be shared.
+    assert half(99.0) == pytest.approx(20.0)
+
+
 def test_lift_that_is_not_observable_or_confounded_counts_for_nothing_not_for_zero() -> None:
     streams = [stream("ana", 1, 1), stream("bo", 2, 1), stream("cy", 3, 1)]
     lifts = [
