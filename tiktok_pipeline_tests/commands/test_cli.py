@@ -117,7 +117,7 @@ def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
         ("2026-11-02T10:30", "2026-11-03", "replay", "not a whole hour"),
         ("2020-01-01", "2020-01-02", "replay", "before the first partition"),
         ("2098-01-01", "2098-01-02", "replay", "in the future"),
-        ("2026-11-02", "2026-11-03", "sundial", "say real or replay"),
+        ("2026-11-02", "2026-11-03", "sundial", "must be real or replay"),
     ],
 )
 def test_a_span_that_cannot_be_replayed_is_refused_in_words(
@@ -193,7 +193,8 @@ def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: Running
     broken.write_bytes(b"PAR1")
     done = run(tmp_path, "check", **sandbox.environment)
     assert done.returncode == 1
-    assert f"{broken} is no whole Parquet file: put it back from a backup" in done.stdout
+    assert f"{broken} cannot be read" in done.stdout
+    assert "the next `derive` makes it again" in done.stdout
 
 
 def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:
