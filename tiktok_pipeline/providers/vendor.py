@@ -15,6 +15,7 @@ Outcomes are told apart as four fates:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -104,9 +105,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credits_per_request: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what could never send a request."""
-        if self.requests_per_second <= 0 or self.max_in_flight < 1 or self.timeout_s <= 0:
-            raise ValueError("requests_per_second and timeout_s must be above 0 and max_in_flight at least 1")
+        """Refuse limits under which no request could be sent, and numbers that are none (TOML knows nan and inf)."""
+        for name in ("requests_per_second", "timeout_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a number above 0")
+        if self.max_in_flight < 1:
+            raise ValueError("max_in_flight must be at least 1")
+        if not 0 <= self.credits_per_request < math.inf:
+            raise ValueError("credits_per_request must be a number from 0 on")
+        if self.credits_per_day is not None and not 0 <= self.credits_per_day < math.inf:
+            raise ValueError("credits_per_day must be a number from 0 on; leave it out for no cap")
 
 
 @dataclass(frozen=True)
