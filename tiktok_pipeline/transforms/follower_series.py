@@ -138,7 +138,8 @@ class Series:
         """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
         window = hours_until(np.array(after)) - hours_until(np.array(before))
         reach = settings.lookback_days * HOURS
-        days = self.clean_by_hour(max(before - reach, self.t[0]), min(after + reach, self.t[-1]))
+        # The days that the rhythm is read from.
+        days = self.clean_by_hour(max(float(self.t[-1]) - reach, float(self.t[0])), float(self.t[-1]))
         return float(window @ (_SEEN_DAYS / (_SEEN_DAYS + days)) / max(window.sum(), 1e-9))
 
 
