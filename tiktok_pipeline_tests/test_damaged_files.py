@@ -11,17 +11,17 @@ from benchmarks.damaged_files import kill, run
 
 
 def test_damage_of_every_kind_stops_no_window_no_derive_and_no_publish(tmp_path: Path) -> None:
-    told = run(3, 11, tmp_path, creators=4, most=30, say=print)
+    told = run(2, 11, tmp_path, creators=3, most=40, hours=1, say=print)
     print(told)
     assert told.failures == []
-    assert told.survived == told.rounds == 3
+    assert told.survived == told.rounds == 2
     assert told.rows_lost_besides == 0
-    assert told.tried.total() > 60
+    assert told.tried.total() > 40
 
 
 def test_a_replay_that_is_killed_at_random_moments_ends_as_one_that_nobody_killed(tmp_path: Path) -> None:
-    told = kill(3, 7, tmp_path, creators=4, say=print)
+    told = kill(2, 7, tmp_path, creators=3, say=print)
     print(told)
     assert told.failures == []
-    assert told.survived == told.rounds == 3
+    assert told.survived == told.rounds == 2
     assert told.rows_lost_besides == 0
