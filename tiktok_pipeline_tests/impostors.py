@@ -35,7 +35,7 @@ START = datetime(2026, 11, 10, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Person:
-    """An account. `live` is when it streams."""
+    """An account. `live` is when it streams; Social Fetch names no ids of a private one."""
 
     user_id: str
     sec_uid: str
@@ -43,6 +43,7 @@ class Person:
     followers: int
     live: tuple[datetime, datetime] = (START, START)
     room_id: str = "7706359316978076417"
+    private: bool = False
 
     def is_live(self, at: datetime) -> bool:
         return self.live[0] <= at < self.live[1]
@@ -91,6 +92,8 @@ class Impostors:
              "secUid": person.sec_uid, "followerCount": person.followers},
             user_id="platformUserId", sec_uid="secUid",
         )  # fmt: skip
+        if person.private:
+            profile = {name: value for name, value in profile.items() if name not in ("platformUserId", "secUid")}
         if capability == "posts":
             return 200, bodies.fetch_page("videos", [bodies.fetch_video(id=f"75690001{person.followers:011}")], None)
         if capability == "followers":

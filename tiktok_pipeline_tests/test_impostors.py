@@ -170,6 +170,44 @@ def test_responses_without_any_id_are_told_apart_by_their_handle(tmp_path: Path)
     assert vendors.handles == ["odd.one"]
 
 
+@pytest.mark.parametrize("first", [0, 65], ids=["first response", "later"])
+def test_one_mixed_up_response_costs_a_private_creator_only_itself(tmp_path: Path, first: float) -> None:
+    """Responses without ids follow the last one with ids, unless a look-up by user id found the handle at that time."""
+    private = replace(MINE, private=True)
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        mixed_up = vendor == "social_fetch" and at_minutes(first) <= at < at_minutes(first + 5)
+        return THEIRS if subject == "odd.one" and mixed_up else private if subject == "odd.one" else by_id(subject)
+
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors, (known_target(),))
+        deployed.capture(4)
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+    wrong = strangers(frames)
+    assert not wrong.is_empty()
+    assert wrong["observed_at"].is_between(at_minutes(first), at_minutes(first + 6)).all()
+    live = frames["live_observations"].filter(pl.col("vendor") == "social_fetch")
+    assert live.filter(pl.col("live_state") != "unknown").height >= live.height - wrong.height
+    assert len(own_streams(frames)) == 1
+
+
+def test_a_private_creators_handle_that_is_taken_for_good_is_not_read(tmp_path: Path) -> None:
+    private, moved = replace(MINE, private=True), replace(MINE, handle="odd.two")
+
+    def holds(vendor: str, capability: str, subject: str, at: datetime) -> Person | None:
+        taken = at >= at_minutes(125)
+        if subject == "odd.one":
+            return THEIRS if taken else private
+        return moved if taken and subject in ("odd.two", MINE.user_id) else by_id(subject)
+
+    with serving(Impostors(holds)) as vendors:
+        deployed = Deployed(tmp_path, vendors, (known_target(),))
+        deployed.capture(4, tables=ALL)
+        frames = deployed.normalize()
+    assert_nothing_of_the_other(frames)
+
+
 def test_a_wrong_handle_with_other_ids_is_never_polled(tmp_path: Path) -> None:
     """Before the account is known, from the first response on: what made every later window poll the other handle."""
     other = replace(THEIRS, handle="some.other")

@@ -39,6 +39,9 @@ _OF_MANY = ("live_ranking", "live_ranking_of", "user_search", "balance")
 # Responses without any id are the creator's or the other account's as the last response with one was, for this long.
 _SPEAKS_FOR = timedelta(hours=24)
 
+# A user id is looked up once in this time, however many responses are about another account.
+_LOOKED_UP_EVERY = timedelta(hours=1)
+
 # An account is identified within the first days, or by all that is known.
 _FIRST_DAYS = timedelta(days=3)
 
@@ -255,13 +258,15 @@ def other_accounts(
             same=pl.col("same").drop_nulls().first(),
             field=pl.col("field").drop_nulls().first(),
             value=pl.col("value").drop_nulls().first(),
+            handle=pl.col("handle").drop_nulls().first(),
         )
     )
     responses = asked.join(told, on="capture_id", how="left", maintain_order="left")
     responses = _by_user_id(responses, known)
     responses = _by_room(responses, frames[LIVE_OBSERVATIONS.name])
     responses = _by_neighbours(responses, _with_content(frames), judged(before, known))
-    return responses.filter(pl.col("same").eq_missing(pl.lit(value=False))).sort("observed_at", "capture_id")
+    others = responses.filter(pl.col("same").eq_missing(pl.lit(value=False))).drop("handle")
+    return others.sort("observed_at", "capture_id")
 
 
 def expel(frames: Mapping[str, pl.DataFrame], others: pl.DataFrame, raw_table: str) -> dict[str, pl.DataFrame]:
@@ -357,7 +362,9 @@ def _with_content(frames: Mapping[str, pl.DataFrame]) -> pl.Series:
 def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataFrame) -> pl.DataFrame:
     """A response under a handle without any id is of the account that the handle had in the last response with one.
 
-    The same vendor's last response counts first, then any vendor's, then the next one.
+    The same vendor's last response counts first, then any vendor's, then the next one. A response that names the
+    handle and no id is a private account's: it stays the creator's where a look-up of the creator's user id found the
+    handle at about the time of the response about another account, which was then a vendor's mix-up.
     """
     by_handle = pl.col("asked_by") == "handle"
     spoken = pl.concat(
@@ -382,8 +389,8 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
         (["creator_id", "subject"], "forward"),
     )
     asof = [
-        silent.select("capture_id", "creator_id", "subject", "vendor", "observed_at").join_asof(
-            spoken.select(*by, "observed_at", "same", "field", "value"),
+        silent.select("capture_id", "creator_id", "subject", "vendor", "observed_at", "handle").join_asof(
+            spoken.select(*by, "observed_at", "same", "field", "value", spoken_at="observed_at"),
             on="observed_at",
             by=by,
             strategy=strategy,
@@ -393,7 +400,9 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
         for by, strategy in orders
     ]
     first = pl.concat(asof).filter(pl.col("same").is_not_null()).unique("capture_id", keep="first", maintain_order=True)
-    others = first.filter(~pl.col("same")).select("capture_id", other_field="field", other_value="value")
+    others = _not_looked_up(first.filter(~pl.col("same")), responses, before).select(
+        "capture_id", other_field="field", other_value="value"
+    )
     mark = pl.col("other_value").is_not_null()
     return (
         responses.join(others, on="capture_id", how="left", maintain_order="left")
@@ -404,6 +413,34 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
         )
         .drop("other_field", "other_value")
     )
+
+
+def _not_looked_up(others: pl.DataFrame, responses: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """`others` without those whose handle the creator's user id was found under, at about `spoken_at` or later."""
+    found = pl.col("asked_by") == "user_id", pl.col("same"), pl.col("handle").is_not_null()
+    looked_up = pl.concat(
+        [
+            responses.filter(*found).select("creator_id", "handle", "observed_at"),
+            before.filter(*found).select("creator_id", "handle", observed_at="last_observed_at"),
+        ]
+    ).sort("observed_at")
+    found_at = [
+        others.sort("observed_at").join_asof(
+            looked_up.with_columns(found_at="observed_at"),
+            on="observed_at",
+            by=["creator_id", "handle"],
+            strategy=strategy,
+            tolerance=_SPEAKS_FOR,
+            check_sortedness=False,
+        )
+        for strategy in ("backward", "forward")
+    ]
+    earlier, later = found_at
+    back = pl.col("spoken_at") <= pl.col("observed_at")
+    mixed_up = pl.concat([earlier.filter(back), later.filter(~back)]).filter(
+        pl.col("found_at") >= pl.col("spoken_at") - _LOOKED_UP_EVERY
+    )
+    return others.join(mixed_up.select("capture_id"), on="capture_id", how="anti")
 
 
 _NEIGHBOUR = ("creator_id", "subject", "vendor", "observed_at", "same", "field", "value")
