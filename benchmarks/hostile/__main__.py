@@ -134,6 +134,7 @@ def describe(name: str, done: Replay, judged: Judged) -> None:
           + ", ".join(f"{outcome} {n:,}" for outcome, n in judged.outcomes.most_common()))  # fmt: skip
     share = judged.damaged.total() / max(judged.requests, 1)
     print(f"   {judged.damaged.total():,} responses damaged ({share:.1%})")
+    print(f"   withheld, as no account is named near a mix-up: {judged.withheld:,} readings")
     print(f"   streams: {judged.streams_found} of {judged.streams_true} found, {judged.streams_invented} invented")
     for kind in sorted({*judged.damaged, *judged.readings}):
         wanted, present = judged.readings[kind]
