@@ -10,7 +10,7 @@ became a list).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -379,14 +379,7 @@ def _post(video: _Video, notes: Notes) -> PostReading:
         raise Unreadable("a post without an id", "entityId", None)
     return PostReading(
         post_id=post_id,
-        published_at=notes.instant(video.published, "published"),
-        caption=video.content or video.summary,
-        duration_s=notes.seconds(video.duration, "duration"),
-        views=notes.count(video.view_count, "viewCount"),
-        likes=notes.count(video.like_count, "likeCount"),
-        comments=notes.count(video.comment_count, "commentCount"),
-        shares=notes.count(video.share_count, "shareCount"),
-        saves=notes.count(video.save_count, "saveCount"),
+        **_of_item(video, notes),
     )
 
 
@@ -400,17 +393,24 @@ def _story(video: _Video, notes: Notes) -> StoryReading:
         kind = media.media_type.split("/", 1)[0]
     return StoryReading(
         story_id=story_id,
-        published_at=notes.instant(video.published, "published"),
+        **_of_item(video, notes),
         expires_at=notes.instant(video.end_time, "endTime"),
         media_type=kind if kind in ("video", "image") else None,
-        duration_s=notes.seconds(video.duration, "duration"),
-        views=notes.count(video.view_count, "viewCount"),
-        likes=notes.count(video.like_count, "likeCount"),
-        comments=notes.count(video.comment_count, "commentCount"),
-        shares=notes.count(video.share_count, "shareCount"),
-        saves=notes.count(video.save_count, "saveCount"),
         reposts=notes.count(video.repost_count, "repostCount"),
-        caption=video.content or video.summary,
         media_url=notes.address(media.url, "attachment[].url") if media else notes.address(video.image, "image"),
         music=video.audio.name if video.audio else None,
     )
+
+
+def _of_item(video: _Video, notes: Notes) -> dict[str, Any]:
+    """Return what a post and a story have in common, by column."""
+    return {
+        "published_at": notes.instant(video.published, "published"),
+        "caption": video.content or video.summary,
+        "duration_s": notes.seconds(video.duration, "duration"),
+        "views": notes.count(video.view_count, "viewCount"),
+        "likes": notes.count(video.like_count, "likeCount"),
+        "comments": notes.count(video.comment_count, "commentCount"),
+        "shares": notes.count(video.share_count, "shareCount"),
+        "saves": notes.count(video.save_count, "saveCount"),
+    }
