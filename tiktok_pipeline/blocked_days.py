@@ -1,4 +1,4 @@
-"""Days of tables that a blocking check keeps from being replaced: which, since when, and why.
+"""Record the days of tables that a blocking check refused: table, day, first time and reason.
 
     _blocked/<table>/<part>.json     part: YYYY-MM-DD, or `whole` for a table that is kept whole
 
@@ -23,7 +23,7 @@ _FOLDER = "_blocked"
 
 
 class BlockedDay(msgspec.Struct, frozen=True, order=True):
-    """One day of one table that keeps its last good file: the first time that it was blocked, and the reason."""
+    """One blocked day of one table: the first time that it was blocked, and the reason."""
 
     table: str
     part: str
@@ -31,15 +31,15 @@ class BlockedDay(msgspec.Struct, frozen=True, order=True):
     reason: str
 
     def __str__(self) -> str:
-        """Say it on one line, without the reason."""
+        """Return table, day and time on one line, without the reason."""
         return f"{self.table} {self.part} (since {self.since:%Y-%m-%d %H:%M} UTC)"
 
 
 def block(lake: Lake, table: Table, part: str, *, now: datetime, reason: str) -> BlockedDay:
-    """Note that a part of a table was not replaced; the first time is kept.
+    """Record that a part of a table was not replaced; keep the time of the first record.
 
     Raises:
-        LakeError: the note cannot be written.
+        LakeError: the record cannot be written.
     """
     before = next((each for each in blocked_days(lake) if (each.table, each.part) == (table.name, part)), None)
     found = BlockedDay(table.name, part, before.since if before else now, reason)
@@ -55,12 +55,12 @@ def block(lake: Lake, table: Table, part: str, *, now: datetime, reason: str) ->
 
 
 def release(lake: Lake, table: Table, part: str) -> None:
-    """Remove the note of a part that was replaced."""
+    """Remove the record of a part that was replaced."""
     (lake.root / _FOLDER / table.name / f"{part}.json").unlink(missing_ok=True)
 
 
 def blocked_days(lake: Lake) -> list[BlockedDay]:
-    """List what is blocked, by table and day; a note that cannot be read is left out: the next run writes it again."""
+    """List blocked days by table and day, without unreadable records: the next run writes those again."""
     found = []
     for path in (lake.root / _FOLDER).glob("*/*.json"):
         try:
@@ -71,7 +71,7 @@ def blocked_days(lake: Lake) -> list[BlockedDay]:
 
 
 def on_one_line(blocked: Iterable[BlockedDay], *, most: int = 10) -> str | None:
-    """What is blocked, on one line; None where nothing is."""
+    """Return the blocked days on one line; None if there are none."""
     listed = [str(each) for each in sorted(blocked)]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more if listed else None

@@ -47,7 +47,7 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Watch TikTok creators through data vendors: streams, honest lift, leaderboards."""
-    # A wrong clock is an error of every command: some would read it late, and some not at all.
+    # Check the clock here, for every command: some commands read it late, and some do not read it.
     replaying()
     real_clock()
 

@@ -160,7 +160,7 @@ def _run(job: str, tags: Mapping[str, str], config: dict[str, Any], assets: Sequ
 
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance; that it cannot be used is an expected error.
+    """Return the Dagster instance. An unusable instance is an expected error.
 
     Raises:
         SettingsError: there is none, or its records cannot be read.

@@ -66,7 +66,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Record:
-    """One record: its cells as typed, its lines (`first` from 0, `end` not included), and why it cannot be read.
+    """One record: its cells as typed, its lines (`first` from 0, `end` not included), and its error, if any.
 
     The cells of a record with a problem are its line cut at every separator.
     """
@@ -105,7 +105,7 @@ def decode(raw: bytes) -> Text:
 
 
 def _guess(raw: bytes) -> str:
-    """The encoding of text without a byte order mark, whose first character is taken to be ASCII."""
+    """Return the encoding of text without a byte order mark, on the assumption that its first character is ASCII."""
     if len(raw) > 1 and (raw[0] == 0) != (raw[1] == 0):
         return "utf-16-be" if raw[0] == 0 else "utf-16-le"
     return "utf-8"

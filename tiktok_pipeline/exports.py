@@ -29,7 +29,7 @@ from tiktok_pipeline.warehouse import LINK
 
 Format = Literal["csv", "xlsx", "parquet"]
 
-# What an Excel sheet holds: rows below the header, and UTF-16 units in a cell.
+# Limits of an Excel sheet: rows below the header, and UTF-16 units in a cell.
 EXCEL_ROWS = 1_048_575
 _EXCEL_CELL = 32_767
 

@@ -176,7 +176,7 @@ class Lake:
     def raw_window(self, table: Table, hour: datetime, window: str) -> list[str]:
         """Names (without ending) of the files that a capture window landed in this hour, folded ones included.
 
-        A damaged folded file holds nobody knows which: it is passed over.
+        A damaged compacted file is skipped: its captures are not known.
         """
         found = set()
         for file in self.hour_files(table, hour):
@@ -357,7 +357,7 @@ class Lake:
     def want_rebuild(self, file: Path) -> None:
         """Enter a damaged derived file among those that must be made again; writing it takes it out."""
         entry = self._rebuild_entry(file)
-        # Who reads may have no right to write, and need not: whoever writes will read it too.
+        # A reader may lack the right to write. That is no problem: every writer reads the file as well.
         with contextlib.suppress(OSError):
             entry.parent.mkdir(parents=True, exist_ok=True)
             entry.touch()
@@ -443,7 +443,7 @@ class Lake:
     def _clear_way(self, path: Path) -> None:
         """Move what is in the way of a file to `_aside/`: a folder of its name, a file where a folder must be."""
         within = path.relative_to(self.root)
-        # A layer or a table that is no folder is no stray: somebody must look at it.
+        # Never move a layer or a table: if it is not a folder, an operator must look at it.
         for place in (*(p for p in reversed(within.parents) if len(p.parts) > len(("layer", "table"))), within):
             obstacle = self.root / place
             wanted = obstacle.is_file() if obstacle == path else obstacle.is_dir()
@@ -465,7 +465,7 @@ def landed_names(file: Path) -> list[str]:
         return [file.stem]
     try:
         holds = _metadata(file).get(_HOLDS)
-        # Another tool's copy of a folded file says nothing of what it holds.
+        # A copy that another tool made of a compacted file has no reliable list of captures.
         return [file.stem] if holds is None else msgspec.json.decode(holds, type=list[str])
     except (*parquet.FAILURES, msgspec.MsgspecError) as error:
         raise DamagedFileError(file, str(error).partition("\n")[0]) from None
@@ -511,7 +511,7 @@ def _names(folder: Path) -> tuple[set[str], dict[str, str]]:
 
 
 def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """What the names of the folders in a folder say that match a pattern."""
+    """Return the matched parts of the names of subfolders that match a pattern."""
     try:
         with os.scandir(folder) as entries:
             found = [(entry, pattern.fullmatch(entry.name)) for entry in entries]

@@ -1,4 +1,4 @@
-"""Reading Parquet files of the lake, whatever is in them.
+"""Read Parquet files of the lake, also damaged ones and those of other releases.
 
 A file may be cut off, of another schema, or not Parquet at all: written by another release, rewritten with another
 tool, damaged by a disk. `scan` is the fast path: all files in one scan, and it raises when one of them cannot be read.
@@ -61,7 +61,7 @@ def scan(table: Table, files: Sequence[Path]) -> pl.LazyFrame:
 
 
 def complete(table: Table, frame: pl.DataFrame) -> bool:
-    """Whether no row of `frame` lacks a value that tells whose row it is, as far as its columns tell.
+    """Return whether every row of `frame` has the values that identify it, by the columns that are there.
 
     False where a scan filled in a column that a file lacks and must have: `read` tells which file.
     """

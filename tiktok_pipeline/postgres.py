@@ -403,7 +403,7 @@ class _Server:
         self.fill(_PARTS.name, pl.DataFrame(sent, schema=_PARTS.schema, orient="row").to_arrow())
 
     def stood_still(self) -> str | None:
-        """What the publication that is there says of days that stand still."""
+        """Return the blocked days that the current publication lists."""
         held = self.ask(f"SELECT stands_still FROM {SCHEMA}.{PUBLICATION.name}")
         return held[0][0] if held else None
 

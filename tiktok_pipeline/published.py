@@ -56,7 +56,7 @@ def parts(lake: Lake) -> list[Part]:
 
 
 def fingerprint(of: Iterable[Part], stands_still: str | None = None) -> str:
-    """Hash everything that is published, how it is published, and what of it stands still."""
+    """Hash the published files, the published schema, and the blocked days."""
     digest = hashlib.blake2b(repr((PUBLISHED, VIEWS)).encode(), digest_size=16)
     digest.update(f"{stands_still}\n".encode())
     for part in of:

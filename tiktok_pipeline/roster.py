@@ -310,7 +310,7 @@ def make_creator(
 def _creator(
     handle: str = "", niche: str = "", tier: str = "", user_id: str = "", sec_uid: str = "", note: str = ""
 ) -> tuple[Creator, list[str], list[str]]:
-    """A creator, what is wrong with handle or tier, and what is wrong with ids; a damaged id is left empty."""
+    """Return a creator, errors of handle or tier, and errors of ids; a damaged id is left empty."""
     wrong, damaged = [], []
     plain = plain_handle(handle)
     if not is_handle(plain):
@@ -485,7 +485,7 @@ def _write(path: Path, text: Text, lines: Sequence[str]) -> None:
         staged.write_bytes(raw)
         if target.exists():
             shutil.copymode(target, staged)
-            # Only root may give a file away; for anybody else the owner is the same anyway.
+            # Only root may change the owner; for all other users the owner is the same.
             with contextlib.suppress(OSError):
                 shutil.chown(staged, target.stat().st_uid, target.stat().st_gid)
         staged.replace(target)

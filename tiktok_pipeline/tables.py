@@ -373,7 +373,7 @@ ACCOUNT_SIGHTINGS = Table(
     "day",
     "one row a run of consecutive responses that named the same account",
     ("creator_id", "vendor", "endpoint", "subject", "observed_at", "capture_id", "user_id", "sec_uid", "handle"),
-    "Which account each vendor named for which request, before any judgement: what a creator's account is told from.",
+    "The account in each vendor's responses to each request, unfiltered: the input that identifies a creator's account.",
     (
         *_OBSERVED[:2],
         _required("observed_at", TIME, "First response of the run."),
@@ -958,7 +958,7 @@ PUBLICATION = Table(
         Column(
             "stands_still",
             STRING,
-            "Days of tables that a failed check keeps at an earlier version, and since when; null without any.",
+            "Blocked days: days of tables that keep an earlier version because a check failed, and since when; null if none.",
         ),
     ),
 )

@@ -18,7 +18,7 @@ def run_failed(job: str, reason: str, link: str, redactor: Redactor) -> Message:
 
 
 def day_blocked(table: str, check: str, found: str, link: str) -> Message:
-    """A check refused days of a table: they keep their last good file, and everything else is published."""
+    """Days of a table that a blocking check refused: they keep their last good file; all else is published."""
     return Message(
         f"blocked:{table}:{check}",
         f"{table} stands still: its check `{check}` failed. {found[:_LONGEST_REASON]}. See {link}.",

@@ -1,4 +1,4 @@
-"""Which vendors this deployment may ask: credentials, base URLs and network settings, from the environment."""
+"""Read vendor access from the environment: credentials, base URLs and network settings."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typing import Protocol
 _DAYS_KEPT = 2
 
 
-# Sums stay finite: more credits than any account has.
+# Upper bound of one amount, so that sums stay finite. No account has as many credits.
 _MOST = 1e15
 
 
@@ -75,7 +75,7 @@ class SharedBudget:
 
     def __init__(self, path: Path, landed: Mapping[date, float] | None = None) -> None:
         self._path = path
-        # The last totals that were read, and what this process could not add to the file since.
+        # The totals at the last read, and the amounts that this process could not write since.
         self._known: dict[str, float] = {}
         self._unwritten: dict[str, float] = {}
         with self._held() as spent:
@@ -121,7 +121,7 @@ class SharedBudget:
                 os.close(descriptor)
 
     def _locked(self) -> int | None:
-        """Open and lock the file; None where that cannot be done."""
+        """Open and lock the file; return None if that fails."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -135,12 +135,12 @@ class SharedBudget:
         return descriptor
 
 
-# Always as long: a file that has its block can be written when the disk is full.
+# Fixed size of the file: its disk block is already allocated, so it can be written when the disk is full.
 _FILE_BYTES = 512
 
 
 def _read(descriptor: int) -> dict[str, float]:
-    """The totals in the file; none where a crash cut it short, or it holds anything else."""
+    """Return the totals in the file; no totals if the file is truncated or not valid."""
     try:
         found = json.loads(os.pread(descriptor, 2 * _FILE_BYTES, 0) or b"{}")
     except (OSError, ValueError):

@@ -46,10 +46,10 @@ PROXY_AUTHENTICATION = "proxy_authentication"
 
 USER_AGENT = "tiktok-pipeline"
 
-# A request that failed so fails again, and may be paid again: the next vendor is asked instead.
+# Not retried: the same request would fail again and may be billed again. The next vendor is used instead.
 _NOT_AGAIN = (TOO_LARGE, TOO_MANY_VALUES)
 
-# Large bodies that one window holds, in size limits: while one is read, another is written.
+# Memory for large bodies, as a multiple of the size limit: one body is read while another is written.
 _LARGE_BODIES = 2
 
 
@@ -79,7 +79,7 @@ class Tally:
     troubles: dict[str, str] = field(default_factory=dict)
     # Attempts whose response raised an unforeseen exception in `judge`, by vendor and exception.
     unforeseen: Counter[str] = field(default_factory=Counter)
-    # Flushes that could not write, and the most rows that ever waited after one.
+    # Failed flushes, and the largest number of rows that waited in memory after one.
     flush_failures: int = 0
     most_rows_waiting: int = 0
     # (capability, why each vendor of the route had no answer) -> whom it was about.
@@ -121,7 +121,7 @@ class Client:
     ) -> None:
         self.clock = clock
         self.tally = Tally()
-        # False: the creator was erased, and is not polled any more.
+        # False: the creator was erased and must not be polled.
         self.may_poll: Callable[[Target], bool] = lambda target: True
         self._routes = settings.routes
         self._land = land
@@ -160,7 +160,7 @@ class Client:
                 return Answer(channel.vendor, attempt)
             else:
                 reasons.append(f"{name}: {attempt.verdict.outcome.value}")
-            attempt = None  # its body may be large, and is not needed while the next vendor is asked
+            attempt = None  # frees its body, which may be large, before the request to the next vendor
         self.tally.leave_unanswered(capability, target, reasons)
         return None
 
@@ -179,7 +179,7 @@ class Client:
         pages: int,
         enough: Callable[[Answer], bool] = lambda answer: False,
     ) -> list[Answer]:
-        """Return the pages of one listing, from one vendor.
+        """Request the pages of one listing from one vendor and return them.
 
         A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
         says that there is more is passed over once. The attempts carry no body: all pages may not fit in memory.
@@ -218,7 +218,7 @@ class Client:
             wait = channel.pause(attempt, number)
             if wait is None:
                 return attempt
-            attempt = None  # its body may be large, and is not needed while waiting
+            attempt = None  # frees its body, which may be large, before the wait
             await self.clock.sleep_until(self.clock.now() + timedelta(seconds=wait))
         return attempt
 
@@ -314,7 +314,7 @@ class _Channel:
             except TimeoutError:
                 verdict = Verdict(Outcome.NETWORK_ERROR, DEADLINE)
             except Exception as error:
-                # The transport's own error names what happened; httpx's translation of it is coarser.
+                # The transport's own error is more precise than httpx's translation of it.
                 verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
             else:
                 kept = self._redactor.headers(answered)
@@ -343,11 +343,11 @@ class _Channel:
     async def _exchange(
         self, request: Request, headers: dict[str, str], room: Room
     ) -> tuple[int, httpx.Headers, bytes | str]:
-        """Send one request and read the response: status, headers, and the body or why there is none.
+        """Send one request; return status, headers, and the body or the reason why it was not read.
 
         Raises:
             TimeoutError: the deadline of the whole exchange has passed. It is real time, also on the replay clock.
-            Exception: whatever the transport raises; there was no whole response.
+            Exception: any error of the transport; no complete response arrived.
         """
         async with asyncio.timeout(self._deadline_s):
             # The transport, not `httpx.AsyncClient`: that keeps cookies and builds the next request of a redirect.
@@ -372,18 +372,18 @@ class _Channel:
             return response.status_code, response.headers, content
 
     def _judge(self, endpoint: str, status: int, headers: httpx.Headers, content: bytes | str) -> Verdict:
-        """Judge a response; one without a body, or with one that must not be decoded, is malformed."""
+        """Judge a response. It is malformed if its body is missing or must not be decoded."""
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
             return Verdict(Outcome.NETWORK_ERROR, PROXY_AUTHENTICATION)
         why = content if isinstance(content, str) else TOO_MANY_VALUES if has_too_many_values(content) else None
         if why is None:
             assert isinstance(content, bytes)
             return guard.judge(self.vendor, endpoint, status, headers, content)
-        # The headers still say what it cost.
+        # The headers still report the cost.
         return replace(guard.judge(self.vendor, endpoint, status, headers, b""), outcome=Outcome.MALFORMED, error=why)
 
     def _without_secrets(self, request: Request) -> Request:
-        """A cursor comes from a body, and may repeat a secret."""
+        """Return the cursor without secrets: it comes from a body, which may repeat one."""
         if request.cursor is None:
             return request
         return replace(request, cursor=self._redactor.own(request.cursor))

@@ -32,7 +32,7 @@ class Deployment:
     transport: httpx.AsyncBaseTransport | None = None
 
     def may_poll(self, target: Target) -> bool:
-        """Whether the creator is not erased; the list is looked at each time, because windows last."""
+        """Return whether the creator may be polled, that is, is not erased. Reads the list at each call."""
         erased = self.lake.erased
         return erased is None or not erased.names().any_of(
             target.creator_id, target.handle, target.user_id, target.sec_uid

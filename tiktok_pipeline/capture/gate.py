@@ -64,7 +64,7 @@ class SharedDepartures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Departures of this process that are not in the file.
+        # Send times of this process that are not in the file yet.
         self._unwritten: tuple[float, ...] = ()
 
     def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
@@ -86,7 +86,7 @@ class SharedDepartures:
             self._unwritten = (*self._unwritten, now.timestamp())[-burst:]
             if file is not None:
                 with suppress(OSError):
-                    # Overwritten before it is cut: that needs no new room on the disk.
+                    # Overwrite first, then truncate: this needs no new disk space.
                     file.seek(0)
                     if file.write(packed := struct.pack(f"<{len(departures)}d", *departures)) == len(packed):
                         file.truncate()
@@ -95,7 +95,7 @@ class SharedDepartures:
 
     @contextmanager
     def _locked(self) -> Iterator[io.FileIO | None]:
-        """Open and lock the file; None where that cannot be done."""
+        """Open and lock the file; return None if that fails."""
         with ExitStack() as stack:
             file = None
             with suppress(OSError):

@@ -57,8 +57,8 @@ class Attempt:
 class Landing:
     """The rows of one window of one raw table, until they are flushed.
 
-    On the real clock a window is a run's. Its flushes are numbered after those of an earlier try of the same window,
-    and after those of another window with the same name: a file is never replaced.
+    On the real clock a window belongs to one run. Its flushes get the next free numbers, also after an earlier attempt
+    of the window or another window with the same name: a file is never replaced.
 
     On the replay clock a window is an hour, and asking again gives the same answers: its files are replaced. Flush
     0 is written when the hour is over, so that an hour without it is asked again as a whole. If an hour holds more
@@ -73,7 +73,7 @@ class Landing:
     rows: int = 0
     # Rows on disk, by hour.
     hours: dict[datetime, int] = field(default_factory=dict)
-    # Bytes that wait, about.
+    # Approximate size of the rows that wait.
     waiting_bytes: int = 0
     _waiting: list[Attempt] = field(default_factory=list)
     _flush: int = 0
@@ -115,7 +115,7 @@ class Landing:
             raise failure
 
     def mark(self, hour: datetime) -> None:
-        """Say that a replayed hour is over and nothing more is due: an empty flush 0, unless there is one."""
+        """Mark a replayed hour as complete: write an empty flush 0, unless there is one."""
         if not is_over(self.lake, self.table, hour, self.name(hour)):
             self._write(hour, [], partly=False)
 
@@ -134,7 +134,7 @@ class Landing:
             try:
                 self._write_as(hour, attempts, self._flush, replace=False)
             except NameTakenError:
-                continue  # by a window of the same name, since the folder was listed
+                continue  # another window of the same name took this number since the folder was listed
             return
 
     def _write_as(self, hour: datetime, attempts: Sequence[Attempt], flush: int, *, replace: bool) -> None:
@@ -146,7 +146,7 @@ class Landing:
         self.hours[hour] = self.hours.get(hour, 0) + frame.height
 
     def _part(self, hour: datetime, window: str, *, partly: bool) -> int:
-        """The number of a replayed hour's next flush. Parts of a try that was cut short are removed first."""
+        """Return the number of a replayed hour's next flush; first remove files of an interrupted attempt."""
         if hour not in self._parts:
             for number in filter(None, _flushes(self.lake.raw_window(self.table, hour, window))):
                 (self.lake.hour_folder(self.table, hour) / f"{window}-{number:04d}.parquet").unlink(missing_ok=True)
@@ -178,7 +178,7 @@ class Landings:
         self.of(TABLE_OF_CAPABILITY[capability]).add(attempt)
 
     def flush(self, before: datetime | None = None, *, partly: bool = False) -> None:
-        """Write what waits in all of them: see `Landing.flush`."""
+        """Flush all landings: see `Landing.flush`."""
         failure: LakeError | None = None
         for landing in self._by_table.values():
             try:
@@ -200,7 +200,7 @@ class Landings:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that are not on disk yet, about."""
+        """Return the approximate number of bytes that are not on disk yet."""
         return sum(landing.waiting_bytes for landing in self._by_table.values())
 
 
@@ -210,7 +210,7 @@ def is_over(lake: Lake, table: tables.Table, hour: datetime, window: str) -> boo
 
 
 def _flushes(names: Iterable[str]) -> list[int]:
-    """The numbers of flushes in file names; a name of somebody else's file has none."""
+    """Return the flush numbers in file names; ignore other files."""
     return [int(number) for number in (name.rpartition("-")[2] for name in names) if number.isdecimal()]
 
 
@@ -268,11 +268,11 @@ def _utf8(body: bytes | None) -> bytes | None:
 
 
 def _writable(text: str | None) -> str | None:
-    """Text without lone surrogates, which no file can hold."""
+    """Return text without lone surrogates: Parquet cannot store them."""
     return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-# What a row takes in memory beside its body.
+# Memory of one row without its body, in bytes.
 _ROW_BYTES = 2_000
 
 

@@ -24,7 +24,7 @@ RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "
 # Whoever was live longer ago than this is found again by the round.
 _RECENT = timedelta(minutes=60)
 
-# Creators are identified by what was derived, at the latest a day after their first response.
+# The derived tables identify a creator at the latest one day after the first response.
 _UNDERIVED = timedelta(hours=24)
 
 # Streams longer ago than this teach next to nothing: their weight is a sixteenth.
@@ -36,8 +36,8 @@ _ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANS
 def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict[str, LastSeen]:
     """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked.
 
-    Answers about another account than that of `targets` say nothing. Of targets whose account is not known, the
-    accounts that were seen under their handles are there as well.
+    Responses about another account than that of `targets` are ignored. For targets without a known account, the
+    result also lists the accounts that responses gave for their handles.
     """
     targets = list(targets)
     sightings = _sightings(lake, [target for target in targets if not known(target)], now)
@@ -57,16 +57,16 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
 
 
 def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
-    """`targets` with the accounts that responses had agreed on by `now`, where they were not known."""
+    """Return `targets`; fill in missing accounts that responses had agreed on by `now`."""
     seen = _sightings(lake, [target for target in targets if not known(target)], now)
     return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
 
 
 def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
-    """Return which accounts responses of the last day named under the targets' handles, until they agreed.
+    """Return the accounts in responses of the last day to requests by the targets' handles, until they agreed.
 
-    Only for targets that no derived table identifies yet. Their hours are read from the first on, because the account
-    that was there first is the creator's; whoever is identified is read no further.
+    Only for targets that no derived table identifies yet. Hours are read in order, because the first account is the
+    creator's. Reading stops for a target as soon as it is identified.
     """
     left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
     found: dict[str, LastSeen] = {}
@@ -102,7 +102,7 @@ def _last_answers(lake: Lake, now: datetime, targets: Mapping[str, Target]) -> d
     rows = (
         lake.scan_raw(tables.RAW_LIVES, recent)
         .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
-        # A newer release may have landed answers of vendors that this one does not know.
+        # A newer release may have written responses of vendors that this release does not know.
         .filter(pl.col("vendor").is_in(list(VENDORS)))
         .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
         .sort("requested_at", "capture_id")
@@ -205,7 +205,7 @@ def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
     """`targets` under their newest handles and with the ids that were learned: the roster keeps the first."""
     rows = (
         lake.scan_all(tables.CREATORS)
-        # A presumption of who a creator is, is nothing to make requests by.
+        # An account that is only presumed must not be used for requests.
         .filter(pl.col("identified_by").is_not_null())
         .select("creator_id", "handle", "user_id", "sec_uid")
         .collect()
@@ -321,21 +321,21 @@ def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileRea
 
 
 def _read(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    """What an answer says of the live state and the profile; nothing where it cannot be read."""
+    """Return the live state and profile in a response; nothing if it cannot be read."""
     readings = guard.read(VENDORS[vendor], endpoint, Outcome(outcome), (body or "").encode())
     return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
 
 
 def _is_gone(kind: str) -> bool:
-    """Whether this kind of answer says that nobody has the handle; not where it says the same of who is off air."""
+    """Return whether this kind of response reports a missing handle; False if it means off air as well."""
     return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(_live_readings(kind, None))
 
 
 def _on_air(kind: str, body: str | None, target: Target | None = None, subject: str = "") -> bool | None:
-    """Whether an answer says on air; None where it does not say, or is about another account than the target's.
+    """Return whether a response reports on air; None if it does not report, or is about another account.
 
-    "Not found" from an endpoint that says the same of who is off air counts as off air: for the question whether to
-    look, it is.
+    "Not found" counts as off air if the endpoint responds so for creators who are off air: for the decision to poll
+    again, both are the same.
     """
     if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
         return False
@@ -368,7 +368,7 @@ def departures(lake: Lake, hours: Iterable[datetime]) -> dict[str, list[datetime
 def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
     """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
     totals: dict[tuple[str, date], float] = {}
-    # A cost that is negative, NaN or infinite is not known: older releases landed them.
+    # Negative, NaN and infinite costs count as missing: older releases wrote them to raw.
     known = pl.col("credits").is_finite().fill_null(value=False) & (pl.col("credits") >= 0).fill_null(value=False)
     for day in days:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -125,7 +125,7 @@ class Network:
         try:
             if self.ca_file or folders:
                 return ssl.create_default_context(cafile=self.ca_file or None, capath=self.ca_folder or None)
-            # certifi's list, and what the operating system trusts: companies install their own authorities there.
+            # certifi's list and the operating system's: companies install their own authorities there.
             context = httpx.create_ssl_context(trust_env=False)
             context.load_default_certs()
         except (OSError, ValueError) as error:
@@ -166,7 +166,7 @@ class _Transport(httpx_aiohttp.AiohttpTransport):
 
 
 def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    """Keeps no cookies; the number of connections is bounded by the gates, not here."""
+    """Transport without cookies. The rate limits bound the number of connections, not this class."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -210,7 +210,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY covers a host; an entry that makes no sense covers none."""
+    """Return whether an entry of NO_PROXY covers a host. An invalid entry covers none."""
     entry, host = entry.lower(), host.lower().rstrip(".")
     if entry == "*":
         return True

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 REDACTED = b"[redacted]"
 
 # "Cookie": "tt_chain_token=..." as vendors put beside a media address (notes, section 1.3), plain or escaped.
-# The lookahead is for speed: most quotes are turned down at the next byte.
+# The lookahead is for speed: it rejects most quotes at the next byte.
 _SECRET_FIELDS = re.compile(
     rb'("(?=[acpsxACPSX])(?i:set-cookie|cookie|authorization|proxy-authorization|x-api-key|api_?key|access_?token'
     rb'|password)\\?"\s*:\s*\\?")((?:[^"\\]|\\(?!").)*)'
@@ -56,7 +56,7 @@ _KEPT_HEADERS = (
 
 
 class Redactor:
-    """Takes secrets out of bodies: the general shapes, and the secrets that it is given."""
+    """Redacts bodies: values of the general shapes, and the given secrets."""
 
     def __init__(self, secrets: Iterable[str] = (), *, user_names: Iterable[str] = ()) -> None:
         self._own = _OwnSecrets(list(secrets), list(user_names))
@@ -86,18 +86,18 @@ class Redactor:
         return {name: self.text(headers[name]) for name in _KEPT_HEADERS if name in headers}
 
 
-# What a secret must be to be told from data: a letter and something that no identifier or word holds, or length.
+# A secret is distinguishable from data if it is long, or has a letter and a character that no word or identifier has.
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:[_. ]?[A-Za-z]+)*")
 _HYPHENATED = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
 _NUMBER = re.compile(r"[^A-Za-z]*")
 _HANDLE = re.compile(r"[A-Za-z0-9_.]{2,24}")
 
-# From this length on, no secret is part of anything else by chance: it is also replaced inside longer text.
+# A secret of this length or more does not occur by chance: it is also replaced inside longer text.
 _LONG = 16
 
 
 def _is_recognizable(secret: str) -> bool:
-    """Whether a secret can be told from data. A word, an identifier, a number or a short text cannot."""
+    """Return whether a secret differs from data; False for a word, an identifier, a number or a short text."""
     if _IDENTIFIER.fullmatch(secret) or _NUMBER.fullmatch(secret):
         return len(secret) >= 24
     return len(secret) >= (14 if _HYPHENATED.fullmatch(secret) else 6)
@@ -111,7 +111,7 @@ class _Needle:
         self.before, self.after = before, after
         edges = (rb"(?<![A-Za-z0-9])", rb"(?![A-Za-z0-9])") if whole else (b"", b"")
         self.pattern = re.compile(edges[0] + re.escape(plain) + edges[1])
-        # Every encoding that leaves letters and digits alone leaves this run alone.
+        # Every encoding that does not change letters and digits does not change this run.
         self.run = max(re.findall(rb"[A-Za-z0-9]+", plain), key=len, default=plain)
 
 
@@ -161,7 +161,7 @@ class _OwnSecrets:
         return bool(self._needles) and (any(run in body for run in self._runs) or _hides_letters(body))
 
     def _spans(self, body: bytes, budget: Iterator[int]) -> Iterator[tuple[int, int]]:
-        """The places of secrets in `body`, and in whatever it decodes to."""
+        """Return the positions of secrets in `body` and in its decoded forms."""
         layers: list[tuple[bytes, Sequence[int]]] = [(body, range(len(body) + 1))]
         seen = {body}
         for _ in range(_MOST_LAYERS):
@@ -182,10 +182,10 @@ class _OwnSecrets:
 
 _PIECE = 64 * 1024
 
-# More layers of encoding hide a secret from readers too.
+# Limit: a secret below more layers of encoding is hidden from readers as well.
 _MOST_LAYERS = 6
 
-# Of pieces of one body. A body that is made to be slow to decode comes from a server that has the secret anyway.
+# Per piece of a body. A server that builds a body to be slow to decode already has the secret.
 _MOST_DECODINGS = 2_000
 
 _ALNUM = rb"(?:3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])"

@@ -1,4 +1,4 @@
-"""Read a response's body within bounds of size and memory, whatever the server sends.
+"""Read the body of any response within limits of size and memory.
 
 Bytes are counted as they arrive and after each encoding is undone. Reading stops at the limit. Small bodies are read
 at once. A larger body needs room: each vendor reads one such body at a time, and all large bodies that a window holds
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import httpx
 
-# What the client asks for. Brotli and zstd are undone too, because some servers send them unasked.
+# Sent as Accept-Encoding. Brotli and zstd are decompressed too, because some servers send them without a request.
 ACCEPT_ENCODING = "gzip, deflate"
 
 # A body up to this size needs no room: 64 of them at once are 16 MiB.
@@ -34,11 +34,11 @@ _MOST_ENCODINGS = 4
 
 
 class TooLargeError(Exception):
-    """A body, or what one of its encodings holds, is over the limit."""
+    """A body, or the output of one of its encodings, is over the size limit."""
 
 
 class UndecodableError(Exception):
-    """A body is not what its `Content-Encoding` says."""
+    """A body does not match its `Content-Encoding`."""
 
 
 class Memory:
@@ -92,7 +92,7 @@ class Room:
             weakref.finalize(owner, self._memory.give_back, size).atexit = False
 
     def leave(self) -> None:
-        """Give back what is not kept."""
+        """Release the room that is not kept."""
         if self._held:
             self._memory.give_back(self._held - self._kept)
             self._turn.release()
@@ -153,13 +153,13 @@ def has_too_many_values(body: bytes) -> bool:
 
 
 class _Decoder(Protocol):
-    """Undoes one encoding, in pieces of bounded size."""
+    """Decompresses one encoding, in pieces of bounded size."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` adds."""
+        """Yield the output for `data`."""
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what is left at the end of the body."""
+        """Yield the remaining output at the end of the body."""
 
 
 class _Plain:
@@ -225,7 +225,7 @@ class _Inflate:
         while data and not self._over:
             assert self._zlib is not None
             if self._zlib.eof:
-                # Another member, or bytes after the end that mean nothing.
+                # Another gzip member, or trailing bytes without meaning.
                 self._over = not (self._gzip and data.startswith(b"\x1f"))
                 # Empty members hold no bytes, but take time.
                 self._left -= _PIECE
@@ -278,7 +278,7 @@ class _Arrow:
 
 
 class _Chain:
-    """Several encodings: the last that was applied is undone first."""
+    """Decompresses several encodings, the last applied first."""
 
     def __init__(self, outer: _Decoder, inner: _Decoder) -> None:
         self._outer, self._inner = outer, inner

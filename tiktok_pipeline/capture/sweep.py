@@ -52,7 +52,7 @@ async def sweep_stories(client: Client, deployment: Deployment) -> None:
 
 
 async def sweep_posts(client: Client, deployment: Deployment) -> None:
-    """Ask for every creator's newest posts, page by page, until all posts of a page are known."""
+    """Request each creator's newest posts, page by page, until all posts of a page are known."""
     known = memory.known_posts(deployment.lake)
     pages = deployment.settings.sweeps.post_pages
 
@@ -92,7 +92,7 @@ async def sweep_user_searches(client: Client, deployment: Deployment) -> None:
 
 
 async def _run(request: Coroutine[Any, Any, object]) -> None:
-    """Run a request and drop its answer: all bodies of a sweep may not fit in memory."""
+    """Run a request and drop its response: all bodies of a sweep may not fit in memory."""
     await request
 
 

@@ -45,7 +45,7 @@ _IDENTITY_PERIOD = timedelta(hours=1)
 # that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
 LONGEST_ABSENCE = timedelta(hours=1)
 
-# Vendors that contradict each other this often will not agree within a window: the derived tables decide.
+# Limit: if vendors contradict each other this often, the window stops comparing, and the derived tables decide.
 _MOST_SIGHTINGS = 100
 
 # How often it is decided anew whom to ask, and how many such ticks' questions may be saved up.
@@ -86,7 +86,7 @@ class LastSeen:
         for reading in readings:
             if isinstance(reading, ProfileReading):
                 account = Account.of(reading.user_id, reading.sec_uid)
-                # A handle without an id beside it is vouched for by nothing.
+                # A handle without an id is not evidence of the account.
                 handle = reading.handle if account and reading.handle else seen.handle
                 last = Account(seen.user_id, seen.sec_uid)
                 account = account if account.is_same(last) is False else account.filled(last)
@@ -122,26 +122,26 @@ class LastSeen:
         return replace(target, user_id=account.user_id, sec_uid=account.sec_uid)
 
     def named(self, target: Target) -> Target:
-        """`target` under its newest handle, where the account that has the handle is known to be the creator's."""
+        """Return `target` with its newest handle, if that handle's account is known to be the creator's."""
         if self.handle is None or not known(target).is_same(Account(self.user_id, self.sec_uid)):
             return target
         return replace(target, handle=self.handle)
 
 
 def known(target: Target) -> Account:
-    """The account that a target is known to be; one without ids where it is not known."""
+    """Return the known account of a target; an account without ids if it is not known."""
     return Account.of(target.user_id, target.sec_uid)
 
 
 def is_own(readings: Iterable[object], target: Target) -> bool:
-    """Whether a response vouches for the target: it carries a known id, and none of another account."""
+    """Return whether a response confirms the target: it has a known id and no id of another account."""
     accounts = [Account.of(r.user_id, r.sec_uid) for r in readings if isinstance(r, ProfileReading)]
     same = [known(target).is_same(account) for account in accounts]
     return True in same and False not in same
 
 
 def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
-    """Whether a response about `target` is about another account: nothing of it is the creator's."""
+    """Return whether a response to a request for `target` is about another account, so that nothing of it counts."""
     return contradiction(readings, known(target), target.handle if by_handle else None) is not None
 
 
@@ -256,10 +256,10 @@ class _Watcher:
         now = self.client.clock.now()
         readings = _readings(answer)
         if is_others(readings, target):
-            # The state is unknown: whoever was on air is looked at once more, soon, and the room once for its end.
+            # The state is unknown. Poll a creator who was on air again soon, and request the room once for its end.
             after = replace(before, live=False, live_since=None, gone_since=None)
         else:
-            # "Not found" from a live endpoint may mean offline: for the question whether to look again, it does.
+            # "Not found" from a live endpoint may mean offline. For the decision to poll again, treat it as offline.
             after = before.after(readings, now).sighted(
                 readings, target, answer.vendor.name, answer.attempt.observed_at
             )
@@ -370,7 +370,7 @@ class _ByHabit(_Watcher):
 
 
 async def current(client: Client, target: Target) -> Target:
-    """Return `target` under the handle that its user id has now; as it is where no response vouches for another."""
+    """Return `target` with the current handle of its user id; unchanged if no response confirms another handle."""
     answer = await client.ask("identity", target)
     for reading in _readings(answer) if answer is not None else ():
         if isinstance(reading, ProfileReading) and reading.handle:
@@ -380,7 +380,7 @@ async def current(client: Client, target: Target) -> Target:
 
 
 def _is_lost(answer: Answer, target: Target) -> bool:
-    """Whether the creator is not to be found under the handle: it does not exist, or another account has it."""
+    """Return whether the handle is missing or taken: it does not exist, or another account has it."""
     return _is_gone(answer) or is_others(_readings(answer), target)
 
 

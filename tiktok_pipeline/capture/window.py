@@ -45,10 +45,10 @@ SWEEPS: dict[str, tuple[Sweep, str]] = {
 }
 
 
-# Bodies that wait in memory are written when they are this large together, whatever the time.
+# Size of the waiting bodies that triggers a flush before the next regular one.
 _WAITING_BYTES = 8 * 2**20
 
-# How long the last flush of a window is tried while the lake cannot be written, and how often at most.
+# Retry policy of a window's last flush while the lake cannot be written: total time, and shortest interval.
 _LAST_FLUSH_S = 600.0
 _LAST_FLUSH_EVERY_S = 10.0
 
@@ -266,7 +266,7 @@ def _run(
         for hour in hours_between(start, end):
             landings.of(table).mark(hour)
     for who in tally.unanswered.values():
-        # The report of a window stays in Dagster's records: creators that were erased meanwhile are not named there.
+        # Dagster stores this report: leave out creators that were erased during the window.
         for creator_id in [c for c in who if not deployment.may_poll(Target(c, c))]:
             del who[creator_id]
     if must_answer:
@@ -322,11 +322,11 @@ class _Flusher:
             return
         if self._clock.replaying:
             self._landings.flush(partly=True)
-        elif not self._failed:  # after a failure the timer tries again, not every answer
+        elif not self._failed:  # after a failure the timer retries, not every response
             self._try_flush()
 
     def flush_last(self) -> None:
-        """Write what waits at the end of a window; while that fails, try again for ten minutes.
+        """Write all waiting rows at the end of a window; on failure, retry for ten minutes.
 
         Raises:
             LakeError: it still fails; says how many rows are lost.
@@ -369,7 +369,7 @@ def _check_answered(tally: Tally, table: Table) -> None:
 
 
 def _landed(lake: Lake, table: Table, hour: datetime, kind: str) -> bool:
-    """Whether a replayed window is on disk as a whole: nothing was due in it, or somebody answered."""
+    """Return whether a replayed window is complete on disk: nothing was due in it, or a vendor responded."""
     window = f"{kind}-{hour:%Y%m%dT%H}"
     if not is_over(lake, table, hour, window):
         return False

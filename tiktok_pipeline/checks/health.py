@@ -165,10 +165,10 @@ def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) ->
 
 
 def whole_files(damaged: Collection[str]) -> Verdict:
-    """Whether every file that was read could be used.
+    """Check that every file that was read is readable.
 
     Args:
-        damaged: the files that could not, each with its reason.
+        damaged: the unreadable files, each with its reason.
     """
     numbers = {"damaged_files": float(len(damaged))}
     if not damaged:

@@ -32,7 +32,7 @@ Found = TypeVar("Found")
 
 _REACH_TIMEOUT_S = 10.0
 
-# Of damaged files, each of so many has a line.
+# Damaged files that get a line of their own.
 _MOST_NAMED = 20
 
 _OPTIONAL = ("room", "posts", "followers", "user_search", "live_ranking")
@@ -54,7 +54,7 @@ class Finding:
 
 
 def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> list[Finding]:
-    """Look at everything that a deployment needs; never raises, whatever the environment holds.
+    """Check everything that a deployment needs; never raises.
 
     With `spend`, a vendor without a free endpoint is asked for one profile, which costs a credit.
     """
@@ -93,7 +93,7 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
 
 
 def _tried(what: str, look: Callable[[], Iterable[Found]]) -> list[Found | Finding]:
-    """Look at one thing. What it raises is a finding; of an unforeseen exception only the type is told."""
+    """Run one check. An exception becomes a finding; an unforeseen one is reported by its type only."""
     try:
         return list(look())
     except PipelineError as error:
@@ -206,7 +206,7 @@ async def _spend(access: Access, configured: settings.Settings, path: Path) -> F
 
 
 async def _reach(access: Access) -> Finding:
-    """See whether the vendor's server responds. The key is not sent, because a response to it would cost a credit."""
+    """Check that the vendor's server responds. The key is not sent, because such a request would cost a credit."""
     transport = access.network.transport(access.base_url)
     request = httpx.Request("GET", f"{access.base_url}/", headers={"User-Agent": USER_AGENT})
     try:

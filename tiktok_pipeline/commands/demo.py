@@ -242,7 +242,7 @@ def moved(change: int | None, *, is_new: bool | None) -> str:
 
 
 def _newest(snapshot: Path) -> datetime | None:
-    """The moment that the published data speaks for; None where nothing is published, or it cannot be read."""
+    """Return the time of the newest published data; None if nothing is published or it cannot be read."""
     if not snapshot.is_file():
         return None
     try:

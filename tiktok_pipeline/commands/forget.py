@@ -12,7 +12,7 @@ from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.forget.erase import Erased, Records, forget
 from tiktok_pipeline.settings import Places, hash_key, postgres_url
 
-# A script that answers does so at once; one that does not answer must not wait for ever.
+# Time limit for a confirmation on standard input, so that a script without one does not wait for ever.
 _ANSWER_WITHIN_S = 1.0
 
 
@@ -60,9 +60,9 @@ def lines(erased: Erased) -> list[str]:
 
 
 def confirmed(ask: Callable[[], bool]) -> bool:
-    """Whether to go on: on a terminal `ask` decides, else an answer on standard input, else yes.
+    """Return whether to go on: on a terminal `ask` decides, else the text on standard input, else yes.
 
-    A script that calls `forget HANDLE` without an answer has decided; one that answers `n` is obeyed.
+    A script needs no confirmation; `n` on its standard input stops the command.
     """
     if sys.stdin is None or sys.stdin.closed:
         return True
@@ -77,7 +77,7 @@ def confirmed(ask: Callable[[], bool]) -> bool:
 
 
 def _records(places: Places) -> Records | None:
-    """What erases Dagster's records; None where this machine has no instance."""
+    """Return the function that erases Dagster's records; None if this machine has no instance."""
     if not os.environ.get("DAGSTER_HOME") and not (places.home / "dagster").exists():
         return None
     use_instance(places)

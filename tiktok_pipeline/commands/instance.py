@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.settings import Places
 
-# SQLite keeps in each file how long it must be: bytes a page (1 means 65,536) and the number of pages.
+# The header of an SQLite file gives its length: bytes a page (1 means 65,536) and the number of pages.
 _HEADER = b"SQLite format 3\x00"
 
 
@@ -48,12 +48,12 @@ def use_instance(places: Places) -> Path:
 
 
 def instance_home(environment: Mapping[str, str], places: Places) -> Path:
-    """Where the instance is, or would be made."""
+    """Return the folder of the instance, existing or not."""
     return Path(environment.get("DAGSTER_HOME") or places.home / "dagster").absolute()
 
 
 def problems(home: Path) -> Iterator[str]:
-    """What is wrong with an instance's folder, each with what to do. A folder that is missing is made when needed."""
+    """Yield problems of an instance's folder with their fixes. A missing folder is none: it is created later."""
     if not home.exists() and not home.is_symlink():
         return
     if not home.is_dir():
@@ -75,7 +75,7 @@ def problems(home: Path) -> Iterator[str]:
 
 
 def _damage(path: Path) -> str | None:
-    """Why an SQLite file cannot be used; None for a good or an empty one, which is made anew by itself."""
+    """Return why an SQLite file cannot be used; None for a good or an empty file, which SQLite initializes."""
     if not path.exists() and not path.is_symlink():
         return None
     if not path.is_file():

@@ -83,9 +83,9 @@ class Checking:
         return cls(table, pipeline.lake, pipeline.clock().now, skew)
 
     def made(self, make: Callable[[], pl.DataFrame], part: str) -> pl.DataFrame | None:
-        """What `make` returns, if it may be written; None where it may not, or where `make` raises.
+        """Return the rows that `make` returns; None if the checks refuse them or `make` raises.
 
-        A part that may not be written is noted in the lake (`blocked_days`): it keeps its last good file.
+        A refused part is recorded in the lake (`blocked_days`) and keeps its last good file.
 
         Args:
             make: makes the rows of the part.
@@ -101,7 +101,7 @@ class Checking:
         return frame if self.passes(frame, part) else None
 
     def passes(self, frame: pl.DataFrame, part: str) -> bool:
-        """Whether `frame` may be written as this part of the table; notes in the lake where it may not."""
+        """Return whether `frame` may be written as this part of the table; record a refusal in the lake."""
         # Now, not when the run began: what landed since is in the frame as well.
         verdict = contract(self.table, frame, latest=self.now() + self.skew)
         # Rules read the columns that the contract promises.
@@ -129,7 +129,7 @@ class Checking:
             yield result(self.table, name, warning, severity=dg.AssetCheckSeverity.WARN)
 
     def metadata(self, part: str) -> dict[str, str]:
-        """What the event log says of a part that was not replaced: Dagster counts every partition of a run as made."""
+        """Return metadata for a part that was not replaced: Dagster counts every partition of a run as materialized."""
         each = next(each for each in self.blocked if each.part == part)
         return {"not_replaced": f"{each.reason}; blocked since {each.since:%Y-%m-%d %H:%M} UTC"}
 
@@ -139,7 +139,7 @@ class Checking:
 
 
 def _said(error: Exception) -> str:
-    """An exception on one line: our own in their words; of others the type alone, as their words may quote data."""
+    """Return an exception as one line: the message of our own errors; only the type of others, which may quote data."""
     if isinstance(error, PipelineError):
         return " ".join(str(error).split())
     return f"{type(error).__name__} while it was made: the log of the run has the traceback"

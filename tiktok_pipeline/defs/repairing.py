@@ -1,4 +1,4 @@
-"""Runs of `derive` that make damaged files of older days again: for which days, and how such a run is known."""
+"""Request repair runs: runs of `derive` that rebuild damaged files of older days, identified by tags."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
 from tiktok_pipeline.upkeep.repair import Repair, repairs
 
-# Tags of such a run: that it is one, and of which damage.
+# Tags of a repair run: the fact, and the key of the damage.
 _REPAIR, _DAMAGE = "tiktok_pipeline/repair", "tiktok_pipeline/damage"
 
-# Damage that a run did not mend is tried again after this long.
+# Delay before the same damage is repaired again, if a run did not repair it.
 _TRIED_AGAIN = timedelta(days=1)
 
 
@@ -28,7 +28,7 @@ def repair_tags(repair: Repair) -> dict[str, str]:
 
 
 def repaired_lately(instance: dg.DagsterInstance, repair: Repair | None = None) -> bool:
-    """Whether a run of the last day was a repair; with `repair`, whether it was of this damage."""
+    """Return whether there was a repair run within the last day; with `repair`, one for this damage."""
     tags = {_REPAIR: "true"} if repair is None else {_DAMAGE: repair.key}
     lately = dg.RunsFilter(job_name="derive", tags=tags, created_after=datetime.now(UTC) - _TRIED_AGAIN)
     return bool(instance.get_run_records(lately, limit=1))

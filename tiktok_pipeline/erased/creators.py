@@ -1,4 +1,4 @@
-"""The list of erased creators: keyed hashes in a file of the lake, so that it goes where the lake goes.
+"""The list of erased creators: keyed hashes in a file of the lake, so that it is copied with the lake.
 
     lake/_erased.json            {"key_check": hash, "creators": [{"begun", "done", "hashes"}, ...]}
     lake/_staging/.erased.lock   shared by every write of a table, exclusive while the list changes
@@ -62,7 +62,7 @@ class ErasedCreators:
         return self.root / FILE
 
     def names(self) -> Names:
-        """Names of all erased creators, as the list stands now.
+        """Read the names of all erased creators from the list.
 
         Raises:
             LakeError: the list cannot be read.
@@ -129,13 +129,13 @@ class ErasedCreators:
         return added
 
     def finish(self, entry: Entry, now: datetime) -> None:
-        """Note that nothing of the creator is left."""
+        """Record that the erasure is complete."""
         with self.locked():
             done = Entry(entry.begun, entry.hashes, now)
             self._write([done if each.hashes == entry.hashes else each for each in self.entries()])
 
     def remove(self, entry: Entry) -> None:
-        """Take a creator off the list: they may be polled again."""
+        """Remove a creator from the list: they may be polled again."""
         with self.locked():
             self._write([each for each in self.entries() if each != entry])
 
@@ -148,7 +148,7 @@ class ErasedCreators:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait until no write of a table is under way, and hold the next ones up."""
+        """Lock out all writes of tables: wait for those under way, and block new ones."""
         with self._lock(fcntl.LOCK_EX):
             yield
 

@@ -34,7 +34,7 @@ _WORDS = re.compile(r"[A-Za-z0-9._]+")
 _STRINGS = re.compile(_STRING, re.DOTALL)
 # A letter, a digit, an @, a dot or an underscore that is written as an escape.
 _HIDDEN = re.compile(r"\\u00(?:40|2[eE]|5[fF]|3\d|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])")
-# What every mention has one of: most texts have none.
+# Every mention matches this; most texts do not.
 _WORTH_A_LOOK = re.compile(r"[0-9@%._]|[A-Za-z_\-=]{24}")
 _PROFILE_URL = re.compile(r"(?i)^(?:https?://)?(?:www\.|m\.)?tiktok\.com/@([a-z0-9._]+)/?(?:\?.*)?$")
 
@@ -58,7 +58,7 @@ _ID_FIELDS = frozenset(
 _URL_FIELDS = frozenset(("id", "url", "profileurl", "shareurl"))
 _NAME_FIELDS = frozenset(("nickname", "displayname", "name", "author", "authorname", "ownername"))
 
-# An object under one of these keys is what the object around it is about: a post's author, a hit's user.
+# An object under one of these keys is the subject of the object around it: a post's author, a hit's user.
 _IS_ABOUT = frozenset(
     ("user", "userinfo", "author", "authorinfo", "owner", "ownerinfo", "attributedto", "profile", "anchor",
      "anchorinfo", "creator", "person", "account", "data", "result", "response", "item", "iteminfo", "itemstruct",
@@ -129,7 +129,7 @@ def redact_body(body: str, names: Names) -> str | None:
     if scan.all_theirs:
         return None
     left = scan.edited() if scan.edits else body
-    # A lost quotation mark turns texts and what lies between them around: such a body is searched as text as well.
+    # With a lost quotation mark, strings and the text between them change places: also search such a body as text.
     return left if _is_json(body) else _redact_unstructured(left, names)
 
 
@@ -163,14 +163,14 @@ def _redact_unstructured(body: str, names: Names) -> str:
 
 @dataclass
 class _Container:
-    """An object or array that is open: where it begins, what it lies in, under which key."""
+    """An open object or array: its start, its parent, and its key there."""
 
     kind: str
     start: int
     parent: _Container | None
     key: str | None = None
     theirs: bool = False
-    # The address of a profile makes an object theirs, unless it has somebody else's handle beside it.
+    # An object with the creator's profile address is the creator's, unless it also has another handle.
     has_their_url: bool = False
     has_other_handle: bool = False
     # Elements of an array, as spans; the one that is open has no end yet.

@@ -20,7 +20,7 @@ LONG_ID = 15
 _SHORTEST_WORD = 5
 _SHORTEST_NAME = 6
 
-# Values that were tested lately, for each reading of the list: bodies repeat the same few thousand tokens.
+# Size of the cache of tested values: bodies repeat the same few thousand tokens.
 _MOST_REMEMBERED = 200_000
 
 

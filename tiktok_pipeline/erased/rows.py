@@ -10,7 +10,7 @@ import polars as pl
 from tiktok_pipeline.erased.mentions import MARK, redact_body, redact_text
 from tiktok_pipeline.erased.names import LONG_ID, Kind, Names
 
-# Columns that name whom a row is about.
+# Columns that identify the subject of a row.
 _ABOUT: dict[str, tuple[Kind, ...]] = {
     "creator_id": ("creator",),
     "subject": ("handle", "id"),
@@ -46,7 +46,7 @@ def clear(frame: pl.DataFrame, names: Names) -> Cleared:
 
     Args:
         frame: rows of any table of the lake; columns are recognized by their names.
-        names: whom to look for.
+        names: the erased creators.
     """
     if frame.is_empty() or not names:
         return Cleared(frame, 0, 0)
@@ -68,7 +68,7 @@ def clear(frame: pl.DataFrame, names: Names) -> Cleared:
     redacted = kept.select(touched.sum()).item()
     result = kept.with_columns(changes)
     if bodies is not None:
-        # A body that was all about them: the row is theirs, whoever it was asked for.
+        # The whole body is about an erased creator: remove the row, whatever its subject is.
         gone = bodies.is_null() & kept["body"].is_not_null()
         result, redacted = result.filter(~gone), redacted - int(gone.sum())
     return Cleared(result, frame.height - result.height, redacted)

@@ -26,8 +26,8 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.report.page import write_report
 from tiktok_pipeline.warehouse import LINK, prune, publish
 
-# What erases Dagster's records: called with whom to erase, texts of which every mention contains one, and whether an
-# earlier call may have left bytes; returns how many records were changed.
+# Type of the function that erases Dagster's records. Arguments: the names to erase, texts of which every mention
+# contains one, and whether an earlier call may have left bytes. Result: the number of changed records.
 Records = Callable[[Names, list[str] | None, bool], int]
 
 
@@ -71,7 +71,7 @@ def forget(
         say: called with progress.
 
     Raises:
-        RosterError: nobody with that handle is known, or several creators had it.
+        RosterError: no creator with that handle is known, or several creators had it.
         SettingsError: the settings, or the file of known gifts that they name, cannot be read.
         LakeError: a file could not be read or rewritten; everything else of the lake was erased from.
         PublishError: the warehouse, the report or Postgres could not be published to again. A Postgres that cannot
@@ -120,7 +120,7 @@ def _hashes(key: bytes, typed: str, person: Person | None) -> set[str]:
 
 
 def _nothing_left(result: Erased, before: Entry | None, handle: str) -> None:
-    """Refuse a call for somebody who was erased before and of whom nothing was found since."""
+    """Refuse a call for a creator who was erased before, if no data was found since."""
     found = result.rows.total() + result.redacted.total() + result.snapshots + len(result.exports)
     if before is None or before.done is None or found or result.from_roster or result.records:
         return
@@ -191,7 +191,7 @@ class _Erasure:
         own += [self.places.home / "gates", self.places.home / "hash.key", self.places.roster, self.places.settings]
         self.result.exports, left = files.erase_other_files(self.places.home, own, self.names)
         warehouse = self.places.warehouse
-        # What a publish replaces or removes by itself; anything else was moved aside, or somebody put it there.
+        # Files that a publish replaces or removes. All others were moved aside, or added by hand.
         served = [*warehouse.glob("*.duckdb"), *warehouse.glob("parquet/*.parquet"), *warehouse.glob("building-*")]
         moved, strays = files.erase_other_files(warehouse, [*served, warehouse / "_staging"], self.names)
         self.result.exports += moved

@@ -16,7 +16,7 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.roster import Creator
 from tiktok_pipeline.settings import Places
 
-# What a source says of a creator; columns that it lacks are null.
+# Names of creators from one source; null where the source lacks a column.
 _COLUMNS = ("creator_id", "handle", "user_id", "sec_uid", "display_name")
 _SCHEMA = pl.Schema([*((name, pl.String()) for name in _COLUMNS), ("previous_handles", pl.List(pl.String))])
 _SOURCES = (tables.CREATORS, tables.PROFILE_OBSERVATIONS)
@@ -52,7 +52,7 @@ def identify(
         as_creator: which creator_id is meant, where several creators had the handle.
 
     Returns:
-        The creator; None where nobody with that handle is known.
+        The creator; None if no creator with that handle is known.
 
     Raises:
         RosterError: several creators had the handle, and `as_creator` names none of them.
@@ -108,13 +108,13 @@ def _person(name: str, creator_id: str, known: pl.DataFrame, marts: pl.DataFrame
 
 
 def _vouched(mine: pl.DataFrame, creator_id: str) -> set[str]:
-    """Ids that the roster or the mart `creators` gives: they are the creator's, whatever a body said of others."""
+    """Return the ids in the roster and the mart `creators`: they are the creator's, even if a body disagrees."""
     sure = mine.filter(pl.col("previous_handles").is_not_null(), pl.col("creator_id") == creator_id)
     return {*sure["user_id"].drop_nulls(), *sure["sec_uid"].drop_nulls()}
 
 
 def _seen_only(name: str, lake: Lake) -> Person | None:
-    """Somebody who was never watched, but stands in searches or rankings."""
+    """Return an account that was never polled, but is in search hits or rankings."""
     seen = [read.select("handle", "user_id") for read in _files(lake, tables.SEARCH_HITS)]
     for path in lake.folder(tables.LIVE_RANKING_ENTRIES).rglob("*.parquet"):
         with contextlib.suppress(OSError, pl.exceptions.PolarsError):
@@ -136,7 +136,7 @@ def _landed(lake: Lake, name: str) -> bool:
 
 
 def _files(lake: Lake, table: tables.Table) -> Iterator[pl.DataFrame]:
-    """What each file of a table says of creators; a file that cannot be read is passed over: it is named later."""
+    """Yield the names of creators in each file of a table. Unreadable files are skipped here and reported later."""
     for path in sorted(lake.folder(table).rglob("*.parquet")):
         try:
             columns = _wanted(pl.read_parquet_schema(path))
@@ -192,7 +192,7 @@ def _shaped(frame: pl.DataFrame) -> pl.DataFrame:
         frame = frame.with_columns(pl.col("previous_handles").str.split(","))
     lacking = [pl.lit(None, dtype).alias(name) for name, dtype in _SCHEMA.items() if name not in frame.columns]
     shaped = frame.with_columns(lacking).select(_SCHEMA.names()).cast(_SCHEMA)
-    # The mart tells every handle; a table of observations tells one.
+    # The mart has all handles of a creator; a row of observations has one.
     if "previous_handles" not in frame.columns:
         return shaped
     return shaped.with_columns(pl.col("previous_handles").fill_null([]))

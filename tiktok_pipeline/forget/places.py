@@ -37,7 +37,7 @@ def erase_lake(
 
     Args:
         lake: within `Lake.exclusive`.
-        names: whom to erase.
+        names: the creators to erase.
         terms: texts of which every mention contains one, lower-case; None where not all names are known, so that
             every body is searched.
         removed: rows removed, by table; added to.

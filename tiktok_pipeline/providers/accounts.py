@@ -1,4 +1,4 @@
-"""Whose account a response is about: ids, what links them, and which account a creator's handle belonged to first.
+"""Identify the account of a response: ids, links between ids, and the first account of a creator's handle.
 
 Handles are recycled, vendors mix responses up, and some vendors give only the user id, others only the secUid. So an
 account is known by either id; a body that carries both links them. Which account a creator is:
@@ -6,7 +6,7 @@ account is known by either id; a body that carries both links them. Which accoun
 1. the ids on the roster, where the operator gave them;
 2. else the account that responses agreed on first: under the roster's handle, for `_AGREED_FOR` without a response that
    names another account. It stays the creator's for good: one wrong response, or a vendor that is wrong for ten
-   minutes, establishes nothing, and an account that takes the handle later replaces nobody;
+   minutes, identifies no account, and an account that takes the handle later replaces none;
 3. before that, as a presumption that nothing is requested by: the account that most vendors, then most responses, name.
 """
 
@@ -81,7 +81,7 @@ class Sighting:
 
 @dataclass
 class Links:
-    """Which user id belongs to which secUid, by the bodies that carry both; the more frequent pair wins."""
+    """Pairs of user id and secUid from the bodies that have both; the most frequent pair wins."""
 
     _pairs: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -223,7 +223,7 @@ def frequent(accounts: Iterable[Account]) -> Account:
 def contradiction(
     readings: Iterable[object], known: Account, handle: str | None, links: Links | None = None
 ) -> Problem | None:
-    """Return why a response is about another account than the creator's; None where nothing says so.
+    """Return why a response is about another account than the creator's; None if there is no evidence.
 
     Args:
         readings: what the response says.

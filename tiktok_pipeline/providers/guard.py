@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Unreadable, Vendor, Verdict, text
 
-# What the error of such a verdict, and the reason of such a problem, begins with.
+# Prefix of the error of such a verdict, and of the reason of such a problem.
 UNFORESEEN = "unforeseen "
 
 

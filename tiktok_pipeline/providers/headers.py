@@ -1,4 +1,4 @@
-"""Read response headers as numbers and times. A header that is not what it should be is absent, never an error."""
+"""Read response headers as numbers and times. An invalid header counts as absent, never as an error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# An answer older than this is no cached answer: the header is wrong.
+# No cached response is older than this: a larger value is wrong.
 _OLDEST_S = 86_400.0
 
-# A longer wait than this is no wait that anybody keeps: the header is wrong, or means "not today".
+# Longest credible wait in seconds: a larger value is wrong, or means "not today".
 _LONGEST_WAIT_S = 366 * 86_400.0
 
 
@@ -39,7 +39,7 @@ def retry_after(headers: Mapping[str, str], body: bytes, now: datetime | None = 
     if written:
         seconds = _number(written)
         if seconds is None and (until := _date(written)) is not None:
-            # The date is meant against the server's own clock, not against ours.
+            # Compare the date with the server's own clock, not with the local one.
             reference = _date(str(headers.get("date") or "")) or now or datetime.now(UTC)
             seconds = max(0.0, (until - reference).total_seconds())
         return seconds if seconds is not None and seconds <= _LONGEST_WAIT_S else None
@@ -48,7 +48,7 @@ def retry_after(headers: Mapping[str, str], body: bytes, now: datetime | None = 
 
 
 def _number(written: str | None) -> float | None:
-    # [0-9], not \d: other scripts' digits are no header's.
+    # [0-9], not \d: headers have no digits of other scripts.
     if written is None or not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", str(written).strip()):
         return None
     found = float(written)

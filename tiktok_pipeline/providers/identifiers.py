@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 # A secUid is URL-safe Base64 of some 70 characters, never a number.
 _SEC_UID = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_\-]{10,190}=*")
 
-# A cursor is opaque, but never long: what a longer text is, is not a cursor.
+# A cursor is opaque, but never long: a longer text is not a cursor.
 _LONGEST_CURSOR = 2_000
 
 # Above this, a float cannot hold every integer.

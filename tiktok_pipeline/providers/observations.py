@@ -165,15 +165,15 @@ Reading = (
 
 _SUFFIX = {"k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8}
 
-# What a column of counts holds.
+# Largest value of a count column.
 _LARGEST_COUNT = 2**63 - 1
 
-# No clip, story or stream is longer; a longer "duration" is another number.
+# Longest credible duration of a clip, story or stream; a larger number is no duration.
 _LONGEST_S = 10 * 366 * 86_400.0
 
 
 class Notes:
-    """The problems of one body, noted while its values are read: a value that cannot be used is null and noted."""
+    """Reads values of one body and records problems: an unusable value becomes null and a problem."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []

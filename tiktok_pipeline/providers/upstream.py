@@ -187,7 +187,7 @@ def _written(
         found.append((reading, account))
     yield from of_one_author(found, "itemList[].author")
     account = frequent(account for _, account in found)
-    # A handle without an id beside it says nothing of a list that was requested by id.
+    # For a list that was requested by id, a handle without an id is no evidence of the account.
     if account:
         yield ProfileReading(source=source, user_id=account.user_id, sec_uid=account.sec_uid, handle=handles[account])
 

@@ -131,9 +131,9 @@ class Target:
 
 
 def askable(target: Target) -> Target:
-    """Return the target with only such ids as have their form: whatever comes out of a body is data, not a request.
+    """Return the target without malformed ids: values from a body are data and must not shape a request.
 
-    A handle of any other form is empty, an id None: a vendor that needs it cannot be asked.
+    A handle of another form becomes empty, an id None: a vendor that needs it gets no request.
     """
     return replace(
         target,
@@ -204,7 +204,7 @@ class Vendor(ABC):
 
     @abstractmethod
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """How to ask `capability` of `target`; None where this vendor cannot, or lacks an id of the right form.
+        """Return the request of `capability` for `target`; None if the vendor lacks it or an id of the right form.
 
         Uses nothing of a target but what `askable` leaves, and no cursor that is not `is_cursor`.
         """

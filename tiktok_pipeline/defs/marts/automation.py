@@ -37,7 +37,7 @@ derive = dg.define_asset_job(
     "derive",
     selection=dg.AssetSelection.groups("normalized", "marts", "publish"),
     partitions_def=DAILY,
-    description="Reads what landed, rebuilds streams, lift, boards and ledgers of some days, and publishes.",
+    description="Normalizes new raw rows, rebuilds streams, lift, boards and ledgers of some days, and publishes.",
 )
 
 
@@ -47,9 +47,9 @@ derive = dg.define_asset_job(
     cron_schedule=every(minutes=15, at_minute=7),
     # On from the start: it asks no vendor and costs nothing.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every 15 minutes: derives the last four days, after a downtime all since, and publishes, unless the "
-    "last run is under way or nothing has landed yet; and the streams of older days on which one goes on. Makes "
-    "damaged files of older days again.",
+    description="Every 15 minutes: derives the last four days and publishes; after a downtime, derives all days since. Skipped "
+    "while the last run is under way or if there is no raw data. Also rebuilds older days with an open stream, and "
+    "damaged files of older days.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     """See the description."""
@@ -63,7 +63,7 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
         return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
     today = pipeline.clock().now().date()
     first = first_unsettled_day(pipeline.lake, today)
-    # What read a damaged file may have been made without its rows: the day that has just become too old, once more.
+    # Tables made from a damaged file may lack its rows. Rebuild the day that has just left the regular range once more.
     if repaired_lately(context.instance):
         first -= timedelta(days=1)
     trailing = (today - first).days < TRAILING_DAYS

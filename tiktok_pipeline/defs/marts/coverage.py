@@ -16,8 +16,8 @@ from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.coverage import coverage as measure
 
 _ABOUT = """
-How often each creator was asked about, and the longest time that nobody knew. A creator on the roster whom nobody asked
-about has a row too, with 0 polls: look here before believing that somebody did not stream.
+How often each creator was polled, and the longest time without a known state. A creator on the roster without any poll
+has a row with 0 polls. Check this table before you conclude that a creator did not stream.
 """
 
 

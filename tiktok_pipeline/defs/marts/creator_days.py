@@ -30,10 +30,10 @@ from tiktok_pipeline.transforms.creator_days import STREAK_DAYS
 from tiktok_pipeline.transforms.creator_days import creator_days as summarize
 
 _ABOUT = """
-Everybody has a row on every day since they are known, also on days without a stream; where nobody knew all day whether
-a creator was on air, `active_day` is null and not false. Streams, lift and streaks count on the day of the start, as
-on the boards; airtime and viewers on the day that they were on. Streaks look 366 days back. A day that nobody watched
-ends a streak: it is a lower bound.
+Each creator has a row for every day since the first observation, also for days without a stream. If no reading of the
+day had a known state, `active_day` is null, not false. Streams, lift and streaks count on the day of the start, as on
+the boards; airtime and viewers count on the day on air. Streaks look 366 days back. A day without observations ends a
+streak, so streaks are lower bounds.
 """
 
 _PROFILE = ("creator_id", "vendor", "observed_at", "capture_id", "source")
@@ -54,7 +54,7 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
     **shown(CREATOR_DAYS),
 )
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
-    """Sum up everybody's day."""
+    """Sum up each creator's day."""
     lake, (first, last) = pipeline.lake, days(context)
     creators = lake.scan_all(CREATORS).collect()
     streams = lake.scan_days(STREAMS, *around(first, last, before=STREAK_DAYS, after=0))

@@ -14,8 +14,8 @@ from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_HOURS
 from tiktok_pipeline.transforms.creator_hours import creator_hours as summarize
 
 _ABOUT = """
-The heatmap of weekday and hour, over everything that is known, in UTC. Other spans and time zones: sum `stream_hours`,
-which this table is made of.
+The heatmap of weekday and hour, over all days, in UTC. For other spans and time zones, sum `stream_hours`, the input
+of this table.
 """
 
 

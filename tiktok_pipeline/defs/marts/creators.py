@@ -15,9 +15,9 @@ from tiktok_pipeline.transforms.creators import creators as identify
 from tiktok_pipeline.transforms.identity import identities
 
 _ABOUT = """
-Everybody on the roster, and everybody who was on it once: `creator_id` stays through renames, `previous_handles` keeps
-the old names. Counts are of the best precision that a vendor gave in the last week. `identified_by` says how the
-account is known, and `handle_taken_by` which other account vendors now give under the handle.
+All creators that are or were on the roster. `creator_id` does not change with a rename; `previous_handles` lists the old
+handles. Counts have the best precision that a vendor returned in the last week. `identified_by` is the source of the
+account. `handle_taken_by` is the other account that vendors now return for the handle, if any.
 """
 
 
@@ -30,7 +30,7 @@ account is known, and `handle_taken_by` which other account vendors now give und
     **shown(CREATORS),
 )
 def creators(pipeline: Pipeline) -> Results:
-    """Replace the table with what is known now."""
+    """Replace the table with the current state."""
     roster = pl.DataFrame(
         [
             {"creator_id": c.creator_id, "handle": c.handle, "niche": c.niche, "tier": c.tier}

@@ -48,7 +48,7 @@ def write_each_day(
     metadata: Numbers = lambda rows: {},
     warnings: Warnings | None = None,
 ) -> Results:
-    """Make and replace each day by itself: what a day says must not depend on which days a run has.
+    """Make and replace each day separately: the rows of a day must not depend on the other days of the run.
 
     A day that cannot be made, or that the check `contract` refuses, keeps its last good file; the other days are
     replaced. `metadata` is asked of each day's rows: the UI plots days.

@@ -17,10 +17,10 @@ from tiktok_pipeline.transforms.gift_estimates import COMPARED_DAYS, gift_signal
 from tiktok_pipeline.transforms.gift_estimates import gift_estimates as estimate
 
 _ABOUT = """
-Nobody outside sees gifts. `gift_index` says where a stream stands among those of its follower tier in the last seven
-days, by what can be seen of it; it has no unit. `low`, `mid` and `high` are diamonds and null unless `[gifts]` in the
-settings names a file of streams whose gifts are known: then they are a range that holds nine of ten, often a factor of
-ten wide. Never add them up, and never explain lift by them: lift is one of the signals.
+Vendors do not report gifts. `gift_index` ranks a stream among those of its follower tier in the last seven days, by
+observable signals; it has no unit. `low`, `mid` and `high` are diamonds. They are null unless `[gifts]` in the settings
+names a file of streams with known gifts. Then they are a 90 % range, often a factor of ten wide. Never add them up, and
+never use them to explain lift: lift is one of the signals.
 """
 
 # Recaps of a stream come until three days after it.

@@ -15,10 +15,10 @@ from tiktok_pipeline.transforms.leaderboard import LOOKBACK_DAYS
 from tiktok_pipeline.transforms.leaderboard import leaderboard as rank
 
 _ABOUT = """
-One board for each period (day, week of 7 days, month of 30), niche (`*` is everybody) and metric, as of the end of
-the day. Ties share a rank; `rank_change` is positive for up and null for who was absent before. Streams count in the
-period that they started in. Lift counts where it is observable and not confounded, and over a week or a month it takes
-three; `confident_rank` ranks by the lower bound. The lift of the last day is provisional.
+One board for each period (day, week of 7 days, month of 30), niche (`*` is all creators) and metric, as of the end of
+the day. Ties share a rank. `rank_change` is positive for a rise, and null for a creator who had no rank before. Streams
+count in the period of their start. Lift counts if it is observable and not confounded; boards of a week or a month
+need three such lifts. `confident_rank` ranks by the lower bound. The lift of the last day is provisional.
 """
 
 

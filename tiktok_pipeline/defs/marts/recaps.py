@@ -14,10 +14,10 @@ from tiktok_pipeline.tables import POST_OBSERVATIONS, RECAPS, STREAMS
 from tiktok_pipeline.transforms.recaps import recaps as recognize
 
 _ABOUT = """
-A post is scored by the words of its caption in 16 languages and by the time since a known stream; from the threshold on
-it is a recap. It belongs to the newest stream begun before it, within 72 hours of its end; `stream_id` is null where
-only the words speak for it. A recap without words (`this happened on live`) is missed, and which of two streams within
-three days a clip shows nobody can tell from outside.
+A post gets a score from the words of its caption, in 16 languages, and from the time since a known stream. A score at or
+above the threshold makes it a recap. It belongs to the newest stream that started before it, within 72 hours of the
+end. `stream_id` is null if there is no such stream. Recaps without typical words (`this happened on live`) are missed.
+With two streams within three days, the assigned stream may be the wrong one.
 """
 
 # Views grow most in the first days; a later reading of an old post must not change a day that is done.

@@ -14,9 +14,9 @@ from tiktok_pipeline.tables import STORIES, STORY_OBSERVATIONS
 from tiktok_pipeline.transforms.stories import stories as summarize
 
 _ABOUT = """
-A story belongs to the day that it was published on and is watched until it is gone, a day later. Views at an age are
-interpolated between two readings around it and null where there are none; `completeness` says how far the last
-reading reaches into the story's day.
+A story belongs to the day of its publication and is observed until it expires, a day later. Views at an age are
+interpolated between the readings before and after, and null without them. `completeness` is the share of the story's
+day up to the last reading.
 """
 
 

@@ -16,10 +16,10 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.streams import streams as rebuild
 
 _ABOUT = """
-Rebuilt from the readings of the days around, so that a stream over midnight is one stream; the last days are rebuilt
-with every run of `derive`, because an open stream ends later, and an older day for as long as one of its streams goes
-on. Read by the lift, the boards and BI tools. Times are
-estimates with bounds: see `started_at_lo`, `started_at_hi`, `flags`. It does not guess streams that nobody saw.
+Rebuilt from the readings of the day and its neighbours, so that a stream over midnight is one stream. Every run of
+`derive` rebuilds the last days, because open streams end later. An older day is rebuilt as long as one of its streams
+is open. Read by lift, boards and BI tools. Times are estimates with bounds: see `started_at_lo`, `started_at_hi` and
+`flags`. Streams without any reading are missing.
 """
 
 _DAY = pl.col("started_at").dt.date()

@@ -19,9 +19,9 @@ from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
 from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
-The ledger: every attempt that landed, by what it came to, with credits as the vendor charged them (else by its price
-list), and latency. `not_billed` counts the attempts known to have cost nothing. `credits` leaves out attempts of which
-nobody said what they cost.
+The cost ledger: every HTTP attempt, by outcome, with latency and with credits as the vendor reported them (else by its
+price list). `not_billed` counts the attempts that are known to be free. `credits` excludes attempts without a known
+cost.
 """
 
 

@@ -126,7 +126,7 @@ class _Day:
 
 
 def _frame(landed: _Day | None, failed: Exception | None, table: Table) -> pl.DataFrame:
-    """The table's rows of a day, or the error that kept the day from being read."""
+    """Return the table's rows of a day, or the error that stopped the reading."""
     if landed is None:
         raise failed or AssertionError("a day that was not read has an error")
     return landed.frames[table.name]

@@ -1,4 +1,4 @@
-"""Which account each vendor named, day by day: the history that a creator's account is told from."""
+"""Read the accounts that vendors returned, by day: the history that identifies a creator's account."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
 _ABOUT = """
-The same tables and views as in the DuckDB file, in schema `tiktok` of the Postgres that `TIKTOK_PIPELINE_POSTGRES_URL`
-names; without that variable nothing happens.
+Publishes the tables and views of the DuckDB file to schema `tiktok` of the Postgres in `TIKTOK_PIPELINE_POSTGRES_URL`.
+Skipped if that variable is not set.
 
-One transaction a publish, in tables that are never dropped: a query sees the publication before or the one after, and
-users' views and grants stay. Only days that have changed are sent. When Postgres cannot be reached this asset fails,
-and the DuckDB file is served all the same. `rows_sent` is what this run sent.
+Each publish is one transaction, and tables are never dropped. A query sees either the old or the new publication, and
+users' views and grants stay. Only changed days are sent. If Postgres cannot be reached, this asset fails, and the DuckDB
+file is still served. `rows_sent` is the number of rows that this run sent.
 """
 
 

@@ -9,12 +9,11 @@ from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.warehouse import LINK
 
 _ABOUT = """
-The daily brief as one self-contained page, `report/index.html`: who is live, leaders, the last streams with their lift
-and its interval, movers, hours of the week, stories, recaps, and how well all of it was observed.
+The report as one self-contained page, `report/index.html`: live creators, leaders, the last streams with lift and
+interval, movers, hours of the week, stories, recaps, and the quality of the observations.
 
-Made from the newest snapshot of the `warehouse` alone, so it always agrees with what BI tools read; replaced in one
-step. It needs no server and no network: mail it, print it, put it on a share. `tiktok-pipeline report` makes it by
-hand.
+It reads only the newest snapshot of `warehouse`, so it agrees with the BI tools. It is replaced atomically. It needs no
+server and no network: mail it, print it or put it on a file share. `tiktok-pipeline report` writes it by hand.
 """
 
 

@@ -15,8 +15,8 @@ _ABOUT = """
 The served copy of every mart and table of observations: `warehouse/tiktok.duckdb` (a link to the newest read-only
 snapshot; DuckDB 1.2 and later open it) and `warehouse/parquet/<table>.parquet`.
 
-Built beside the old one, checked, and swapped in one step: readers never wait and never see a mix. When nothing has
-changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
+A new snapshot is built next to the old one, checked, and swapped in atomically: readers never wait and never see a mix.
+If nothing has changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
 """
 
 
@@ -42,7 +42,7 @@ _FILES = dg.AssetCheckSpec(
 )
 def warehouse(context: dg.AssetExecutionContext, pipeline: Pipeline, duckdb: DuckDBResource) -> Results:
     """Publish a snapshot of the lake."""
-    # Of its own, because what other assets passed over may be whole by now.
+    # A separate list, because files that other assets skipped may be repaired by now.
     lake = Lake(pipeline.lake.root)
     with plain_failures(), duckdb.get_connection() as connection:
         try:

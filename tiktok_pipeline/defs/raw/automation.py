@@ -20,7 +20,7 @@ _SHORTEST_LIMIT = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class _Capture:
-    """One job with its schedule: the asset that it makes, when it ticks, and what it does, in words."""
+    """One job with its schedule: its asset, the minute of its ticks, and its description."""
 
     job: str
     asset: str
@@ -33,19 +33,19 @@ class _Capture:
         return timedelta(hours=EVERY_HOURS[self.asset]) if self.asset in EVERY_HOURS else _WATCH_EVERY
 
 
-# Sweeps tick at minutes of their own, so that they do not start all at once.
+# Each sweep ticks at a different minute, so that sweeps do not start at the same time.
 _CAPTURES = (
     _Capture(
-        "watch", "raw_lives", 0, "asks who is live, again and again for the length of a window", "Every ten minutes"
+        "watch", "raw_lives", 0, "polls the live state of all creators in rounds for one window", "Every ten minutes"
     ),
-    _Capture("sweep_profiles", "raw_profiles", 5, "asks for everybody's profile once", "Every hour at :05"),
+    _Capture("sweep_profiles", "raw_profiles", 5, "requests each creator's profile once", "Every hour at :05"),
     _Capture(
-        "sweep_stories", "raw_stories", 15, "asks for everybody's stories, page by page", "Every two hours at :15"
+        "sweep_stories", "raw_stories", 15, "requests each creator's stories, page by page", "Every two hours at :15"
     ),
-    _Capture("sweep_posts", "raw_posts", 25, "asks for everybody's newest posts", "Every six hours at :25"),
-    _Capture("sweep_followers", "raw_followers", 35, "asks for everybody's newest followers", "Every day at 00:35"),
-    _Capture("sweep_live_rankings", "raw_live_rankings", 50, "asks for live rankings", "Every hour at :50"),
-    _Capture("sweep_user_searches", "raw_user_searches", 45, "searches users by keyword", "Every day at 00:45"),
+    _Capture("sweep_posts", "raw_posts", 25, "requests each creator's newest posts", "Every six hours at :25"),
+    _Capture("sweep_followers", "raw_followers", 35, "requests each creator's newest followers", "Every day at 00:35"),
+    _Capture("sweep_live_rankings", "raw_live_rankings", 50, "requests live rankings", "Every hour at :50"),
+    _Capture("sweep_user_searches", "raw_user_searches", 45, "searches for users by keyword", "Every day at 00:45"),
 )
 
 
@@ -79,12 +79,12 @@ def _schedule(capture: _Capture, job: Any) -> dg.ScheduleDefinition:
 
 
 def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.SkipReason | dg.RunRequest:
-    """A run for the hour of the tick, unless the guard says no."""
+    """Return a run for the hour of the tick, or the reason to skip it."""
     pipeline = Pipeline()
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
     watching = capture.job == "watch"
-    # A watch that ends late must not cost the next window: that one waits for it, and ends where it would have.
+    # If a window ends late, the next one waits for it and still ends at its own time.
     reason = stale(context.scheduled_execution_time, capture.cadence) or under_way(
         context.instance, capture.job, one_may_wait=watching
     )
@@ -95,7 +95,7 @@ def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.Ski
         return dg.SkipReason("no ranking to ask for: name [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
         return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")
-    # A window begins with its tick, however late the tick is looked at: windows must not drift into each other.
+    # A window begins at its tick, even if the tick is evaluated late: windows must not drift into each other.
     start = pipeline.clock().at(context.scheduled_execution_time)
     config = {"window_start": start.isoformat(timespec="seconds")}
     length = max(capture.cadence, _SHORTEST_LIMIT)
@@ -118,6 +118,6 @@ def automation() -> dg.Definitions:
         "replay",
         selection=[table.name for table in tables.TABLES.values() if table.layer == "raw"],
         partitions_def=HOURLY,
-        description="All that is captured, over any span, on the replay clock: `tiktok-pipeline replay` runs it.",
+        description="Captures all raw tables for any span on the simulated clock. Started by `tiktok-pipeline replay`.",
     )
     return dg.Definitions(jobs=[*jobs, replay], schedules=schedules)

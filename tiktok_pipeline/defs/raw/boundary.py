@@ -1,4 +1,4 @@
-"""The job and the sensor of stream boundaries: what is asked when a stream starts, when it ends, and afterwards."""
+"""The job and the sensor of follow-ups: requests when a stream starts, when it ends, and afterwards."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,19 +11,19 @@ from tiktok_pipeline.defs.guard import SENSOR_STATUS, given_up_after, interval, 
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
-# The same moments are asked for again after this long: by then a run that was lost is known to be.
+# Delay before the same follow-ups are requested again: by then run monitoring has found a lost run.
 _AGAIN_AFTER_S = 300
 
-# A run asks each of the creators that are due a few questions; an hour is for a vendor that is slow.
+# A run makes a few requests for each creator that is due; an hour allows for a slow vendor.
 _LONGEST = timedelta(hours=1)
 
 stream_boundaries = dg.define_asset_job(
     "stream_boundaries",
     selection=list(boundary.CAPABILITIES),
     partitions_def=HOURLY,
-    description="One window: asks about all creators whose stream has just started or ended, or ended some time ago: "
-    "profiles, the ended room, posts, followers. Whom, and why, stands in the run's configuration.",
-    # Before a run that derives: what is asked late is worth less.
+    description="One window of follow-up requests for creators whose stream has started or ended: profiles, the ended "
+    "room, posts, followers. The run's configuration lists the creators and the reasons.",
+    # Runs before `derive`, because a late follow-up is worth less.
     tags={"tiktok/poll": "stream_boundaries", "dagster/priority": "1"},
 )
 
@@ -33,8 +33,8 @@ stream_boundaries = dg.define_asset_job(
     job=stream_boundaries,
     minimum_interval_seconds=interval(seconds=60),
     default_status=SENSOR_STATUS,
-    description="Every minute: reads from the lake which streams started and ended, and asks for one run for all "
-    "creators of whom a moment is due ([boundary] in settings.toml) and has not landed. Asks no vendor itself.",
+    description="Every minute: finds started and ended streams in the lake and requests one run for all creators with a "
+    "due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
 )
 def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason | dg.RunRequest]:
     """See the description."""

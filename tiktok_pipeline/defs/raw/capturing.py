@@ -31,22 +31,20 @@ _REASONS, _EXAMPLES = 20, 5
 
 
 class CaptureConfig(dg.Config):
-    """How to capture. The default, by hand in the UI, asks everybody once and ends."""
+    """How to capture. The default, for a run by hand in the UI, polls each creator once."""
 
     mode: Literal["sweep", "watch", "boundary"] = Field(
         default="sweep",
-        description="sweep: ask everybody once. watch (raw_lives only): ask until the window ends. "
-        "boundary: ask once about the creators in `due`.",
+        description="sweep: poll each creator once. watch (raw_lives only): poll in rounds until the window ends. "
+        "boundary: follow-up requests for the creators in `due`.",
     )
-    due: dict[str, str] = Field(
-        default={}, description="With boundary: whom to ask about, and why: creator_id to the moment of their stream."
-    )
+    due: dict[str, str] = Field(default={}, description="For boundary: creator_id -> the follow-up that is due.")
     window_start: str | None = Field(
         default=None,
-        description="Start of a scheduled window, RFC 3339. Names the window, so that a retry goes on with it.",
+        description="Start of a scheduled window, RFC 3339. It names the window, so that a retry resumes it.",
     )
     every_hours: int = Field(
-        default=1, description="On the replay clock over several hours: sweep in the hours that this divides."
+        default=1, description="For replays: sweep only in hours of the day that are multiples of this number."
     )
 
 

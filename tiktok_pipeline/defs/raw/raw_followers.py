@@ -4,11 +4,11 @@ from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_FOLLOWERS
 
 _ABOUT = """
-Asks for the newest followers of everybody, page by page. Lists are never complete and may be hidden; the list's total
-is exact where profiles are rounded.
+Requests each creator's newest followers, page by page. Lists are never complete and may be hidden. The total of a list
+is exact, also from vendors that round it in profiles.
 
-Runs every day by the schedule `sweep_followers`. Bodies hold people's ids: below raw they are keyed hashes only. It
-cannot be backfilled.
+Runs every day by the schedule `sweep_followers`. Bodies contain follower ids; tables below raw contain only keyed
+hashes of them. A backfill is not possible.
 """
 
 raw_followers = raw_asset(RAW_FOLLOWERS, _ABOUT)

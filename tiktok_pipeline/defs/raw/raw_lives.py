@@ -4,12 +4,13 @@ from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_LIVES
 
 _ABOUT = """
-Asks who is live and lands every answer. By hand it asks everybody on the roster once and ends; the schedule's
-runs watch for the length of a window (`[watch] window_minutes`), and ask the rooms of those who are live as
-well.
+Polls the live state of creators and stores every response. A run by hand polls each creator on the roster once. A run
+of the schedule polls in rounds for one window (`[watch] window_minutes`). It also requests the rooms of creators on
+air.
 
-Runs every ten minutes by the schedule `watch`. Read by the normalized tables. It interprets nothing: an error
-is a row, and a body is kept as it came, less secrets. It cannot be backfilled: vendors only know now.
+Runs every ten minutes by the schedule `watch`. Read by the normalized tables. Responses are not interpreted here: an
+error is a row, and bodies are stored unchanged except for redacted secrets. A backfill is not possible, because
+vendors return only the current state.
 """
 
 raw_lives = raw_asset(RAW_LIVES, _ABOUT)

@@ -4,11 +4,11 @@ from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_POSTS
 
 _ABOUT = """
-Asks for everybody's newest posts, page by page, until a page holds one that is known or the page limit is reached.
-Pinned posts come first and out of order: they end no walk.
+Requests each creator's newest posts, page by page, until all posts of a page are known or the page limit is reached.
+Pinned posts come first and out of order, so one known post does not end the walk.
 
-Runs every six hours by the schedule `sweep_posts`. Recaps of streams are found among them. It cannot be backfilled:
-counts of a past hour are gone.
+Runs every six hours by the schedule `sweep_posts`. Recaps of streams are detected among these posts. A backfill is not
+possible, because vendors return only current counts.
 """
 
 raw_posts = raw_asset(RAW_POSTS, _ABOUT)

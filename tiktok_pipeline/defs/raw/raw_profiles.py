@@ -4,10 +4,10 @@ from tiktok_pipeline.defs.raw.capturing import raw_asset
 from tiktok_pipeline.tables import RAW_PROFILES
 
 _ABOUT = """
-Asks for everybody's profile once and lands every answer.
+Requests each creator's profile once and stores every response.
 
-Runs every hour by the schedule `sweep_profiles`: follower counts off the air are what the lift of a stream is
-measured against. It cannot be backfilled: vendors only know now.
+Runs every hour by the schedule `sweep_profiles`. Follower counts between streams are the baseline of lift. A backfill
+is not possible, because vendors return only the current state.
 """
 
 raw_profiles = raw_asset(RAW_PROFILES, _ABOUT)

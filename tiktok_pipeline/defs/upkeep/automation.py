@@ -15,7 +15,7 @@ _LONGEST = timedelta(hours=6)
 upkeep = dg.define_asset_job(
     "upkeep",
     selection=dg.AssetSelection.groups("upkeep"),
-    description="Folds closed raw hours, removes what need not be kept, and measures what is there.",
+    description="Compacts closed raw hours, deletes expired data and superseded runs, and measures storage.",
     tags=given_up_after(_LONGEST),
 )
 
@@ -25,7 +25,7 @@ upkeep = dg.define_asset_job(
     job=upkeep,
     cron_schedule=every(hours=24, at_minute=55),
     default_status=STATUS,
-    description="Every day at 00:55: folds and prunes, unless the last run is still under way.",
+    description="Every day at 00:55: compacts, prunes and measures, unless the last run is still under way.",
 )
 def upkeep_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
     """See the description."""

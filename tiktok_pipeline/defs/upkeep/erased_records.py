@@ -27,7 +27,7 @@ from tiktok_pipeline.erased.mentions import MARK, masked, redact_names, redact_t
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import PipelineError
 
-# Keys of these objects are creators: whom a boundary run asks about, who is on air.
+# Objects whose keys are creators: in the configuration of follow-up runs, and in the cursor of `go_live`.
 _KEYED_BY_CREATOR = frozenset(("due", "broadcasts"))
 
 # Metadata that names creators: what no vendor answered, and rows that a check points at.
@@ -37,7 +37,7 @@ _VALUES = frozenset(("creator_id", "handle"))
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
 _PICTURE_TERM = "data:image/png;base64,"
 
-# Another process may hold a database for a moment.
+# Time to wait for a database that another process has locked.
 _PATIENCE_S = 30.0
 
 _ROWS_AT_ONCE = 500
@@ -47,7 +47,7 @@ def erase_records(names: Names, terms: list[str] | None, thorough: bool) -> int:
     """Redact the creators in all records of the instance of DAGSTER_HOME; how many records were changed.
 
     Args:
-        names: whom to redact.
+        names: the erased creators.
         terms: texts of which every mention contains one, lower-case; None: every record is searched.
         thorough: rewrite databases even where nothing had to be changed: an interrupted call may have left bytes.
 
@@ -64,7 +64,7 @@ def erase_records(names: Names, terms: list[str] | None, thorough: bool) -> int:
 
 
 def _folders(instance: dg.DagsterInstance) -> list[Path]:
-    """Where the instance keeps files: its home, and what its storages and its logs are configured to use."""
+    """Return the folders of the instance: its home, and the configured folders of storages and logs."""
     found = {Path(instance.root_directory)}
     parts: tuple[Any, ...] = (
         instance.run_storage,
@@ -82,7 +82,7 @@ def _folders(instance: dg.DagsterInstance) -> list[Path]:
 
 
 def redacted_record(text: str, names: Names) -> str:
-    """Redact one text of Dagster's: JSON is walked, anything else is free text."""
+    """Redact one text in Dagster's storage: walk JSON, treat all else as free text."""
     try:
         value = json.loads(text) if text.lstrip().startswith(("{", "[")) else None
     except ValueError:
@@ -114,7 +114,7 @@ def _walk(value: Any, names: Names, *, key: str = "", listed: bool = False) -> A
 
 
 def _is_alert(value: Any, names: Names) -> bool:
-    """Whether this is an alert about them that waits to be sent."""
+    """Return whether this is a queued alert about an erased creator."""
     return (
         isinstance(value, dict)
         and value.keys() == {"key", "text"}
@@ -201,7 +201,7 @@ def _bytes_left(path: Path, terms: list[str] | None) -> bool:
 
 
 def _patiently(path: Path, done: Any) -> None:
-    """Try until no other process is in the way."""
+    """Retry while another process has the database locked."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -297,7 +297,7 @@ def _like(term: str) -> str:
 
 
 def _mask_logs(folder: Path, names: Names) -> int:
-    """What runs and ticks printed: names are overwritten in place, byte for byte."""
+    """Redact the logs of runs and ticks: overwrite names in place, with the same number of bytes."""
     changed = 0
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file() or ".db" in path.suffixes or path.suffix in (".db-wal", ".db-shm"):

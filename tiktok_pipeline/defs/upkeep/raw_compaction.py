@@ -10,18 +10,18 @@ from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.compaction import compact
 
 _ABOUT = """
-Folds the files that windows landed in an hour into one, sorted by creator and time, once no window can write to the
-hour any more. Every row stays: the fold is read back and compared before anything is removed, and readers see each
-capture once meanwhile. Files that come late are folded in the next time.
+Compacts the raw files of each closed hour into one, sorted by creator and time. An hour is closed when no window can
+write to it any more. No row is lost: the compacted file is read back and compared before the others are deleted, and
+readers see each capture once meanwhile. The next run adds late files.
 
-Runs every day with the job `upkeep`. It interprets nothing and touches no table but raw. A file that is damaged, or
-that has columns which this release does not know, is left as it is and named in the log.
+Runs every day with the job `upkeep` and changes only raw. A damaged file, or one with columns that this release does
+not know, stays unchanged and is named in the log.
 """
 
 
 @dg.asset(description=_ABOUT, kinds={"parquet"}, **UPKEEP)
 def raw_compaction(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
-    """Fold every closed hour that has more than one file."""
+    """Compact every closed hour with more than one file."""
     with plain_failures():
         done = compact(
             pipeline.lake,
