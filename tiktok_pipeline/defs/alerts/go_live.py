@@ -28,11 +28,11 @@ class _Seen(msgspec.Struct):
     name="go_live",
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every half minute, where `[alerts] go_live` is true: tells TIKTOK_PIPELINE_ALERT_WEBHOOK who went "
-    "live and whose stream ended, once each, from the answers that landed since the last tick.",
+    description="Every half minute, if `[alerts] go_live` is true: sends TIKTOK_PIPELINE_ALERT_WEBHOOK one notice for each "
+    "started and ended stream, from the responses since the last tick.",
 )
 def go_live_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """See the description. It reads files that landed, and asks nobody."""
+    """See the description. It reads raw files and makes no requests."""
     pipeline = Pipeline()
     reason = nobody_to_tell(pipeline)
     if reason is not None:

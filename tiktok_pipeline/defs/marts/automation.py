@@ -47,9 +47,9 @@ derive = dg.define_asset_job(
     cron_schedule=every(minutes=15, at_minute=7),
     # On from the start: it asks no vendor and costs nothing.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every 15 minutes: derives the last four days and publishes; after a downtime, derives all days since. Skipped "
-    "while the last run is under way or if there is no raw data. Also rebuilds older days with an open stream, and "
-    "damaged files of older days.",
+    description="Every 15 minutes: derives the last four days and publishes; after a downtime, derives all days since. "
+    "Skipped while the last run is under way or if there is no raw data. Also rebuilds older days "
+    "with an open stream, and damaged files of older days.",
 )
 def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     """See the description."""

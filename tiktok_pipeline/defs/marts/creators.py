@@ -15,7 +15,7 @@ from tiktok_pipeline.transforms.creators import creators as identify
 from tiktok_pipeline.transforms.identity import identities
 
 _ABOUT = """
-All creators that are or were on the roster. `creator_id` does not change with a rename; `previous_handles` lists the old
+All creators that are or were on the roster. `creator_id` does not change with a rename; `previous_handles` lists old
 handles. Counts have the best precision that a vendor returned in the last week. `identified_by` is the source of the
 account. `handle_taken_by` is the other account that vendors now return for the handle, if any.
 """

@@ -14,8 +14,8 @@ from tiktok_pipeline.tables import POST_OBSERVATIONS, RECAPS, STREAMS
 from tiktok_pipeline.transforms.recaps import recaps as recognize
 
 _ABOUT = """
-A post gets a score from the words of its caption, in 16 languages, and from the time since a known stream. A score at or
-above the threshold makes it a recap. It belongs to the newest stream that started before it, within 72 hours of the
+A post gets a score from the words of its caption, in 16 languages, and from the time since a known stream. A score at
+or above the threshold makes it a recap. It belongs to the newest stream that started before it, within 72 hours of the
 end. `stream_id` is null if there is no such stream. Recaps without typical words (`this happened on live`) are missed.
 With two streams within three days, the assigned stream may be the wrong one.
 """

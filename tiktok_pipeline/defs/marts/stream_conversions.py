@@ -14,10 +14,10 @@ from tiktok_pipeline.tables import FOLLOWER_LIST_ENTRIES, STREAM_CONVERSIONS, ST
 from tiktok_pipeline.transforms.stream_conversions import stream_conversions as compare
 
 _ABOUT = """
-Compares the newest followers of the last list before a stream with those of the first one after it. It counts who
-joined between the lists, for whatever reason, and only where the two lists meet, lie within a day of the stream and
-have no other stream between them; `flags` say why a number is missing. Lists hide banned accounts and end after some
-pages: `lift` says what a stream brought in all, this table what share of its viewers followed.
+Compares the newest followers of the last list before a stream with those of the first list after it. It counts all
+followers who joined between the lists, for any reason. The two lists must overlap, lie within a day of the stream and
+have no other stream between them; `flags` give the reason of a missing number. Lists hide banned accounts and end after
+some pages: use `lift` for the total gain of a stream, and this table for the share of viewers who followed.
 """
 
 # Lists lie at most a day before the start and a day after the end.

@@ -14,9 +14,9 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAM_HOURS, STREAM_LIFT,
 from tiktok_pipeline.transforms.stream_hours import stream_hours as split
 
 _ABOUT = """
-What `creator_days`, `creator_hours` and any heatmap of one's own are summed from, in UTC or any other time zone.
-Viewers go to the hours that they were read in and add up to the stream's; lift is shared by airtime, because nobody
-knows at which minute a stream won its followers.
+The input of `creator_days` and `creator_hours`; sum it for your own heatmaps, in UTC or any other time zone. Viewers
+count in the hour of their reading and add up to the stream's. Lift is split by airtime, because the minute at which a
+stream gained followers is not known.
 """
 
 

@@ -16,9 +16,9 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE
 from tiktok_pipeline.transforms.lift import stream_lift as estimate
 
 _ABOUT = """
-The naive difference of two follower counts, less what the creator gains off the air at that time of day, with an
-interval from windows in which nothing happened. `observable` is false where counts are too coarse to say anything;
-`is_final` is true once the day after the stream is known. It is the gain of a window, not a proven cause.
+The naive difference of two follower counts, minus the creator's organic growth at that time of day, with an interval
+from placebo windows without a stream. `observable` is false if counts are too coarse. `is_final` is true once the day
+after the stream is known. Lift is the gain within a window, not proof of a cause.
 """
 
 # The carry-over, and the day of the baseline after it, lie within the two days that follow an end.

@@ -46,9 +46,9 @@ from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge
 from tiktok_pipeline.upkeep.retention import retired
 
 _ABOUT = """
-Made from the raw rows of a day by reading every body once, with the job `derive`. A day is the day of the request:
-an answer from a cache may speak of some seconds before it. Derived from raw and the ids on the roster alone, so any
-day can be rebuilt. Responses about another account than the creator's are in quarantine.
+Made from the raw rows of a day by the job `derive`, which reads every body once. A day is the day of the request; a
+cached response may describe the state some seconds earlier. Derived only from raw and the ids on the roster, so any day
+can be rebuilt. Responses about another account than the creator's are in quarantine.
 """
 
 _MADE = (*NORMALIZED, PAYLOAD_SHAPES, ACCOUNT_SIGHTINGS)

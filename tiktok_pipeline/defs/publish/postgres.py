@@ -14,8 +14,8 @@ Publishes the tables and views of the DuckDB file to schema `tiktok` of the Post
 Skipped if that variable is not set.
 
 Each publish is one transaction, and tables are never dropped. A query sees either the old or the new publication, and
-users' views and grants stay. Only changed days are sent. If Postgres cannot be reached, this asset fails, and the DuckDB
-file is still served. `rows_sent` is the number of rows that this run sent.
+users' views and grants stay. Only changed days are sent. If Postgres cannot be reached, this asset fails, and the
+DuckDB file is still served. `rows_sent` is the number of rows that this run sent.
 """
 
 

@@ -16,7 +16,9 @@ The served copy of every mart and table of observations: `warehouse/tiktok.duckd
 snapshot; DuckDB 1.2 and later open it) and `warehouse/parquet/<table>.parquet`.
 
 A new snapshot is built next to the old one, checked, and swapped in atomically: readers never wait and never see a mix.
-If nothing has changed, nothing is replaced. Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
+If nothing has changed, nothing is replaced.
+
+Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
 """
 
 

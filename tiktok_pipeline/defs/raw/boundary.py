@@ -33,8 +33,8 @@ stream_boundaries = dg.define_asset_job(
     job=stream_boundaries,
     minimum_interval_seconds=interval(seconds=60),
     default_status=SENSOR_STATUS,
-    description="Every minute: finds started and ended streams in the lake and requests one run for all creators with a "
-    "due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
+    description="Every minute: finds started and ended streams in the lake and requests one run for all creators with "
+    "a due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
 )
 def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason | dg.RunRequest]:
     """See the description."""

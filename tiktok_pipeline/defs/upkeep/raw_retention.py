@@ -7,17 +7,17 @@ from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.retention import retire
 
 _ABOUT = """
-Removes raw days older than `[retention] raw_days`, all tables of a day at once. Off unless that is set: raw is the
-only source, and a day without it can never be derived again. Settings that would take what a derive still looks back
-at are refused. Normalized tables and marts of those days stay.
+Deletes raw days older than `[retention] raw_days`, all tables of a day at once. Off unless that is set: raw is the only
+source, and a day without raw cannot be derived again. A setting below the look-back of `derive` is refused. Normalized
+tables and marts of deleted days stay.
 
-Also removes what processes that were killed left in the lake's staging folder. Runs every day with the job `upkeep`.
+Also deletes files that killed processes left in the lake's staging folder. Runs every day with the job `upkeep`.
 """
 
 
 @dg.asset(description=_ABOUT, kinds={"parquet"}, **UPKEEP)
 def raw_retention(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
-    """Remove what is too old, and say what it was."""
+    """Delete raw days that are too old, and log them."""
     with plain_failures():
         done = retire(
             pipeline.lake, today=pipeline.clock().now().date(), raw_days=pipeline.settings().retention.raw_days

@@ -13,9 +13,9 @@ _ABOUT = """
 Deletes runs, with their events and logs, that ended more than `[retention] run_days` ago and that a later run
 superseded. Dagster's event log has no retention of its own: on SQLite a run of `derive` takes 1 MB, others 0.1 to 0.3.
 
-A run stays, however old, while it holds the newest materialization of any asset's partition (deleting it would make
-the partition look as if it had never been made), and while no later run of the same job and partitions came after it.
-The runs of upkeep itself stay too: they are a line a day, and tell how the deployment grew.
+A run stays, regardless of age, while it holds the newest materialization of any partition (without it, the partition
+would look unmaterialized), and while there is no later run of the same job and partitions. Runs of upkeep also stay:
+they are small, and their metadata shows the growth of the deployment.
 
 Runs every day with the job `upkeep`.
 """

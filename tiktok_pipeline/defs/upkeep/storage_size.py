@@ -14,12 +14,12 @@ from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.sizes import Sizes, folder_size, measure
 
 _ABOUT = """
-Measures the lake by table, the warehouse, Dagster's own storage, and what is left on the disk; the numbers are in the
-metadata, and *Plots* shows how they grow. Files of the lake that cannot be read as rows of their table are named, and
-so are files in places that no read looks at, such as a copy of a day's folder.
+Measures the lake by table, the warehouse, Dagster's storage and the free disk space. The numbers are in the metadata,
+and *Plots* shows their growth. Unreadable files of the lake are listed, and so are files in places that no read looks
+at, such as a copy of a day's folder.
 
-Runs every day with the job `upkeep`, after the others of its group. Derived files are read to the last page; a damaged
-one is made again by the next `derive`.
+Runs every day with the job `upkeep`, after the others of its group. Derived files are read to the last page; the next
+`derive` rebuilds a damaged one.
 """
 
 
