@@ -40,9 +40,9 @@ class _Seen(msgspec.Struct):
     name="alerts",
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every half minute: sends alerts to TIKTOK_PIPELINE_ALERT_WEBHOOK about failed runs, blocked days, warnings of "
-    "checks (staleness, budget, drift, vendors, coverage, quarantine), and missing responses. The same alert is sent "
-    "once in `[alerts] repeat_minutes`. Does nothing while the variable is not set.",
+    description="Every half minute: sends alerts to TIKTOK_PIPELINE_ALERT_WEBHOOK about failed runs, blocked days, "
+    "warnings of checks (staleness, budget, drift, vendors, coverage, quarantine), and missing responses. The same "
+    "alert is sent once in `[alerts] repeat_minutes`. Does nothing while the variable is not set.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """See the description. It polls runs, rather than being called for each: what could not be sent is sent later."""

@@ -28,8 +28,8 @@ class _Seen(msgspec.Struct):
     name="go_live",
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every half minute, if `[alerts] go_live` is true: sends TIKTOK_PIPELINE_ALERT_WEBHOOK one notice for each "
-    "started and ended stream, from the responses since the last tick.",
+    description="Every half minute, if `[alerts] go_live` is true: sends TIKTOK_PIPELINE_ALERT_WEBHOOK one notice for "
+    "each started and ended stream, from the responses since the last tick.",
 )
 def go_live_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """See the description. It reads raw files and makes no requests."""
