@@ -64,7 +64,7 @@ class NameTakenError(LakeError):
 
 
 class Damaged:
-    """Files that were passed over when a lake was read: path and reason, each once. Safe to use from any thread."""
+    """Files that reads of the lake skipped: path and reason, each once. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -328,12 +328,8 @@ class Lake:
             return self._scan(table, [self.whole_file(table)])
         return self._scan(table, (self.day_file(table, day) for day in self.days(table)))
 
-    def scan_all_raw(self, table: Table) -> pl.LazyFrame:
-        """Every row of a raw table, as it lies there: for a lake that nobody folds meanwhile."""
-        return self._scan(table, sorted(self.folder(table).rglob("*.parquet")))
-
     def _scan(self, table: Table, paths: Iterable[Path]) -> pl.LazyFrame:
-        """Rows of those files that there are; damaged ones are passed over."""
+        """Read the rows of the existing files; skip damaged ones."""
         files = []
         for path in paths:
             if path.is_file():

@@ -40,7 +40,7 @@ class Part:
 def parts(lake: Lake) -> list[Part]:
     """The files that a publication is made of, as they are now; a file that cannot be opened is passed over.
 
-    Only files in their places count: a copy beside them would be published twice.
+    Only files at their exact paths count: a copy next to one would be published twice.
     """
     found = []
     for table in PUBLISHED:

@@ -202,7 +202,7 @@ def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, files: Sequence[Path]) -> int:
-    """Fill a table from files; returns its rows. Damaged files are passed over, and made again by the next `derive`."""
+    """Fill a table from files; returns its rows. Damaged files are skipped; the next `derive` rebuilds them."""
     try:
         _copy(connection, table, files)
     except duckdb.Error:
@@ -341,7 +341,7 @@ def place(staged: Path, path: Path) -> None:
 
 
 def clear_way(path: Path) -> None:
-    """Move what is in the way of a file or folder of ours to a name beside it."""
+    """Rename a file or folder that blocks the path of one of our own."""
     if path.is_symlink() or path.exists():
         aside = path.with_name(f"{path.name}.aside-{uuid.uuid4().hex[:8]}")
         path.rename(aside)

@@ -19,6 +19,7 @@ import pytest
 
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline_tests.raw_files import all_raw
 from tiktok_pipeline_tests.replayed import DAYS, END, ROUND, START, Replayed
 
 
@@ -367,7 +368,7 @@ def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Repla
                 rows = pl.read_parquet(path).with_columns(_part=pl.col("requested_at").dt.truncate("10m"))
                 for flush, part in enumerate(rows.partition_by("_part", include_key=False)):
                     replayed.lake.write_raw(table, hour, f"{path.stem[:-5]}-{flush:04d}", part)
-    landed = {table.name: replayed.lake.scan_all_raw(table).collect().sort("capture_id") for table in raw}
+    landed = {table.name: all_raw(replayed.lake, table).collect().sort("capture_id") for table in raw}
     before = contents(replayed.home)
     assert sum(name.startswith("lake/raw/raw_lives/") for name in before) > 200
     done = subprocess.run(
@@ -379,7 +380,7 @@ def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Repla
     after = contents(replayed.home)
     assert sum(name.startswith("lake/raw/raw_lives/") for name in after) == 24 * DAYS
     for table in raw:
-        assert replayed.lake.scan_all_raw(table).collect().sort("capture_id").equals(landed[table.name])
+        assert all_raw(replayed.lake, table).collect().sort("capture_id").equals(landed[table.name])
     # Nobody is asked again, and what is derived from folded files is what was derived from the others.
     for table in TABLES.values():
         if table.layer != "raw":

@@ -27,6 +27,7 @@ from tiktok_pipeline.settings import Settings, Sweeps
 from tiktok_pipeline.tables import RAW_LIVES, TABLES
 from tiktok_pipeline.transforms.observations import NORMALIZED, read_bodies
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage
+from tiktok_pipeline_tests.raw_files import all_raw
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 HOURS = hours_between(START, START + timedelta(hours=5))
@@ -65,7 +66,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Day:
             pl.DataFrame(json.loads(urlopen(f"{sandbox.url}/truth/{name}").read()), infer_schema_length=None)
             for name in ("ledger", "log")
         )
-    landed = {t.name: lake.scan_all_raw(t).collect() for t in TABLES.values() if t.layer == "raw"}
+    landed = {t.name: all_raw(lake, t).collect() for t in TABLES.values() if t.layer == "raw"}
     frames = [read_bodies(frame, name, hash_key=b"k") for name, frame in landed.items()]
     read = {t.name: pl.concat([frame[t.name] for frame in frames]) for t in NORMALIZED}
     return Day(pl.concat(landed.values()), read, ledger, log)

@@ -182,7 +182,7 @@ class Client:
         """Request the pages of one listing from one vendor and return them.
 
         A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
-        says that there is more is passed over once. The attempts carry no body: all pages may not fit in memory.
+        reports a next page is skipped once. The attempts carry no body: all pages may not fit in memory.
         """
         answers: list[Answer] = []
         seen: set[str] = set()

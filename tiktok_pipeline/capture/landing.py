@@ -61,7 +61,7 @@ class Landing:
     of the window or another window with the same name: a file is never replaced.
 
     On the replay clock a window is an hour, and asking again gives the same answers: its files are replaced. Flush
-    0 is written when the hour is over, so that an hour without it is asked again as a whole. If an hour holds more
+    0 is written when the hour is over, so that an hour without it is polled again as a whole. If an hour holds more
     than fits in memory, flushes from 1 on are written before.
     """
 

@@ -2,7 +2,7 @@
 
 Redaction works on the bytes of a body, because it must not change anything else in it. Two rules:
 
-- General shapes: values of fields, parameters and cookies whose names say that they are secret, whoever issued them.
+- General shapes: values of fields, parameters and cookies with a name that marks a secret, of any issuer.
 - A vendor's own secrets, in that vendor's requests and responses only, in every form in which a server can repeat them:
   plain, JSON-escaped, percent-encoded, HTML-escaped, Base64, and mixtures of these.
 

@@ -426,7 +426,7 @@ def damage_headers(headers: Headers, random: Random) -> tuple[Headers, Damage]:
 
 
 def odd_retry_after(random: Random) -> tuple[tuple[bytes, bytes], Damage]:
-    """A Retry-After that says nothing: for a refusal that a client should come back from."""
+    """Return a Retry-After without a usable value, for a refusal that a client should retry."""
     value = random.choice((*_DATES, *_ODD_NUMBERS))
     return (b"retry-after", value), Damage("headers", "retry_after", "retry-after")
 

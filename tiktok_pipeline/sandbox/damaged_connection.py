@@ -103,7 +103,7 @@ async def _too_long(line: _Line, answer: Answer, headers: Fields) -> None:
 
 
 async def _too_short(line: _Line, answer: Answer, headers: Fields) -> None:
-    """What is left over looks like the response to a request that nobody sent."""
+    """Leave bytes on the connection that look like the response to a request that was never sent."""
     spare = _head(200, headers, _length(2)) + b"{}"
     await line.write(_head(answer.status, headers, _length(len(answer.body) // 2)) + answer.body + spare)
     await asyncio.sleep(0.01)

@@ -27,7 +27,7 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, si
         CREATORS schema, sorted by creator_id.
     """
     seen = profiles.sort("observed_at", "capture_id", "source")
-    # A handle without an id beside it is vouched for by nothing, except the roster's own.
+    # A handle without an id is no evidence of the account, except the roster's own handle.
     vouched = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
     handle = pl.col("handle").filter(vouched).drop_nulls()
     latest = seen.group_by("creator_id", maintain_order=True).agg(

@@ -138,7 +138,7 @@ def identities(
     Args:
         history: ACCOUNT_SIGHTINGS schema, of all days that count, any order.
         listed: the ids on the roster, by creator.
-        creators: whom to identify; None for all in `history` and on the roster.
+        creators: the creators to identify; None for all in `history` and on the roster.
     """
     if creators is not None:
         history = history.filter(pl.col("creator_id").is_in(list(creators)))
@@ -447,7 +447,7 @@ _NEIGHBOUR = ("creator_id", "subject", "vendor", "observed_at", "same", "field",
 
 
 def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
-    """Return profile answers with `known` false where they are about another account: it vouches for nobody.
+    """Return profile answers; `known` is false for those about another account, which prove nothing.
 
     Args:
         answers: creator_id, vendor, endpoint, observed_at, known.

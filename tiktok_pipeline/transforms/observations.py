@@ -52,7 +52,7 @@ PROFILE_VOUCHES_FOR = timedelta(hours=48)
 
 
 def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, pl.DataFrame]:
-    """Observations in the rows of one raw table, as the bodies say; `identity.expel` judges whom they are about.
+    """Return the observations in the rows of one raw table, unfiltered; `identity.expel` removes other accounts.
 
     Args:
         raw: rows with the raw columns, of one raw table.

@@ -1,4 +1,4 @@
-"""Raw rows that can be read: files of another release or of another tool may lack values that every row must have."""
+"""Filter raw rows that can be read: files of other releases or tools may lack required values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NEEDED = ("capture_id", "vendor", "endpoint", "requested_at", "observed_at", "o
 
 
 def usable(raw: pl.LazyFrame) -> pl.LazyFrame:
-    """Drop rows that do not say who was asked what, when and with which outcome; other missing values are filled.
+    """Drop rows without capture id, vendor, endpoint, times or outcome; fill a missing subject or page.
 
     Args:
         raw: raw columns, any of them; those that are there are looked at.

@@ -65,7 +65,7 @@ def _latest(posts: pl.DataFrame) -> pl.DataFrame:
     """Each post once, with its last caption and counts."""
     return (
         posts.sort("observed_at", "capture_id")
-        # The creator as well: an id in one creator's response says nothing of another creator's post.
+        # Include the creator in the key: an id in another creator's response is not this creator's post.
         .group_by("creator_id", "post_id", maintain_order=True)
         .agg(
             pl.col("published_at").min(),

@@ -31,7 +31,7 @@ _LOWEST = 0.05
 _LEVEL_VARIANCE, _NO_COUNT_VARIANCE = 25.0, 1e6
 # The prior before other creators are known: deviation of an hour, and the width of a bump, hours.
 _PRIOR_SD, _PRIOR_WIDTH_H = 0.6, 2.0
-# No prior is narrower than this share of that one: rhythms that nobody shows off the air may be larger.
+# No prior is narrower than this share of that one: a rhythm without off-air readings may be larger.
 _LEAST_PRIOR = 0.5
 # The prior of a roster counts as many creators of the default beside those of the roster.
 _DEFAULT_CREATORS = 3.0

@@ -45,7 +45,7 @@ class Rooms:
 def draw_rooms(evidence: Evidence, settings: Streams) -> Rooms:
     """The rooms that the evidence shows.
 
-    A room has creator, room_id (null where nobody named it) and nameless (tells such rooms apart); opening (from 0)
+    A room has creator, room_id (null where no vendor named it) and nameless (tells such rooms apart); opening (from 0)
     and opened_again (not the first opening); first_live and last_live; started_at, started_at_lo, start_source;
     ended_at and ended_at_hi (null while open); pending (one reading of off air came last), what readings say of it,
     and flags as booleans.
@@ -233,7 +233,7 @@ def _with_opening(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
     A room is opened again where its readings stop at a confirmed end and go on much later: after the merge gap if the
     room's own status told the end, after the reopening time if readings of off air fill that time. Of a shorter break
-    and of one that nobody saw, readings do not tell whether the room was closed.
+    and of one without any reading, readings do not tell whether the room was closed.
     """
     spells = readings.group_by("creator", "spell", maintain_order=True).agg(
         closed_at=pl.col("next_off").filter("closed").max(), for_sure=pl.col("closed_for_sure").any()

@@ -4,7 +4,7 @@ A value that cannot be true becomes null, a row without a usable id is dropped, 
 change adds a row to `quarantine`, and the check `readability` counts it. The blocking checks (`contract`,
 `identities`) then fail for faults of this code only.
 
-Put a rule here if a vendor's body or header can break it, whoever reads the body. How a vendor writes a value is in
+Put a rule here if a vendor's body or header can break it, for any reader of the body. How a vendor writes a value is in
 `providers/`; which of two true readings to believe is in `evidence`.
 """
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from tiktok_pipeline.tables import STORIES
 
-# The creator as well: an id in one creator's response says nothing of another creator's story.
+# Include the creator in the key: an id in another creator's response is not this creator's story.
 _STORY = ["creator_id", "story_id"]
 _LIFE_H = 24.0
 # Views at an age are interpolated between readings that are at most this far apart around it.

@@ -56,10 +56,10 @@ def retire(lake: Lake, *, today: date, raw_days: int | None) -> Retirement:
 
 
 def retired(lake: Lake, day: date) -> bool:
-    """Whether the raw rows of a day are gone while what was read from them is still there.
+    """Return whether the raw rows of a day were removed while derived rows are still there.
 
-    A day that nobody polled has no raw rows either, but nothing was read from it. Where every file of the day is
-    damaged, nobody can tell: they may be all that is left of it.
+    A day without polls has no raw rows either, but no derived rows. If every derived file of the day is damaged, the
+    day counts as removed: those files may be the only copy.
     """
     if any(lake.day_folder(table, day).exists() for table in _RAW):
         return False

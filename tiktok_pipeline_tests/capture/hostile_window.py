@@ -23,6 +23,7 @@ from tiktok_pipeline.providers.vendor import Limits, Target
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.settings import Responses, Retries, Settings
 from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline_tests.raw_files import all_raw
 
 
 def main(asked: dict[str, object]) -> None:
@@ -53,7 +54,7 @@ def main(asked: dict[str, object]) -> None:
     status = Path("/proc/self/status").read_text()
     peak_mb = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
     counts = (
-        lake.scan_all_raw(table)
+        all_raw(lake, table)
         .group_by("vendor", "outcome", "error", "http_status")
         .agg(rows=pl.len(), bytes=pl.col("body").str.len_bytes().sum())
         .sort("vendor", "outcome", "error", "http_status")

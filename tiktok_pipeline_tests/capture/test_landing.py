@@ -23,6 +23,7 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.providers.vendor import Outcome, Request, Verdict
 from tiktok_pipeline.tables import RAW_LIVES
+from tiktok_pipeline_tests.raw_files import all_raw
 
 HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def attempt(number: int, at: datetime = HOUR, body: bytes | None = b"{}", **verd
 
 
 def subjects(lake: Lake) -> list[str]:
-    return sorted(lake.scan_all_raw(RAW_LIVES).collect()["subject"].to_list())
+    return sorted(all_raw(lake, RAW_LIVES).collect()["subject"].to_list())
 
 
 def test_windows_with_the_same_name_at_once_lose_no_row_and_share_no_capture_id(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_text_that_no_file_can_hold_costs_no_row(tmp_path: Path) -> None:
     landing.add(attempt(2, body='{"é":"😀"}'.encode()))
     landing.add(attempt(3, body=None))
     landing.flush()
-    rows = lake.scan_all_raw(RAW_LIVES).collect().sort("subject")
+    rows = all_raw(lake, RAW_LIVES).collect().sort("subject")
     assert rows["body"].to_list() == ["��\x00 ���", '{"é":"😀"}', None]
     assert rows["error"][0] == "?"
 

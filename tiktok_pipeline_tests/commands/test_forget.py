@@ -24,6 +24,7 @@ from tiktok_pipeline.settings import Places, hash_key
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_USER_SEARCHES, SEARCH_HITS
 from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.raw_files import all_raw
 from tiktok_pipeline_tests.report.rosters import small
 from tiktok_pipeline_tests.test_postgres import ask
 from tiktok_pipeline_tests.transforms.frames import frame
@@ -54,7 +55,7 @@ def deployed(tmp_path: Path, roster: str) -> Places:
 def left(tmp_path: Path) -> list[str]:
     lake = Lake(tmp_path / "lake")
     tables = (RAW_LIVES, RAW_USER_SEARCHES)
-    return sorted(pl.concat([lake.scan_all_raw(table) for table in tables]).collect()["capture_id"])
+    return sorted(pl.concat([all_raw(lake, table) for table in tables]).collect()["capture_id"])
 
 
 def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
         forget("ana", places, b"key", as_creator="bo")
     forget("ana", places, b"key", as_creator="ana")
     kept = dict(
-        lake.scan_all_raw(RAW_LIVES)
+        all_raw(lake, RAW_LIVES)
         .filter(pl.col("capture_id").is_in(["a", "b", "c"]))
         .select("capture_id", "body")
         .collect()

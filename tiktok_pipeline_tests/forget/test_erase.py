@@ -20,6 +20,7 @@ from tiktok_pipeline_tests.forget.deployment import (
     postgres_traces,
     traces,
 )
+from tiktok_pipeline_tests.raw_files import all_raw
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_no_byte_of_a_creator_is_left_in_files_dagsters_records_and_postgres(
     assert {"ann", "eve", "max", "gap", "gone"} == {
         *Lake(deployed.places.lake).scan_all(tables.CREATORS).collect()["creator_id"]
     }
-    posts = json.loads(Lake(deployed.places.lake).scan_all_raw(tables.RAW_POSTS).collect()["body"].item())
+    posts = json.loads(all_raw(Lake(deployed.places.lake), tables.RAW_POSTS).collect()["body"].item())
     assert [post["id"][-1] for post in posts["data"]["posts"]] == ["1", "2"]
     again = deployed.run("forget", CREATOR)
     assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
