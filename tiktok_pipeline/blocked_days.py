@@ -59,6 +59,11 @@ def release(lake: Lake, table: Table, part: str) -> None:
     (lake.root / _FOLDER / table.name / f"{part}.json").unlink(missing_ok=True)
 
 
+def is_blocked(lake: Lake, table: Table, part: str) -> bool:
+    """Return whether a part is recorded as blocked."""
+    return (lake.root / _FOLDER / table.name / f"{part}.json").exists()
+
+
 def blocked_days(lake: Lake) -> list[BlockedDay]:
     """List blocked days by table and day, without unreadable records: the next run writes those again."""
     found = []

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import filecmp
 import logging
 import os
 import re
@@ -38,10 +39,11 @@ import msgspec
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from tiktok_pipeline import parquet
+from tiktok_pipeline import parquet, reads
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import DamagedFileError, LakeError
-from tiktok_pipeline.tables import Table
+from tiktok_pipeline.reads import Reads
+from tiktok_pipeline.tables import TABLES, Table
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,9 @@ _HOLDS = "tiktok_pipeline.holds"
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 _HOUR = re.compile(r"hour=([01]\d|2[0-3])")
 _FOLD = re.compile(rf"{COMPACTED}(\d+)")
+
+# Of a list of days, as a read notes it: `<layer>/<table>/before=YYYY-MM-DD`.
+_BEFORE = "before="
 
 # An hour is folded once a day; a reader that meets more folds than this is not meeting folds.
 _LISTINGS = 10
@@ -173,6 +178,23 @@ class Lake:
         files = [folder / name for name in sorted(regular, key=lambda name: (name.startswith(COMPACTED), name))]
         return files, {folder / name: reason for name, reason in odd.items()}
 
+    def hour_state(self, table: Table, hour: datetime) -> tuple[list[Path], str]:
+        """The files of one hour of a raw table, and their signature (see `reads`); what is no file is noted."""
+        files, odd = self._list_hour(table, hour)
+        for path, reason in odd.items():
+            self.damaged.add(path, reason)
+        signature = reads.of_files([*files, *odd])
+        self._note(self.hour_folder(table, hour), signature, reads.recorders())
+        return files, signature
+
+    def read_landed(self, table: Table, files: Sequence[Path]) -> pl.DataFrame:
+        """Rows of some files of one hour of a raw table, each capture once; damaged files are passed over.
+
+        Raises:
+            FileNotFoundError: a file has gone.
+        """
+        return self._read_files(table, files, None, None, None)
+
     def raw_window(self, table: Table, hour: datetime, window: str) -> list[str]:
         """Names (without ending) of the files that a capture window landed in this hour, folded ones included.
 
@@ -197,12 +219,13 @@ class Lake:
             LakeError: files go away while they are read.
         """
         wanted = sorted(set(hours))
+        recorders = reads.recorders()
 
         def read(
             columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
         ) -> Iterator[pl.DataFrame]:
             for hour in wanted:
-                frame = self._read_hour(table, hour, columns, predicate, rows)
+                frame = self._read_hour(table, hour, columns, predicate, rows, recorders)
                 if frame is None:
                     continue
                 if rows is not None:
@@ -215,10 +238,18 @@ class Lake:
         return register_io_source(read, schema=table.schema)
 
     def _read_hour(
-        self, table: Table, hour: datetime, columns: list[str] | None, predicate: pl.Expr | None, rows: int | None
+        self,
+        table: Table,
+        hour: datetime,
+        columns: list[str] | None,
+        predicate: pl.Expr | None,
+        rows: int | None,
+        recorders: Sequence[Reads],
     ) -> pl.DataFrame | None:
         for _ in range(_LISTINGS):
             files, odd = self._list_hour(table, hour)
+            if recorders:
+                self._note(self.hour_folder(table, hour), reads.of_files([*files, *odd]), recorders)
             for path, reason in odd.items():
                 self.damaged.add(path, reason)
             if not files:
@@ -331,7 +362,10 @@ class Lake:
     def _scan(self, table: Table, paths: Iterable[Path]) -> pl.LazyFrame:
         """Read the rows of the existing files; skip damaged ones."""
         files = []
+        recorders = reads.recorders()
         for path in paths:
+            if recorders:
+                self._note(path, reads.of_file(path), recorders)
             if path.is_file():
                 files.append(path)
             elif path.is_symlink() or path.exists():
@@ -358,6 +392,10 @@ class Lake:
             entry.parent.mkdir(parents=True, exist_ok=True)
             entry.touch()
 
+    def wants_rebuild(self, file: Path) -> bool:
+        """Whether a read found this derived file damaged, and it was not written since."""
+        return self._rebuild_entry(file).exists()
+
     def wanted_rebuilds(self) -> list[Path]:
         """The derived files that reads found damaged and that were not written since."""
         folder = self.root / "_rebuild"
@@ -370,13 +408,45 @@ class Lake:
         """Replace one file, raw ones too: for erasing a person, and for nothing else. Call it within `exclusive()`."""
         return self._write(path, frame, metadata=_metadata(path))
 
-    def days(self, table: Table) -> list[date]:
+    def days(self, table: Table, *, before: date = date.max) -> list[date]:
         """The days that a table has a folder for, oldest first. Folders of any other name are no days."""
         found = []
         for name in _folders(self.folder(table), _DAY):
             with contextlib.suppress(ValueError):  # 2026-13-45
                 found.append(date.fromisoformat(name))
-        return sorted(found)
+        days = sorted(day for day in found if day < before)
+        self._note(self.folder(table) / f"{_BEFORE}{before}", _of_days(days), reads.recorders())
+        return days
+
+    def _note(self, path: Path, signature: str, recorders: Iterable[Reads]) -> None:
+        """Note a read of a file or folder."""
+        for recorder in recorders:
+            recorder.add(f"{path.relative_to(self.root)}", signature)
+
+    def signature(self, path: str) -> str:
+        """The present signature of a path that a read noted.
+
+        Raises:
+            ValueError: no read notes such a path.
+        """
+        place = self.root / path
+        if place.suffix == ".parquet":
+            return reads.of_file(place)
+        parts = Path(path).parts
+        table = TABLES.get(parts[1]) if len(parts) in (3, 4) else None
+        if table is None:
+            raise ValueError(f"{path} is no file, hour or list of days of a table")
+        if len(parts) == 3:
+            return _of_days(self.days(table, before=date.fromisoformat(parts[2].removeprefix(_BEFORE))))
+        day, hour = _DAY.fullmatch(parts[2]), _HOUR.fullmatch(parts[3])
+        if day is None or hour is None:
+            raise ValueError(f"{path} is no hour of a table")
+        return self.hour_signature(table, datetime.fromisoformat(f"{day[1]}T{hour[1]}").replace(tzinfo=UTC))
+
+    def hour_signature(self, table: Table, hour: datetime) -> str:
+        """The signature of the files of an hour of a raw table (see `reads`)."""
+        files, odd = self._list_hour(table, hour)
+        return reads.of_files([*files, *odd])
 
     def check_writable(self) -> None:
         """Prove that a file can be written.
@@ -422,6 +492,8 @@ class Lake:
                 staged, compression="zstd", compression_level=1, metadata=dict(metadata) if metadata else None
             )
             check(staged)
+            if replace and _same_bytes(staged, path):
+                return path
             with staged.open("rb") as written:
                 os.fsync(written.fileno())
             try:
@@ -518,12 +590,24 @@ def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
         raise LakeError(f"{folder} cannot be listed: {error.strerror}") from None
 
 
+def _same_bytes(staged: Path, path: Path) -> bool:
+    """Whether a file holds these bytes already: leaving it as it is tells readers that nothing has changed."""
+    try:
+        return path.stat().st_size == staged.stat().st_size and filecmp.cmp(staged, path, shallow=False)
+    except OSError:
+        return False
+
+
 def _place(staged: Path, path: Path, *, replace: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if replace:
         staged.replace(path)
     else:
         _move_to_new(staged, path)
+
+
+def _of_days(days: Iterable[date]) -> str:
+    return reads.of_names(f"{day}" for day in days)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,12 +21,13 @@ from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.defs.normalized.observations import _read_day
+from tiktok_pipeline.derive.decoded import DecodedHours
+from tiktok_pipeline.derive.normalized import normalize_day
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Checks, Settings
+from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import RAW_FOLLOWERS, RAW_LIVES, RAW_POSTS, RAW_PROFILES, RAW_STORIES, TABLES
 from tiktok_pipeline_tests.providers import bodies
 
@@ -246,7 +247,7 @@ class Deployed:
         found: dict[str, list[pl.DataFrame]] = {}
         for n in range(days):
             day = (start + timedelta(days=n)).date()
-            for name, frame in _read_day(self.lake, day, b"key", Checks(), listed).frames.items():
+            for name, frame in normalize_day(DecodedHours.of(self.lake, b"key", 40), day, listed).frames.items():
                 self.lake.write_day(TABLES[name], day, frame)
                 found.setdefault(name, []).append(frame)
         return {name: pl.concat(frames) for name, frames in found.items()}

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.capture import memory
-from tiktok_pipeline.defs.normalized.sightings import history
+from tiktok_pipeline.derive.decoded import DecodedHours
+from tiktok_pipeline.derive.sightings import history
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT
 from tiktok_pipeline.providers.vendor import Target
@@ -404,7 +405,7 @@ def test_days_of_an_earlier_release_tell_who_a_creator_is(tmp_path: Path) -> Non
         ]  # fmt: skip
         day = (START - timedelta(days=ago + 1)).date()
         lake.write_day(PROFILE_OBSERVATIONS, day, frame(PROFILE_OBSERVATIONS, *rows))
-    known = identities(history(lake, START.date(), b"key"), {})
+    known = identities(history(DecodedHours.of(lake, b"key", 40), START.date()), {})
     assert known.account("odd.one").user_id == OWN.user_id
     assert known.known_by["odd.one"] == "responses"
     with serving(Impostors(holds)) as vendors:

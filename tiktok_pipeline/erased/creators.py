@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiktok_pipeline.erased.names import Names, hashed
+from tiktok_pipeline.erased.names import NO_NAMES, Names, hashed
 from tiktok_pipeline.erased.rows import clear
 from tiktok_pipeline.errors import LakeError, SettingsError
 
@@ -71,7 +71,7 @@ class ErasedCreators:
         try:
             stat = self.path.stat()
         except FileNotFoundError:
-            return Names(b"", ())
+            return NO_NAMES
         except OSError as error:
             raise LakeError(f"{self.path} cannot be read: {error.strerror}") from None
         version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
@@ -145,6 +145,22 @@ class ErasedCreators:
         with self._lock(fcntl.LOCK_SH):
             names = self.names()
             yield clear(frame, names).frame if names else frame
+
+    def version(self) -> str:
+        """A text that changes with the list."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise LakeError(f"{self.path} cannot be read: {error.strerror}") from None
+        return f"{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}"
+
+    @contextmanager
+    def held(self) -> Iterator[str]:
+        """Yield the list's version; the list does not change until the block ends."""
+        with self._lock(fcntl.LOCK_SH):
+            yield self.version()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -105,3 +105,6 @@ def hashes_of(
     found |= {hashed(key, "id", value) for value in ids}
     found |= {hashed(key, "follower", follower_key(key, value)) for value in ids}
     return found | {hashed(key, "name", value) for value in display_names if len(value) >= _SHORTEST_NAME}
+
+
+NO_NAMES = Names(b"", ())

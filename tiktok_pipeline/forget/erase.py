@@ -200,6 +200,7 @@ class _Erasure:
     def _lake(self) -> None:
         with self.erased.locked():
             files.remove_leftovers(self.lake)
+            files.remove_kept_readings(self.lake)
         self.broken = files.erase_lake(
             self.lake, self.names, self.terms, self.result.rows, self.result.redacted, self.say
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from tiktok_pipeline import tables
+from tiktok_pipeline.derive import decoded, up_to_date
 from tiktok_pipeline.erased.creators import FILE
 from tiktok_pipeline.erased.mentions import redact_text
 from tiktok_pipeline.erased.names import Names
@@ -110,6 +112,15 @@ def remove_leftovers(lake: Lake) -> int:
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def remove_kept_readings(lake: Lake) -> None:
+    """Remove decoded readings and records of derived days: the next `derive` makes them again.
+
+    Call it while no write is under way (`ErasedCreators.locked`).
+    """
+    for folder in (decoded.FOLDER, up_to_date.FOLDER):
+        shutil.rmtree(lake.root / folder, ignore_errors=True)
 
 
 def remove_staged_copies(*files: Path | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -201,13 +201,12 @@ def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def profile_answers(raw: Iterable[pl.LazyFrame]) -> pl.DataFrame:
+def profile_answers(requests: pl.DataFrame) -> pl.DataFrame:
     """What profile questions said of creators' existence: creator_id, vendor, endpoint, observed_at, known.
 
     Args:
-        raw: raw tables; only their small columns are read.
+        requests: `identity.REQUEST_COLUMNS` of raw rows.
     """
-    asked = pl.concat([frame.select("creator_id", "vendor", "endpoint", "observed_at", "outcome") for frame in raw])
     profile_endpoints = [
         (vendor.name, endpoint)
         for vendor in VENDORS.values()
@@ -218,10 +217,9 @@ def profile_answers(raw: Iterable[pl.LazyFrame]) -> pl.DataFrame:
         (pl.col("vendor") == vendor) & (pl.col("endpoint") == endpoint) for vendor, endpoint in profile_endpoints
     )
     return (
-        asked.filter(is_profile, pl.col("outcome").is_in(["ok", "private", "not_found"]))
+        requests.filter(is_profile, pl.col("outcome").is_in(["ok", "private", "not_found"]))
         # A private account cannot be watched: absent then says nothing about being off air.
         .select("creator_id", "vendor", "endpoint", "observed_at", known=pl.col("outcome") == "ok")
-        .collect()
     )
 
 

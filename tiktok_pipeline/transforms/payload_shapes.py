@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 import polars as pl
 
@@ -39,14 +40,14 @@ def payload_shapes(raw: pl.DataFrame, *, bodies: int) -> pl.DataFrame:
 
     Args:
         raw: capture_id, vendor, endpoint, observed_at, outcome and body are used; any order.
-        bodies: at most so many bodies of each vendor and endpoint are looked at, evenly over the day.
+        bodies: at most so many bodies of each vendor and endpoint are looked at (see `sample`).
 
     Returns:
         PAYLOAD_SHAPES schema. Only bodies of outcome `ok` count: errors have shapes of their own.
     """
     endpoints: dict[tuple[str, str], _Endpoint] = {}
     # A loop over rows: a body is a tree, and there are few of them.
-    for capture_id, vendor, endpoint, observed_at, body in _sample(raw, bodies).iter_rows():
+    for capture_id, vendor, endpoint, observed_at, body in sample(raw, bodies).drop("outcome").iter_rows():
         try:
             tree = parse(body.encode())
         except Unreadable:
@@ -71,18 +72,31 @@ def payload_shapes(raw: pl.DataFrame, *, bodies: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=PAYLOAD_SHAPES.schema, orient="row")
 
 
-def _sample(raw: pl.DataFrame, bodies: int) -> pl.DataFrame:
-    """Rows evenly spaced in the order of their ids: the same rows however the files were laid out."""
-    rows = raw.select("capture_id", "vendor", "endpoint", "observed_at", "outcome", has=pl.col("body").is_not_null())
-    number = pl.int_range(pl.len()).over("vendor", "endpoint")
-    of = pl.len().over("vendor", "endpoint")
-    chosen = (
-        rows.with_row_index("row")
-        .filter(pl.col("has"), pl.col("outcome") == Outcome.OK.value)
-        .sort("capture_id")
-        .filter((number * bodies % of < bodies) | (of <= bodies))
+def sample(raw: pl.DataFrame, bodies: int) -> pl.DataFrame:
+    """At most `bodies` rows of each vendor and endpoint: those whose capture ids have the smallest checksums.
+
+    These rows are spread over the day, and they are the same however the rows were laid out. A sample of samples is
+    the sample of all their rows.
+
+    Args:
+        raw: as for `payload_shapes`.
+        bodies: rows of each vendor and endpoint.
+
+    Returns:
+        The columns that `payload_shapes` uses, sorted by capture_id.
+    """
+    rows = raw.filter(pl.col("body").is_not_null(), pl.col("outcome") == Outcome.OK.value).select(
+        "capture_id", "vendor", "endpoint", "observed_at", "outcome", "body"
     )
-    return raw[chosen["row"]].select("capture_id", "vendor", "endpoint", "observed_at", "body")
+    checksums = [crc32(capture_id.encode()) for capture_id in rows["capture_id"]]
+    number = pl.int_range(pl.len()).over("vendor", "endpoint")
+    return (
+        rows.with_columns(checksum=pl.Series(checksums, dtype=pl.UInt32))
+        .sort("checksum", "capture_id")
+        .filter(number < bodies)
+        .drop("checksum")
+        .sort("capture_id")
+    )
 
 
 @dataclass

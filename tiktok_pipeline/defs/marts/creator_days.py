@@ -11,7 +11,6 @@ from tiktok_pipeline.defs.marts.daily import (
     LONGEST_STREAM_DAYS,
     around,
     before_any_capture,
-    days,
     write_each_day,
 )
 from tiktok_pipeline.defs.shown import describe, shown
@@ -55,26 +54,31 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
 )
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Sum up each creator's day."""
-    lake, (first, last) = pipeline.lake, days(context)
-    creators = lake.scan_all(CREATORS).collect()
-    streams = lake.scan_days(STREAMS, *around(first, last, before=STREAK_DAYS, after=0))
-    starts = streams.select("creator_id", "started_at").collect()
-    hours = lake.scan_days(STREAM_HOURS, *around(first, last, before=LONGEST_STREAM_DAYS, after=0))
-    hours_on_air = hours.filter(pl.col("hour").dt.date() >= first).collect()
+    lake = pipeline.lake
+    creators = lake.scan_all(CREATORS).select(
+        "creator_id",
+        "on_roster",
+        "first_seen_at",
+        # Only the day counts. The time changes with every poll.
+        last_seen_at=pl.col("last_seen_at").dt.truncate("1d"),
+    )
+    known = creators.collect()
 
     def summarize_day(day: date) -> pl.DataFrame:
+        streams = lake.scan_days(STREAMS, *around(day, day, before=STREAK_DAYS, after=0))
+        hours = lake.scan_days(STREAM_HOURS, *around(day, day, before=LONGEST_STREAM_DAYS, after=0))
         profiles = lake.scan_days(PROFILE_OBSERVATIONS, *around(day, day, before=1, after=0))
         return summarize(
             day,
-            streams=starts,
-            hours=hours_on_air,
+            streams=streams.select("creator_id", "started_at").collect(),
+            hours=hours.filter(pl.col("hour").dt.date() == day).collect(),
             lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
             coverage=lake.scan_days(COVERAGE, day, day).collect(),
             profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
-            creators=creators.clear() if before_any_capture(lake, day) else creators,
+            creators=known.clear() if before_any_capture(lake, day) else known,
         )
 
-    yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers)
+    yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers, made_from=known)
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | int]:

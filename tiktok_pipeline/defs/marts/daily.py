@@ -10,6 +10,7 @@ import polars as pl
 from tiktok_pipeline.blocked_days import WHOLE
 from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.defs.checked import Checking, Results, warn_of_damage
+from tiktok_pipeline.defs.skipping import Skipping, metadata_of
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline
@@ -29,6 +30,9 @@ LONGEST_STREAM_DAYS = 60
 # What the UI shows of a table's rows beside their number: numbers that it plots, a sketch. None is left out.
 Numbers = Callable[[pl.DataFrame], Mapping[str, Any]]
 
+# Metadata that the UI shows as a partition's rows.
+_ROWS = "dagster/partition_row_count"
+
 # Check -> what it says of the newest of the run's days that has rows.
 Warnings = Mapping[str, Callable[[pl.DataFrame], Verdict]]
 
@@ -47,26 +51,49 @@ def write_each_day(
     day_of_row: pl.Expr,
     metadata: Numbers = lambda rows: {},
     warnings: Warnings | None = None,
+    made_from: pl.DataFrame | None = None,
 ) -> Results:
     """Make and replace each day separately: the rows of a day must not depend on the other days of the run.
 
-    A day that cannot be made, or that the check `contract` refuses, keeps its last good file; the other days are
-    replaced. `metadata` is asked of each day's rows: the UI plots days.
+    A day that is up to date is not made: `make` must read files through the lake, so that they are known, or through
+    `reads.Once`. `made_from` is a frame that was read before: its values count, not its file. A day that cannot be
+    made, or that the check `contract` refuses, keeps its last good file; the other days are replaced. `metadata` is
+    asked of each day's rows: the UI plots days.
     """
-    checking, written = Checking.of(table, pipeline), table.empty()
+    checking, skipping = Checking.of(table, pipeline), Skipping.of(context, pipeline, table.name, [table], made_from)
+    newest: tuple[date, pl.DataFrame | None] | None = None
     for day in days_of_keys(list(context.partition_keys)):
-        rows = checking.made(lambda day=day: make(day).filter(day_of_row == day), f"{day}")  # type: ignore[misc]
-        if rows is None:
-            context.add_asset_metadata(checking.metadata(f"{day}"), table.name, f"{day}")
+        record = skipping.up_to_date(day)
+        if record is not None:
+            context.add_asset_metadata(metadata_of(record, table), table.name, f"{day}")
+            checking.unchanged()
+            if newest is None or record.numbers[table.name][_ROWS]:
+                newest = day, None
             continue
-        pipeline.lake.write_day(table, day, rows)
-        shown = {"dagster/partition_row_count": rows.height, **_known(metadata(rows))}
-        context.add_asset_metadata(shown, table.name, f"{day}")
-        # Warnings are about the newest day that has rows.
-        written = rows if rows.height or written.is_empty() else written
+        with skipping.making(day) as made:
+            rows = checking.made(lambda day=day: make(day).filter(day_of_row == day), f"{day}")  # type: ignore[misc]
+            if rows is None:
+                context.add_asset_metadata(checking.metadata(f"{day}"), table.name, f"{day}")
+                continue
+            pipeline.lake.write_day(table, day, rows)
+            numbers = {_ROWS: rows.height, **_known(metadata(rows))}
+            context.add_asset_metadata(numbers, table.name, f"{day}")
+            made.add(table, numbers)
+        if newest is None or rows.height:
+            newest = day, rows
     warn_of_damage(context, pipeline.lake)
-    yield from checking.results({name: judge(written) for name, judge in (warnings or {}).items()})
+    # Warnings are about the newest day that has rows.
+    told = _rows_of(pipeline.lake, table, newest) if warnings else table.empty()
+    yield from checking.results({name: judge(told) for name, judge in (warnings or {}).items()})
     yield dg.MaterializeResult()
+
+
+def _rows_of(lake: Lake, table: Table, of: tuple[date, pl.DataFrame | None] | None) -> pl.DataFrame:
+    """Rows of a day: those that were made, or those in its file."""
+    if of is None:
+        return table.empty()
+    day, rows = of
+    return lake.scan_days(table, day, day).collect() if rows is None else rows
 
 
 def write_whole(pipeline: Pipeline, table: Table, make: Callable[[], pl.DataFrame], metadata: Numbers) -> Results:

@@ -11,6 +11,7 @@ from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.known_gifts import read_known_gifts
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.reads import Once
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import CREATORS, GIFT_ESTIMATES, LIVE_OBSERVATIONS, RECAPS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.gift_estimates import COMPARED_DAYS, gift_signals
@@ -44,12 +45,12 @@ def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Res
     lake = pipeline.lake
     with plain_failures():
         known = read_known_gifts(pipeline.settings().gifts.path)
-    creators = lake.scan_all(CREATORS).collect()
-    taught = _signals_of(lake, known["stream_id"], creators)
+    creators = Once(lambda: lake.scan_all(CREATORS).select("creator_id", "followers").collect())
+    taught = Once(lambda: _signals_of(lake, known["stream_id"], creators()))
 
     def estimate_day(day: date) -> pl.DataFrame:
-        week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators)
-        return estimate(day, pl.concat([week, *taught]).unique("stream_id", keep="first", maintain_order=True), known)
+        week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators())
+        return estimate(day, pl.concat([week, *taught()]).unique("stream_id", keep="first", maintain_order=True), known)
 
     yield from write_each_day(context, pipeline, GIFT_ESTIMATES, estimate_day, pl.col("started_at").dt.date(), _numbers)
 

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.defs.checked import Results
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, before_any_capture, days, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, before_any_capture, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
@@ -36,14 +36,14 @@ need three such lifts. `confident_rank` ranks by the lower bound. The lift of th
 def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Rank the creators as of the end of each day."""
     lake = pipeline.lake
-    window = around(*days(context), before=LOOKBACK_DAYS, after=0)
-    streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
-    creators = lake.scan_all(CREATORS).collect()
+    creators = lake.scan_all(CREATORS).select("creator_id", "niche", "first_seen_at").collect()
 
     def rank_day(day: date) -> pl.DataFrame:
         # Of the days before, only streams that went on into the first capture are known: that is no ranking.
         if before_any_capture(lake, day):
             return LEADERBOARD.empty()
+        window = around(day, day, before=LOOKBACK_DAYS, after=0)
+        streams, lift, recaps = (lake.scan_days(table, *window).collect() for table in (STREAMS, STREAM_LIFT, RECAPS))
         return rank(streams, lift, recaps, creators, day)
 
-    yield from write_each_day(context, pipeline, LEADERBOARD, rank_day, pl.col("as_of"))
+    yield from write_each_day(context, pipeline, LEADERBOARD, rank_day, pl.col("as_of"), made_from=creators)

@@ -34,9 +34,9 @@ _DAY = pl.col("started_at").dt.date()
 def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Rebuild the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().streams
-    newest = max(lake.days(LIVE_OBSERVATIONS), default=None)
 
     def rebuild_day(day: date) -> pl.DataFrame:
+        newest = max(lake.days(LIVE_OBSERVATIONS), default=None)
         rebuilt, still, after = STREAMS.empty(), pl.lit(value=True), settings.lookback_days
         while True:
             window = around(day, day, before=settings.lookback_days, after=after)

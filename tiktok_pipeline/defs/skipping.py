@@ -1,0 +1,105 @@
+"""Which days of a run are up to date, and what the UI shows of them. See `derive/up_to_date.py`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.derive import up_to_date
+from tiktok_pipeline.derive.up_to_date import Record
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.reads import recording
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import Table
+
+# Tag of a run that derives all of its days, from raw, whether or not anything has changed.
+REBUILD_TAG = "tiktok/rebuild"
+
+
+def rebuilds(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run was asked to derive its days again from raw."""
+    return REBUILD_TAG in context.run.tags
+
+
+@dataclass
+class Made:
+    """What one day's run of an asset wrote: the tables, and the metadata of each."""
+
+    numbers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+
+    def add(self, table: Table, numbers: Mapping[str, Any]) -> None:
+        """Note a table whose file was written, with its metadata."""
+        self.tables.append(table)
+        self.numbers[table.name] = numbers
+
+
+@dataclass(frozen=True)
+class Skipping:
+    """The days of one asset: `tables` are all that a day of it writes."""
+
+    asset: str
+    tables: tuple[Table, ...]
+    lake: Lake
+    pipeline: Pipeline
+    version: str
+    rebuild: bool
+
+    @classmethod
+    def of(
+        cls,
+        context: dg.AssetExecutionContext,
+        pipeline: Pipeline,
+        asset: str,
+        tables: Iterable[Table],
+        made_from: pl.DataFrame | None = None,
+    ) -> Skipping:
+        """The asset's days by the deployment's settings, roster, known gifts and hash key, and the rows `made_from`."""
+        settings = pipeline.settings()
+        gifts = b""
+        if settings.gifts.path is not None:
+            # A file that cannot be read is reported by the asset that needs it.
+            with contextlib.suppress(OSError):
+                gifts = settings.gifts.path.read_bytes()
+        rows = b"" if made_from is None else made_from.serialize()
+        version = up_to_date.version(settings, pipeline.roster().creators, pipeline.hash_key(), gifts, rows)
+        return cls(asset, tuple(tables), pipeline.lake, pipeline, version, rebuilds(context))
+
+    def up_to_date(self, day: date) -> Record | None:
+        """The record of a day that needs no run."""
+        return None if self.rebuild else up_to_date.up_to_date(self.lake, self.asset, day, self.version)
+
+    @contextmanager
+    def making(self, day: date) -> Iterator[Made]:
+        """Record the day if the block wrote all tables of the asset."""
+        made = Made()
+        up_to_date.drop_record(self.lake, self.asset, day)
+        with recording() as reads:
+            yield made
+        if set(made.tables) == set(self.tables):
+            up_to_date.keep_record(
+                self.lake,
+                self.asset,
+                day,
+                version=self.version,
+                now=self.pipeline.clock().now(),
+                of=reads,
+                tables=made.tables,
+                numbers=made.numbers,
+            )
+
+
+def metadata_of(record: Record, table: Table) -> dict[str, Any]:
+    """Metadata of a day that was not derived: its numbers, and why."""
+    since = f"{record.made_at:%Y-%m-%d %H:%M} UTC"
+    return {
+        **record.numbers.get(table.name, {}),
+        "up_to_date": f"not derived again: nothing that it is made from has changed since {since}",
+    }

@@ -1,0 +1,130 @@
+"""Skip a derived day while nothing that it was made from has changed.
+
+    _derived/<asset>/<part>.json     part: YYYY-MM-DD
+
+Written after the day's files: what they were made from (files with their size, time of change and inode; code,
+settings, roster, hash key), and the files themselves. A day is up to date if all of it is as recorded. A record is
+only a reason to skip: without it, the day is derived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from tiktok_pipeline import reads
+from tiktok_pipeline.blocked_days import is_blocked
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.reads import Reads
+from tiktok_pipeline.tables import TABLES, Table
+
+FOLDER = "_derived"
+
+# Changes with the meaning of a record.
+_FORMAT = 1
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What one day of an asset was made from, when, and what to show of it.
+
+    `damaged` are the files that its reads passed over, with the reason; `numbers` is the metadata of each table.
+    """
+
+    version: str
+    made_at: datetime
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    damaged: dict[str, str] = {}
+    numbers: dict[str, dict[str, float | int]] = {}
+
+
+@cache
+def code_version() -> str:
+    """A hash of the package's sources and of Polars' version: another release may derive other rows."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.blake2b(f"{_FORMAT} {pl.__version__}".encode(), digest_size=12)
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"\n{path.relative_to(package)}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def version(*depends_on: object) -> str:
+    """A hash of the code and of whatever else a day is made from beside files of the lake."""
+    digest = hashlib.blake2b(code_version().encode(), digest_size=12)
+    for each in depends_on:
+        digest.update(b"\n" + (each if isinstance(each, bytes) else repr(each).encode()))
+    return digest.hexdigest()
+
+
+def up_to_date(lake: Lake, asset: str, day: date, version: str) -> Record | None:
+    """Return the record of a day of which nothing has changed; None for a day that must be derived.
+
+    Files that the day's reads passed over count as passed over again: `Lake.damaged`.
+    """
+    try:
+        record = msgspec.json.decode(_path(lake, asset, day).read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    if record.version != version:
+        return None
+    try:
+        same = all(lake.signature(path) == signature for path, signature in (record.outputs | record.inputs).items())
+    except ValueError:
+        return None
+    made = [lake.root / path for path in record.outputs]
+    if not same or any(lake.wants_rebuild(path) or is_blocked(lake, TABLES[path.stem], f"{day}") for path in made):
+        return None
+    for path, reason in record.damaged.items():
+        lake.damaged.add(lake.root / path, reason)
+    return record
+
+
+def keep_record(
+    lake: Lake,
+    asset: str,
+    day: date,
+    *,
+    version: str,
+    now: datetime,
+    of: Reads,
+    tables: Iterable[Table],
+    numbers: Mapping[str, Mapping[str, object]],
+) -> None:
+    """Record a day of an asset whose files of `tables` were written from the reads `of`.
+
+    A record that cannot be written costs the next run its time, and nothing else.
+    """
+    inputs = of.all()
+    files = [lake.day_file(table, day) for table in tables]
+    outputs = {f"{file.relative_to(lake.root)}": reads.of_file(file) for file in files}
+    damaged = {f"{path.relative_to(lake.root)}": reason for path, reason in lake.damaged.all().items()}
+    read = {path: reason for path, reason in damaged.items() if path in inputs or f"{Path(path).parent}" in inputs}
+    plain = {
+        table: {name: value for name, value in found.items() if isinstance(value, float | int)}
+        for table, found in numbers.items()
+    }
+    path = _path(lake, asset, day)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.next")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(msgspec.json.encode(Record(version, now, inputs, outputs, read, plain)))
+        os.replace(staged, path)
+
+
+def drop_record(lake: Lake, asset: str, day: date) -> None:
+    """Remove the record of a day, so that the next run derives it."""
+    _path(lake, asset, day).unlink(missing_ok=True)
+
+
+def _path(lake: Lake, asset: str, day: date) -> Path:
+    return lake.root / FOLDER / asset / f"{day:%Y-%m-%d}.json"
