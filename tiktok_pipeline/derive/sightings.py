@@ -28,7 +28,7 @@ def history(decoded: DecodedHours, until: date) -> pl.LazyFrame:
     """Return ACCOUNT_SIGHTINGS of all days before `until`.
 
     A day that has none yet is read from its raw rows and kept, so that the order in which days are derived changes
-    nothing. Days of earlier releases without raw rows speak by their profiles.
+    nothing. A day of an earlier release whose raw rows were removed is read from its profiles.
     """
     lake = decoded.lake
     kept = {day for day in lake.days(ACCOUNT_SIGHTINGS, before=until) if lake.day_file(ACCOUNT_SIGHTINGS, day).exists()}
@@ -38,14 +38,14 @@ def history(decoded: DecodedHours, until: date) -> pl.LazyFrame:
         if lake.day_file(PROFILE_OBSERVATIONS, day).exists()
     }
     landed = {day for table in _NAMING for day in lake.days(table, before=until)}
-    older = []
     for day in sorted((with_profiles | landed) - kept):
         if day in landed:
-            lake.write_day(ACCOUNT_SIGHTINGS, day, sightings_of_day(decoded, day))
+            seen = sightings_of_day(decoded, day)
         else:
-            older.append(sightings_in_profiles(lake.scan_days(PROFILE_OBSERVATIONS, day, day).collect()).lazy())
+            seen = sightings_in_profiles(lake.scan_days(PROFILE_OBSERVATIONS, day, day).collect())
+        lake.write_day(ACCOUNT_SIGHTINGS, day, seen)
     first = min(lake.days(ACCOUNT_SIGHTINGS, before=until), default=until)
-    return pl.concat([lake.scan_days(ACCOUNT_SIGHTINGS, first, until - timedelta(days=1)), *older])
+    return lake.scan_days(ACCOUNT_SIGHTINGS, first, until - timedelta(days=1))
 
 
 def sightings_of_day(decoded: DecodedHours, day: date) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
     sound = [make_sound(expel(read, others, name), name) for name, read in bodies.items()]
     made = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
     made |= {"payload_shapes": merge_shapes(shapes), "account_sightings": seen}
-    answers = doubted(profile_answers(rows.lazy() for rows in raw.values()), seen, known)
+    answers = doubted(profile_answers(asked), seen, known)
     made["live_observations"] = settle_absences(made["live_observations"], answers)
     return made | marts(made, handles, settings, known) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
 
