@@ -11,7 +11,7 @@ from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
 from tiktok_pipeline.upkeep.repair import Repair, repairs
 
 # Tags of a repair run: the fact, and the key of the damage.
-_REPAIR, _DAMAGE = "tiktok_pipeline/repair", "tiktok_pipeline/damage"
+REPAIR_TAG, _DAMAGE = "tiktok_pipeline/repair", "tiktok_pipeline/damage"
 
 # Delay before the same damage is repaired again, if a run did not repair it.
 _TRIED_AGAIN = timedelta(days=1)
@@ -24,11 +24,11 @@ def repairs_before(lake: Lake, day: date) -> list[Repair]:
 
 def repair_tags(repair: Repair) -> dict[str, str]:
     """Tags of the run that makes its files again."""
-    return {**day_range_tags(repair.first, repair.last), _REPAIR: "true", _DAMAGE: repair.key}
+    return {**day_range_tags(repair.first, repair.last), REPAIR_TAG: "true", _DAMAGE: repair.key}
 
 
 def repaired_lately(instance: dg.DagsterInstance, repair: Repair | None = None) -> bool:
     """Return whether there was a repair run within the last day; with `repair`, one for this damage."""
-    tags = {_REPAIR: "true"} if repair is None else {_DAMAGE: repair.key}
+    tags = {REPAIR_TAG: "true"} if repair is None else {_DAMAGE: repair.key}
     lately = dg.RunsFilter(job_name="derive", tags=tags, created_after=datetime.now(UTC) - _TRIED_AGAIN)
     return bool(instance.get_run_records(lately, limit=1))

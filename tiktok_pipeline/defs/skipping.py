@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.defs.repairing import REPAIR_TAG
 from tiktok_pipeline.derive import up_to_date
 from tiktok_pipeline.derive.up_to_date import Record
 from tiktok_pipeline.lake import Lake
@@ -19,13 +20,10 @@ from tiktok_pipeline.reads import recording
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import Table
 
-# Tag of a run that derives all of its days, from raw, whether or not anything has changed.
-REBUILD_TAG = "tiktok/rebuild"
+# Tag of a run that decodes all raw rows of its days again, and derives them whether or not anything has changed.
+REBUILD_TAG = "tiktok_pipeline/rebuild"
 
-
-def rebuilds(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run was asked to derive its days again from raw."""
-    return REBUILD_TAG in context.run.tags
+_DERIVES_EVERYTHING = (REBUILD_TAG, REPAIR_TAG, "dagster/backfill")
 
 
 @dataclass
@@ -50,7 +48,7 @@ class Skipping:
     lake: Lake
     pipeline: Pipeline
     version: str
-    rebuild: bool
+    everything: bool
 
     @classmethod
     def of(
@@ -70,11 +68,18 @@ class Skipping:
                 gifts = settings.gifts.path.read_bytes()
         rows = b"" if made_from is None else made_from.serialize()
         version = up_to_date.version(settings, pipeline.roster().creators, pipeline.hash_key(), gifts, rows)
-        return cls(asset, tuple(tables), pipeline.lake, pipeline, version, rebuilds(context))
+        return cls(
+            asset,
+            tuple(tables),
+            pipeline.lake,
+            pipeline,
+            version,
+            any(tag in context.run.tags for tag in _DERIVES_EVERYTHING),
+        )
 
     def up_to_date(self, day: date) -> Record | None:
         """The record of a day that needs no run."""
-        return None if self.rebuild else up_to_date.up_to_date(self.lake, self.asset, day, self.version)
+        return None if self.everything else up_to_date.up_to_date(self.lake, self.asset, day, self.version)
 
     @contextmanager
     def making(self, day: date) -> Iterator[Made]:
@@ -101,5 +106,6 @@ def metadata_of(record: Record, table: Table) -> dict[str, Any]:
     since = f"{record.made_at:%Y-%m-%d %H:%M} UTC"
     return {
         **record.numbers.get(table.name, {}),
-        "up_to_date": f"not derived again: nothing that it is made from has changed since {since}",
+        "up_to_date": f"not derived again: nothing that it is made from has changed since {since}. The run tag "
+        f"{REBUILD_TAG} derives it all the same",
     }

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from tiktok_pipeline.blocked_days import block
+from tiktok_pipeline.defs.repairing import REPAIR_TAG
 from tiktok_pipeline.defs.skipping import REBUILD_TAG
 from tiktok_pipeline.derive.up_to_date import FOLDER
 from tiktok_pipeline.lake import Lake
@@ -106,9 +107,10 @@ def test_a_day_is_made_again_after_a_change_of(deployed: Deployed, change: str) 
     assert f"{DAY}" in {day for days in made(deployed).values() for day in days}
 
 
-def test_a_run_can_be_asked_to_make_everything_from_raw(deployed: Deployed) -> None:
+@pytest.mark.parametrize("tag", [REBUILD_TAG, REPAIR_TAG, "dagster/backfill"])
+def test_a_backfill_a_repair_and_a_run_with_the_tag_make_every_day(deployed: Deployed, tag: str) -> None:
     run(deployed)
-    found = made(deployed, **{REBUILD_TAG: "true"})
+    found = made(deployed, **{tag: "true"})
     assert all(found[name] == [f"{DAY}", f"{NEXT}"] for name in ASSETS)
 
 

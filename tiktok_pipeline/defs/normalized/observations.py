@@ -13,7 +13,7 @@ from tiktok_pipeline.checks.health import freshness, readability, whole_files
 from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.defs.checked import Checking, Results, check_specs, warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.defs.skipping import Made, Skipping, metadata_of
+from tiktok_pipeline.defs.skipping import REBUILD_TAG, Made, Skipping, metadata_of
 from tiktok_pipeline.derive.decoded import KEPT_DAYS, DecodedHours, prune
 from tiktok_pipeline.derive.normalized import MADE, NormalizedDay, normalize_day
 from tiktok_pipeline.derive.sightings import listed_accounts
@@ -82,7 +82,7 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
                 checking[table].unchanged()
             read = _stored(lake, day, record, read)
             continue
-        keep = day > lasting and not skipping.rebuild
+        keep = day > lasting and REBUILD_TAG not in context.run.tags
         decoded = DecodedHours.of(lake, pipeline.hash_key(), settings.shape_bodies, keep=keep)
         with skipping.making(day) as made:
             landed = _replace(context, lake, day, partial(normalize_day, decoded, day, listed), checking, made)
