@@ -22,7 +22,7 @@ from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repairs_before
 from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags, hour_range_tags
+from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
 from tiktok_pipeline.resources import build_resources
 from tiktok_pipeline.settings import Places
 from tiktok_pipeline.tables import RAW_LIVES
@@ -70,9 +70,10 @@ def run_capture(start: datetime, end: datetime) -> None:
     Raises:
         PipelineError: the run failed; its reason.
     """
-    ops: dict[str, Any] = {asset: {"config": {"every_hours": hours}} for asset, hours in EVERY_HOURS.items()}
-    ops[RAW_LIVES.name] = {"config": {"mode": "watch"}}
-    _run("replay", hour_range_tags(start, end - timedelta(hours=1)), {"ops": ops})
+    hours = [start.isoformat(), (end - timedelta(hours=1)).isoformat()]
+    sweeps = {asset: {"config": {"every_hours": every, "hours": hours}} for asset, every in EVERY_HOURS.items()}
+    watch = {RAW_LIVES.name: {"config": {"mode": "watch", "hours": hours}}}
+    _run("replay", {}, {"ops": sweeps | watch})
 
 
 def run_derive(start: datetime, end: datetime) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from tiktok_pipeline import roster
 from tiktok_pipeline.capture import access
 from tiktok_pipeline.capture.clock import replaying
-from tiktok_pipeline.commands.instance import use_instance
+from tiktok_pipeline.commands.instance import records_without_fsync, use_instance
 from tiktok_pipeline.errors import RosterError, SettingsError
 from tiktok_pipeline.settings import Places, load_settings
 
@@ -55,7 +55,7 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
     load_settings(places.settings)
     if not access.accesses(os.environ):
         raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
-    with _progress(say):
+    with _progress(say), records_without_fsync():
         begin = start
         while begin < end:
             stop = min(end, begin + timedelta(days=_DAYS_A_RUN))

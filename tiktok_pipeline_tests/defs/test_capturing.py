@@ -12,15 +12,17 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.defs.raw.raw_lives import raw_lives
 from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import hour_key, hour_of_key, hour_range_tags
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline.tables import RAW_LIVES
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
 
-START = datetime(2026, 11, 2, tzinfo=UTC)
+# The hour of every test: the deployments' clock stays in it, also when the wall clock's hour ends.
+_HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,7 @@ class Deployed:
     home: Path
     environment: dict[str, str]
     handles: list[str]
+    pipeline: type[Pipeline] = Pipeline
 
     def materialize(
         self, asset: dg.AssetsDefinition, hour: datetime, config: dict[str, Any] | None = None
@@ -41,7 +44,7 @@ class Deployed:
         name = asset.key.to_user_string()
         return dg.materialize(
             [asset],
-            resources={"pipeline": Pipeline(environment=self.environment)},
+            resources={"pipeline": self.pipeline(environment=self.environment)},
             partition_key=hour_key(hour),
             run_config={"ops": {name: {"config": config or {}}}},
             raise_on_error=False,
@@ -61,11 +64,13 @@ def deployed(tmp_path: Path, sandbox: RunningSandbox) -> Deployed:
         "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv"),
         "TIKTOK_PIPELINE_SETTINGS": str(tmp_path / "settings.toml"),
     }
-    return Deployed(tmp_path, sandbox.environment | places, handles)
+    deployed = Deployed(tmp_path, sandbox.environment | places, handles)
+    fast(deployed, 1, this_hour() + timedelta(minutes=30))
+    return deployed
 
 
 def this_hour() -> datetime:
-    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return _HOUR
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -105,6 +110,37 @@ def test_what_a_run_of_hours_came_to_is_not_shown_as_each_hours(deployed: Deploy
         assert not {"requests", "credits", "dagster/partition_row_count"} & set(metadata)
 
 
+def test_a_replay_logs_one_materialization_for_each_hour_with_rows(deployed: Deployed) -> None:
+    """Every second hour is swept: the other hours have no rows and no event. Repeated, nothing is captured."""
+    deployed.environment |= {"TIKTOK_PIPELINE_CLOCK": "replay"}
+    midnight = this_hour().replace(hour=0) - timedelta(days=1)
+    hours = {"hours": [midnight.isoformat(), (midnight + timedelta(hours=4)).isoformat()], "every_hours": 2}
+
+    def replay() -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [raw_profiles],
+            resources={"pipeline": Pipeline(environment=deployed.environment)},
+            run_config={"ops": {"raw_profiles": {"config": hours}}},
+            instance=instance,
+        )
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = replay()
+        rows = materialized(result)
+        polled = [midnight + timedelta(hours=each) for each in (0, 2, 4)]
+        assert rows.keys() == {hour_key(hour) for hour in polled}
+        lake = Lake(deployed.home / "lake")
+        assert all(lake.scan_raw(RAW_PROFILES, [hour]).collect().height == rows[hour_key(hour)] for hour in polled)
+        *others, newest = result.get_asset_materialization_events()
+        assert newest.materialization.metadata["run/requests"].value == sum(rows.values())
+        assert not any("run/requests" in each.materialization.metadata for each in others)
+        assert set(instance.get_materialized_partitions(raw_profiles.key)) == rows.keys()
+        # One planned event for the table, not one for each hour.
+        planned = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        assert len(instance.get_records_for_run(result.run_id, of_type=planned).records) == 1
+        assert materialized(replay()) == {}
+
+
 def test_what_nobody_could_answer_is_recorded_with_the_reason(deployed: Deployed) -> None:
     """The first vendor's budget has room for five, and the second of the route is not to be paid at all."""
     (deployed.home / "settings.toml").write_text(
@@ -137,17 +173,34 @@ def test_raw_of_the_past_cannot_be_backfilled_and_nothing_is_touched(deployed: D
     assert not (deployed.home / "lake").exists()
 
 
-def test_a_scheduled_window_watches_until_it_ends(deployed: Deployed) -> None:
+def test_a_scheduled_window_that_starts_late_still_ends_on_time(deployed: Deployed) -> None:
     (deployed.home / "settings.toml").write_text(
         "[watch]\nwindow_minutes = 1\nround_seconds = 2\nmin_gap_seconds = 1\n"
     )
-    start = datetime.now(UTC) - timedelta(seconds=55)
-    late = {"mode": "watch", "window_start": start.isoformat()}
-    result = deployed.materialize(raw_lives, start.replace(minute=0, second=0, microsecond=0), late)
+    start = this_hour() + timedelta(minutes=10)
+    jump(deployed, start + timedelta(seconds=45))
+    result = deployed.materialize(raw_lives, this_hour(), {"mode": "watch", "window_start": start.isoformat()})
     assert result.success, failure(result)
-    rows = deployed.landed()
-    # The window was over but for five seconds: it is asked to its end, not for another minute.
-    assert rows.height == 0 or (datetime.now(UTC) - start) < timedelta(seconds=75)
+    requested = deployed.landed()["requested_at"]
+    assert requested.n_unique() > 2, "several rounds"
+    assert start + timedelta(seconds=54) < requested.max() <= start + timedelta(seconds=57)  # type: ignore[operator]
+
+
+class JumpingClock(ReplayClock):
+    """A clock for windows of the present that moves only when all polls wait: a loaded machine changes nothing."""
+
+    replaying = False
+
+
+def jump(deployed: Deployed, start: datetime) -> None:
+    """Set the deployment's clock to a `JumpingClock` that begins at `start`."""
+    clock = JumpingClock(start)
+
+    class Jumping(Pipeline):
+        def clock(self) -> JumpingClock:  # type: ignore[override]
+            return clock
+
+    deployed.pipeline = Jumping
 
 
 def test_a_window_that_is_over_asks_nobody(deployed: Deployed) -> None:
@@ -176,7 +229,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> dict[str, int]:
 def test_a_window_that_crosses_the_hour_is_reported_for_both(deployed: Deployed) -> None:
     (deployed.home / "settings.toml").write_text("[watch]\nwindow_minutes = 20\nround_seconds = 120\n")
     start = this_hour() - timedelta(minutes=10, days=1)
-    fast(deployed, 240, start)
+    jump(deployed, start)
     config = {"mode": "watch", "window_start": start.isoformat()}
     result = deployed.materialize(raw_lives, start.replace(minute=0), config)
     assert result.success

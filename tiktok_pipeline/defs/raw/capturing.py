@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import Field
 from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
+from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.defs.checked import warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
@@ -42,6 +43,11 @@ class CaptureConfig(dg.Config):
     window_start: str | None = Field(
         default=None,
         description="Start of a scheduled window, RFC 3339. It names the window, so that a retry resumes it.",
+    )
+    hours: list[str] = Field(
+        default=[],
+        description="For replays: start of the first and of the last hour to capture, RFC 3339. A run of a partition "
+        "or of a range of partitions captures those.",
     )
     every_hours: int = Field(
         default=1, description="For replays: sweep only in hours of the day that are multiples of this number."
@@ -84,7 +90,7 @@ def _capture(
     except SettingsError as error:
         context.log.warning("Skipped %s: %s", table.name, error)
         return
-    hours = [hour_of_key(key) for key in context.partition_keys]
+    hours = _hours(context, config)
     with plain_failures():
         if pipeline.replaying and config.mode == "boundary":
             raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
@@ -103,6 +109,9 @@ def _capture(
         )
     creators = len(config.due) if config.mode == "boundary" else len(deployment.targets)
     metadata = _metadata(report, creators, len(hours))
+    if config.hours:
+        _log_hours(context, table, report.hours, metadata)
+        return
     for hour in sorted(report.hours.keys() - set(hours)):
         # A window may cross the hour, or begin late: what landed beside the run's own hour is reported there.
         context.log_event(
@@ -116,6 +125,29 @@ def _capture(
         metadata["dagster/partition_row_count"] = report.hours.get(hours[0], 0)
     if len(hours) > 1 or hours[0] in report.hours or not report.hours:
         yield dg.MaterializeResult(metadata=metadata)
+
+
+def _hours(context: dg.AssetExecutionContext, config: CaptureConfig) -> list[datetime]:
+    """Return the hours of the run: of its configuration, else of its partitions."""
+    if not config.hours:
+        return [hour_of_key(key) for key in context.partition_keys]
+    first, last = (datetime.fromisoformat(hour) for hour in config.hours)
+    return hours_between(first, last + timedelta(hours=1))
+
+
+def _log_hours(
+    context: dg.AssetExecutionContext, table: Table, rows: Mapping[datetime, int], metadata: Mapping[str, Any]
+) -> None:
+    """Log one materialization for each hour that has new rows; the newest also carries the numbers of the run.
+
+    If the hours were partitions of the run, Dagster would store two events for each, also without rows. Storing them
+    took more of a replay than polling.
+    """
+    hours = sorted(hour for hour, number in rows.items() if number)
+    for hour in hours:
+        shown = dict(metadata) if hour == hours[-1] else {}
+        shown["dagster/partition_row_count"] = rows[hour]
+        context.log_event(dg.AssetMaterialization(table.name, partition=hour_key(hour), metadata=shown))
 
 
 def _now(
