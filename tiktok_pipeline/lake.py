@@ -242,12 +242,14 @@ class Lake:
         """
 
         def asked_of(frame: pl.LazyFrame) -> pl.DataFrame:
+            # Polars passes a number of rows only without a predicate.
+            if predicate is not None:
+                # First, so that Parquet statistics skip files: two copies of a capture are equal.
+                frame = frame.filter(predicate)
             if table.layer == "raw" and len(files) > 1:
                 frame = frame.unique(subset="capture_id", keep="first", maintain_order=True)
             if rows is not None:
                 frame = frame.head(rows)
-            if predicate is not None:
-                frame = frame.filter(predicate)
             return (frame if columns is None else frame.select(columns)).collect()
 
         try:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture import boundary, memory, sweep
+from tiktok_pipeline.capture import boundary, memory, spending, sweep
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
@@ -222,7 +222,7 @@ def _run(
     landings = Landings(deployment.lake, kind, window, deployment.run_id)
     start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
     days = sorted({hour.date() for hour in hours_between(start, end)})
-    spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
+    spent = spending.spent(deployment.lake, days, deployment.settings.vendors)
     flusher = _Flusher(landings, table, clock, deployment.settings.watch.flush_seconds, deployment.progress)
 
     def budget(vendor: str) -> Budget:
