@@ -73,6 +73,10 @@ from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.settings import Settings
+try:
+    from tiktok_pipeline.capture import spending
+except ImportError:
+    spending = None
 home, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
 keys = accesses({"SOCIAL_FETCH_API_KEY": "k", "TIKHUB_USERNAME": "u", "TIKHUB_PASSWORD": "p"})
 lake, settings = Lake(home / "lake"), Settings()
@@ -91,7 +95,7 @@ _WINDOW = (
 begun = time.process_time()
 targets = timed("accounts (creators)", lambda: memory.known_as(lake, listed))
 timed("last states, requests, departures", lambda: memory.last_seen(lake, now, targets))
-timed("credits of the day", lambda: memory.spent(lake, [now.date()], settings.vendors))
+timed("credits of the day", lambda: (spending if spending else memory).spent(lake, [now.date()], settings.vendors))
 print(f"  {'window start':<34} {time.process_time() - begun:7.3f} CPU s")
 """
 )

@@ -12,10 +12,10 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.habits import Habits, learn
-from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, is_others, known, may_be_off_air
+from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, known, may_be_off_air
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers import VENDORS, guard
-from tiktok_pipeline.providers.accounts import Account, Sighting
+from tiktok_pipeline.providers.accounts import Account, Sighting, contradiction
 from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
@@ -49,12 +49,12 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
         by_id[target.creator_id] = LastSeen(sightings=sightings.get(target.creator_id, ())).identified(target)
     recent = _polls(lake, now - _RECENT, now)
     bodies = _Bodies(lake, recent)
-    seen = _last_answers(bodies, by_id)
     polls = pl.concat([_older_polls(lake, recent, now), _live_polls(recent)])
+    asked = {creator_id: LastSeen(asked_at=asked_at) for creator_id, asked_at in _lives_asked(polls, now).items()}
+    seen = _last_answers(bodies, by_id, asked)
     noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
         ("identity_asked_at", _identities_asked(lake, now)),
-        ("asked_at", _lives_asked(polls, now)),
         ("gone_since", _gone_since(polls)),
         ("unconfirmed", dict.fromkeys(_unconfirmed(bodies, by_id), True)),
     )
@@ -92,7 +92,7 @@ def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFram
     Every missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
     """
     answered = _live_polls(recent).filter(pl.col("kind").is_not_null())
-    found = answered.filter(~pl.col("kind").is_in(_gone_kinds(answered)))["creator_id"].unique()
+    found = answered.filter(~pl.col("kind").is_in(_gone_kinds(answered)))["creator_id"].unique().implode()
     since, until = now - 2 * LONGEST_ABSENCE - _RECENT, now - _RECENT
     return _live_polls(
         lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
@@ -127,9 +127,10 @@ class _Bodies:
         assert isinstance(last, datetime)
         bodies = (
             self._lake.scan_raw(tables.RAW_LIVES, hours_between(first, last + timedelta(microseconds=1)))
-            .filter(pl.col("requested_at").is_between(first, last), pl.col("capture_id").is_in(rows["capture_id"]))
+            .filter(pl.col("requested_at").is_between(first, last))
             .select("capture_id", "body")
             .collect()
+            .join(rows.select("capture_id"), on="capture_id", how="semi")
         )
         body_of = dict(bodies.iter_rows())
         for capture_id, vendor, endpoint, outcome in rows.select(
@@ -178,13 +179,15 @@ def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str
     return {creator_id: seen.sightings for creator_id, seen in found.items()}
 
 
-def _last_answers(bodies: _Bodies, targets: Mapping[str, Target]) -> dict[str, LastSeen]:
-    """Return what the last response of each creator, vendor and endpoint reports, by creator."""
+def _last_answers(
+    bodies: _Bodies, targets: Mapping[str, Target], asked: Mapping[str, LastSeen] | None = None
+) -> dict[str, LastSeen]:
+    """Return what the last response of each creator, vendor and endpoint reports, by creator, added to `asked`."""
     last_of_each = bodies.polls.unique(["creator_id", "vendor", "endpoint"], keep="last", maintain_order=True)
     asks_room = _of("room")
-    seen: dict[str, LastSeen] = {}
+    seen = dict(asked or {})
     for creator_id, asked_at in last_of_each.filter(asks_room).select("creator_id", "requested_at").iter_rows():
-        seen[creator_id] = LastSeen(room_asked_at=asked_at)
+        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), room_asked_at=asked_at)
     lives = last_of_each.filter(~asks_room)
     rows = lives.select("creator_id", "requested_at", "subject").iter_rows()
     for (creator_id, asked_at, subject), readings in zip(rows, bodies.read(lives), strict=True):
@@ -198,7 +201,8 @@ def _last_answers(bodies: _Bodies, targets: Mapping[str, Target]) -> dict[str, L
 
 def _is_others(readings: Iterable[object], target: Target | None, subject: str) -> bool:
     """Whether a response to a request by the handle `subject` is about another account than the target's."""
-    return target is not None and is_others(readings, replace(target, handle=subject))
+    # The handle that was requested counts: the creator may have another one by now.
+    return target is not None and contradiction(readings, known(target), subject) is not None
 
 
 def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
