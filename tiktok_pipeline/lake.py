@@ -227,6 +227,16 @@ class Lake:
                 return self._read_files(table, files, columns, predicate, rows)
         raise LakeError(f"files in {self.hour_folder(table, hour)} go away while they are read: who removes them?")
 
+    def read_raw_files(
+        self, table: Table, files: Sequence[Path], columns: Sequence[str], predicate: pl.Expr
+    ) -> pl.DataFrame:
+        """Read rows of some raw files, each capture once; damaged files are passed over.
+
+        Raises:
+            FileNotFoundError: a file has gone since it was listed, as after a compaction.
+        """
+        return self._read_files(table, files, list(columns), predicate, None)
+
     def _read_files(
         self,
         table: Table,

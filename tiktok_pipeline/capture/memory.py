@@ -12,12 +12,22 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.habits import Habits, learn
-from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, known, may_be_off_air
+from tiktok_pipeline.capture.live_states import (
+    ANSWERS,
+    KIND,
+    asks,
+    decode,
+    is_about_another,
+    readings_of,
+    reported_on_air,
+    reports_missing,
+)
+from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, known
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.providers import VENDORS, guard
-from tiktok_pipeline.providers.accounts import Account, Sighting, contradiction
+from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.providers.accounts import Account, Sighting
 from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
-from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
+from tiktok_pipeline.providers.vendor import Outcome, Target
 
 RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "raw")
 
@@ -25,12 +35,10 @@ RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "
 _RECENT = timedelta(minutes=60)
 
 # The derived tables identify a creator at the latest one day after the first response.
-_UNDERIVED = timedelta(hours=24)
+UNDERIVED = timedelta(hours=24)
 
 # Streams longer ago than this teach next to nothing: their weight is a sixteenth.
 _TEACHING = timedelta(weeks=12)
-
-_ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
 
 
 def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict[str, LastSeen]:
@@ -82,8 +90,8 @@ def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
 
 def _live_polls(polls: pl.DataFrame) -> pl.DataFrame:
     """Live polls of `_polls`: creator_id, requested_at, kind (null: without an answer)."""
-    kind = pl.when(pl.col("outcome").is_in(_ANSWERS)).then(_KIND)
-    return polls.filter(_of("live")).select("creator_id", "requested_at", kind=kind)
+    kind = pl.when(pl.col("outcome").is_in(ANSWERS)).then(KIND)
+    return polls.filter(asks("live")).select("creator_id", "requested_at", kind=kind)
 
 
 def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -109,7 +117,7 @@ class _Bodies:
     """
 
     def __init__(self, lake: Lake, polls: pl.DataFrame) -> None:
-        self.polls = polls.filter(pl.col("outcome").is_in(_ANSWERS))
+        self.polls = polls.filter(pl.col("outcome").is_in(ANSWERS))
         self._lake = lake
         self._read: dict[str, list[LiveReading | ProfileReading]] = {}
 
@@ -136,13 +144,23 @@ class _Bodies:
         for capture_id, vendor, endpoint, outcome in rows.select(
             "capture_id", "vendor", "endpoint", "outcome"
         ).iter_rows():
-            self._read[capture_id] = _read(vendor, endpoint, outcome, body_of.get(capture_id))
+            self._read[capture_id] = decode(vendor, endpoint, outcome, body_of.get(capture_id))
 
 
 def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
     """Return `targets`; fill in missing accounts that responses had agreed on by `now`."""
     seen = _sightings(lake, [target for target in targets if not known(target)], now)
     return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
+
+
+def names_account(creators: Sequence[str]) -> pl.Expr:
+    """Return whether a raw row may name the account of one of `creators`: a response to a request by first handle."""
+    return (
+        pl.col("creator_id").is_in(list(creators))
+        & (pl.col("subject") == pl.col("creator_id"))
+        & pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value])
+        & (asks("live") | asks("profile") | asks("user_id"))
+    )
 
 
 def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
@@ -153,25 +171,19 @@ def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str
     """
     left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
     found: dict[str, LastSeen] = {}
-    for hour in hours_between(now - _UNDERIVED, now):
+    for hour in hours_between(now - UNDERIVED, now):
         if not left:
             break
         rows = [
             lake.scan_raw(table, [hour])
-            .filter(
-                pl.col("creator_id").is_in(list(left)),
-                pl.col("subject") == pl.col("creator_id"),
-                pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
-                pl.col("requested_at") < now,
-                _of("live") | _of("profile") | _of("user_id"),
-            )
+            .filter(names_account(list(left)), pl.col("requested_at") < now)
             .select("creator_id", "vendor", "endpoint", "outcome", "body", "observed_at", "requested_at", "capture_id")
             for table in (tables.RAW_LIVES, tables.RAW_PROFILES)
         ]
         landed = pl.concat(pl.collect_all(rows)).sort("requested_at", "capture_id")
         for creator_id, vendor, endpoint, outcome, body, observed_at, *_ in landed.iter_rows():
             if creator_id in left:
-                readings = _read(vendor, endpoint, outcome, body)
+                readings = decode(vendor, endpoint, outcome, body)
                 seen = found.get(creator_id, LastSeen()).sighted(readings, left[creator_id], vendor, observed_at)
                 found[creator_id] = seen
                 if known(seen.identified(left[creator_id])):
@@ -184,7 +196,7 @@ def _last_answers(
 ) -> dict[str, LastSeen]:
     """Return what the last response of each creator, vendor and endpoint reports, by creator, added to `asked`."""
     last_of_each = bodies.polls.unique(["creator_id", "vendor", "endpoint"], keep="last", maintain_order=True)
-    asks_room = _of("room")
+    asks_room = asks("room")
     seen = dict(asked or {})
     for creator_id, asked_at in last_of_each.filter(asks_room).select("creator_id", "requested_at").iter_rows():
         seen[creator_id] = replace(seen.get(creator_id, LastSeen()), room_asked_at=asked_at)
@@ -192,17 +204,11 @@ def _last_answers(
     rows = lives.select("creator_id", "requested_at", "subject").iter_rows()
     for (creator_id, asked_at, subject), readings in zip(rows, bodies.read(lives), strict=True):
         last = seen.get(creator_id, LastSeen())
-        if not _is_others(readings, targets.get(creator_id), subject):
+        if not is_about_another(readings, targets.get(creator_id), subject):
             seen[creator_id] = last.after(readings, asked_at)
         else:
             seen[creator_id] = replace(last, live=False, live_since=None, gone_since=None)
     return seen
-
-
-def _is_others(readings: Iterable[object], target: Target | None, subject: str) -> bool:
-    """Whether a response to a request by the handle `subject` is about another account than the target's."""
-    # The handle that was requested counts: the creator may have another one by now.
-    return target is not None and contradiction(readings, known(target), subject) is not None
 
 
 def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
@@ -226,7 +232,7 @@ def _lives_asked(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
 
 def _gone_kinds(polls: pl.DataFrame) -> list[str]:
     """The kinds of response among `polls` that report a missing handle."""
-    return [kind for kind in polls["kind"].drop_nulls().unique() if _is_gone(kind)]
+    return [kind for kind in polls["kind"].drop_nulls().unique() if reports_missing(kind)]
 
 
 def _gone_since(polls: pl.DataFrame) -> dict[str, datetime]:
@@ -246,11 +252,13 @@ def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
 
     Only `ok` responses can report on air. They are decoded from the newest back, as far as the answer depends on them.
     """
-    asked = bodies.polls.filter(_of("live"))
+    asked = bodies.polls.filter(asks("live"))
     ok = pl.col("outcome") == Outcome.OK.value
     asked = asked.join(asked.filter(ok).select("creator_id").unique(), on="creator_id", how="semi")
-    asked = asked.with_columns(kind=_KIND).reverse()
-    off = {kind for kind in asked.filter(~ok)["kind"].unique() if _on_air(kind, _live_readings(kind, None)) is False}
+    asked = asked.with_columns(kind=KIND).reverse()
+    off = {
+        kind for kind in asked.filter(~ok)["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False
+    }
     newest_first: dict[str, list[int]] = {}
     # Known states by row; null: the response does not report one.
     states: dict[int, bool | None] = {}
@@ -277,7 +285,7 @@ def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
         rows = asked[list(needed.values())]
         columns = rows.select("creator_id", "kind", "subject").iter_rows()
         for row, (creator_id, kind, subject), readings in zip(needed.values(), columns, bodies.read(rows), strict=True):
-            states[row] = _on_air(kind, readings, targets.get(creator_id), subject)
+            states[row] = reported_on_air(kind, readings, targets.get(creator_id), subject)
         undecided = list(needed)
     return found
 
@@ -344,30 +352,14 @@ def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Itera
     open_bodies, settled = pl.collect_all([said, plain])
     by_id = {target.creator_id: target for target in targets}
     states = [
-        _on_air(kind, _live_readings(kind, body), by_id.get(creator_id), subject)
+        reported_on_air(kind, readings_of(kind, body), by_id.get(creator_id), subject)
         for creator_id, kind, subject, body in open_bodies.select("creator_id", "kind", "subject", "body").iter_rows()
     ]
     read = open_bodies.drop("body", "subject").with_columns(on_air=pl.Series(states, dtype=pl.Boolean))
-    absent = [kind for kind in settled["kind"].unique() if _on_air(kind, _live_readings(kind, None)) is False]
+    absent = [kind for kind in settled["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False]
     off = settled.with_columns(on_air=pl.when(pl.col("kind").is_in(absent)).then(pl.lit(value=False)))
     streamers = read.filter("on_air").select("creator_id").unique()
     return pl.concat([read, off]).join(streamers, on="creator_id", how="semi").drop("kind")
-
-
-def answers(lake: Lake, capabilities: Mapping[str, str], since: datetime, until: datetime) -> pl.DataFrame:
-    """When creators' questions were last answered in [since, until): table, creator_id, asked_at.
-
-    Args:
-        capabilities: raw table -> the capability whose answers count.
-    """
-    found = [
-        _asked(lake, tables.TABLES[table], capability, since, until)
-        .group_by("creator_id")
-        .agg(pl.col("asked_at").max())
-        .select(pl.lit(table).alias("table"), "creator_id", "asked_at")
-        for table, capability in capabilities.items()
-    ]
-    return pl.concat(pl.collect_all(found))
 
 
 def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: datetime) -> list[Target]:
@@ -382,8 +374,8 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     )
     for creator_id, kind, subject, body in rows.iter_rows():
         target = by_id[creator_id]
-        readings = _live_readings(kind, body)
-        if _is_others(readings, target, subject):
+        readings = readings_of(kind, body)
+        if is_about_another(readings, target, subject):
             continue
         for reading in readings:
             if isinstance(reading, ProfileReading):
@@ -394,26 +386,11 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     return list(by_id.values())
 
 
-def _of(capability: str) -> pl.Expr:
-    """Whether a raw row is a question of this capability about a creator."""
-    asks = [
-        (pl.col("vendor") == vendor.name) & (pl.col("endpoint") == endpoint)
-        for vendor in VENDORS.values()
-        for endpoint, answered in vendor.endpoints.items()
-        if answered == capability
-    ]
-    return pl.any_horizontal(asks) & pl.col("creator_id").is_not_null()
-
-
-# The kind of a response: all that decides what it reports, except its body.
-_KIND = pl.concat_str("vendor", "endpoint", "outcome", separator=" ")
-
-
 def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
     """Answered questions of one capability: creator_id, asked_at, kind ("vendor endpoint outcome"), outcome, body."""
     return (
         lake.scan_raw(table, hours_between(since, until))
-        .filter(_of(capability), pl.col("outcome").is_in(_ANSWERS))
+        .filter(asks(capability), pl.col("outcome").is_in(ANSWERS))
         .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until)
         .select(
             "creator_id",
@@ -421,47 +398,9 @@ def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, un
             "subject",
             "body",
             asked_at="requested_at",
-            kind=_KIND,
+            kind=KIND,
         )
     )
-
-
-def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    vendor, endpoint, outcome = kind.split(" ")
-    return _read(vendor, endpoint, outcome, body)
-
-
-def _read(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    """Return the live state and profile in a response; nothing if it cannot be read."""
-    readings = guard.read(VENDORS[vendor], endpoint, Outcome(outcome), (body or "").encode())
-    return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
-
-
-def _is_gone(kind: str) -> bool:
-    """Return whether this kind of response reports a missing handle; False if it means off air as well."""
-    return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(_live_readings(kind, None))
-
-
-def _on_air(
-    kind: str, readings: Sequence[LiveReading | ProfileReading], target: Target | None = None, subject: str = ""
-) -> bool | None:
-    """Return whether a response reports on air; None if it does not report, or is about another account.
-
-    "Not found" counts as off air if the endpoint responds so for creators who are off air: for the decision to poll
-    again, both are the same.
-    """
-    if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
-        return False
-    if _is_others(readings, target, subject):
-        return None
-    for reading in readings:
-        if isinstance(reading, ProfileReading):
-            continue
-        if reading.live_state in ("live", "paused"):
-            return True
-        if reading.live_state == "ended" or may_be_off_air([reading]):
-            return False
-    return None
 
 
 def known_posts(lake: Lake) -> set[tuple[str, str]]:
