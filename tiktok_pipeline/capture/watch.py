@@ -206,7 +206,7 @@ class _Watcher:
     seen: dict[str, LastSeen]
 
     def __post_init__(self) -> None:
-        self._round = timedelta(seconds=min(self.settings.round_seconds, self.settings.max_gap_minutes * 60))
+        self._round = timedelta(seconds=self.settings.seconds_of_a_round)
         self._gap = timedelta(seconds=self.settings.min_gap_seconds)
         self._due: list[tuple[datetime, int]] = []
 

@@ -99,7 +99,7 @@ def test_any_landings_compactions_and_roster_changes_give_what_reading_everythin
         assert window.boundary_due(here, landing.now, history).rows() == expected.rows()
         assert window.boundary_due(here, landing.now).rows() == expected.rows()
         due += expected.height
-    assert due > 5
+    assert due
 
 
 def test_a_look_reads_only_what_landed_since_the_last_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.rounds import Round, live_round
 from tiktok_pipeline.defs.checked import warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
@@ -85,6 +86,9 @@ def _capture(
         context.log.warning("Skipped %s: %s", table.name, error)
         return
     hours = [hour_of_key(key) for key in context.partition_keys]
+    round_ = _round(config, deployment, replaying=pipeline.replaying)
+    if round_ is not None and round_.problem is not None:
+        context.log.warning("A round cannot be kept: %s", round_.problem)
     with plain_failures():
         if pipeline.replaying and config.mode == "boundary":
             raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
@@ -102,7 +106,7 @@ def _capture(
             report.tally.most_rows_waiting,
         )
     creators = len(config.due) if config.mode == "boundary" else len(deployment.targets)
-    metadata = _metadata(report, creators, len(hours))
+    metadata = _metadata(report, creators, len(hours), round_)
     for hour in sorted(report.hours.keys() - set(hours)):
         # A window may cross the hour, or begin late: what landed beside the run's own hour is reported there.
         context.log_event(
@@ -149,7 +153,14 @@ def _now(
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
 
 
-def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any]:
+def _round(config: CaptureConfig, deployment: Deployment, *, replaying: bool) -> Round | None:
+    """Return the round of a watch; None for other windows."""
+    if config.mode != "watch":
+        return None
+    return live_round(deployment.settings, len(deployment.targets), deployment.accesses.keys(), replaying=replaying)
+
+
+def _metadata(report: window.Report, creators: int, hours: int, round_: Round | None) -> dict[str, Any]:
     tally = report.tally
     counted: dict[str, Any] = {
         "creators": creators,
@@ -160,6 +171,9 @@ def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
     }
+    if round_ is not None:
+        counted["round_seconds"] = round_.planned.total_seconds()
+        counted["round_seconds_needed"] = round(round_.needed.total_seconds(), 1)
     if tally.unforeseen:
         counted["unforeseen"] = dict(tally.unforeseen)
     if tally.flush_failures:
