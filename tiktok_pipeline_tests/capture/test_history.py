@@ -76,9 +76,9 @@ def test_any_landings_compactions_and_roster_changes_give_what_reading_everythin
 ) -> None:
     here = deployed(tmp_path, settings)
     landing, history = Landing(here.lake, seed), LiveHistory()
-    landing.go_on(200)
+    landing.go_on(150)
     due = 0
-    for _ in range(25):
+    for _ in range(16):
         landing.go_on(landing.chance.choice([1, 1, 2, 9, 45]))
         event = landing.chance.random()
         if event < 0.1:
@@ -106,11 +106,13 @@ def test_a_look_reads_only_what_landed_since_the_last_one(tmp_path: Path) -> Non
     here = deployed(tmp_path, targets=roster(known=CREATORS))
     landing, history = Landing(here.lake, 5), LiveHistory()
     landing.go_on(300)
+    landing.land(1.0)
     window.boundary_due(here, landing.now, history)
     read = history.rows_read
     window.boundary_due(here, landing.now, history)
     assert history.rows_read == read
     landing.go_on(5)
+    landing.land(1.0)
     window.boundary_due(here, landing.now, history)
     assert read < history.rows_read < read + 50
     read = history.rows_read

@@ -28,7 +28,9 @@ from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline_tests.capture.landed_rows import CREATORS, Landing, account
 
 
-def by_reading_everything(lake: Lake, now: datetime, targets: Sequence[Target]) -> dict[str, LastSeen]:
+def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain steps
+    lake: Lake, now: datetime, targets: Sequence[Target]
+) -> dict[str, LastSeen]:
     """States, rooms, polls, missing handles and unconfirmed ends, from every row one by one."""
     by_id = {target.creator_id: target for target in memory.identified(lake, targets, now)}
     rows = lake.scan_raw(RAW_LIVES, hours_between(now - timedelta(hours=3), now)).collect()
