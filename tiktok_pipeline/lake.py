@@ -258,6 +258,16 @@ class Lake:
                 return self._read_files(table, files, columns, predicate, rows)
         raise LakeError(f"files in {self.hour_folder(table, hour)} go away while they are read: who removes them?")
 
+    def read_raw_files(
+        self, table: Table, files: Sequence[Path], columns: Sequence[str], predicate: pl.Expr
+    ) -> pl.DataFrame:
+        """Read rows of some raw files, each capture once; damaged files are passed over.
+
+        Raises:
+            FileNotFoundError: a file has gone since it was listed, as after a compaction.
+        """
+        return self._read_files(table, files, list(columns), predicate, None)
+
     def _read_files(
         self,
         table: Table,
@@ -273,12 +283,14 @@ class Lake:
         """
 
         def asked_of(frame: pl.LazyFrame) -> pl.DataFrame:
+            # Polars passes a number of rows only without a predicate.
+            if predicate is not None:
+                # First, so that Parquet statistics skip files: two copies of a capture are equal.
+                frame = frame.filter(predicate)
             if table.layer == "raw" and len(files) > 1:
                 frame = frame.unique(subset="capture_id", keep="first", maintain_order=True)
             if rows is not None:
                 frame = frame.head(rows)
-            if predicate is not None:
-                frame = frame.filter(predicate)
             return (frame if columns is None else frame.select(columns)).collect()
 
         try:

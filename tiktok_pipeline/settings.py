@@ -67,6 +67,11 @@ class Watch(_Section, frozen=True):
         if min(self.window_minutes, self.flush_seconds, self.max_gap_minutes, self.round_seconds) < 1:
             raise ValueError("window_minutes, flush_seconds, max_gap_minutes and round_seconds must be at least 1")
 
+    @property
+    def seconds_of_a_round(self) -> int:
+        """The length of a round: no creator waits longer than `max_gap_minutes`."""
+        return min(self.round_seconds, self.max_gap_minutes * 60)
+
 
 class Retries(_Section, frozen=True):
     """How often and how patiently one question is asked again (all vendors)."""

@@ -60,7 +60,7 @@ def moments(readings: pl.DataFrame, settings: Boundary, *, merge_gap: timedelta)
     """
     known = (
         readings.filter(pl.col("on_air").is_not_null())
-        .sort("creator_id", "asked_at")
+        .sort("creator_id", "asked_at", "on_air")
         .with_columns(
             was=pl.col("on_air").shift().over("creator_id"),
             live_at=pl.when("on_air").then("asked_at"),

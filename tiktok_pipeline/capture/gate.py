@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import io
+import math
 import os
 import struct
 from bisect import bisect_left, bisect_right, insort
@@ -106,6 +107,26 @@ class SharedDepartures:
             yield file
 
 
+def sustained_rate(requests_per_second: float, *, replaying: bool = False) -> float:
+    """Return the requests a second that a gate with this limit lets through in the long run."""
+    burst, window = _burst(requests_per_second, replaying=replaying)
+    return burst / window.total_seconds()
+
+
+def limit_for(sustained: float, *, replaying: bool = False) -> float:
+    """Return the lowest limit, in requests a second, whose sustained rate is `sustained`: a whole number above 1."""
+    margin = 0.0 if replaying else _MARGIN_S
+    whole = sustained * (1 + margin)
+    return float(math.ceil(whole)) if whole > 1 else 1 / (1 / sustained - margin)
+
+
+def _burst(requests_per_second: float, *, replaying: bool) -> tuple[int, timedelta]:
+    """Return a number of requests, and the window that holds no more than these."""
+    burst = max(1, int(requests_per_second))
+    window = timedelta(seconds=max(1.0, burst / requests_per_second))
+    return burst, window if replaying else window + timedelta(seconds=_MARGIN_S)
+
+
 class Gate:
     """Lets a request through when fewer than `max_in_flight` are out and the rate allows it.
 
@@ -116,10 +137,7 @@ class Gate:
         self, clock: Clock, requests_per_second: float, max_in_flight: int, departures: Departures | None = None
     ) -> None:
         self._clock = clock
-        self._burst = max(1, int(requests_per_second))
-        self._window = timedelta(seconds=max(1.0, self._burst / requests_per_second))
-        if not clock.replaying:
-            self._window += timedelta(seconds=_MARGIN_S)
+        self._burst, self._window = _burst(requests_per_second, replaying=clock.replaying)
         self._departures = departures or OwnDepartures()
         self._max_in_flight = max_in_flight
         self._in_flight = 0

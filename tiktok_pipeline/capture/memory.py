@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -12,12 +12,22 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.habits import Habits, learn
-from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, is_others, known, may_be_off_air
+from tiktok_pipeline.capture.live_states import (
+    ANSWERS,
+    KIND,
+    asks,
+    decode,
+    is_about_another,
+    readings_of,
+    reported_on_air,
+    reports_missing,
+)
+from tiktok_pipeline.capture.watch import LONGEST_ABSENCE, LastSeen, known
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.providers import VENDORS, guard
+from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.accounts import Account, Sighting
 from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
-from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome, Target
+from tiktok_pipeline.providers.vendor import Outcome, Target
 
 RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "raw")
 
@@ -25,41 +35,132 @@ RAW_TABLES = tuple(table for table in tables.TABLES.values() if table.layer == "
 _RECENT = timedelta(minutes=60)
 
 # The derived tables identify a creator at the latest one day after the first response.
-_UNDERIVED = timedelta(hours=24)
+UNDERIVED = timedelta(hours=24)
 
 # Streams longer ago than this teach next to nothing: their weight is a sixteenth.
 _TEACHING = timedelta(weeks=12)
 
-_ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
-
 
 def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict[str, LastSeen]:
-    """Per creator: the last answer about being live within the last hour, what it left open, and when it was asked.
+    """Per creator: the last live state of the last hour, the room and identity requests, and the last poll.
 
     Responses about another account than that of `targets` are ignored. For targets without a known account, the
     result also lists the accounts that responses gave for their handles.
+
+    Bodies are read of the last response of each creator only; everything else is in the other columns.
     """
     targets = list(targets)
-    sightings = _sightings(lake, [target for target in targets if not known(target)], now)
-    targets = [LastSeen(sightings=sightings.get(target.creator_id, ())).identified(target) for target in targets]
-    seen = _last_answers(lake, now, {target.creator_id: target for target in targets})
-    noted: tuple[tuple[str, dict[str, Any]], ...] = (
+    unknown = [target for target in targets if not known(target)]
+    sightings = _sightings(lake, unknown, now)
+    by_id = {target.creator_id: target for target in targets}
+    for target in unknown:
+        by_id[target.creator_id] = LastSeen(sightings=sightings.get(target.creator_id, ())).identified(target)
+    recent = _polls(lake, now - _RECENT, now)
+    bodies = _Bodies(lake, recent)
+    polls = pl.concat([_older_polls(lake, recent, now), _live_polls(recent)])
+    asked = {creator_id: LastSeen(asked_at=asked_at) for creator_id, asked_at in _lives_asked(polls, now).items()}
+    seen = _last_answers(bodies, by_id, asked)
+    noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
         ("identity_asked_at", _identities_asked(lake, now)),
-        ("asked_at", _lives_asked(lake, now)),
-        ("gone_since", _gone_since(lake, now)),
-        ("unconfirmed", dict.fromkeys(_unconfirmed(lake, now, targets), True)),
+        ("gone_since", _gone_since(polls)),
+        ("unconfirmed", dict.fromkeys(_unconfirmed(bodies, by_id), True)),
     )
+    found: dict[str, dict[str, Any]] = {}
     for name, values in noted:
         for creator_id, value in values.items():
-            seen[creator_id] = replace(seen.get(creator_id, LastSeen()), **{name: value})
-    return seen
+            found.setdefault(creator_id, {})[name] = value
+    return seen | {
+        creator_id: replace(seen.get(creator_id, LastSeen()), **values) for creator_id, values in found.items()
+    }
+
+
+def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
+    """Rows of raw_lives about creators in [since, until), without headers and bodies, sorted by time."""
+    return (
+        lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
+        .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until, pl.col("creator_id").is_not_null())
+        # A newer release may have written responses of vendors that this release does not know.
+        .filter(pl.col("vendor").is_in(list(VENDORS)))
+        .select("capture_id", "creator_id", "vendor", "endpoint", "subject", "outcome", "requested_at")
+        .sort("requested_at", "capture_id")
+        .collect()
+    )
+
+
+def _live_polls(polls: pl.DataFrame) -> pl.DataFrame:
+    """Live polls of `_polls`: creator_id, requested_at, kind (null: without an answer)."""
+    kind = pl.when(pl.col("outcome").is_in(ANSWERS)).then(KIND)
+    return polls.filter(asks("live")).select("creator_id", "requested_at", kind=kind)
+
+
+def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Live polls before the last hour, as far as they matter: of creators whose handle was not found since.
+
+    Every missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
+    """
+    answered = _live_polls(recent).filter(pl.col("kind").is_not_null())
+    found = answered.filter(~pl.col("kind").is_in(_gone_kinds(answered)))["creator_id"].unique().implode()
+    since, until = now - 2 * LONGEST_ABSENCE - _RECENT, now - _RECENT
+    return _live_polls(
+        lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
+        .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until, ~pl.col("creator_id").is_in(found))
+        .select("creator_id", "vendor", "endpoint", "outcome", "requested_at")
+        .collect()
+    )
+
+
+class _Bodies:
+    """Readings of chosen responses of raw_lives: each body is read from the lake and decoded once.
+
+    polls: the responses that may be chosen: rows of `_polls`.
+    """
+
+    def __init__(self, lake: Lake, polls: pl.DataFrame) -> None:
+        self.polls = polls.filter(pl.col("outcome").is_in(ANSWERS))
+        self._lake = lake
+        self._read: dict[str, list[LiveReading | ProfileReading]] = {}
+
+    def read(self, chosen: pl.DataFrame) -> list[list[LiveReading | ProfileReading]]:
+        """Return the readings of each chosen row, in their order."""
+        missing = chosen.filter(~pl.col("capture_id").is_in(list(self._read)))
+        # A file holds some minutes: by short spans of time, Parquet statistics skip the files without a chosen row.
+        for _, rows in missing.group_by(pl.col("requested_at").dt.truncate("5m")):
+            self._decode(rows)
+        return [self._read[capture_id] for capture_id in chosen["capture_id"]]
+
+    def _decode(self, rows: pl.DataFrame) -> None:
+        first, last = rows["requested_at"].min(), rows["requested_at"].max()
+        assert isinstance(first, datetime)
+        assert isinstance(last, datetime)
+        bodies = (
+            self._lake.scan_raw(tables.RAW_LIVES, hours_between(first, last + timedelta(microseconds=1)))
+            .filter(pl.col("requested_at").is_between(first, last))
+            .select("capture_id", "body")
+            .collect()
+            .join(rows.select("capture_id"), on="capture_id", how="semi")
+        )
+        body_of = dict(bodies.iter_rows())
+        for capture_id, vendor, endpoint, outcome in rows.select(
+            "capture_id", "vendor", "endpoint", "outcome"
+        ).iter_rows():
+            self._read[capture_id] = decode(vendor, endpoint, outcome, body_of.get(capture_id))
 
 
 def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
     """Return `targets`; fill in missing accounts that responses had agreed on by `now`."""
     seen = _sightings(lake, [target for target in targets if not known(target)], now)
     return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
+
+
+def names_account(creators: Sequence[str]) -> pl.Expr:
+    """Return whether a raw row may name the account of one of `creators`: a response to a request by first handle."""
+    return (
+        pl.col("creator_id").is_in(list(creators))
+        & (pl.col("subject") == pl.col("creator_id"))
+        & pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value])
+        & (asks("live") | asks("profile") | asks("user_id"))
+    )
 
 
 def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
@@ -70,25 +171,19 @@ def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str
     """
     left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
     found: dict[str, LastSeen] = {}
-    for hour in hours_between(now - _UNDERIVED, now):
+    for hour in hours_between(now - UNDERIVED, now):
         if not left:
             break
         rows = [
             lake.scan_raw(table, [hour])
-            .filter(
-                pl.col("creator_id").is_in(list(left)),
-                pl.col("subject") == pl.col("creator_id"),
-                pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
-                pl.col("requested_at") < now,
-                _of("live") | _of("profile") | _of("user_id"),
-            )
+            .filter(names_account(list(left)), pl.col("requested_at") < now)
             .select("creator_id", "vendor", "endpoint", "outcome", "body", "observed_at", "requested_at", "capture_id")
             for table in (tables.RAW_LIVES, tables.RAW_PROFILES)
         ]
         landed = pl.concat(pl.collect_all(rows)).sort("requested_at", "capture_id")
         for creator_id, vendor, endpoint, outcome, body, observed_at, *_ in landed.iter_rows():
             if creator_id in left:
-                readings = _read(vendor, endpoint, outcome, body)
+                readings = decode(vendor, endpoint, outcome, body)
                 seen = found.get(creator_id, LastSeen()).sighted(readings, left[creator_id], vendor, observed_at)
                 found[creator_id] = seen
                 if known(seen.identified(left[creator_id])):
@@ -96,44 +191,31 @@ def _sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str
     return {creator_id: seen.sightings for creator_id, seen in found.items()}
 
 
-def _last_answers(lake: Lake, now: datetime, targets: Mapping[str, Target]) -> dict[str, LastSeen]:
-    """What the last answers about being live within the last hour said, by creator."""
-    recent = hours_between(now - _RECENT, now)
-    rows = (
-        lake.scan_raw(tables.RAW_LIVES, recent)
-        .filter(pl.col("outcome").is_in(_ANSWERS), pl.col("creator_id").is_not_null())
-        # A newer release may have written responses of vendors that this release does not know.
-        .filter(pl.col("vendor").is_in(list(VENDORS)))
-        .filter(pl.col("requested_at") < now, pl.col("requested_at") >= now - _RECENT)
-        .sort("requested_at", "capture_id")
-        .group_by("creator_id", "vendor", "endpoint", maintain_order=True)
-        .agg(pl.col("requested_at", "outcome", "body", "subject").last())
-        .sort("requested_at")
-        .collect()
-    )
-    seen: dict[str, LastSeen] = {}
-    for creator_id, vendor, endpoint, asked_at, outcome, body, subject in rows.iter_rows():
+def _last_answers(
+    bodies: _Bodies, targets: Mapping[str, Target], asked: Mapping[str, LastSeen] | None = None
+) -> dict[str, LastSeen]:
+    """Return what the last response of each creator, vendor and endpoint reports, by creator, added to `asked`."""
+    last_of_each = bodies.polls.unique(["creator_id", "vendor", "endpoint"], keep="last", maintain_order=True)
+    asks_room = asks("room")
+    seen = dict(asked or {})
+    for creator_id, asked_at in last_of_each.filter(asks_room).select("creator_id", "requested_at").iter_rows():
+        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), room_asked_at=asked_at)
+    lives = last_of_each.filter(~asks_room)
+    rows = lives.select("creator_id", "requested_at", "subject").iter_rows()
+    for (creator_id, asked_at, subject), readings in zip(rows, bodies.read(lives), strict=True):
         last = seen.get(creator_id, LastSeen())
-        if VENDORS[vendor].endpoints.get(endpoint) == "room":
-            seen[creator_id] = replace(last, room_asked_at=asked_at)
-            continue
-        readings = _read(vendor, endpoint, outcome, body)
-        if not _is_others(readings, targets.get(creator_id), subject):
+        if not is_about_another(readings, targets.get(creator_id), subject):
             seen[creator_id] = last.after(readings, asked_at)
         else:
             seen[creator_id] = replace(last, live=False, live_since=None, gone_since=None)
     return seen
 
 
-def _is_others(readings: Iterable[object], target: Target | None, subject: str) -> bool:
-    """Whether a response to a request by the handle `subject` is about another account than the target's."""
-    return target is not None and is_others(readings, replace(target, handle=subject))
-
-
 def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]:
     """Those of `targets` whose last answer said on air, with their rooms."""
     targets = list(targets)
-    seen = _last_answers(lake, now, {target.creator_id: target for target in targets})
+    bodies = _Bodies(lake, _polls(lake, now - _RECENT, now))
+    seen = _last_answers(bodies, {target.creator_id: target for target in targets})
     live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
     return [
         replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
@@ -142,37 +224,70 @@ def on_air(lake: Lake, targets: Iterable[Target], now: datetime) -> list[Target]
     ]
 
 
-def _lives_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
-    """When each creator was last asked about being live, answered or not."""
-    since = now - LONGEST_ABSENCE - _RECENT
-    asked = (
-        lake.scan_raw(tables.RAW_LIVES, hours_between(since, now))
-        .filter(_of("live"), pl.col("requested_at") >= since, pl.col("requested_at") < now)
-        .group_by("creator_id")
-        .agg(pl.col("requested_at").max())
-        .collect()
-    )
-    return dict(asked.iter_rows())
+def _lives_asked(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
+    """When each creator was last polled, whatever the response."""
+    recent = polls.filter(pl.col("requested_at") >= now - LONGEST_ABSENCE - _RECENT)
+    return dict(recent.group_by("creator_id").agg(pl.col("requested_at").max()).iter_rows())
 
 
-def _gone_since(lake: Lake, now: datetime) -> dict[str, datetime]:
-    """Since when nobody has had a creator's handle, for those whose last answer said so."""
-    asked = _asked(lake, tables.RAW_LIVES, "live", now - 2 * LONGEST_ABSENCE - _RECENT, now).drop("body").collect()
-    gone = [kind for kind in asked["kind"].unique() if _is_gone(kind)]
-    somebody = asked.filter(~pl.col("kind").is_in(gone)).group_by("creator_id").agg(last=pl.col("asked_at").max())
-    absent = (
-        asked.filter(pl.col("kind").is_in(gone))
-        .join(somebody, on="creator_id", how="left")
-        .filter((pl.col("asked_at") > pl.col("last")).fill_null(value=True))
-    )
-    return dict(absent.group_by("creator_id").agg(pl.col("asked_at").min()).iter_rows())
+def _gone_kinds(polls: pl.DataFrame) -> list[str]:
+    """The kinds of response among `polls` that report a missing handle."""
+    return [kind for kind in polls["kind"].drop_nulls().unique() if reports_missing(kind)]
 
 
-def _unconfirmed(lake: Lake, now: datetime, targets: Sequence[Target]) -> list[str]:
-    """Who was off air at the last reading and on air at the one before."""
-    readings = on_air_readings(lake, now - _RECENT, now, targets).filter(pl.col("on_air").is_not_null())
-    last = readings.sort("asked_at").group_by("creator_id").agg(pl.col("on_air").tail(2))
-    return [creator_id for creator_id, states in last.iter_rows() if states == [True, False]]
+def _gone_since(polls: pl.DataFrame) -> dict[str, datetime]:
+    """Since when a creator's handle is missing, for those whose last response reports that."""
+    answered = polls.filter(pl.col("kind").is_not_null())
+    gone = pl.col("kind").is_in(_gone_kinds(answered))
+    missing = answered.filter(gone)
+    found = answered.filter(~gone).join(missing, on="creator_id", how="semi")
+    absent = missing.join(
+        found.group_by("creator_id").agg(last=pl.col("requested_at").max()), on="creator_id", how="left"
+    ).filter((pl.col("requested_at") > pl.col("last")).fill_null(value=True))
+    return dict(absent.group_by("creator_id").agg(pl.col("requested_at").min()).iter_rows())
+
+
+def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
+    """Return the creators who were off air at the last reading and on air at the one before.
+
+    Only `ok` responses can report on air. They are decoded from the newest back, as far as the answer depends on them.
+    """
+    asked = bodies.polls.filter(asks("live"))
+    ok = pl.col("outcome") == Outcome.OK.value
+    asked = asked.join(asked.filter(ok).select("creator_id").unique(), on="creator_id", how="semi")
+    asked = asked.with_columns(kind=KIND).reverse()
+    off = {
+        kind for kind in asked.filter(~ok)["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False
+    }
+    newest_first: dict[str, list[int]] = {}
+    # Known states by row; null: the response does not report one.
+    states: dict[int, bool | None] = {}
+    for row, (creator_id, outcome, kind) in enumerate(asked.select("creator_id", "outcome", "kind").iter_rows()):
+        newest_first.setdefault(creator_id, []).append(row)
+        if outcome != Outcome.OK.value:
+            states[row] = False if kind in off else None
+    found: list[str] = []
+    undecided = list(newest_first)
+    while undecided:
+        needed: dict[str, int] = {}
+        for creator_id in undecided:
+            last: list[bool] = []
+            for row in newest_first[creator_id]:
+                if row not in states:
+                    needed[creator_id] = row
+                    break
+                if (state := states[row]) is not None:
+                    last.append(state)
+                if last == [True] or len(last) == 2:
+                    break
+            if last == [False, True]:
+                found.append(creator_id)
+        rows = asked[list(needed.values())]
+        columns = rows.select("creator_id", "kind", "subject").iter_rows()
+        for row, (creator_id, kind, subject), readings in zip(needed.values(), columns, bodies.read(rows), strict=True):
+            states[row] = reported_on_air(kind, readings, targets.get(creator_id), subject)
+        undecided = list(needed)
+    return found
 
 
 def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
@@ -237,30 +352,14 @@ def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Itera
     open_bodies, settled = pl.collect_all([said, plain])
     by_id = {target.creator_id: target for target in targets}
     states = [
-        _on_air(kind, body, by_id.get(creator_id), subject)
+        reported_on_air(kind, readings_of(kind, body), by_id.get(creator_id), subject)
         for creator_id, kind, subject, body in open_bodies.select("creator_id", "kind", "subject", "body").iter_rows()
     ]
     read = open_bodies.drop("body", "subject").with_columns(on_air=pl.Series(states, dtype=pl.Boolean))
-    absent = [kind for kind in settled["kind"].unique() if _on_air(kind, None) is False]
+    absent = [kind for kind in settled["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False]
     off = settled.with_columns(on_air=pl.when(pl.col("kind").is_in(absent)).then(pl.lit(value=False)))
     streamers = read.filter("on_air").select("creator_id").unique()
     return pl.concat([read, off]).join(streamers, on="creator_id", how="semi").drop("kind")
-
-
-def answers(lake: Lake, capabilities: Mapping[str, str], since: datetime, until: datetime) -> pl.DataFrame:
-    """When creators' questions were last answered in [since, until): table, creator_id, asked_at.
-
-    Args:
-        capabilities: raw table -> the capability whose answers count.
-    """
-    found = [
-        _asked(lake, tables.TABLES[table], capability, since, until)
-        .group_by("creator_id")
-        .agg(pl.col("asked_at").max())
-        .select(pl.lit(table).alias("table"), "creator_id", "asked_at")
-        for table, capability in capabilities.items()
-    ]
-    return pl.concat(pl.collect_all(found))
 
 
 def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: datetime) -> list[Target]:
@@ -275,8 +374,8 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     )
     for creator_id, kind, subject, body in rows.iter_rows():
         target = by_id[creator_id]
-        readings = _live_readings(kind, body)
-        if _is_others(readings, target, subject):
+        readings = readings_of(kind, body)
+        if is_about_another(readings, target, subject):
             continue
         for reading in readings:
             if isinstance(reading, ProfileReading):
@@ -287,22 +386,11 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     return list(by_id.values())
 
 
-def _of(capability: str) -> pl.Expr:
-    """Whether a raw row is a question of this capability about a creator."""
-    asks = [
-        (pl.col("vendor") == vendor.name) & (pl.col("endpoint") == endpoint)
-        for vendor in VENDORS.values()
-        for endpoint, answered in vendor.endpoints.items()
-        if answered == capability
-    ]
-    return pl.any_horizontal(asks) & pl.col("creator_id").is_not_null()
-
-
 def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
     """Answered questions of one capability: creator_id, asked_at, kind ("vendor endpoint outcome"), outcome, body."""
     return (
         lake.scan_raw(table, hours_between(since, until))
-        .filter(_of(capability), pl.col("outcome").is_in(_ANSWERS))
+        .filter(asks(capability), pl.col("outcome").is_in(ANSWERS))
         .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until)
         .select(
             "creator_id",
@@ -310,46 +398,9 @@ def _asked(lake: Lake, table: tables.Table, capability: str, since: datetime, un
             "subject",
             "body",
             asked_at="requested_at",
-            kind=pl.concat_str("vendor", "endpoint", "outcome", separator=" "),
+            kind=KIND,
         )
     )
-
-
-def _live_readings(kind: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    vendor, endpoint, outcome = kind.split(" ")
-    return _read(vendor, endpoint, outcome, body)
-
-
-def _read(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    """Return the live state and profile in a response; nothing if it cannot be read."""
-    readings = guard.read(VENDORS[vendor], endpoint, Outcome(outcome), (body or "").encode())
-    return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
-
-
-def _is_gone(kind: str) -> bool:
-    """Return whether this kind of response reports a missing handle; False if it means off air as well."""
-    return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(_live_readings(kind, None))
-
-
-def _on_air(kind: str, body: str | None, target: Target | None = None, subject: str = "") -> bool | None:
-    """Return whether a response reports on air; None if it does not report, or is about another account.
-
-    "Not found" counts as off air if the endpoint responds so for creators who are off air: for the decision to poll
-    again, both are the same.
-    """
-    if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
-        return False
-    readings = _live_readings(kind, body)
-    if _is_others(readings, target, subject):
-        return None
-    for reading in readings:
-        if isinstance(reading, ProfileReading):
-            continue
-        if reading.live_state in ("live", "paused"):
-            return True
-        if reading.live_state == "ended" or may_be_off_air([reading]):
-            return False
-    return None
 
 
 def known_posts(lake: Lake) -> set[tuple[str, str]]:
@@ -363,24 +414,3 @@ def departures(lake: Lake, hours: Iterable[datetime]) -> dict[str, list[datetime
     hours = list(hours)
     asked = pl.concat([lake.scan_raw(table, hours).select("vendor", "requested_at") for table in RAW_TABLES])
     return {vendor: list(times) for vendor, times in asked.group_by("vendor").agg("requested_at").collect().iter_rows()}
-
-
-def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
-    """Credits by vendor and day, from what landed; where the vendor did not say, by the price list."""
-    totals: dict[tuple[str, date], float] = {}
-    # Negative, NaN and infinite costs count as missing: older releases wrote them to raw.
-    known = pl.col("credits").is_finite().fill_null(value=False) & (pl.col("credits") >= 0).fill_null(value=False)
-    for day in days:
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        hours = hours_between(start, start + timedelta(days=1))
-        for table in RAW_TABLES:
-            sums = (
-                lake.scan_raw(table, hours)
-                .group_by("vendor")
-                .agg(pl.col("credits").filter(known).sum(), unknown=(~known).sum())
-                .collect()
-            )
-            for vendor, credits, unknown in sums.iter_rows():
-                price = vendors[vendor].credits_per_request if vendor in vendors else 1.0
-                totals[vendor, day] = totals.get((vendor, day), 0.0) + credits + unknown * price
-    return totals

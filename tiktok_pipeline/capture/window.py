@@ -17,12 +17,13 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture import boundary, memory, sweep
+from tiktok_pipeline.capture import boundary, memory, spending, sweep
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.gate import Departures, OwnDepartures, SharedDepartures
+from tiktok_pipeline.capture.history import LiveHistory
 from tiktok_pipeline.capture.landing import Attempt, Landings, captures_of, hour_of, is_over
 from tiktok_pipeline.capture.watch import watch
 from tiktok_pipeline.errors import BackfillError, CaptureError, LakeError, SettingsError
@@ -132,15 +133,25 @@ def boundary_moments(deployment: Deployment, since: datetime, until: datetime) -
     return found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
 
 
-def boundary_due(deployment: Deployment, now: datetime) -> pl.DataFrame:
-    """The moments that are due now: come, not over, not answered, and for a vendor to answer (`boundary.MOMENTS`)."""
-    since = now - timedelta(minutes=deployment.settings.boundary.patience_minutes)
-    just_after = now + timedelta(microseconds=1)
+def boundary_due(deployment: Deployment, now: datetime, history: LiveHistory | None = None) -> pl.DataFrame:
+    """Return the follow-ups that are due: begun, not expired, without an answer, with a vendor (`boundary.MOMENTS`).
+
+    With `history`, the state of earlier calls for the same lake, only what landed since is read; the result is the
+    same.
+    """
+    settings = deployment.settings
+    since = now - timedelta(minutes=settings.boundary.patience_minutes)
+    merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
+    span = boundary.reach(settings.boundary) + merge_gap
+    readings, answered = (history or LiveHistory()).update(
+        deployment.lake, deployment.targets, since - span, now, span=span
+    )
+    listed = {target.creator_id for target in deployment.targets}
+    streamers = set(readings.filter("on_air")["creator_id"].unique()) & listed
     possible = [table for table, asks in boundary.CAPABILITIES.items() if vendors_for(deployment, asks)]
-    found = boundary_moments(deployment, since, just_after).filter(pl.col("table").is_in(possible))
-    if found.is_empty():
-        return found
-    answered = memory.answers(deployment.lake, boundary.CAPABILITIES, since, just_after)
+    found = boundary.moments(
+        readings.filter(pl.col("creator_id").is_in(sorted(streamers))), settings.boundary, merge_gap=merge_gap
+    ).filter(pl.col("at") >= since, pl.col("table").is_in(possible))
     return boundary.due(found, answered, now)
 
 
@@ -222,7 +233,7 @@ def _run(
     landings = Landings(deployment.lake, kind, window, deployment.run_id)
     start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
     days = sorted({hour.date() for hour in hours_between(start, end)})
-    spent = memory.spent(deployment.lake, days, deployment.settings.vendors)
+    spent = spending.spent(deployment.lake, days, deployment.settings.vendors)
     flusher = _Flusher(landings, table, clock, deployment.settings.watch.flush_seconds, deployment.progress)
 
     def budget(vendor: str) -> Budget:

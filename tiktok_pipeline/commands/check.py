@@ -19,6 +19,7 @@ from tiktok_pipeline.capture.access import Access, accesses, missing
 from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.capture.rounds import live_round
 from tiktok_pipeline.commands.instance import instance_home, problems
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.known_gifts import read_known_gifts
@@ -85,6 +86,7 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
     else:
         yield from _vendors(environment, keys, configured, places.roster if spend else None)
         yield from _routes(configured, keys)
+        yield from _tried("round", lambda: _round(configured, places.roster, keys, replaying(environment)))
         yield from _tried("home", lambda: _invented(places, keys))
     yield from _tried("lake", lambda: _lake(Lake(places.lake)))
     yield from _tried("warehouse", lambda: [_warehouse(places.warehouse)])
@@ -247,6 +249,19 @@ def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterat
         optional = capability in _OPTIONAL
         said = "nobody can answer, and its table stays empty" if optional else "nobody can answer"
         yield Finding(f"route {capability}", optional, f"{said}: set {wanted}")
+
+
+def _round(
+    configured: settings.Settings, path: Path, keys: Mapping[str, Access], on_replay_clock: bool
+) -> Iterator[Finding]:
+    """Whether the roster can be polled in a round of `[watch] round_seconds`."""
+    try:
+        creators = len(roster.read_roster(path).creators)
+    except PipelineError:
+        return  # reported as a problem of the roster
+    found = live_round(configured, creators, keys.keys(), replaying=on_replay_clock)
+    if found is not None:
+        yield Finding("round", found.fits, found.problem or found.summary)
 
 
 def _invented(places: settings.Places, keys: Mapping[str, Access]) -> Iterator[Finding]:

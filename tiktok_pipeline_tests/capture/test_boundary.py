@@ -186,6 +186,9 @@ def test_what_is_due_is_read_from_what_landed_and_nothing_else(tmp_path: Path) -
     # The watch has asked the ended room already; nobody else was on air.
     at_end = window.boundary_due(here, minute(90))
     assert at_end.select("table", "why").rows() == [("raw_profiles", "end")]
+    # The room was requested at the end: that is the answer as long as the follow-up could be due.
+    late = window.boundary_due(here, minute(116))
+    assert RAW_LIVES.name not in late["table"].to_list()
     nobody = deployment(tmp_path, vendors(minute(22), minute(81)), [])
     assert window.boundary_due(nobody, minute(90)).is_empty()
 

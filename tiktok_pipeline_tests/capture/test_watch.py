@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tiktok_pipeline.capture import memory, window
+from tiktok_pipeline.capture import memory, spending, window
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
@@ -201,7 +201,7 @@ def test_a_route_without_a_vendor_names_what_to_set(tmp_path: Path) -> None:
 
 def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:
     window.replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
-    spent = memory.spent(Lake(tmp_path), [START.date()], Settings().vendors)
+    spent = spending.spent(Lake(tmp_path), [START.date()], Settings().vendors)
     assert spent == {("social_fetch", START.date()): 12.0}
 
 

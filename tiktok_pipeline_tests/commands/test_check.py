@@ -127,3 +127,19 @@ def test_a_cap_that_leaves_no_credit_is_said(tmp_path: Path, monkeypatch: pytest
     environment = {"SOCIAL_FETCH_API_KEY": SECRET, "TIKTOK_PIPELINE_HOME": str(tmp_path)}
     (found,) = (f for f in check.check_deployment(environment) if f.what == "vendor social_fetch")
     assert "credits_per_day leaves no credit" in found.said
+
+
+def test_a_roster_that_is_too_large_for_a_round_is_told_with_what_to_change(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    def rounds() -> check.Finding:
+        (found,) = (finding for finding in check.check_deployment(environment) if finding.what == "round")
+        return found
+
+    assert rounds().good
+    assert rounds().said == "social_fetch needs 1 s for a round of 1 polls; planned are 300 s"
+    handles = [f"creator{number}" for number in range(20_000)]
+    (tmp_path / "roster.csv").write_text("\n".join(["handle", *handles, ""]))
+    assert not rounds().good
+    assert "needs 440 s for a round of 20,000 polls" in rounds().said
+    assert "Set [watch] round_seconds (and max_gap_minutes) to at least 440 s" in rounds().said

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 import dagster as dg
 
 from tiktok_pipeline.capture import boundary, window
+from tiktok_pipeline.capture.history import LiveHistory
 from tiktok_pipeline.defs.guard import SENSOR_STATUS, given_up_after, interval, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
@@ -48,7 +51,7 @@ def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg
         return
     clock = pipeline.clock()
     now = clock.now()
-    due = window.boundary_due(pipeline.deployment("", context.log.info), now)
+    due = window.boundary_due(pipeline.deployment("", context.log.info), now, _history(pipeline.places.lake))
     if due.is_empty():
         yield dg.SkipReason("no moment of a stream is due")
         return
@@ -66,6 +69,12 @@ def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg
         },
         tags=given_up_after(_LONGEST),
     )
+
+
+@cache
+def _history(lake: Path) -> LiveHistory:
+    """What earlier ticks have read of a lake. The code server evaluates all ticks, so that it outlives each of them."""
+    return LiveHistory()
 
 
 def _key(*columns: list[object]) -> str:

@@ -14,6 +14,7 @@ from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.rounds import Round, live_round
 from tiktok_pipeline.defs.checked import warn_of_damage
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.errors import SettingsError
@@ -91,6 +92,9 @@ def _capture(
         context.log.warning("Skipped %s: %s", table.name, error)
         return
     hours = _hours(context, config)
+    round_ = _round(config, deployment, replaying=pipeline.replaying)
+    if round_ is not None and round_.problem is not None:
+        context.log.warning("A round cannot be kept: %s", round_.problem)
     with plain_failures():
         if pipeline.replaying and config.mode == "boundary":
             raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
@@ -108,7 +112,7 @@ def _capture(
             report.tally.most_rows_waiting,
         )
     creators = len(config.due) if config.mode == "boundary" else len(deployment.targets)
-    metadata = _metadata(report, creators, len(hours))
+    metadata = _metadata(report, creators, len(hours), round_)
     if config.hours:
         _log_hours(context, table, report.hours, metadata)
         return
@@ -181,7 +185,14 @@ def _now(
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
 
 
-def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any]:
+def _round(config: CaptureConfig, deployment: Deployment, *, replaying: bool) -> Round | None:
+    """Return the round of a watch; None for other windows."""
+    if config.mode != "watch":
+        return None
+    return live_round(deployment.settings, len(deployment.targets), deployment.accesses.keys(), replaying=replaying)
+
+
+def _metadata(report: window.Report, creators: int, hours: int, round_: Round | None) -> dict[str, Any]:
     tally = report.tally
     counted: dict[str, Any] = {
         "creators": creators,
@@ -192,6 +203,9 @@ def _metadata(report: window.Report, creators: int, hours: int) -> dict[str, Any
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
     }
+    if round_ is not None:
+        counted["round_seconds"] = round_.planned.total_seconds()
+        counted["round_seconds_needed"] = round(round_.needed.total_seconds(), 1)
     if tally.unforeseen:
         counted["unforeseen"] = dict(tally.unforeseen)
     if tally.flush_failures:

@@ -1,0 +1,155 @@
+"""Credits that raw rows report, by vendor and day, with the sums of closed hours kept in small files.
+
+    lake/_sums/credits/YYYY-MM-DD.json     the sums of one day's closed hours, each with the files that it was made of
+
+A sum counts only while its hour holds the same files: name, size and time of change of each. A late file, a
+compaction and an erased creator change them, and the hour is read again. The files can be deleted at any time. They
+name vendors, and no creator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.errors import LakeError
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.providers.vendor import Limits
+from tiktok_pipeline.tables import Table
+
+# Raise it when a sum of the same rows changes.
+_VERSION = 1
+
+# Files of older days are deleted: windows read the credits of today and, around midnight, of yesterday.
+_DAYS_KEPT = timedelta(days=3)
+
+
+class _Sum(msgspec.Struct, frozen=True):
+    """One vendor in one hour of a table: reported credits, and rows that report none."""
+
+    credits: float
+    unreported: int
+
+
+class _Hour(msgspec.Struct, frozen=True):
+    """Sums by vendor, and a hash of the files that they were made of."""
+
+    files: str
+    vendors: dict[str, _Sum]
+
+
+class _Day(msgspec.Struct):
+    """Sums by "table hour"."""
+
+    version: int = _VERSION
+    hours: dict[str, _Hour] = {}
+
+
+def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
+    """Return credits by vendor and day. A row that reports no cost counts as the price of one request.
+
+    Args:
+        lake: where the raw rows and the kept sums are.
+        days: the days to add up.
+        vendors: price of a request by vendor; 1 credit for other vendors.
+    """
+    totals: dict[tuple[str, date], float] = {}
+    for day in days:
+        amounts: dict[str, list[float]] = {}
+        for hour in _hours(lake, day):
+            for vendor, found in hour.items():
+                price = vendors[vendor].credits_per_request if vendor in vendors else 1.0
+                amounts.setdefault(vendor, []).extend((found.credits, found.unreported * price))
+        totals |= {(vendor, day): math.fsum(parts) for vendor, parts in amounts.items()}
+    return totals
+
+
+def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
+    """Sums of every hour and table of a day; reads the hours without a kept sum, and keeps theirs."""
+    path = lake.root / "_sums" / "credits" / f"{day}.json"
+    kept = _read(path)
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    now: dict[str, _Hour] = {}
+    unkept: list[dict[str, _Sum]] = []
+    for table in RAW_TABLES:
+        for hour in hours_between(start, start + timedelta(days=1)):
+            key, files = f"{table.name} {hour:%H}", _files(lake, table, hour)
+            if files is None:
+                continue
+            if key in kept.hours and kept.hours[key].files == files:
+                now[key] = kept.hours[key]
+                continue
+            sums = _sums(lake, table, hour)
+            damaged = any(lake.hour_folder(table, hour) in path.parents for path in lake.damaged.all())
+            # Hours whose files change meanwhile, and those with damaged files, are read again by the next window.
+            if _files(lake, table, hour) == files and not damaged:
+                now[key] = _Hour(files, sums)
+            else:
+                unkept.append(sums)
+    if now != kept.hours:
+        _write(lake, path, _Day(hours=now))
+    return [*(hour.vendors for hour in now.values()), *unkept]
+
+
+def _sums(lake: Lake, table: Table, hour: datetime) -> dict[str, _Sum]:
+    # Negative, NaN and infinite costs count as missing: older releases wrote them to raw.
+    reported = pl.col("credits").is_finite().fill_null(value=False) & (pl.col("credits") >= 0).fill_null(value=False)
+    rows = (
+        lake.scan_raw(table, [hour])
+        .filter(pl.col("vendor").is_not_null())
+        .group_by("vendor")
+        .agg(pl.col("credits").filter(reported).sum(), unreported=(~reported).sum())
+        .collect()
+    )
+    return {vendor: _Sum(credits, unreported) for vendor, credits, unreported in sorted(rows.iter_rows())}
+
+
+def _files(lake: Lake, table: Table, hour: datetime) -> str | None:
+    """A hash of the names, sizes and times of change of an hour's files; None where there is no file."""
+    found = []
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        os.scandir(lake.hour_folder(table, hour)) as listed,
+    ):
+        for entry in listed:
+            if entry.name.endswith(".parquet"):
+                # Links are followed as reads follow them. A link to nothing counts by its name.
+                with contextlib.suppress(OSError):
+                    stat = entry.stat()
+                    found.append((entry.name, stat.st_size, stat.st_mtime_ns))
+                    continue
+                found.append((entry.name, -1, -1))
+    return sha256(repr(sorted(found)).encode()).hexdigest() if found else None
+
+
+def _read(path: Path) -> _Day:
+    """The kept sums; none where the file is missing, damaged or of another version."""
+    try:
+        day = msgspec.json.decode(path.read_bytes(), type=_Day)
+    except (OSError, msgspec.MsgspecError):
+        return _Day()
+    return day if day.version == _VERSION else _Day()
+
+
+def _write(lake: Lake, path: Path, day: _Day) -> None:
+    """Replace the kept sums. A lake that cannot be written costs time only: the hours are read again."""
+    with contextlib.suppress(OSError, LakeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = lake.staging() / f"{uuid.uuid4().hex}.part"
+        staged.write_bytes(msgspec.json.encode(day))
+        staged.replace(path)
+        oldest = date.fromisoformat(path.stem) - _DAYS_KEPT
+        for other in path.parent.glob("*.json"):
+            if other.stem < f"{oldest}":
+                other.unlink(missing_ok=True)
