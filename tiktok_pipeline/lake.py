@@ -60,6 +60,9 @@ _FOLD = re.compile(rf"{COMPACTED}(\d+)")
 # Of a list of days, as a read notes it: `<layer>/<table>/before=YYYY-MM-DD`.
 _BEFORE = "before="
 
+# A read of some creators skips the row groups of others.
+_ROW_GROUP = 100_000
+
 # An hour is folded once a day; a reader that meets more folds than this is not meeting folds.
 _LISTINGS = 10
 
@@ -501,7 +504,11 @@ class Lake:
         staged = self._staged()
         try:
             frame.write_parquet(
-                staged, compression="zstd", compression_level=1, metadata=dict(metadata) if metadata else None
+                staged,
+                compression="zstd",
+                compression_level=1,
+                row_group_size=_ROW_GROUP,
+                metadata=dict(metadata) if metadata else None,
             )
             check(staged)
             if replace and _same_bytes(staged, path):
@@ -631,5 +638,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _ordered(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by the table's key, so that the same rows are the same bytes."""
-    return table.conform(frame).sort(table.key, nulls_last=True)
+    """Sorted by the table's order, which no two rows share, so that the same rows are the same bytes."""
+    return table.conform(frame).sort(table.order, nulls_last=True)

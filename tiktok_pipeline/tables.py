@@ -68,6 +68,15 @@ class Table:
         """Polars schema, in the order of the contract."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Columns that the rows of a file are sorted by: readings by creator and time, then, or else, by the key.
+
+        Rows of some creators are then in few row groups of a file.
+        """
+        first = ("creator_id", "observed_at") if {"creator_id", "observed_at"} <= self.schema.keys() else ()
+        return (*first, *(name for name in self.key if name not in first))
+
     def empty(self) -> pl.DataFrame:
         """A frame of no rows with the table's schema."""
         return pl.DataFrame(schema=self.schema)
