@@ -11,7 +11,7 @@ import polars as pl
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.derive.decoded import REQUESTS, SAMPLE, DecodedHours
-from tiktok_pipeline.derive.sightings import history, sightings_of_day
+from tiktok_pipeline.derive.sightings import history, sightings_of_day, summary_of
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.tables import (
     ACCOUNT_SIGHTINGS,
@@ -19,7 +19,16 @@ from tiktok_pipeline.tables import (
     PAYLOAD_SHAPES,
     PROFILE_OBSERVATIONS,
 )
-from tiktok_pipeline.transforms.identity import Identities, doubted, expel, identities, other_accounts, sightings
+from tiktok_pipeline.transforms.identity import (
+    Identities,
+    doubted,
+    expel,
+    identities,
+    joined,
+    other_accounts,
+    sightings,
+    summarize,
+)
 from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.transforms.soundness import make_sound, merge_shapes
@@ -76,11 +85,13 @@ def _identities(
     """
     earlier = history(decoded, day)
     creators = seen["creator_id"].unique().to_list()
-    known = identities(pl.concat([earlier, seen.lazy()]), listed, creators)
+    summary = joined(summary_of(decoded.lake, day), summarize(seen.lazy()))
+    known = identities(pl.concat([earlier, seen.lazy()]), listed, creators, summary)
     unsure = [creator_id for creator_id in creators if known.known_by[creator_id] is None]
     if unsure:
         later = sightings_of_day(decoded, day + timedelta(days=1)).filter(pl.col("creator_id").is_in(unsure))
         if not later.is_empty():
             known = known.updated(identities(pl.concat([earlier, seen.lazy(), later.lazy()]), listed, unsure))
-    yesterday = earlier.filter(pl.col("last_observed_at").dt.date() >= day - timedelta(days=1)).collect()
+    before = decoded.lake.scan_days(ACCOUNT_SIGHTINGS, day - timedelta(days=2), day - timedelta(days=1))
+    yesterday = before.filter(pl.col("last_observed_at").dt.date() >= day - timedelta(days=1)).collect()
     return known, yesterday

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.derive.decoded import REQUESTS, DecodedHours
+from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.accounts import Account
+from tiktok_pipeline.remembered import Remembered, day_identities, digest
 from tiktok_pipeline.roster import Roster
 from tiktok_pipeline.tables import (
     ACCOUNT_SIGHTINGS,
@@ -18,7 +21,15 @@ from tiktok_pipeline.tables import (
     RAW_PROFILES,
     RAW_STORIES,
 )
-from tiktok_pipeline.transforms.identity import sightings, sightings_in_profiles
+from tiktok_pipeline.transforms.identity import Summary, joined, sightings, sightings_in_profiles, summarize
+
+_PARTS = tuple(each.name for each in fields(Summary))
+# Changes with the meaning of a summary.
+_SUMMARY = "sightings-summary/1"
+# A run asks for the days before each of its days, and for all days.
+_SUMMARIES = 16
+# Days that are read together: memory holds the sightings of a month.
+_AT_ONCE = 31
 
 # Raw tables whose bodies name an account.
 _NAMING = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS)
@@ -46,6 +57,33 @@ def history(decoded: DecodedHours, until: date) -> pl.LazyFrame:
         lake.write_day(ACCOUNT_SIGHTINGS, day, seen)
     first = min(lake.days(ACCOUNT_SIGHTINGS, before=until), default=until)
     return lake.scan_days(ACCOUNT_SIGHTINGS, first, until - timedelta(days=1))
+
+
+def summary_of(lake: Lake, until: date) -> Summary:
+    """Return the summary of the sightings of all days before `until`; call `history` before.
+
+    Summaries are remembered under the identities of the files, so that only days that came since are read.
+    """
+    files = day_identities(lake, ACCOUNT_SIGHTINGS, lake.days(ACCOUNT_SIGHTINGS, before=until))
+    days, keys = sorted(files), [digest(_SUMMARY)]
+    for day in days:
+        keys.append(digest(keys[-1], f"{day}", files[day]))
+    parts = [Remembered(lake, f"sightings-{part}", _SUMMARIES) for part in _PARTS]
+    summary, done = summarize(ACCOUNT_SIGHTINGS.empty().lazy()), 0
+    for number in range(len(days), 0, -1):
+        found = [frame for part in parts if (frame := part.get(keys[number])) is not None]
+        if len(found) == len(parts):
+            summary, done = Summary(*found), number
+            break
+    if done < len(days):
+        for start in range(done, len(days), _AT_ONCE):
+            some = days[start : start + _AT_ONCE]
+            summary = joined(summary, summarize(lake.scan_days(ACCOUNT_SIGHTINGS, some[0], some[-1])))
+        # A damaged file is replaced by a whole one.
+        if not lake.damaged.all():
+            for part, name in zip(parts, _PARTS, strict=True):
+                part.put(keys[-1], getattr(summary, name))
+    return summary
 
 
 def sightings_of_day(decoded: DecodedHours, day: date) -> pl.DataFrame:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import polars as pl
 
 from tiktok_pipeline.tables import CREATORS
-from tiktok_pipeline.transforms.identity import Identities, taken_handles
+from tiktok_pipeline.transforms.identity import Identities, Summary, taken_handles
 
 # An exact count this old still says more of a creator than a rounded one of today.
 _EXACT_COUNTS_FOR = pl.duration(days=7)
 
 
-def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, sightings: pl.LazyFrame) -> pl.DataFrame:
+def creators(
+    roster: pl.DataFrame,
+    profiles: pl.DataFrame,
+    known: Identities,
+    sightings: pl.LazyFrame,
+    summary: Summary | None = None,
+) -> pl.DataFrame:
     """Return one row a creator, of the roster or ever observed.
 
     A handle from a response is the creator's only where the creator's account is known: it vouches for the handle.
@@ -22,6 +28,7 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, si
         profiles: PROFILE_OBSERVATIONS schema, any order.
         known: the creators' accounts.
         sightings: ACCOUNT_SIGHTINGS schema, of all days.
+        summary: their summary, where it is known.
 
     Returns:
         CREATORS schema, sorted by creator_id.
@@ -57,7 +64,7 @@ def creators(roster: pl.DataFrame, profiles: pl.DataFrame, known: Identities, si
             on_roster=pl.col("on_roster").fill_null(value=False),
         )
     )
-    taken = taken_handles(sightings, merged.select("creator_id", "handle"), known)
+    taken = taken_handles(sightings, merged.select("creator_id", "handle"), known, summary)
     return CREATORS.conform(
         merged.join(taken, on="creator_id", how="left")
         .with_columns(

@@ -130,18 +130,26 @@ class Identities:
         return Identities(self.accounts | other.accounts, self.known_by | other.known_by, self.links | other.links)
 
 
-def identities(
-    history: pl.LazyFrame, listed: Mapping[str, Account], creators: Iterable[str] | None = None
-) -> Identities:
-    """Return which account each creator is.
+@dataclass(frozen=True)
+class Summary:
+    """What sightings of some days say of identities, in few rows a creator. See `summarize` and `joined`.
+
+    `early`: rows under the roster's handle of each creator's first days. `linked`: creator_id, user_id, sec_uid, the
+    sum of responses and the first time. `recent`: rows of requests by handle, of the last day of each creator and
+    handle.
+    """
+
+    early: pl.DataFrame
+    linked: pl.DataFrame
+    recent: pl.DataFrame
+
+
+def summarize(history: pl.LazyFrame) -> Summary:
+    """Return the summary of sightings.
 
     Args:
-        history: ACCOUNT_SIGHTINGS schema, of all days that count, any order.
-        listed: the ids on the roster, by creator.
-        creators: the creators to identify; None for all in `history` and on the roster.
+        history: ACCOUNT_SIGHTINGS schema, any order.
     """
-    if creators is not None:
-        history = history.filter(pl.col("creator_id").is_in(list(creators)))
     own = history.filter(_under_own_handle())
     begun = own.group_by("creator_id").agg(begun=pl.col("observed_at").min())
     early = own.join(begun, on="creator_id").filter(pl.col("observed_at") <= pl.col("begun") + _FIRST_DAYS)
@@ -149,17 +157,57 @@ def identities(
         history.filter(pl.all_horizontal(pl.col(*_IDS).is_not_null()))
         .group_by("creator_id", *_IDS)
         .agg(pl.col("responses").sum(), pl.col("observed_at").min())
-        .sort("observed_at", *_IDS)
     )
-    first, pairs = pl.collect_all([early, linked])
+    by_handle = history.filter(pl.col("asked_by") == "handle")
+    newest = by_handle.group_by("creator_id", "subject").agg(newest=pl.col("last_observed_at").max())
+    recent = by_handle.join(newest, on=["creator_id", "subject"]).filter(
+        pl.col("last_observed_at") >= pl.col("newest") - _SPEAKS_FOR
+    )
+    return Summary(*pl.collect_all([early.drop("begun"), linked, recent.drop("newest")]))
+
+
+def joined(earlier: Summary, later: Summary) -> Summary:
+    """Return the summary of the sightings of two summaries together."""
+    both = summarize(pl.concat([earlier.early, later.early]).lazy()).early
+    recent = summarize(pl.concat([earlier.recent, later.recent]).lazy()).recent
+    linked = (
+        pl.concat([earlier.linked, later.linked])
+        .group_by("creator_id", *_IDS)
+        .agg(pl.col("responses").sum(), pl.col("observed_at").min())
+    )
+    return Summary(both, linked, recent)
+
+
+def identities(
+    history: pl.LazyFrame,
+    listed: Mapping[str, Account],
+    creators: Iterable[str] | None = None,
+    summary: Summary | None = None,
+) -> Identities:
+    """Return which account each creator is.
+
+    Args:
+        history: ACCOUNT_SIGHTINGS schema, of all days that count, any order.
+        listed: the ids on the roster, by creator.
+        creators: the creators to identify; None for all in `history` and on the roster.
+        summary: the summary of `history`, where it is known. Then only creators that it does not identify are read.
+    """
+    if creators is not None:
+        history = history.filter(pl.col("creator_id").is_in(list(creators)))
+    summary = summarize(history) if summary is None else summary
+    first, linked = (
+        frame if creators is None else frame.filter(pl.col("creator_id").is_in(list(creators)))
+        for frame in (summary.early, summary.linked)
+    )
     links: dict[str, list[tuple[Account, int]]] = defaultdict(list)
-    for creator_id, user_id, sec_uid, responses, _ in pairs.iter_rows():
+    for creator_id, user_id, sec_uid, responses, _ in linked.sort("observed_at", *_IDS).iter_rows():
         links[creator_id].append((Account.of(user_id, sec_uid), responses))
     by_creator = {creator_id: Links.of(found) for creator_id, found in links.items()}
     wanted = set(creators) if creators is not None else set(listed) | set(first["creator_id"]) | set(links)
     found = _identified(first, by_creator, listed, wanted)
     unsure = sorted(creator_id for creator_id, how in found.known_by.items() if how is None)
     if unsure and not first.is_empty():
+        own = history.filter(_under_own_handle())
         later = own.filter(pl.col("creator_id").is_in(unsure)).collect()
         found = found.updated(_identified(later, by_creator, listed, unsure))
     return Identities(found.accounts, found.known_by, by_creator)
@@ -471,27 +519,26 @@ def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.
     )
 
 
-def taken_handles(history: pl.LazyFrame, handles: pl.DataFrame, known: Identities) -> pl.DataFrame:
+def taken_handles(
+    history: pl.LazyFrame, handles: pl.DataFrame, known: Identities, summary: Summary | None = None
+) -> pl.DataFrame:
     """Return whose handle another account has now, by the last response of each vendor within a day.
 
     Args:
         history: ACCOUNT_SIGHTINGS schema, of all days.
         handles: creator_id, handle: the creators' handles.
         known: the creators' accounts.
+        summary: the summary of `history`, where it is known. Then only creators whose handle was taken are read.
 
     Returns:
         creator_id, handle_taken_by (user id, else secUid, else handle), handle_taken_at.
     """
-    under_handle = history.filter(pl.col("asked_by") == "handle").join(
-        handles.lazy(), left_on=["creator_id", "subject"], right_on=["creator_id", "handle"], how="semi"
-    )
-    newest = under_handle.group_by("creator_id").agg(newest=pl.col("last_observed_at").max())
-    recent = under_handle.join(newest, on="creator_id").filter(
-        pl.col("last_observed_at") >= pl.col("newest") - _SPEAKS_FOR
+    recent = (summarize(history).recent if summary is None else summary.recent).join(
+        handles, left_on=["creator_id", "subject"], right_on=["creator_id", "handle"], how="semi"
     )
     holder = pl.coalesce("user_id", "sec_uid", "handle")
     latest = (
-        judged(recent.collect(), known)
+        judged(recent, known)
         .filter(pl.col("same").is_not_null())
         .sort("last_observed_at", "same")
         .group_by("creator_id", "vendor", maintain_order=True)
@@ -501,6 +548,11 @@ def taken_handles(history: pl.LazyFrame, handles: pl.DataFrame, known: Identitie
         .group_by("creator_id", maintain_order=True)
         .last()
         .select("creator_id", handle_taken_by=holder)
+    )
+    if latest.is_empty():
+        return latest.with_columns(handle_taken_at=pl.lit(None, ACCOUNT_SIGHTINGS.schema["observed_at"]))
+    under_handle = history.filter(pl.col("asked_by") == "handle").join(
+        handles.lazy(), left_on=["creator_id", "subject"], right_on=["creator_id", "handle"], how="semi"
     )
     # Since when: the first response about that account after the last one about the creator.
     seen = judged(under_handle.join(latest.lazy(), on="creator_id", how="semi").collect(), known)

@@ -9,7 +9,7 @@ from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import write_whole
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.derive.decoded import DecodedHours
-from tiktok_pipeline.derive.sightings import history, listed_accounts
+from tiktok_pipeline.derive.sightings import history, listed_accounts, summary_of
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms.creators import creators as identify
@@ -46,8 +46,9 @@ def creators(pipeline: Pipeline) -> Results:
         newest = max(lake.days(PROFILE_OBSERVATIONS), default=date.min)
         decoded = DecodedHours.of(lake, pipeline.hash_key(), pipeline.settings().checks.shape_bodies)
         seen = history(decoded, newest + timedelta(days=1))
-        known = identities(seen, listed_accounts(pipeline.roster()))
-        return identify(roster, lake.scan_all(PROFILE_OBSERVATIONS).collect(), known, seen)
+        summary = summary_of(lake, newest + timedelta(days=1))
+        known = identities(seen, listed_accounts(pipeline.roster()), summary=summary)
+        return identify(roster, lake.scan_all(PROFILE_OBSERVATIONS).collect(), known, seen, summary)
 
     yield from write_whole(pipeline, CREATORS, make, _numbers)
 
