@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from tiktok_pipeline.commands.instance import records_without_fsync
 from tiktok_pipeline_tests.replayed import replayed
 
 __all__ = ["replayed"]
@@ -15,14 +16,45 @@ __all__ = ["replayed"]
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
-# Files that take longest begin first. Two workers take whole files (`--dist loadfile`), the next whenever one is done:
-# in this order the two files that look at the replayed deployment come to the same worker, which makes it once.
-FIRST = ("test_unattended.py", "test_end_to_end.py", "test_production.py", "test_queries.py")
+# Files that take longest begin first.
+FIRST = (
+    "test_unattended.py", "test_end_to_end.py", "test_queries.py", "test_damaged_files.py", "test_cases.py",
+    "test_recovery.py", "test_production.py", "test_erase.py", "test_lift_hard_worlds.py", "test_impostors.py",
+)  # fmt: skip
+
+# Files whose tests share a fixture of the session: one worker makes it once.
+SHARED = {"test_end_to_end.py": "replayed", "test_queries.py": "replayed"}
+
+# Files without a fixture of the module: each test may run beside the others of its file.
+DIVISIBLE = ("test_unattended.py", "test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first; the order within each stays."""
+    """Put the files that take longest first, and divide all tests into groups, each for one worker.
+
+    The order within each file stays. A group is a file, unless that file shares a fixture or is divisible.
+    """
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    name = item.path.name
+    if name in SHARED:
+        return SHARED[name]
+    if name in DIVISIBLE:
+        return item.name
+    # Each replay of the odd responses serves the tests of its own vendors.
+    replay = item.callspec.params.get("group", "") if hasattr(item, "callspec") else ""
+    return f"{item.path.parent.name}/{name}{replay}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_records() -> Iterator[None]:
+    """Dagster's records of tests need not survive a power failure."""
+    with records_without_fsync():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -42,10 +42,15 @@ def judged(scenario: Scenario, *, creators: int, seed: int) -> pl.DataFrame:
     return judged_histories(histories, settings)
 
 
-def judged_histories(histories: Histories, settings: Lift) -> pl.DataFrame:
-    """The same, for histories that are at hand."""
+def estimated(histories: Histories, settings: Lift) -> pl.DataFrame:
+    """Estimate the lift of every stream of the histories."""
     h = histories
-    lifts = stream_lift(h.streams, h.profiles, h.live, h.posts, settings=settings, as_of=h.as_of)
+    return stream_lift(h.streams, h.profiles, h.live, h.posts, settings=settings, as_of=h.as_of)
+
+
+def judged_histories(histories: Histories, settings: Lift, lifts: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The same, for histories that are at hand; `lifts` are their estimates, if they are at hand as well."""
+    lifts = estimated(histories, settings) if lifts is None else lifts
     rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())
     return rows.with_columns(true_lift=true_lifts(histories, rows))
 

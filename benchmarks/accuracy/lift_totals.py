@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.accuracy.follower_histories import Floats, Histories, Scenario, simulate
-from benchmarks.accuracy.lift_estimates import true_lifts
+from benchmarks.accuracy.lift_estimates import estimated, true_lifts
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import CREATORS, RECAPS
 from tiktok_pipeline.transforms.leaderboard import leaderboard
-from tiktok_pipeline.transforms.lift import stream_lift
 
 # A month, and the two days after it without which its last lifts are not final.
 _MONTH = Scenario("a month", days=34, warm_up_days=0)
@@ -40,12 +39,13 @@ def score_totals(*, creators: int, seed: int) -> Totals:
     return score_board(simulate(_MONTH, creators=creators, seed=seed))
 
 
-def score_board(histories: Histories) -> Totals:
-    """Score the board `lift` of the last 30 days with a stream, of streams that no viral post disturbs."""
+def score_board(histories: Histories, lifts: pl.DataFrame | None = None) -> Totals:
+    """Score the board `lift` of the last 30 days with a stream, of streams that no viral post disturbs.
+
+    `lifts` are the estimates of all streams, if they are at hand.
+    """
+    lifts = estimated(histories, Lift()) if lifts is None else lifts
     clear = histories.truth.filter(~pl.col("viral"))
-    lifts = stream_lift(
-        histories.streams, histories.profiles, histories.live, histories.posts, settings=Lift(), as_of=histories.as_of
-    )
     lifts = lifts.join(clear, on="stream_id", how="semi", maintain_order="left")
     roster = histories.streams.select("creator_id").unique().sort("creator_id")
     known = roster.with_columns(niche=pl.lit("all"), first_seen_at=pl.lit(datetime(2026, 1, 1, tzinfo=UTC)))

@@ -157,7 +157,11 @@ def warn_of_damage(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
 
 
 def result(table: Table | str, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    """A verdict as the UI shows it: the message, numbers that it plots, and where to look."""
+    """A verdict as the UI shows it: the message, numbers that it plots, and where to look.
+
+    A contract that holds shows no zeros: every run stores the result of every table.
+    """
+    holds = name == CONTRACT and verdict.passed
     return dg.AssetCheckResult(
         check_name=name,
         asset_key=table if isinstance(table, str) else table.name,
@@ -165,7 +169,7 @@ def result(table: Table | str, name: str, verdict: Verdict, *, severity: dg.Asse
         severity=severity,
         description=verdict.message,
         metadata={
-            **verdict.numbers,
+            **{label: number for label, number in verdict.numbers.items() if number or not holds},
             **({"examples": dg.MetadataValue.json(list(verdict.examples))} if verdict.examples else {}),
         },
     )

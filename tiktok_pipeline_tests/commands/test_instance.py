@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
-from tiktok_pipeline.commands.instance import problems, use_instance
+from tiktok_pipeline.commands.instance import problems, records_without_fsync, use_instance
 from tiktok_pipeline.definitions import give_up_runs
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.settings import Places
@@ -83,3 +84,18 @@ def test_records_that_break_later_are_one_line_as_well(tmp_path: Path, monkeypat
     with pytest.raises(SettingsError, match="cannot be used") as told:
         give_up_runs()
     assert "\n" not in str(told.value)
+
+
+def test_records_of_a_replay_do_not_wait_for_the_disk_and_others_do(tmp_path: Path) -> None:
+    def synchronous() -> int | None:
+        engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/records.db")
+        with engine.connect() as connection:
+            level: int | None = connection.execute(sqlalchemy.text("PRAGMA synchronous")).scalar()
+        engine.dispose()
+        return level
+
+    usual = synchronous()
+    assert usual
+    with records_without_fsync():
+        assert synchronous() == 0
+    assert synchronous() == usual

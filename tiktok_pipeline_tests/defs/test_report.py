@@ -39,6 +39,18 @@ def test_it_writes_the_page_and_shows_where_it_is_and_a_small_picture(tmp_path: 
     assert base64.b64decode(encoded).startswith(b"\x89PNG")
 
 
+def test_the_picture_is_stored_once_an_hour_and_once_in_a_run(tmp_path: Path) -> None:
+    small(tmp_path)
+    resources = {"pipeline": Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(tmp_path)})}
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second = (dg.materialize([report], resources=resources, instance=instance) for _ in range(2))
+        stored = [entry.to_json() for entry in instance.all_logs(first.run_id)]
+    assert sum("data:image/png" in entry for entry in stored) == 1
+    (again,) = second.asset_materializations_for_node("report")
+    assert "lifts" not in again.metadata
+    assert again.metadata["streams_shown"].value == 6
+
+
 def test_without_a_warehouse_it_fails_in_its_own_words(tmp_path: Path) -> None:
     failed = materialized(tmp_path, fails=True)
     (event,) = [each for each in failed.all_events if each.is_step_failure]
