@@ -1,7 +1,8 @@
 """Requests a second, and CPU a request, of the capture client against the sandbox.
 
-Peers in the same run: a stock httpx client that only asks, without landing anything, and the same over the transport
-that the capture client uses. Quote the ratios: the machine is shared. CPU is this process's; the sandbox has its own.
+Peers in the same run: a stock httpx client that only requests; a `requests` session whose responses become a pandas
+frame and a Parquet file, where pandas is installed (it is no dependency). Compare the latter with the sweep: redacted,
+judged, and landed as raw rows. Quote the ratios: the machine is shared. CPU is this process's; the sandbox has its own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
+import requests
 
 from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.access import accesses
@@ -34,13 +37,13 @@ ROUNDS = 2
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def measured(name: str, requests: int, run: Callable[[], object], baseline: float | None = None) -> float:
+def measured(name: str, number: int, run: Callable[[], object], baseline: float | None = None) -> float:
     """Run, print requests a second of wall and of CPU; the CPU a request in microseconds."""
     best = None
     for _ in range(ROUNDS):
         wall, cpu = time.perf_counter(), time.process_time()
         run()
-        took = (time.process_time() - cpu) / requests * 1e6, (time.perf_counter() - wall) / requests * 1e6
+        took = (time.process_time() - cpu) / number * 1e6, (time.perf_counter() - wall) / number * 1e6
         best = min(best, took) if best else took
     assert best is not None
     ratio = f"{baseline / best[0]:5.1f}x less CPU than stock httpx" if baseline else ""
@@ -63,6 +66,31 @@ def stock(sandbox: RunningSandbox, handles: list[str]) -> None:
             await asyncio.gather(*(ask(handle) for handle in handles))
 
     asyncio.run(main())
+
+
+def with_pandas(sandbox: RunningSandbox, handles: list[str]) -> None:
+    """A `requests` session, one request after the other; decoded bodies as a pandas frame, written as Parquet."""
+    import pandas as pd  # noqa: PLC0415 - optional
+
+    base, rows = sandbox.environment["SOCIAL_FETCH_BASE_URL"], []
+    with requests.Session() as session:
+        session.headers["x-api-key"] = sandbox.environment["SOCIAL_FETCH_API_KEY"]
+        for handle in handles:
+            answer = session.get(base + LIVE.format(handle=handle), timeout=20)
+            rows.append({"handle": handle, "status": answer.status_code, **answer.json()["data"]})
+    frame = pd.json_normalize(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        frame.astype(str).to_parquet(Path(folder) / "lives.parquet")
+
+
+def sweep(sandbox: RunningSandbox, handles: list[str]) -> None:
+    """A sweep on the real clock, as a run of `raw_lives` does it: everything that `ours` does, and raw rows landed."""
+    limits = Limits(requests_per_second=1e6, max_in_flight=IN_FLIGHT)
+    settings = Settings(vendors=Settings().vendors | {"social_fetch": limits})
+    with tempfile.TemporaryDirectory() as folder:
+        targets = [Target(handle, handle) for handle in handles]
+        here = Deployment(Lake(Path(folder)), settings, accesses(sandbox.environment), targets)
+        assert window.sweep_now(here, RAW_LIVES, RealClock(), "benchmark").rows == len(handles)
 
 
 def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
@@ -98,8 +126,12 @@ def main() -> None:
         replay(sandbox, handles)  # warm: the world is generated at its first use
         baseline = measured(f"stock httpx, {IN_FLIGHT} in flight", REQUESTS // 4, lambda: stock(sandbox, handles[::4]))
         measured(f"capture client, {IN_FLIGHT} in flight", REQUESTS, lambda: ours(sandbox, handles), baseline)
-        requests = replay(sandbox, handles)
-        measured("replayed watch, landing included", requests, lambda: replay(sandbox, handles), baseline)
+        measured("sweep, landing included", REQUESTS, lambda: sweep(sandbox, handles), baseline)
+        if find_spec("pandas"):
+            name = "requests + pandas, Parquet included"
+            measured(name, REQUESTS // 4, lambda: with_pandas(sandbox, handles[::4]), baseline)
+        made = replay(sandbox, handles)
+        measured("replayed watch, landing included", made, lambda: replay(sandbox, handles), baseline)
 
 
 if __name__ == "__main__":

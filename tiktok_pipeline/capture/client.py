@@ -22,6 +22,7 @@ from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, known_credits
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, written
+from tiktok_pipeline.capture.connections import Sender, Wrapped, fault
 from tiktok_pipeline.capture.gate import Departures, Gate
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.response import (
@@ -115,7 +116,7 @@ class Client:
         settings: configuration.Settings,
         clock: Clock,
         land: Callable[[Attempt], None],
-        transports: Mapping[str, httpx.AsyncBaseTransport],
+        senders: Mapping[str, Sender],
         budgets: Callable[[str], Budget],
         departures: Callable[[str], Departures | None],
     ) -> None:
@@ -129,7 +130,7 @@ class Client:
         memory = Memory(_LARGE_BODIES * limit)
         self._channels = {
             name: _Channel(
-                access, settings, clock, transports[name], BodyReader(limit, memory), budgets(name), departures(name)
+                access, settings, clock, senders[name], BodyReader(limit, memory), budgets(name), departures(name)
             )
             for name, access in accesses.items()
         }
@@ -231,7 +232,7 @@ class _Channel:
         access: Access,
         settings: configuration.Settings,
         clock: Clock,
-        transport: httpx.AsyncBaseTransport,
+        sender: Sender,
         reader: BodyReader,
         budget: Budget,
         departures: Departures | None,
@@ -239,7 +240,8 @@ class _Channel:
         self.vendor = access.vendor
         self.retries = settings.retries
         self._limits = settings.vendors[access.vendor.name]
-        self._base_url = access.base_url
+        # Encoded once: a base URL may have a host of non-ASCII letters.
+        self._base_url = str(httpx.URL(access.base_url)).rstrip("/")
         self._headers = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
@@ -247,10 +249,9 @@ class _Channel:
             **access.vendor.authentication(access.credentials),
         }
         self._clock = clock
-        self._transport = transport
+        self._sender = sender
         self._reader = reader
         self._deadline_s = settings.responses.deadline_seconds
-        self._timeouts = {"timeout": httpx.Timeout(self._limits.timeout_s).as_dict()}
         self._redactor = access.redactor()
         self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight, departures)
         self._circuit = Circuit(settings.retries.circuit_failures, settings.retries.circuit_seconds)
@@ -314,8 +315,7 @@ class _Channel:
             except TimeoutError:
                 verdict = Verdict(Outcome.NETWORK_ERROR, DEADLINE)
             except Exception as error:
-                # The transport's own error is more precise than httpx's translation of it.
-                verdict = Verdict(Outcome.NETWORK_ERROR, type(error.__cause__ or error).__name__)
+                verdict = Verdict(Outcome.NETWORK_ERROR, fault(error))
             else:
                 kept = self._redactor.headers(answered)
                 body = None if isinstance(content, str) else self._redactor.body(content)
@@ -342,7 +342,7 @@ class _Channel:
 
     async def _exchange(
         self, request: Request, headers: dict[str, str], room: Room
-    ) -> tuple[int, httpx.Headers, bytes | str]:
+    ) -> tuple[int, Mapping[str, str], bytes | str]:
         """Send one request; return status, headers, and the body or the reason why it was not read.
 
         Raises:
@@ -350,28 +350,21 @@ class _Channel:
             Exception: any error of the transport; no complete response arrived.
         """
         async with asyncio.timeout(self._deadline_s):
-            # The transport, not `httpx.AsyncClient`: that keeps cookies and builds the next request of a redirect.
-            response = await self._transport.handle_async_request(
-                httpx.Request(
-                    "GET",
-                    self._base_url + request.path,
-                    params=request.params or None,
-                    headers=headers,
-                    extensions=self._timeouts,
-                )
+            reply = await self._sender.get(
+                self._base_url + request.path, request.params, headers, self._limits.timeout_s
             )
             content: bytes | str
             try:
-                content = await self._reader.read(response, room)
+                content = await self._reader.read(reply, room)
             except TooLargeError:
                 content = TOO_LARGE
             except UndecodableError as error:
                 content = f"undecodable {error}"
             finally:
-                await response.aclose()
-            return response.status_code, response.headers, content
+                await reply.aclose()
+            return reply.status, reply.headers, content
 
-    def _judge(self, endpoint: str, status: int, headers: httpx.Headers, content: bytes | str) -> Verdict:
+    def _judge(self, endpoint: str, status: int, headers: Mapping[str, str], content: bytes | str) -> Verdict:
         """Judge a response. It is malformed if its body is missing or must not be decoded."""
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
             return Verdict(Outcome.NETWORK_ERROR, PROXY_AUTHENTICATION)
@@ -427,11 +420,11 @@ async def open_client(
         SettingsError: a proxy or certificate variable cannot be used.
     """
     async with AsyncExitStack() as stack:
-        transports = {}
+        senders: dict[str, Sender] = {}
         for name, access in accesses.items():
-            transports[name] = transport or access.network.transport(access.base_url)
-            stack.push_async_callback(transports[name].aclose)
-        yield Client(accesses, settings, clock, land, transports, budgets, departures)
+            senders[name] = Wrapped(transport) if transport else access.network.connections(access.base_url)
+            stack.push_async_callback(senders[name].aclose)
+        yield Client(accesses, settings, clock, land, senders, budgets, departures)
 
 
 def _milliseconds(moment: datetime) -> datetime:

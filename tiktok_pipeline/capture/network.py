@@ -1,4 +1,4 @@
-"""Build HTTP transports from the network settings of the environment: proxies and certificate authorities.
+"""Build HTTP connections from the network settings of the environment: proxies and certificate authorities.
 
 `check`, every capture window and the alert webhook use this module, so that they obey the same rule:
 
@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import aiohttp
 import httpx
-import httpx_aiohttp
 
+from tiktok_pipeline.capture.connections import Connections
 from tiktok_pipeline.errors import SettingsError
 
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE)
@@ -84,18 +83,14 @@ class Network:
         port = address.port or (443 if address.scheme == "https" else 80)
         return None if any(_matches(entry, address.host, port) for entry in self.no_proxy) else chosen
 
-    def transport(self, url: str) -> httpx.AsyncBaseTransport:
-        """Return a new transport for requests to `url`. It opens its connections at the first request.
-
-        The transport is aiohttp's: the stock pool scans all its connections at every change, which is quadratic in
-        what is in flight (17 requests a second at 128 in flight, against 1,700).
+    def connections(self, url: str) -> Connections:
+        """Return new connections for requests to `url`. They are opened at the first request.
 
         Raises:
             SettingsError: a proxy or certificate variable cannot be used; names the variable.
         """
         proxy = self.proxy(url)
-        context = self._context(url, proxy)
-        return _Transport(verify=context, client=lambda: _session(context), proxy=proxy)
+        return Connections(self._context(url, proxy), proxy)
 
     def client(self, url: str, timeout_s: float) -> httpx.Client:
         """Return a new client for single requests to `url`.
@@ -155,27 +150,6 @@ def checked_url(variable: str, url: str) -> str:
     if split.query or split.fragment or url.endswith(("?", "#")):
         raise SettingsError(f"{variable} must not hold a query or fragment: paths are appended to it")
     return url.rstrip("/")
-
-
-class _Transport(httpx_aiohttp.AiohttpTransport):
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        # aiohttp sends the proxy's headers when it opens a tunnel, but not with a request that needs none.
-        if self.proxy is not None and request.url.scheme == "http":
-            request.headers.update(self.proxy.headers)
-        return await super().handle_async_request(request)
-
-
-def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    """Transport without cookies. The rate limits bound the number of connections, not this class."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=context),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    )
-    # aiohttp repeats a request by itself when a kept connection breaks: an attempt without a row, which a vendor may
-    # bill. There is no public switch; a test proves that this one works.
-    session._retry_connection = False
-    return session
 
 
 def _proxy(variable: str, written: str) -> httpx.Proxy:

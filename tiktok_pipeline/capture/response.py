@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import httpx
+from tiktok_pipeline.capture.connections import Reply
 
 # Sent as Accept-Encoding. Brotli and zstd are decompressed too, because some servers send them without a request.
 ACCEPT_ENCODING = "gzip, deflate"
@@ -116,17 +116,16 @@ class BodyReader:
         finally:
             room.leave()
 
-    async def read(self, response: httpx.Response, room: Room) -> bytes:
+    async def read(self, reply: Reply, room: Room) -> bytes:
         """Return the whole body, decompressed.
 
         Raises:
             TooLargeError: it, or the content of one of its encodings, is over the limit; reading has stopped.
             UndecodableError: it is not what its Content-Encoding says.
         """
-        decoded = _decoding(response.headers.get("content-encoding", ""), self._limit)
+        decoded = _decoding(reply.headers.get("content-encoding", ""), self._limit)
         body, received = bytearray(), 0
-        # The stream, not `aiter_bytes`: httpx decompresses a chunk of 16 KiB into as much memory as it takes.
-        async for chunk in response.stream:  # type: ignore[union-attr]
+        async for chunk in reply.chunks():
             received += len(chunk)
             if received > self._limit:
                 raise TooLargeError

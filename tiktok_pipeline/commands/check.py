@@ -18,6 +18,7 @@ from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.access import Access, accesses, missing
 from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
+from tiktok_pipeline.capture.connections import fault
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rounds import live_round
 from tiktok_pipeline.commands.instance import instance_home, problems
@@ -209,22 +210,22 @@ async def _spend(access: Access, configured: settings.Settings, path: Path) -> F
 
 async def _reach(access: Access) -> Finding:
     """Check that the vendor's server responds. The key is not sent, because such a request would cost a credit."""
-    transport = access.network.transport(access.base_url)
-    request = httpx.Request("GET", f"{access.base_url}/", headers={"User-Agent": USER_AGENT})
+    connections = access.network.connections(access.base_url)
+    address = str(httpx.URL(f"{access.base_url}/"))
     try:
         async with asyncio.timeout(_REACH_TIMEOUT_S):
-            response = await transport.handle_async_request(request)
-            await response.aclose()
+            reply = await connections.get(address, {}, {"User-Agent": USER_AGENT}, _REACH_TIMEOUT_S)
+            await reply.aclose()
     except Exception as error:
-        return _no_answer(access, type(error.__cause__ or error).__name__)
+        return _no_answer(access, fault(error))
     finally:
-        await transport.aclose()
-    if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        await connections.aclose()
+    if reply.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         return _no_answer(access, PROXY_AUTHENTICATION)
     return Finding(
         f"vendor {access.vendor.name}",
         True,
-        f"reachable (HTTP {response.status_code}); it has no free endpoint: --spend tries the key for a credit",
+        f"reachable (HTTP {reply.status}); it has no free endpoint: --spend tries the key for a credit",
     )
 
 
