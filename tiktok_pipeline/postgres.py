@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -28,7 +29,7 @@ from tiktok_pipeline import parquet
 from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import DamagedFileError, PublishError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
+from tiktok_pipeline.published import PUBLISHED, Fingerprints, Part, fingerprint, generation, parts
 from tiktok_pipeline.tables import COUNT, PUBLICATION, STRING, Column, Table
 from tiktok_pipeline.views import VIEWS, View
 
@@ -88,7 +89,14 @@ class Publication:
     changed: bool
 
 
-def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
+def publish(
+    url: str,
+    lake: Lake,
+    *,
+    now: datetime,
+    observation_days: int | None = None,
+    fingerprints: Path | None = None,
+) -> Publication:
     """Bring Postgres to what the lake holds, in one transaction; nothing is sent where nothing has changed.
 
     NUL characters, which Postgres cannot hold in text, are left out.
@@ -97,15 +105,17 @@ def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
         url: postgresql://user:password@host/database.
         lake: where marts and observations are read.
         now: names the generation.
+        observation_days: days of observations to publish, back from the newest; None: all.
+        fingerprints: file of the hashes of the lake's files (`published.Fingerprints`); None: hash every file.
 
     Raises:
         PublishError: Postgres cannot be reached, refuses, is locked, or has tables that do not fit. It then holds
             what it held.
     """
-    made_of = parts(lake)
+    made_of = parts(lake, now=now, observation_days=observation_days, fingerprints=Fingerprints(fingerprints))
     while True:
         try:
-            return _publish(url, lake, made_of, now)
+            return _publish(url, lake, made_of, now, observation_days)
         except DamagedFileError as error:
             # The transaction was rolled back: once more without the file, whose day keeps the rows that it has there.
             lake.damaged.add(error.path, error.reason)
@@ -113,9 +123,9 @@ def publish(url: str, lake: Lake, *, now: datetime) -> Publication:
             made_of = [replace(part, damaged=part.damaged or part.path == error.path) for part in made_of]
 
 
-def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime) -> Publication:
+def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime, observation_days: int | None) -> Publication:
     stands_still = on_one_line(blocked_days(lake))
-    of = fingerprint(made_of, stands_still)
+    of = fingerprint(made_of, stands_still, observation_days)
     sent = 0
     with _transaction(url) as server:
         before = server.sent_before()
@@ -133,8 +143,8 @@ def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime) -> Pu
             server.explain(view)
         for explained in (_PARTS, PUBLICATION, *map(_with_day, PUBLISHED)):
             server.explain(explained)
-        if server.changed or server.stood_still() != stands_still:
-            server.announce(generation(now, of), now, of, stands_still)
+        if server.changed or server.announced() != (stands_still, observation_days):
+            server.announce(generation(now, of), now, of, stands_still, observation_days)
         rows = server.rows()
         server.commit()
     return Publication(rows, sent, server.changed)
@@ -402,20 +412,24 @@ class _Server:
         """Note what was sent: table or view, day, hash, rows."""
         self.fill(_PARTS.name, pl.DataFrame(sent, schema=_PARTS.schema, orient="row").to_arrow())
 
-    def stood_still(self) -> str | None:
-        """Return the blocked days that the current publication lists."""
-        held = self.ask(f"SELECT stands_still FROM {SCHEMA}.{PUBLICATION.name}")
-        return held[0][0] if held else None
+    def announced(self) -> tuple[str | None, int | None] | None:
+        """Return the blocked days and the days of observations of the current publication; None: there is none."""
+        held = self.ask(f"SELECT stands_still, observation_days FROM {SCHEMA}.{PUBLICATION.name}")
+        return (held[0][0], held[0][1]) if held else None
 
-    def announce(self, name: str, now: datetime, of: str, stands_still: str | None) -> None:
+    def announce(
+        self, name: str, now: datetime, of: str, stands_still: str | None, observation_days: int | None
+    ) -> None:
         """Say what this publication is."""
         moment = f"{_literal(now.astimezone(UTC).isoformat())}::timestamptz"
         self.do(f"DELETE FROM {SCHEMA}.{PUBLICATION.name}")
         self.do(
-            f"INSERT INTO {SCHEMA}.{PUBLICATION.name} (generation, published_at, fingerprint, as_of, stands_still) "
+            f"INSERT INTO {SCHEMA}.{PUBLICATION.name} "
+            "(generation, published_at, fingerprint, as_of, stands_still, observation_days) "
             f"SELECT {_literal(name)}, {moment}, {_literal(of)}, "
             f"coalesce((SELECT max(observed_at) FROM {SCHEMA}.live_observations), {moment}), "
-            f"{'NULL' if stands_still is None else _literal(stands_still)}"
+            f"{'NULL' if stands_still is None else _literal(stands_still)}, "
+            f"{'NULL' if observation_days is None else observation_days}"
         )
 
     def rows(self) -> dict[str, int]:

@@ -276,6 +276,18 @@ class Retention(_Section, frozen=True):
             raise ValueError("snapshots and run_days must be at least 1")
 
 
+class Publish(_Section, frozen=True):
+    """What is published to DuckDB, Parquet and Postgres."""
+
+    # Days of the tables of observations, back from the newest day. Marts are published whole.
+    observation_days: int = 90
+
+    def __post_init__(self) -> None:
+        """Refuse fewer days than the views and the report read."""
+        if self.observation_days < 2:
+            raise ValueError("observation_days must be at least 2: views and the report read the last two days")
+
+
 # The schedule derives the last days again, and an operator needs some to find out that they must be.
 _DAYS_TO_DERIVE_AGAIN = 7
 
@@ -343,6 +355,7 @@ class Settings(_Section, frozen=True):
     conversions: Conversions = Conversions()
     recaps: Recaps = Recaps()
     gifts: Gifts = Gifts()
+    publish: Publish = Publish()
     retention: Retention = Retention()
     checks: Checks = Checks()
     alerts: Alerts = Alerts()

@@ -969,6 +969,11 @@ PUBLICATION = Table(
             STRING,
             "Blocked days: days of tables that keep an earlier version because a check failed, and since when; null if none.",
         ),
+        Column(
+            "observation_days",
+            COUNT,
+            "Days of observations that are published, back from the newest day; null: all. Marts are always whole.",
+        ),
     ),
 )
 

@@ -144,7 +144,11 @@ _STREAM_OVERVIEW = View(
         *_maybe(*_from(STREAM_LIFT, *_OF_LIFT)),
         Column("lift_flags", pl.List(STRING), "Flags of the lift: late_before, below_resolution, overlap_next, ..."),
         Column("lift_method", STRING, "Name and version of the lift's method."),
-        Column("recaps", COUNT, "Posts that recap it; null where nobody looked at posts since it began."),
+        Column(
+            "recaps",
+            COUNT,
+            "Posts that recap it; null where none is known and no published poll of posts came after it.",
+        ),
         Column("recap_views", COUNT, "Their views; null where those of one were not said."),
         *_maybe(*_from(STREAM_CONVERSIONS, "joined", "conversion"), *_from(GIFT_ESTIMATES, "gift_index")),
     ),
@@ -153,7 +157,7 @@ _STREAM_OVERVIEW = View(
            c.followers AS creator_followers, c.followers_precision,
            {", ".join(f"f.{name}" for name in _OF_LIFT)},
            f.flags AS lift_flags, f.method AS lift_method,
-           CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) END AS recaps, r.recap_views,
+           CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) ELSE r.recaps END AS recaps, r.recap_views,
            v.joined, v.conversion, g.gift_index
     FROM streams s
     LEFT JOIN stream_lift f ON f.stream_id = s.stream_id

@@ -1,69 +1,106 @@
-"""Publishing: one read-only DuckDB file that BI tools open, and one Parquet file a table beside it.
+"""Publish one read-only DuckDB file that BI tools open, and one Parquet file a table beside it.
 
-The file is built under another name, in a storage version that every DuckDB since 1.2 opens, checked, made
-read-only, and only then does the link `tiktok.duckdb` move to it: readers keep what they have open, new readers
-see the new one, and a builder that dies leaves the old one served. Builders wait for one another.
+A publish costs what changed. The new snapshot begins as a copy of the served one, in which the days whose files
+changed are replaced (`snapshot.refresh`); in the Parquet files only those days are encoded again (`parquet_copies`).
+It is built from nothing (`snapshot.build`)
+- on request,
+- after an erasure: free space of a refreshed file may still hold deleted rows,
+- where the served file is missing, was changed by somebody else, or does not hold what its record says,
+- after an upgrade that changes tables, views, or the version of DuckDB.
+Both ways give the same rows.
 
-A Parquet file is replaced as a whole; between two of them a reader may see two publications. Who joins tables reads
-the DuckDB file.
+The file is built under another name, in a storage version that every DuckDB since 1.2 opens, checked, made read-only,
+and only then does the link `tiktok.duckdb` move to it: readers keep what they have open, new readers see the new file,
+and a builder that dies leaves the old one served. Builders wait for one another.
+
+`.tiktok-<generation>.json` records what a snapshot holds: files of the lake by hash, and the size and time of the
+snapshot itself. `.fingerprints.json` keeps the hashes of the lake's files.
+
+A Parquet file is replaced as a whole; between two of them a reader may see two publications. Join tables in DuckDB.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import duckdb
-import polars as pl
+import msgspec
 
-from tiktok_pipeline import parquet
+from tiktok_pipeline import snapshot as snapshots
 from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.published import PUBLISHED, Part, fingerprint, generation, parts
-from tiktok_pipeline.tables import PUBLICATION, Column, Table
-from tiktok_pipeline.views import VIEWS, View
+from tiktok_pipeline.parquet_copies import Copy, is_intact, stage, sync
+from tiktok_pipeline.published import FINGERPRINTS, PUBLISHED, Fingerprints, Part, fingerprint, generation, parts
+from tiktok_pipeline.snapshot import Held, StaleSnapshotError
+from tiktok_pipeline.tables import PUBLICATION
+from tiktok_pipeline.views import VIEWS
 
 _log = logging.getLogger(__name__)
 
 LINK = "tiktok.duckdb"
 
-# Files of DuckDB 2's own default version open in no 1.x client.
-_STORAGE_VERSION = "v1.2.0"
+# Raise it when the code that fills a snapshot or its Parquet files changes: all are then built anew.
+_METHOD = 1
 
-_TYPES: dict[type[pl.DataType], str] = {
-    pl.String: "VARCHAR",
-    pl.Int64: "BIGINT",
-    pl.Int32: "INTEGER",
-    pl.Float64: "DOUBLE",
-    pl.Boolean: "BOOLEAN",
-    pl.Date: "DATE",
-    pl.Datetime: "TIMESTAMP",
-    pl.List: "VARCHAR",
-}
+# changed: replace what changed. clean: no byte of a deleted row may stay. full: build in any case.
+Mode = Literal["changed", "clean", "full"]
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What is served: the snapshot, rows by table, and whether this run made it."""
+    """What is served: the snapshot, rows by table, and whether this run made it.
+
+    `built`: it was built from nothing. `files`: files of the lake that were new, changed or removed since the last one.
+    """
 
     snapshot: Path
     rows: dict[str, int]
     changed: bool
+    built: bool = False
+    files: int = 0
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a snapshot holds, and what it was when it was finished."""
+
+    version: str
+    size: int
+    mtime_ns: int
+    built: bool
+    stands_still: str | None
+    observation_days: int | None
+    held: list[Held]
+    copies: dict[str, Copy]
+
+    def is_of(self, made_of: Sequence[Part], stands_still: str | None, observation_days: int | None) -> bool:
+        """Whether a snapshot of these files would be the same."""
+        wanted = {(part.table.name, part.day): part.fingerprint for part in made_of}
+        held = {(each.table, each.day): each.fingerprint for each in self.held}
+        return (self.stands_still, self.observation_days) == (stands_still, observation_days) and held == wanted
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, warehouse: Path, *, now: datetime, keep: int
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    warehouse: Path,
+    *,
+    now: datetime,
+    keep: int,
+    observation_days: int | None = None,
+    mode: Mode = "changed",
 ) -> Publication:
     """Build, check and serve a snapshot of the lake; nothing happens where nothing has changed.
 
@@ -73,6 +110,9 @@ def publish(
         warehouse: the folder to serve from.
         now: names the generation.
         keep: snapshots that stay, this one included: a reader may still have an older one open.
+        observation_days: days of observations to publish, back from the newest; None: all.
+        mode: "changed" replaces what changed. "clean" leaves no byte of a deleted row in the file, and "full" builds
+            the snapshot from nothing in any case.
 
     Raises:
         PublishError: the snapshot could not be built, or does not hold what the lake holds.
@@ -81,38 +121,168 @@ def publish(
         warehouse.mkdir(parents=True, exist_ok=True)
         with _alone(warehouse):
             _clear(warehouse)
-            return _publish(connection, lake, warehouse, now, keep)
+            return _Publisher(connection, lake, warehouse, now, keep, observation_days).publish(mode)
     except (duckdb.Error, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise PublishError(f"the warehouse in {warehouse} was not replaced: {reason}") from error
 
 
-def _publish(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, warehouse: Path, now: datetime, keep: int
-) -> Publication:
-    made_of = parts(lake)
-    stands_still = on_one_line(blocked_days(lake))
-    of = fingerprint(made_of, stands_still)
-    served = _served(warehouse)
-    held = None if served is None else _held(connection, served, of)
-    if served is not None and held is not None:
-        _heal_parquet(connection, served, warehouse, held)
-        return Publication(served, held, changed=False)
-    name = generation(now, of)
-    building, snapshot = warehouse / f"building-{name}.duckdb", warehouse / f"tiktok-{name}.duckdb"
-    try:
-        rows = _build(connection, lake, made_of, building, name, now, of, stands_still)
-        staged = _stage_parquet(connection, building, warehouse, PUBLISHED)
-        _sync(building)
-        building.chmod(0o444)
-        building.replace(snapshot)
-        # First the tables, then the link: who is killed in between finds another fingerprint served, and begins anew.
-        _move_parquet(staged, warehouse / "parquet")
-        _serve(snapshot, warehouse / LINK)
-    finally:
-        _clear(warehouse)
-    _prune(warehouse, snapshot, keep)
-    return Publication(snapshot, rows, changed=True)
+@dataclass(frozen=True)
+class _Publisher:
+    """One publish, within the lock of the folder."""
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    warehouse: Path
+    now: datetime
+    keep: int
+    observation_days: int | None
+
+    def publish(self, mode: Mode) -> Publication:
+        """Publish as `mode` says."""
+        known = Fingerprints(self.warehouse / FINGERPRINTS)
+        made_of = parts(self.lake, now=self.now, observation_days=self.observation_days, fingerprints=known)
+        stands_still = on_one_line(blocked_days(self.lake))
+        served = _served(self.warehouse)
+        record = None if served is None else self._record(served)
+        if served is None or record is None:
+            return self._replace(made_of, stands_still, None, None)
+        if mode == "full" or not record.is_of(made_of, stands_still, self.observation_days):
+            return self._replace(made_of, stands_still, served, record, build=mode != "changed")
+        if mode == "clean" and not record.built:
+            return self._replace(made_of, stands_still, served, record, build=True)
+        self._enter_damaged(made_of, record)
+        self._heal_parquet(served, record)
+        return Publication(served, snapshots.rows_by_table(record.held), changed=False, built=record.built)
+
+    def _replace(
+        self,
+        made_of: Sequence[Part],
+        stands_still: str | None,
+        served: Path | None,
+        record: _Record | None,
+        *,
+        build: bool = False,
+    ) -> Publication:
+        """Make a snapshot and its Parquet files, and serve them."""
+        of = fingerprint(made_of, stands_still, self.observation_days)
+        name = self._free_name(generation(self.now, of))
+        about = snapshots.Publication(name, self.now, of, stands_still, self.observation_days)
+        building, snapshot = self.warehouse / f"building-{name}.duckdb", self.warehouse / f"tiktok-{name}.duckdb"
+        held: list[Held] | None = None
+        rows: dict[str, int] = {}
+        base = None if build else record
+        try:
+            if base is not None and served is not None:
+                held, rows = self._refresh(building, made_of, about, served, base)
+            if held is None:
+                base = None
+                held = snapshots.build(self.connection, building, self.lake, made_of, about)
+                rows = snapshots.verify(self.connection, building, held)
+            copies = self._stage_parquet(building, held, {} if base is None else base.copies)
+            sync(building)
+            building.chmod(0o444)
+            found = building.stat()
+            made = _Record(
+                version(),
+                found.st_size,
+                found.st_mtime_ns,
+                base is None,
+                stands_still,
+                self.observation_days,
+                held,
+                copies,
+            )
+            _write_record(snapshot, made)
+            building.replace(snapshot)
+            # First the tables, then the link: after a kill in between, the record of the served snapshot does not fit
+            # these tables, and they are written again.
+            self._move_parquet()
+            _serve(snapshot, self.warehouse / LINK)
+        finally:
+            _clear(self.warehouse)
+        _prune(self.warehouse, snapshot, self.keep)
+        before = set() if record is None else {(each.table, each.day, each.fingerprint) for each in record.held}
+        after = {(each.table, each.day, each.fingerprint) for each in held}
+        files = len({each[:2] for each in before ^ after})
+        return Publication(snapshot, rows, changed=True, built=base is None, files=files)
+
+    def _refresh(
+        self, building: Path, made_of: Sequence[Part], about: snapshots.Publication, served: Path, record: _Record
+    ) -> tuple[list[Held] | None, dict[str, int]]:
+        """Make the snapshot from a copy of the served one; None where the copy cannot be used."""
+        try:
+            _copy_file(served, building)
+            held = snapshots.refresh(self.connection, building, self.lake, made_of, about, record.held)
+            return held, snapshots.verify(self.connection, building, held)
+        except (StaleSnapshotError, PublishError, duckdb.Error) as error:
+            reason = str(error).partition("\n")[0]
+            _log.warning("The snapshot is built from nothing, because a copy of %s cannot be used: %s", served, reason)
+            _clear(self.warehouse)
+            return None, {}
+
+    def _free_name(self, name: str) -> str:
+        """Return a name that no snapshot has: a reader may have one of that name open, or a log may lie beside it."""
+        names = (name, *(f"{name}-{number}" for number in range(2, 1_000_000)))
+        return next(free for free in names if not list(self.warehouse.glob(f"tiktok-{free}.duckdb*")))
+
+    def _record(self, served: Path) -> _Record | None:
+        """Return what the served snapshot holds; None where that is not known, or not true."""
+        if served.with_name(f"{served.name}.wal").exists():
+            return None
+        try:
+            found = served.stat()
+            record = _read_record(self.warehouse, served, found.st_size, found.st_mtime_ns)
+            if record is None or record.version != version():
+                return None
+            held = snapshots.row_counts(self.connection, served)
+        except (OSError, duckdb.Error):
+            return None
+        return record if held == snapshots.rows_by_table(record.held) else None
+
+    def _enter_damaged(self, made_of: Sequence[Part], record: _Record) -> None:
+        """Enter damaged files that the served snapshot lacks: they are still damaged."""
+        problems = {(each.table, each.day): each.problem for each in record.held if each.problem is not None}
+        for part in made_of:
+            problem = problems.get((part.table.name, part.day))
+            if problem is not None:
+                snapshots.enter_damaged(self.lake, part.path, problem)
+
+    def _stage_parquet(self, snapshot: Path, held: Sequence[Held], before: dict[str, Copy]) -> dict[str, Copy]:
+        """Write the single files that changed, ready to be moved into place."""
+        staging = self.warehouse / "_staging"
+        staging.mkdir()
+        return stage(self.connection, snapshot, staging, held, self.warehouse / "parquet", before)
+
+    def _move_parquet(self) -> None:
+        """Replace each file that was staged as a whole; remove files of tables that are no longer published."""
+        folder = self.warehouse / "parquet"
+        if not folder.is_dir():
+            clear_way(folder)
+        folder.mkdir(exist_ok=True)
+        for staged in sorted((self.warehouse / "_staging").iterdir()):
+            place(staged, folder / staged.name)
+        for file in folder.glob("*.parquet"):
+            if file.stem not in {table.name for table in PUBLISHED} and not file.is_dir():
+                file.unlink()
+
+    def _heal_parquet(self, served: Path, record: _Record) -> None:
+        """Write those single files again that are gone, or are not as they were written."""
+        folder = self.warehouse / "parquet"
+        if all(is_intact(folder / f"{name}.parquet", copy) for name, copy in record.copies.items()):
+            return
+        try:
+            copies = self._stage_parquet(served, record.held, record.copies)
+            self._move_parquet()
+            _write_record(served, msgspec.structs.replace(record, copies=copies))
+        finally:
+            _clear(self.warehouse)
+
+
+def version() -> str:
+    """Hash what a snapshot depends on beside the lake's files: tables, views, and the versions that write it."""
+    of = (PUBLISHED, PUBLICATION, VIEWS, snapshots.STORAGE_VERSION, duckdb.__version__, _METHOD)
+    return hashlib.blake2b(repr(of).encode(), digest_size=16).hexdigest()
 
 
 def prune(warehouse: Path, keep: int = 1) -> list[Path]:
@@ -122,11 +292,14 @@ def prune(warehouse: Path, keep: int = 1) -> list[Path]:
         PublishError: a file could not be removed.
     """
     before = {path for path in warehouse.rglob("*") if path.is_file() and not path.is_symlink()}
+    # They hold no rows.
+    before -= {*warehouse.glob(".*.json*")}
     served = _served(warehouse)
     try:
         with _alone(warehouse):
             _clear(warehouse)
-            (warehouse / f".{LINK}.next").unlink(missing_ok=True)
+            for left in (warehouse / f".{LINK}.next", *warehouse.glob(".*.json*.next")):
+                left.unlink(missing_ok=True)
             if served is not None:
                 _prune(warehouse, served, keep)
             for log in warehouse.glob("*.duckdb.wal"):
@@ -153,178 +326,42 @@ def _clear(warehouse: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _build(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    made_of: Sequence[Part],
-    path: Path,
-    name: str,
-    now: datetime,
-    of: str,
-    stands_still: str | None,
-) -> dict[str, int]:
-    with _attached(connection, path, f"(STORAGE_VERSION '{_STORAGE_VERSION}')"):
-        for table in (*PUBLISHED, PUBLICATION):
-            _create(connection, table)
-        rows = {
-            table.name: _insert(connection, lake, table, [part.path for part in made_of if part.table is table])
-            for table in PUBLISHED
-        }
-        connection.execute(
-            "INSERT INTO publication SELECT ?, ?::TIMESTAMP, ?, "
-            "coalesce((SELECT max(observed_at) FROM live_observations), ?::TIMESTAMP), ?",
-            [name, _naive(now), of, _naive(now), stands_still],
-        ).fetchall()
-        for view in VIEWS.values():
-            connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
-            _comment(connection, "VIEW", view)
-            # Binds it and runs it: a view that fails is found here, not by a reader.
-            connection.execute(f"SELECT {', '.join(c.name for c in view.columns)} FROM {view.name} LIMIT 1").fetchall()
-        connection.execute("CHECKPOINT").fetchall()
-    held = _row_counts(connection, path)
-    if held != rows:
-        raise PublishError(f"the snapshot {path.name} holds {held}, the lake {rows}: nothing was replaced")
-    return rows
-
-
-def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    columns = ", ".join(
-        f"{_name(c.name)} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
-    )
-    connection.execute(f"CREATE TABLE {table.name} ({columns})")
-    _comment(connection, "TABLE", table)
-
-
-def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View) -> None:
-    connection.execute(f"COMMENT ON {kind} {of.name} IS {_quoted(of.description)}")
-    for column in of.columns:
-        connection.execute(f"COMMENT ON COLUMN {of.name}.{_name(column.name)} IS {_quoted(column.description)}")
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, files: Sequence[Path]) -> int:
-    """Fill a table from files; returns its rows. Damaged files are skipped; the next `derive` rebuilds them."""
-    try:
-        _copy(connection, table, files)
-    except duckdb.Error:
-        for file in files:
-            try:
-                _copy(connection, table, [file])
-            except duckdb.Error as error:
-                lake.damaged.add(file, parquet.problem(table, file) or str(error).partition("\n")[0])
-                lake.want_rebuild(file)
-    counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
-    return int(counted[0]) if counted else 0
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> None:
-    """Insert the rows of files: of all, or of none where one cannot be read."""
-    if not files:
-        return
-    expressions = ", ".join(_expression(column) for column in table.columns)
-    # Files from before a column was added lack it: it is null there.
-    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {_name(c.name)}" for c in table.columns)
-    # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.
-    connection.execute(
-        f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
-        "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false))",
-        [[_unglobbed(file) for file in files]],
-    ).fetchall()
-
-
-def _expression(column: Column) -> str:
-    """A column of the lake's files as it is published."""
-    if isinstance(column.dtype, pl.List):
-        return f"array_to_string({_name(column.name)}, ',')"
-    return f"{_name(column.name)}::{_TYPES[type(column.dtype)]}"
-
-
-def _as_stored(dtype: pl.DataType) -> str:
-    """The type that DuckDB gives a column of the lake's files."""
-    if isinstance(dtype, pl.List):
-        return "VARCHAR[]"
-    return "TIMESTAMPTZ" if isinstance(dtype, pl.Datetime) else _TYPES[type(dtype)]
-
-
-def _stage_parquet(
-    connection: duckdb.DuckDBPyConnection, snapshot: Path, warehouse: Path, tables: Sequence[Table]
-) -> Path:
-    """The same tables as single files, ready to be moved into place."""
-    staging = warehouse / "_staging"
-    staging.mkdir()
-    with _attached(connection, snapshot, "(READ_ONLY)"):
-        for table in tables:
-            staged = staging / f"{table.name}.parquet"
-            connection.execute(f"COPY {table.name} TO {_quoted(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
-            _sync(staged)
-    return staging
-
-
-def _move_parquet(staging: Path, folder: Path) -> None:
-    """Replace each file as a whole; a table that is published no longer goes."""
-    if not folder.is_dir():
-        clear_way(folder)
-    folder.mkdir(exist_ok=True)
-    for staged in sorted(staging.iterdir()):
-        place(staged, folder / staged.name)
-    for file in folder.glob("*.parquet"):
-        if file.stem not in {table.name for table in PUBLISHED} and not file.is_dir():
-            file.unlink()
-
-
-def _heal_parquet(
-    connection: duckdb.DuckDBPyConnection, served: Path, warehouse: Path, rows: Mapping[str, int]
-) -> None:
-    """Write those single files again that are gone, or do not hold the rows that the snapshot holds."""
-    broken = [
-        table
-        for table in PUBLISHED
-        if _parquet_rows(warehouse / "parquet" / f"{table.name}.parquet") != rows[table.name]
-    ]
-    if broken:
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file: within the kernel where it can, and without a copy of the blocks where the filesystem can."""
+    with source.open("rb") as read, target.open("wb") as write:
+        left = os.fstat(read.fileno()).st_size
         try:
-            _move_parquet(_stage_parquet(connection, served, warehouse, broken), warehouse / "parquet")
-        finally:
-            _clear(warehouse)
+            while left > 0 and (done := os.copy_file_range(read.fileno(), write.fileno(), left)):
+                left -= done
+        except (OSError, AttributeError):
+            read.seek(0)
+            write.seek(0)
+            write.truncate()
+            shutil.copyfileobj(read, write, 1 << 20)
 
 
-def _parquet_rows(path: Path) -> int | None:
-    """The rows of a Parquet file by its footer; None where there is none."""
-    try:
-        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()) if path.is_file() else None
-    except parquet.FAILURES:
-        return None
+def _record_of(snapshot: Path) -> Path:
+    return snapshot.with_name(f".{snapshot.stem}.json")
 
 
-@contextmanager
-def _attached(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> Iterator[None]:
-    """Attach and use a file; always detached, so that its lock is not held by a traceback."""
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"ATTACH {_quoted(str(path))} AS snapshot {options}")
-    try:
-        connection.execute("USE snapshot")
-        yield
-    finally:
-        connection.execute("USE memory")
-        connection.execute("DETACH snapshot")
+def _write_record(snapshot: Path, record: _Record) -> None:
+    path = _record_of(snapshot)
+    staged = path.with_name(f"{path.name}.next")
+    staged.write_bytes(msgspec.json.encode(record))
+    sync(staged)
+    staged.replace(path)
 
 
-def _row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, int]:
-    with _attached(connection, path, "(READ_ONLY)"):
-        counts = {}
-        for table in PUBLISHED:
-            counted = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()
-            counts[table.name] = int(counted[0]) if counted else 0
-        return counts
-
-
-def _held(connection: duckdb.DuckDBPyConnection, snapshot: Path, of: str) -> dict[str, int] | None:
-    """Rows by table of a served snapshot with this fingerprint; None for any other, and for one that is damaged."""
-    try:
-        with _attached(connection, snapshot, "(READ_ONLY)"):
-            row = connection.execute("SELECT fingerprint FROM publication").fetchone()
-        return _row_counts(connection, snapshot) if row and str(row[0]) == of else None
-    except duckdb.Error:
-        return None
+def _read_record(warehouse: Path, served: Path, size: int, mtime_ns: int) -> _Record | None:
+    """Return the record of a served file that was not changed since it was finished."""
+    # Without links, the served file is a copy of the snapshot, with its time.
+    files = warehouse.glob(".tiktok-*.json") if served.name == LINK else [_record_of(served)]
+    for file in files:
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            record = msgspec.json.decode(file.read_bytes(), type=_Record)
+            if (record.size, record.mtime_ns) == (size, mtime_ns):
+                return record
+    return None
 
 
 def _served(warehouse: Path) -> Path | None:
@@ -358,10 +395,12 @@ def _serve(snapshot: Path, link: Path) -> None:
         # A stale write-ahead log of a crashed client would be replayed into the new file.
         link.with_name(f"{LINK}.wal").unlink(missing_ok=True)
         shutil.copyfile(snapshot, staged)
-        _sync(staged)
+        made = snapshot.stat()
+        os.utime(staged, ns=(made.st_atime_ns, made.st_mtime_ns))
+        sync(staged)
         staged.chmod(0o444)
     place(staged, link)
-    _sync(link.parent)
+    sync(link.parent)
 
 
 def _prune(warehouse: Path, newest: Path, keep: int) -> None:
@@ -373,30 +412,6 @@ def _prune(warehouse: Path, newest: Path, keep: int) -> None:
         with contextlib.suppress(PermissionError):
             old.unlink()
             old.with_name(f"{old.name}.wal").unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Make what was written, or which names a folder holds, outlive a loss of power."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _name(column: str) -> str:
-    """A column's name as SQL: some are words of SQL's own."""
-    return f'"{column}"'
-
-
-def _unglobbed(path: Path) -> str:
-    """A path as DuckDB takes it literally: it would read a bracket in a folder's name as a pattern."""
-    return re.sub(r"([\[*?])", r"[\1]", str(path))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=None)
+    for record in warehouse.glob(".tiktok-*.json"):
+        if not warehouse.joinpath(f"{record.stem[1:]}.duckdb").exists():
+            record.unlink(missing_ok=True)

@@ -16,7 +16,6 @@ import duckdb
 import polars as pl
 import pytest
 
-from tiktok_pipeline import warehouse as snapshots
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.published import PUBLISHED
@@ -109,7 +108,8 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     publish_at(connection, tmp_path, 1)
     fill(Lake(tmp_path / "lake"), 2)
     broken = View("broken", "nothing", "a view that cannot be", (), "SELECT * FROM no_such_table")
-    monkeypatch.setattr(snapshots, "VIEWS", {"broken": broken})
+    for module in ("warehouse", "snapshot"):
+        monkeypatch.setattr(f"tiktok_pipeline.{module}.VIEWS", {"broken": broken})
     with pytest.raises(PublishError, match="was not replaced"):
         publish_at(connection, tmp_path, 2)
     monkeypatch.undo()
@@ -118,8 +118,21 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     assert publish_at(connection, tmp_path, 3).changed
 
 
-# Where a builder is killed: while tables are filled, before the file is moved, before the link is.
-_POINTS = ("_insert", "_stage_parquet", "_sync", "_move_parquet", "_serve", "_prune")
+# Where a builder is killed: while the file is copied, filled and checked, before its record is written, before the
+# Parquet files are moved, before the link is.
+_POINTS = (
+    "warehouse._copy_file",
+    "snapshot._insert",
+    "snapshot._try_views",
+    "snapshot.verify",
+    "warehouse.stage",
+    "warehouse.sync",
+    "warehouse._write_record",
+    "warehouse._Publisher._move_parquet",
+    "warehouse.place",
+    "warehouse._serve",
+    "warehouse._prune",
+)
 
 
 @pytest.mark.parametrize("point", _POINTS)
@@ -132,7 +145,7 @@ def test_a_builder_that_is_killed_leaves_a_whole_file_served(
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
-    done = point == "_prune"
+    done = point == "warehouse._prune"
     assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(2 if done else 1,)]
     assert publish_at(connection, tmp_path, 3).changed is not done
     assert served(tmp_path, _MIX) == [(2,)]
@@ -142,8 +155,8 @@ def test_a_builder_that_is_killed_leaves_a_whole_file_served(
 
 def _publish_and_be_killed(folder: Path, point: str) -> None:
     fill(Lake(folder / "lake"), 2)
-    setattr(snapshots, point, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with duckdb.connect(":memory:") as connection:
+    with duckdb.connect(":memory:") as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"tiktok_pipeline.{point}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         publish_at(connection, folder, 2)
 
 

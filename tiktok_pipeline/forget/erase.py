@@ -82,7 +82,8 @@ def forget(
         postgres.check(postgres_url)
     erased = ErasedCreators(places.lake, lambda: hash_key)
     lake = Lake(places.lake)
-    gifts = settings.load_settings(places.settings).gifts.path
+    configured = settings.load_settings(places.settings)
+    gifts = configured.gifts.path
     listed = roster.read_roster(places.roster).creators if places.roster.exists() else ()
     # A file that cannot be read must stop this before anything is removed.
     read_known_gifts(gifts)
@@ -101,7 +102,9 @@ def forget(
         names = erased.names_of([entry])
         # After an interruption some names may be known by their hashes only.
         terms = person.terms if person is not None and before is None else None
-        _Erasure(places, lake, erased, names, terms, postgres_url, records, say, result).run(listed, gifts)
+        _Erasure(
+            places, lake, erased, names, terms, postgres_url, records, say, result, configured.publish.observation_days
+        ).run(listed, gifts)
         _nothing_left(result, before, handle)
         erased.finish(entry, datetime.now(UTC))
     return result
@@ -140,6 +143,7 @@ class _Erasure:
     records: Records | None
     say: Callable[[str], None]
     result: Erased
+    observation_days: int
     # Files of the lake that cannot be read, and why.
     broken: list[str] = field(default_factory=list)
 
@@ -152,7 +156,9 @@ class _Erasure:
         self._served()
         if self.postgres_url is not None:
             self.say("Postgres: publishing")
-            postgres.publish(self.postgres_url, self.lake, now=datetime.now(UTC))
+            postgres.publish(
+                self.postgres_url, self.lake, now=datetime.now(UTC), observation_days=self.observation_days
+            )
             self.say("Postgres: rewriting tables")
             postgres.vacuum(self.postgres_url)
         # Runs that were under way during the erasure may have written since.
@@ -193,6 +199,8 @@ class _Erasure:
         warehouse = self.places.warehouse
         # Files that a publish replaces or removes. All others were moved aside, or added by hand.
         served = [*warehouse.glob("*.duckdb"), *warehouse.glob("parquet/*.parquet"), *warehouse.glob("building-*")]
+        # Records of publishes hold table names, days and hashes.
+        served += warehouse.glob(".*.json*")
         moved, strays = files.erase_other_files(warehouse, [*served, warehouse / "_staging"], self.names)
         self.result.exports += moved
         self.result.left = [*left, *strays, *files.stray_files(self.lake, self.names)]
@@ -215,8 +223,17 @@ class _Erasure:
             return
         self.say("warehouse: publishing")
         with duckdb.connect(":memory:") as connection:
-            # Older snapshots hold the creator as well: only the new one stays.
-            publish(connection, self.lake, places.warehouse, now=datetime.now(UTC), keep=1)
+            # Older snapshots hold the creator as well: only the new one stays. It is built from nothing, because the
+            # free space of a snapshot that was refreshed may hold the creator's rows.
+            publish(
+                connection,
+                self.lake,
+                places.warehouse,
+                now=datetime.now(UTC),
+                keep=1,
+                observation_days=self.observation_days,
+                mode="clean",
+            )
         self.say("warehouse: removing older snapshots")
         self.result.snapshots = len(prune(places.warehouse, keep=1))
         if places.report.parent.exists():

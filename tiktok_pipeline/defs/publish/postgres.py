@@ -6,7 +6,7 @@ import dagster as dg
 
 from tiktok_pipeline import postgres as server
 from tiktok_pipeline.defs.shown import OWNER
-from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.published import FINGERPRINTS, PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
 _ABOUT = """
@@ -39,7 +39,13 @@ def postgres(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[
         context.log.info("Skipped postgres: TIKTOK_PIPELINE_POSTGRES_URL is not set")
         return
     with plain_failures():
-        published = server.publish(url, pipeline.lake, now=pipeline.clock().now())
+        published = server.publish(
+            url,
+            pipeline.lake,
+            now=pipeline.clock().now(),
+            observation_days=pipeline.settings().publish.observation_days,
+            fingerprints=pipeline.places.warehouse / FINGERPRINTS,
+        )
     yield dg.MaterializeResult(
         metadata={
             "changed": published.changed,

@@ -2,6 +2,7 @@
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
+from pydantic import Field
 
 from tiktok_pipeline import warehouse as snapshots
 from tiktok_pipeline.checks.health import whole_files
@@ -15,8 +16,12 @@ _ABOUT = """
 The served copy of every mart and table of observations: `warehouse/tiktok.duckdb` (a link to the newest read-only
 snapshot; DuckDB 1.2 and later open it) and `warehouse/parquet/<table>.parquet`.
 
-A new snapshot is built next to the old one, checked, and swapped in atomically: readers never wait and never see a mix.
-If nothing has changed, nothing is replaced.
+The new snapshot is a copy of the old one in which the changed days of the changed tables are replaced. It is checked
+and swapped in atomically: readers never wait and never see a mix. If nothing has changed, nothing is replaced. After
+an upgrade, or if the old snapshot cannot be used, a full build makes the new one from all files; `full_build` in the
+launchpad requests that. Both ways give the same rows; `built` in the metadata says whether it was a full build.
+
+Tables of observations hold the last `[publish] observation_days`, 90 by default. Marts are whole.
 
 Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
 """
@@ -27,6 +32,15 @@ _FILES = dg.AssetCheckSpec(
     asset="warehouse",
     description="Every file of the lake that is published could be read. A warning: all other files are published.",
 )
+
+
+class PublishConfig(dg.Config):
+    """How to publish."""
+
+    full_build: bool = Field(
+        default=False,
+        description="Build the snapshot and its Parquet files from all files of the lake, even if nothing changed.",
+    )
 
 
 @dg.asset(
@@ -42,10 +56,13 @@ _FILES = dg.AssetCheckSpec(
     metadata={"docs": dg.MetadataValue.path("docs/bi.md")},
     check_specs=[_FILES],
 )
-def warehouse(context: dg.AssetExecutionContext, pipeline: Pipeline, duckdb: DuckDBResource) -> Results:
+def warehouse(
+    context: dg.AssetExecutionContext, config: PublishConfig, pipeline: Pipeline, duckdb: DuckDBResource
+) -> Results:
     """Publish a snapshot of the lake."""
     # A separate list, because files that other assets skipped may be repaired by now.
     lake = Lake(pipeline.lake.root)
+    settings = pipeline.settings()
     with plain_failures(), duckdb.get_connection() as connection:
         try:
             published = snapshots.publish(
@@ -53,7 +70,9 @@ def warehouse(context: dg.AssetExecutionContext, pipeline: Pipeline, duckdb: Duc
                 lake,
                 pipeline.places.warehouse,
                 now=pipeline.clock().now(),
-                keep=pipeline.settings().retention.snapshots,
+                keep=settings.retention.snapshots,
+                observation_days=settings.publish.observation_days,
+                mode="full" if config.full_build else "changed",
             )
         finally:
             # The resource closes only when its body does not raise, and an open connection holds the lock.
@@ -64,6 +83,8 @@ def warehouse(context: dg.AssetExecutionContext, pipeline: Pipeline, duckdb: Duc
         metadata={
             "dagster/uri": str(pipeline.places.warehouse / snapshots.LINK),
             "changed": published.changed,
+            "built": published.changed and published.built,
+            "files_changed": published.files,
             "megabytes": round(published.snapshot.stat().st_size / 1e6, 2),
             "dagster/row_count": sum(published.rows.values()),
             **{f"rows_{table}": rows for table, rows in published.rows.items()},
