@@ -72,7 +72,7 @@ _PROVISIONAL_H = 4.0
 _SLACK = timedelta(minutes=2)
 
 
-class Memory(Protocol):
+class Results(Protocol):
     """Results under digests of what they depend on: see `remembered.Remembered`."""
 
     def get(self, key: str) -> pl.DataFrame | None:
@@ -82,6 +82,14 @@ class Memory(Protocol):
     def put(self, key: str, frame: pl.DataFrame) -> None:
         """Keep a result under `key`."""
         ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept from one call to the next: the estimates of each day, and what was learned for it."""
+
+    estimates: Results
+    learned: Results
 
 
 def stream_lift(
@@ -398,13 +406,13 @@ def _estimated(
         return dict(_computed(tasks, counts, learned, settings))
     about = digest(METHOD, msgspec.json.encode(settings), learned.key)
     keys = {task.creator: digest(about, task.described(), counts.digest(task.creator, task.until)) for task in tasks}
-    kept = memory.get(f"estimates-{name}")
+    kept = memory.estimates.get(name)
     found = {} if kept is None or kept.schema != pl.Schema(_KEPT_AS) else _remembered(kept, set(keys.values()))
     missing = [task for task in tasks if keys[task.creator] not in found]
     computed = dict(_computed(missing, counts, learned, settings))
     estimates = {task.creator: computed.get(task.creator) or found[keys[task.creator]] for task in tasks}
     if missing or len(found) < (0 if kept is None else kept["key"].n_unique()):
-        memory.put(f"estimates-{name}", _to_remember(estimates, keys))
+        memory.estimates.put(name, _to_remember(estimates, keys))
     return estimates
 
 
@@ -528,7 +536,7 @@ def _learned(
         for name in teachers
     ]
     key = digest(METHOD, msgspec.json.encode(settings), *digests)
-    if memory is not None and (kept := memory.get(f"learned-{key}")) is not None:
+    if memory is not None and (kept := memory.learned.get(key)) is not None:
         return _learned_of(kept, key)
     read = counts.read(dict.fromkeys(teachers, until_us))
     exact: dict[str, list[tuple[Floats, Floats]]] = {}
@@ -543,7 +551,7 @@ def _learned(
             evidence += [series.evidence] if series.evidence else []
     learned = _Learned(learned_prior(evidence), caches, key)
     if memory is not None:
-        memory.put(f"learned-{key}", _learned_frame(learned))
+        memory.learned.put(key, _learned_frame(learned))
     return learned
 
 

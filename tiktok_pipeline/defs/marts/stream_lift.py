@@ -15,6 +15,7 @@ from tiktok_pipeline.remembered import Remembered
 from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
+from tiktok_pipeline.transforms.lift import Memory
 from tiktok_pipeline.transforms.lift import lifts as estimate
 
 _ABOUT = """
@@ -27,8 +28,8 @@ after the stream is known. Lift is the gain within a window, not proof of a caus
 _AFTER_DAYS = 2
 # A room is opened at most this long before the stream that it belongs to.
 _ROOM_DAYS = 2
-# Two results a day (estimates, and what is learned for them), of the last month and of days that are derived again.
-_MOST_REMEMBERED = 100
+# Estimates are remembered of the days that every run derives and some to spare; a prior is small.
+_ESTIMATED_DAYS, _PRIORS = 8, 64
 
 
 @dg.asset(
@@ -46,7 +47,8 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     """Estimate the lift of the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().lift
     # Shared by the days of the run: each file is read once. Rows do not depend on it.
-    counted, memory = CountedDays(lake), Remembered(lake, "lift", most=_MOST_REMEMBERED)
+    counted = CountedDays(lake)
+    memory = Memory(Remembered(lake, "lift-estimates", _ESTIMATED_DAYS), Remembered(lake, "lift-priors", _PRIORS))
 
     def estimate_day(day: date) -> pl.DataFrame:
         ends = lake.scan_days(STREAMS, day, day).select(pl.col("ended_at").max()).collect().item()
