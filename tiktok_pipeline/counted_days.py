@@ -15,8 +15,9 @@ import polars as pl
 
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered, digest, identity
+from tiktok_pipeline.remembered import Remembered, code_version, digest, identity
 from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms import follower_days
 from tiktok_pipeline.transforms.follower_days import (
     COLUMNS,
     CountBlock,
@@ -27,8 +28,6 @@ from tiktok_pipeline.transforms.follower_days import (
     read_block,
 )
 
-# Raised when the way in which counts are read or digested changes.
-_VERSION = "follower-index/1"
 # Counts of whole days that are kept in memory, 18 bytes each.
 _MOST_ROWS = 12_000_000
 # Reading a file for some creators costs nearly as much as for all.
@@ -54,7 +53,10 @@ class CountedDays:
     def index(self, day: date, version: str) -> dict[str, Indexed]:
         """Return the index of a day's file."""
         if (day, version) not in self._indexes:
-            remembered, key = Remembered(self.lake, "follower-index", _MOST_INDEXES), digest(_VERSION, f"{day}", version)
+            remembered, key = (
+                Remembered(self.lake, "follower-index", _MOST_INDEXES),
+                digest(code_version(follower_days), f"{day}", version),
+            )
             if (kept := remembered.get(key)) is not None:
                 self._indexes[day, version] = index_of_frame(kept)
             else:

@@ -18,8 +18,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import polars as pl
 
 from tiktok_pipeline.lake import Lake
@@ -38,6 +41,16 @@ def digest(*parts: str | bytes) -> str:
         hashed.update(len(data).to_bytes(8, "little"))
         hashed.update(data)
     return hashed.hexdigest()
+
+
+@cache
+def code_version(*modules: ModuleType) -> str:
+    """Return a hash of the source of modules, and of the libraries that they compute with.
+
+    It belongs into every key: an upgrade computes anew instead of mixing its results with older ones.
+    """
+    sources = [Path(module.__file__ or "").read_bytes() for module in modules]
+    return digest(np.__version__, pl.__version__, *sources)
 
 
 def identity(path: Path) -> str | None:

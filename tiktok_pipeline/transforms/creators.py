@@ -115,7 +115,9 @@ def sufficient_rows(profiles: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
             for name, kind in (("exact", _EXACT), ("rounded", ~_EXACT), ("bare", _EXACT.is_null()))
         ),
     )
-    of_handle = rows.drop_nulls("_handle").group_by("creator_id", "_handle").agg(first.alias("first"), last.alias("last"))
+    of_handle = (
+        rows.drop_nulls("_handle").group_by("creator_id", "_handle").agg(first.alias("first"), last.alias("last"))
+    )
     kept = pl.concat(
         [
             of_creator.unpivot(index="creator_id", value_name="_row").select("_row"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -235,7 +236,7 @@ class FollowerHistory:
                 a, b = block.spans[name]
                 code = block.code[a:b]
                 edges = [*np.flatnonzero(np.diff(code, prepend=np.int16(-1))).tolist(), b - a]
-                for begin, end in zip(edges, edges[1:], strict=False):
+                for begin, end in pairwise(edges):
                     key = block.series[code[begin]]
                     rows = slice(a + begin, a + end)
                     parts[name].setdefault(key, []).append((block.at[rows], block.followers[rows]))
@@ -282,4 +283,3 @@ def index_frame(index: Mapping[str, Indexed]) -> pl.DataFrame:
 def index_of_frame(frame: pl.DataFrame) -> dict[str, Indexed]:
     """Return the index that `index_frame` made a frame of."""
     return {name: Indexed(first, last, digest) for name, first, last, digest in frame.iter_rows()}
-

@@ -152,9 +152,7 @@ def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool)
     return sides
 
 
-def read_series(
-    counts: Counts, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift
-) -> Series:
+def read_series(counts: Counts, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift) -> Series:
     """Read the counts of one series of a creator on air in [start, end] (hours).
 
     prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one.

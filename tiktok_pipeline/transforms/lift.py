@@ -13,6 +13,7 @@ new count, and is remembered under a digest of everything that it depends on.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
@@ -22,9 +23,17 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tiktok_pipeline.remembered import digest
+from tiktok_pipeline.remembered import code_version, digest
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
+from tiktok_pipeline.transforms import (
+    follower_counts,
+    follower_days,
+    follower_series,
+    other_streams,
+    placebos,
+    rhythm,
+)
 from tiktok_pipeline.transforms.creator_ranges import creator_ranges
 from tiktok_pipeline.transforms.follower_counts import cache_hours
 from tiktok_pipeline.transforms.follower_days import Counts, FollowerHistory, WholeBlock
@@ -62,8 +71,8 @@ _CARRIED_DOUBT = 0.7
 
 # Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
 _TEACHERS = 120
-# From this many days of counts on, the prior of a day is learned from the days before it, and then stays as it is.
-_TAUGHT_DAYS = 7
+# From this many days of counts on, estimates use counts near their windows, and the prior of a day those before it.
+_SETTLED_DAYS = 7
 
 # A provisional estimate uses counts up to this long after its window: longer than the caches of vendors.
 _PROVISIONAL_H = 4.0
@@ -143,8 +152,9 @@ def lifts(
     if not ordered["wanted"].any():
         return STREAM_LIFT.empty()
     known = _known_streams(ordered, as_of)
-    tasks = _tasks(known, counts, settings, as_of, day)
-    learned = _learned(known, counts, settings, as_of, day, memory)
+    begin = _settled_since(counts, day)
+    tasks = _tasks(known, counts, settings, as_of, day, settled=begin is not None)
+    learned = _learned(known, counts, settings, as_of if begin is None else min(begin, as_of), memory)
     estimates = _estimated(tasks, counts, learned, settings, f"{day}", memory)
     # Errors of rounded counts are another population than those of exact ones.
     exact, rounded = (
@@ -181,6 +191,19 @@ def lifts(
     )
 
 
+def _settled_since(counts: FollowerHistory, day: date | None) -> datetime | None:
+    """The start of `day`, if counts begin some days before it; None in the first days of counts, and without `day`.
+
+    From then on, estimates leave out what comes long after their windows, so that they settle. In the first days
+    every count is needed.
+    """
+    first = counts.first_at()
+    if day is None or first is None:
+        return None
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return begin if _EPOCH + timedelta(microseconds=first) <= begin - timedelta(days=_SETTLED_DAYS) else None
+
+
 @dataclass(frozen=True, eq=False)
 class _Streams:
     """The streams of one creator in order, in hours since the epoch; NaN without an end.
@@ -214,17 +237,22 @@ def _known_streams(ordered: pl.DataFrame, as_of: datetime) -> dict[str, _Streams
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
-    columns = [
+    start, end, busy, aired, airtime_h = (
         timed[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
         for name in ("start", "end", "busy", "aired", "airtime_h")
-    ]
+    )
     wanted, flags = timed["wanted"].to_list(), timed["flags"].to_list()
+    spans = (
+        timed.with_row_index("n")
+        .group_by("creator_id", maintain_order=True)
+        .agg(pl.col("n").first(), until=pl.col("n").last() + 1)
+    )
     found = {}
-    for name, first, height in timed.with_row_index("n").group_by("creator_id", maintain_order=True).agg(
-        pl.col("n").first(), height=pl.len()
-    ).iter_rows():
-        rows = slice(first, first + height)
-        found[name] = _Streams(*(column[rows] for column in columns), wanted[rows], flags[rows])
+    for name, first, until in spans.iter_rows():
+        rows = slice(first, until)
+        found[name] = _Streams(
+            start[rows], end[rows], busy[rows], aired[rows], airtime_h[rows], wanted[rows], flags[rows]
+        )
     return found
 
 
@@ -262,7 +290,13 @@ class _Task:
 
 
 def _tasks(
-    known: dict[str, _Streams], counts: FollowerHistory, settings: Lift, as_of: datetime, day: date | None
+    known: dict[str, _Streams],
+    counts: FollowerHistory,
+    settings: Lift,
+    as_of: datetime,
+    day: date | None,
+    *,
+    settled: bool,
 ) -> list[_Task]:
     """What is estimated: the wanted streams, and one stream each of other creators while lenders are few."""
     asked = {name: [n for n, wanted in enumerate(each.wanted) if wanted] for name, each in known.items()}
@@ -280,14 +314,21 @@ def _tasks(
         chosen = names[:: max(-(-len(names) // few), 1)]
         lent = {name: [over[name]] for name in chosen}
     return [
-        _task(name, each, lent.get(name) or asked[name], counts, settings, as_of)
+        _task(name, each, lent.get(name) or asked[name], counts, settings, as_of, settled=settled)
         for name, each in known.items()
         if asked[name] or name in lent
     ]
 
 
 def _task(
-    name: str, known: _Streams, places: list[int], counts: FollowerHistory, settings: Lift, as_of: datetime
+    name: str,
+    known: _Streams,
+    places: list[int],
+    counts: FollowerHistory,
+    settings: Lift,
+    as_of: datetime,
+    *,
+    settled: bool,
 ) -> _Task:
     now, carry_over = as_of.timestamp() / 3600, settings.carry_over_minutes / 60
     window_end, final, flags = [], [], []
@@ -311,9 +352,10 @@ def _task(
             window = float(end + max(min(carry_over, to_next), 0.0))
             window_end.append(window)
             final.append(now >= window + settings.final_after_hours)
-            until = max(until, window + _reach(name, window, counts, settings, final=final[-1]))
+            reach = _reach(name, window, counts, settings, final=final[-1]) if settled else math.inf
+            until = max(until, window + reach)
         flags.append(found)
-    until_us = min(round(until * HOUR_US), round(now * HOUR_US))
+    until_us = round(min(until, now) * HOUR_US)
     # Later streams touch no segment between these counts.
     some = known.start * HOUR_US <= until_us + settings.guard_before_minutes * HOUR_US / 60
     some[: max(places) + 1] = True
@@ -404,7 +446,7 @@ def _estimated(
     """The estimates of each task by creator: remembered where counts, streams and what was learned are the same."""
     if memory is None:
         return dict(_computed(tasks, counts, learned, settings))
-    about = digest(METHOD, msgspec.json.encode(settings), learned.key)
+    about = digest(_version(settings), learned.key)
     keys = {task.creator: digest(about, task.described(), counts.digest(task.creator, task.until)) for task in tasks}
     kept = memory.estimates.get(name)
     found = {} if kept is None or kept.schema != pl.Schema(_KEPT_AS) else _remembered(kept, set(keys.values()))
@@ -416,10 +458,25 @@ def _estimated(
     return estimates
 
 
+def _version(settings: Lift) -> str:
+    """A digest of the method: its code and its settings."""
+    code = code_version(
+        sys.modules[__name__], follower_counts, follower_days, follower_series, other_streams, placebos, rhythm
+    )
+    return digest(METHOD, code, msgspec.json.encode(settings))
+
+
 def _to_remember(estimates: Mapping[str, list[_Estimate]], keys: Mapping[str, str]) -> pl.DataFrame:
     rows = [
-        (keys[name], name, *(getattr(e, column) for column in _PLAIN), sorted(e.flags))
-        + (e.placebos.errors.tolist(), e.placebos.independent, e.placebos.rhythm_variance)
+        (
+            keys[name],
+            name,
+            *(getattr(e, column) for column in _PLAIN),
+            sorted(e.flags),
+            e.placebos.errors.tolist(),
+            e.placebos.independent,
+            e.placebos.rhythm_variance,
+        )
         for name, found in estimates.items()
         for e in found
     ]
@@ -502,23 +559,9 @@ class _Learned:
 
 
 def _learned(
-    known: dict[str, _Streams],
-    counts: FollowerHistory,
-    settings: Lift,
-    as_of: datetime,
-    day: date | None,
-    memory: Memory | None,
+    known: dict[str, _Streams], counts: FollowerHistory, settings: Lift, until: datetime, memory: Memory | None
 ) -> _Learned:
-    """Learn from some creators with streams: from the days before `day`, so that it is learned once a day.
-
-    In the first week of counts, and without `day`, from all counts up to `as_of`.
-    """
-    until = as_of
-    first = counts.first_at()
-    if day is not None and first is not None:
-        begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        if _EPOCH + timedelta(microseconds=first) <= begin - timedelta(days=_TAUGHT_DAYS):
-            until = min(begin - timedelta(microseconds=1), as_of)
+    """Learn from the counts up to `until` of some creators with streams."""
     until_us = (until - _EPOCH) // timedelta(microseconds=1)
     until_h = until_us / HOUR_US
     able = [
@@ -535,7 +578,7 @@ def _learned(
         b"".join([name.encode(), counts.digest(name, until_us), *(each.tobytes() for each in spans[name])])
         for name in teachers
     ]
-    key = digest(METHOD, msgspec.json.encode(settings), *digests)
+    key = digest(_version(settings), *digests)
     if memory is not None and (kept := memory.learned.get(key)) is not None:
         return _learned_of(kept, key)
     read = counts.read(dict.fromkeys(teachers, until_us))

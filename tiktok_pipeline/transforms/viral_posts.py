@@ -105,9 +105,7 @@ class _Views:
     @classmethod
     def of(cls, rows: pl.DataFrame) -> _Views:
         """Read captures: creator_id, post_id, published_at, observed_at, views; any order, repetitions allowed."""
-        posts = (
-            rows.group_by(_POST).agg(pl.col("published_at").min()).sort(_POST).with_row_index("post")
-        )
+        posts = rows.group_by(_POST).agg(pl.col("published_at").min()).sort(_POST).with_row_index("post")
         numbered = rows.join(posts.select(*_POST, "post"), on=_POST)
         born = posts["published_at"].dt.epoch("us").to_numpy()
         post = np.concatenate([posts["post"].to_numpy(), numbered["post"].to_numpy()]).astype(np.int64)

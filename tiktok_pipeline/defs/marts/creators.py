@@ -11,9 +11,10 @@ from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history, listed_accounts
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered, day_identities, digest
+from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms import creators as transform
 from tiktok_pipeline.transforms.creators import COLUMNS, sufficient_rows
 from tiktok_pipeline.transforms.creators import creators as identify
 from tiktok_pipeline.transforms.identity import identities
@@ -63,7 +64,7 @@ def profile_history(lake: Lake) -> pl.DataFrame:
     """
     remembered = Remembered(lake, "profile-history", most=16)
     files = day_identities(lake, PROFILE_OBSERVATIONS, lake.days(PROFILE_OBSERVATIONS))
-    days, keys = sorted(files), [digest("profile-history/1", *COLUMNS)]
+    days, keys = sorted(files), [code_version(transform)]
     for day in days:
         keys.append(digest(keys[-1], f"{day}", files[day]))
     rows, done = PROFILE_OBSERVATIONS.empty().select(COLUMNS), 0
