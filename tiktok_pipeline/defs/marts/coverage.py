@@ -35,7 +35,7 @@ def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
         if before_any_capture(pipeline.lake, day):
             return COVERAGE.empty()
         wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
-        return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day).collect(), listed, wanted)
+        return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day), listed, wanted)
 
     complete = partial(health.completeness, settings=pipeline.settings().checks)
     yield from write_each_day(
