@@ -32,3 +32,9 @@ def creator_ranges(creator_ids: Iterable[str], size: int = CREATORS_A_RANGE) -> 
     ordered = sorted(set(creator_ids))
     starts = range(0, len(ordered), size)
     return [CreatorRange(ordered[n], ordered[min(n + size, len(ordered)) - 1]) for n in starts]
+
+
+def range_filters(rows: pl.LazyFrame, size: int = CREATORS_A_RANGE) -> list[pl.Expr]:
+    """Return a filter for each range of the creators in `rows`; one that keeps every row if they fit into one range."""
+    ranges = creator_ranges(rows.select(pl.col("creator_id").drop_nulls().unique()).collect().to_series(), size)
+    return [each.holds() for each in ranges] if len(ranges) > 1 else [pl.lit(value=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,22 +15,30 @@ import pytest
 
 from tiktok_pipeline import counted_days
 from tiktok_pipeline.counted_days import CountedDays
+from tiktok_pipeline.defs.marts.coverage import coverage
+from tiktok_pipeline.defs.marts.creator_days import creator_days
 from tiktok_pipeline.defs.marts.creators import creators, profile_history
+from tiktok_pipeline.defs.marts.stream_hours import stream_hours
 from tiktok_pipeline.defs.marts.stream_lift import stream_lift
+from tiktok_pipeline.defs.marts.streams import streams
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.remembered import FOLDER
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (
+    COVERAGE,
+    CREATOR_DAYS,
     CREATORS,
     LIVE_OBSERVATIONS,
     PROFILE_OBSERVATIONS,
+    RAW_LIVES,
+    STREAM_HOURS,
     STREAM_LIFT,
     STREAMS,
 )
 from tiktok_pipeline.transforms import lift
-from tiktok_pipeline.transforms.creator_ranges import creator_ranges
+from tiktok_pipeline.transforms.creator_ranges import creator_ranges, range_filters
 from tiktok_pipeline.transforms.creators import COLUMNS
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
@@ -77,7 +86,8 @@ def fill(lake: Lake, until_h: float, seed: int = 1) -> None:
             .equals(written.sort(PROFILE_OBSERVATIONS.key))
         ):
             lake.write_day(PROFILE_OBSERVATIONS, day_, written)
-            live = [{"observed_at": row["observed_at"], "capture_id": row["capture_id"]} for row in rows]
+            live = [row | {"live_state": "ended", "evidence": "weak"} for row in rows]
+            live = [{name: row[name] for name in LIVE_OBSERVATIONS.schema if name in row} for row in live]
             lake.write_day(LIVE_OBSERVATIONS, day_, frame(LIVE_OBSERVATIONS, *live))
         lake.write_day(STREAMS, day_, frame(STREAMS, *streams.get(day_, [])))
 
@@ -132,6 +142,33 @@ def test_ranges_of_creators_change_nothing(home: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(counted_days, "_MOST_ROWS", 1)
     derive(home, stream_lift)
     assert made(lake) == whole
+
+
+def test_streams_coverage_and_creator_days_are_the_same_by_range(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(home / "lake")
+    fill(lake, 24.0 * DAYS)
+    on_air = [
+        {
+            "creator_id": name, "vendor": "social_fetch", "observed_at": hours(24 * (DAYS - 1) + quarter / 4),
+            "capture_id": f"live {name} {quarter}", "evidence": "weak", "viewers": 10 + n,
+            "live_state": "live" if 12 + n <= quarter % 80 < 24 + n else "ended",
+        }
+        for n, name in enumerate([*CREATORS_HERE, "Ünlisted"])
+        for quarter in range(90)
+    ]  # fmt: skip
+    lake.write_day(LIVE_OBSERVATIONS, LAST, frame(LIVE_OBSERVATIONS, *on_air))
+    lake.write_raw(RAW_LIVES, hours(0), "watch-0000", RAW_LIVES.empty())
+    assets = (creators, streams, stream_hours, coverage, creator_days)
+    tables = (STREAMS, STREAM_HOURS, COVERAGE, CREATOR_DAYS)
+    derive(home, *assets)
+    whole = {table.name: lake.day_file(table, LAST).read_bytes() for table in tables}
+    assert lake.scan_days(STREAMS, LAST, LAST).collect().height == 7
+    assert lake.scan_days(COVERAGE, LAST, LAST).collect().height == 7
+    for module in ("streams", "coverage", "creator_days"):
+        one = importlib.import_module(f"tiktok_pipeline.defs.marts.{module}")
+        monkeypatch.setattr(one, "range_filters", lambda rows: range_filters(rows, 1))
+    derive(home, *assets)
+    assert {table.name: lake.day_file(table, LAST).read_bytes() for table in tables} == whole
 
 
 def test_a_late_count_of_an_old_day_changes_the_days_that_read_it(home: Path) -> None:

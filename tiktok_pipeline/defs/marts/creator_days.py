@@ -27,6 +27,7 @@ from tiktok_pipeline.tables import (
 )
 from tiktok_pipeline.transforms.creator_days import STREAK_DAYS
 from tiktok_pipeline.transforms.creator_days import creator_days as summarize
+from tiktok_pipeline.transforms.creator_ranges import range_filters
 
 _ABOUT = """
 Each creator has a row for every day since the first observation, also for days without a stream. If no reading of the
@@ -76,6 +77,22 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
             coverage=lake.scan_days(COVERAGE, day, day).collect(),
             profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
             creators=known.clear() if before_any_capture(lake, day) else known,
+        profiles = profiles.select(*_PROFILE, *_COUNT)
+        lift, coverage = (lake.scan_days(table, day, day).collect() for table in (STREAM_LIFT, COVERAGE))
+        known = creators.clear() if before_any_capture(lake, day) else creators
+        everyone = pl.concat([frame.select("creator_id").lazy() for frame in (known, starts, hours_on_air, profiles)])
+        # Creators do not depend on each other: one range at a time bounds the memory.
+        return pl.concat(
+            summarize(
+                day,
+                streams=starts.filter(part),
+                hours=hours_on_air.filter(part),
+                lift=lift.filter(part),
+                coverage=coverage.filter(part),
+                profiles=profiles.filter(part).collect(),
+                creators=known.filter(part),
+            )
+            for part in range_filters(everyone)
         )
 
     yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers, made_from=known)
