@@ -95,36 +95,32 @@ def sufficient_rows(profiles: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
         The `COLUMNS`, sorted by creator and time: per creator the first and the last row, the last row with each id,
         name and flag, the first and the last row of each vouched handle, and the last count of each precision.
     """
-    rows = (
-        profiles.lazy()
-        .select(COLUMNS)
-        # Sorted by the name of the creator only at the end: numbers sort faster than strings.
-        .with_columns(_handle=pl.when(_VOUCHED).then("handle"))
-        .collect()
-        .sort(*_IN_TIME)
-        .with_row_index("_row")
-    )
-    first, last = pl.col("_row").first(), pl.col("_row").last()
+    rows = profiles.lazy().select(COLUMNS).with_columns(_handle=pl.when(_VOUCHED).then("handle")).collect()
+    # Instants first: texts break ties among few rows, and are slow to sort among many.
+    near = _telling(rows, "observed_at")
+    rows = rows.join(near, on=["creator_id", "observed_at"], how="semi").sort(*_IN_TIME).with_row_index("_row")
+    return rows.join(_telling(rows, "_row"), on="_row", how="semi").sort("creator_id", *_IN_TIME).select(COLUMNS)
+
+
+def _telling(rows: pl.DataFrame, order: str) -> pl.DataFrame:
+    """creator_id and the values of `order`, which orders the rows of a creator, at which the telling rows stand."""
+    counted = pl.col("followers").is_not_null()
+    # A count without a precision ranks below a rounded one: see `_followers`.
+    precisions = {"exact": _EXACT, "rounded": ~_EXACT, "bare": _EXACT.is_null()}
     of_creator = rows.group_by("creator_id").agg(
-        first.alias("first"),
-        last.alias("last"),
-        *(pl.col("_row").filter(pl.col(name).is_not_null()).last().alias(name) for name in _LATEST),
-        # A count without a precision ranks below a rounded one: see `_followers`.
-        *(
-            pl.col("_row").filter(pl.col("followers").is_not_null() & kind).last().alias(f"count_{name}")
-            for name, kind in (("exact", _EXACT), ("rounded", ~_EXACT), ("bare", _EXACT.is_null()))
-        ),
+        pl.col(order).min().alias("first"),
+        pl.col(order).max().alias("last"),
+        *(pl.col(order).filter(pl.col(name).is_not_null()).max().alias(name) for name in _LATEST),
+        *(pl.col(order).filter(counted & kind).max().alias(f"count_{name}") for name, kind in precisions.items()),
     )
     of_handle = (
-        rows.drop_nulls("_handle").group_by("creator_id", "_handle").agg(first.alias("first"), last.alias("last"))
+        rows.drop_nulls("_handle")
+        .group_by("creator_id", "_handle")
+        .agg(pl.col(order).min().alias("first"), pl.col(order).max().alias("last"))
+        .drop("_handle")
     )
-    kept = pl.concat(
-        [
-            of_creator.unpivot(index="creator_id", value_name="_row").select("_row"),
-            of_handle.unpivot(index="creator_id", on=["first", "last"], value_name="_row").select("_row"),
-        ]
-    )
-    return rows.join(kept.drop_nulls().unique(), on="_row", how="semi").sort("creator_id", *_IN_TIME).select(COLUMNS)
+    parts = [part.unpivot(index="creator_id", value_name=order).drop("variable") for part in (of_creator, of_handle)]
+    return pl.concat(parts).drop_nulls().unique()
 
 
 def _accounts(known: Identities) -> pl.DataFrame:
