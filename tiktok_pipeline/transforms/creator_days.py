@@ -113,13 +113,19 @@ def _followers(profiles: pl.DataFrame, day: date) -> pl.DataFrame:
     most often, so that it is the same one from day to day. The total of a follower list is a source of its own: it
     differs from the profile's (vendors' notes, section 3).
     """
-    ends = (
+    counted = (
         profiles.filter(pl.col("followers").is_not_null())
         .with_columns(on=pl.col("observed_at").dt.date(), listed=pl.col("source") == "followers")
         .filter(pl.col("on").is_in([day - timedelta(days=1), day]))
-        .sort("observed_at", "capture_id", "source")
-        .group_by("creator_id", "on", *_COUNTED_BY)
-        .agg(pl.col("followers", "observed_at").last(), counts=pl.len())
+    )
+    group = ["creator_id", "on", *_COUNTED_BY]
+    # Few rows are the last ones of their group: only those are sorted.
+    last = counted.group_by(group).agg(pl.col("observed_at").max(), counts=pl.len())
+    ends = (
+        counted.join(last, on=[*group, "observed_at"], how="inner", nulls_equal=True)
+        .sort("capture_id", "source")
+        .group_by(group)
+        .agg(pl.col("followers", "observed_at").last(), pl.col("counts").first())
         .sort(
             pl.col("followers_precision").eq_missing("exact"),
             "counts",

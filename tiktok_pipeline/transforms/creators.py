@@ -10,6 +10,18 @@ from tiktok_pipeline.transforms.identity import Identities, Summary, taken_handl
 # An exact count this old still says more of a creator than a rounded one of today.
 _EXACT_COUNTS_FOR = pl.duration(days=7)
 
+# The columns of PROFILE_OBSERVATIONS that the mart reads.
+COLUMNS = (
+    "creator_id", "observed_at", "capture_id", "source", "user_id", "sec_uid", "handle", "display_name", "verified",
+    "followers", "followers_precision",
+)  # fmt: skip
+_IN_TIME = ("observed_at", "capture_id", "source")
+_LATEST = ("user_id", "sec_uid", "display_name", "verified")
+
+_EXACT = pl.col("followers_precision") == "exact"
+# A handle without an id is no evidence of the account, except the roster's own handle.
+_VOUCHED = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
+
 
 def creators(
     roster: pl.DataFrame,
@@ -25,7 +37,7 @@ def creators(
 
     Args:
         roster: creator_id, handle, niche, tier, user_id, sec_uid; strings, "" where not given.
-        profiles: PROFILE_OBSERVATIONS schema, any order.
+        profiles: the `COLUMNS` of PROFILE_OBSERVATIONS, any order: all rows, or what `sufficient_rows` keeps of them.
         known: the creators' accounts.
         sightings: ACCOUNT_SIGHTINGS schema, of all days.
         summary: their summary, where it is known.
@@ -33,10 +45,8 @@ def creators(
     Returns:
         CREATORS schema, sorted by creator_id.
     """
-    seen = profiles.sort("observed_at", "capture_id", "source")
-    # A handle without an id is no evidence of the account, except the roster's own handle.
-    vouched = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
-    handle = pl.col("handle").filter(vouched).drop_nulls()
+    seen = profiles.sort(*_IN_TIME)
+    handle = pl.col("handle").filter(_VOUCHED).drop_nulls()
     latest = seen.group_by("creator_id", maintain_order=True).agg(
         pl.col("user_id", "sec_uid", "display_name", "verified").drop_nulls().last(),
         handle.last().alias("handle_seen"),
@@ -79,6 +89,47 @@ def creators(
     )
 
 
+def sufficient_rows(profiles: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
+    """Return the few rows of `profiles` that determine the mart: `creators` of them equals `creators` of all rows.
+
+    It can be applied to parts: the sufficient rows of two parts, joined and reduced again, are those of the whole. So
+    a history is read day by day.
+
+    Args:
+        profiles: at least the `COLUMNS` of PROFILE_OBSERVATIONS, any order.
+
+    Returns:
+        The `COLUMNS`, sorted by creator and time: per creator the first and the last row, the last row with each id,
+        name and flag, the first and the last row of each vouched handle, and the last count of each precision.
+    """
+    rows = profiles.lazy().select(COLUMNS).with_columns(_handle=pl.when(_VOUCHED).then("handle")).collect()
+    # Instants first: texts break ties among few rows, and are slow to sort among many.
+    near = _telling(rows, "observed_at")
+    rows = rows.join(near, on=["creator_id", "observed_at"], how="semi").sort(*_IN_TIME).with_row_index("_row")
+    return rows.join(_telling(rows, "_row"), on="_row", how="semi").sort("creator_id", *_IN_TIME).select(COLUMNS)
+
+
+def _telling(rows: pl.DataFrame, order: str) -> pl.DataFrame:
+    """creator_id and the values of `order`, which orders the rows of a creator, at which the telling rows stand."""
+    counted = pl.col("followers").is_not_null()
+    # A count without a precision ranks below a rounded one: see `_followers`.
+    precisions = {"exact": _EXACT, "rounded": ~_EXACT, "bare": _EXACT.is_null()}
+    of_creator = rows.group_by("creator_id").agg(
+        pl.col(order).min().alias("first"),
+        pl.col(order).max().alias("last"),
+        *(pl.col(order).filter(pl.col(name).is_not_null()).max().alias(name) for name in _LATEST),
+        *(pl.col(order).filter(counted & kind).max().alias(f"count_{name}") for name, kind in precisions.items()),
+    )
+    of_handle = (
+        rows.drop_nulls("_handle")
+        .group_by("creator_id", "_handle")
+        .agg(pl.col(order).min().alias("first"), pl.col(order).max().alias("last"))
+        .drop("_handle")
+    )
+    parts = [part.unpivot(index="creator_id", value_name=order).drop("variable") for part in (of_creator, of_handle)]
+    return pl.concat(parts).drop_nulls().unique()
+
+
 def _accounts(known: Identities) -> pl.DataFrame:
     rows = [
         (creator_id, account.user_id, account.sec_uid, known.known_by.get(creator_id))
@@ -95,7 +146,7 @@ def _followers(seen: pl.DataFrame) -> pl.DataFrame:
     )
     recent = counted.filter(pl.col("observed_at") >= pl.col("newest") - _EXACT_COUNTS_FOR)
     return (
-        recent.sort(pl.col("followers_precision") == "exact", "observed_at", "capture_id")
+        recent.sort(_EXACT, *_IN_TIME)
         .group_by("creator_id", maintain_order=True)
         .agg(pl.col("followers", "followers_precision").last())
     )

@@ -7,7 +7,6 @@ themselves: a large common divisor, and counts that stand still while many follo
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from tiktok_pipeline.transforms.rhythm import Floats
@@ -27,26 +26,29 @@ _FEW_RUNS = 5
 _SHORTEST_CACHE_H = 0.75
 
 
-def with_found_unit(counts: pl.DataFrame) -> pl.DataFrame:
-    """`counts` (creator_id, vendor, unit, listed, followers) with `unit` raised to the unit that the counts show.
+def found_units(followers: NDArray[np.int64], unit: int) -> NDArray[np.int64] | None:
+    """The unit that each count of one creator and vendor shows; None where it is `unit`, which the vendor declares.
 
-    Adds `unit_found`: whether that is more than the vendor declares. Counts of one creator, vendor and power of ten
-    share a unit: vendors round large accounts more.
+    Counts of one power of ten share a unit: vendors round large accounts more.
     """
-    group = ["creator_id", "vendor", "unit", "listed", "power"]
-    found = pl.col("unit").first()
-    distinct = pl.col("followers").n_unique()
-    for unit in _UNITS:
-        powers_more = np.log10(unit) - pl.col("unit").first().log10()
-        shown = (pl.col("followers") % unit == 0).all() & (distinct * powers_more >= _UNIT_POWERS)
-        found = pl.when(shown).then(pl.max_horizontal(pl.lit(unit), found)).otherwise(found)
-    powers = pl.col("followers").clip(1).log10().floor().cast(pl.Int8)
-    return (
-        counts.with_columns(power=powers)
-        .with_columns(found=found.over(group).cast(counts.schema["unit"]))
-        .with_columns(unit="found", unit_found=pl.col("found") > pl.col("unit"))
-        .drop("power", "found")
-    )
+    # Most series end here: a larger unit divides all counts of some power of ten.
+    tens = followers % _UNITS[0] == 0
+    if not tens.any():
+        return None
+    powers = np.floor(np.log10(np.maximum(followers, 1))).astype(np.int8)
+    found = np.full(followers.size, unit, np.int64)
+    for power in np.unique(powers[tens]):
+        of_power = powers == power
+        if not tens[of_power].all():
+            continue
+        distinct = np.unique(followers[of_power])
+        shown = [
+            each
+            for each in _UNITS
+            if distinct.size * (np.log10(each) - np.log10(unit)) >= _UNIT_POWERS and (distinct % each == 0).all()
+        ]
+        found[of_power] = max([unit, *shown])
+    return found if (found != unit).any() else None
 
 
 def cache_hours(series: list[tuple[Floats, Floats]]) -> float:

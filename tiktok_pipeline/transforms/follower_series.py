@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.transforms.follower_counts import as_of_true_times
+from tiktok_pipeline.transforms.follower_days import Counts
 from tiktok_pipeline.transforms.rhythm import (
     HOURS,
     Evidence,
@@ -152,23 +152,12 @@ def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool)
     return sides
 
 
-def read_series(
-    counts: pl.DataFrame,
-    start: Floats,
-    end: Floats,
-    prior: Prior,
-    cache_h: float,
-    settings: Lift,
-    evidence: Evidence | None = None,
-) -> Series:
-    """Read the series in `counts` (one vendor and unit, sorted by time) of a creator on air in [start, end] (hours).
+def read_series(counts: Counts, start: Floats, end: Floats, prior: Prior, cache_h: float, settings: Lift) -> Series:
+    """Read the counts of one series of a creator on air in [start, end] (hours).
 
-    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one; evidence: of the
-    rhythm, where it was read before.
+    prior: of the rhythm; cache_h: how long the vendor's cache serves a count, hours, 0 without one.
     """
-    at = counts["at"].to_numpy()
-    followers = counts["followers"].to_numpy().astype(np.float64)
-    unit = int(counts["unit"][0])
+    at, followers, unit = counts.at, counts.followers, counts.unit
     if cache_h > 0 and unit == 1:
         at, followers = as_of_true_times(at, followers, cache_h)
     old = np.zeros(at.size, bool)
@@ -186,13 +175,13 @@ def read_series(
     purge = (growth < -_PURGE_SCALES * scale(np.array(usual), unit)) & (growth < -_PURGE_SHARE * followers[:-1])
     clean = quiet & ~purge
     recent = clean & (t[:-1] >= t[-1] - settings.lookback_days * 24) if t.size else clean
-    evidence = evidence or read_evidence(t[:-1][recent], hours[recent], growth[recent])
+    evidence = read_evidence(t[:-1][recent], hours[recent], growth[recent])
     rhythm = posterior(evidence, prior) if evidence else Rhythm(1.0 + prior.mean, prior.covariance)
     exposure = _exposure(rhythm.hourly, t)
     return Series(
-        vendor=str(counts["vendor"][0]),
+        vendor=counts.vendor,
         unit=unit,
-        unit_found=bool(counts["unit_found"].any()),
+        unit_found=counts.unit_found,
         cache_h=cache_h if unit == 1 else 0.0,
         at=at,
         t=t,

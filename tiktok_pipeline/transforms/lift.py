@@ -5,31 +5,48 @@
 Method and constants are those of the methods, section 2.4; where counts come from is in `follower_series`, how
 wide the interval is in `placebos`, what posts say of the window in `viral_posts`. It is the gain of a window, not a
 proven cause.
+
+The estimate of a stream depends on counts up to some hours after its window only. So it does not change with every
+new count, and is remembered under a digest of everything that it depends on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import polars as pl
 
+from tiktok_pipeline.remembered import code_version, digest
 from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import STREAM_LIFT
-from tiktok_pipeline.transforms.follower_counts import cache_hours, with_found_unit
+from tiktok_pipeline.transforms import (
+    follower_counts,
+    follower_days,
+    follower_series,
+    other_streams,
+    placebos,
+    rhythm,
+)
+from tiktok_pipeline.transforms.creator_ranges import creator_ranges
+from tiktok_pipeline.transforms.follower_counts import cache_hours
+from tiktok_pipeline.transforms.follower_days import Counts, FollowerHistory, WholeBlock
 from tiktok_pipeline.transforms.follower_series import HOUR_US, Series, read_series
 from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.placebos import NO_PLACEBOS, Placebos, draw_placebos, half_widths, pooled
-from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Evidence, Floats, Prior, learned_prior
+from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, HOURS, Floats, Prior, learned_prior
 from tiktok_pipeline.transforms.viral_posts import viral_flags
 
-METHOD = "organic-local24-placebo/2"
+METHOD = "organic-local24-placebo/3"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
 
 # Streams closer than this are one event to their audience (methods, section 2.5).
 _GROUP_H = 1.0
@@ -37,13 +54,12 @@ _GROUP_H = 1.0
 _LOST_H = 12.0
 # A delta of rounded counts up to this many quanta may be rounding alone, or nearly.
 _UNREADABLE_QUANTA = 2
-_SERIES = ("vendor", "unit", "listed")
 
 # Of another stream between the two counts: more than this, and the followers cannot be told apart.
 _MOMENT_H = 0.5
 
-# Streams that lend their errors to the pool: enough for its tails, few enough to estimate with every day.
-_LENDERS = 300
+# Creators whose errors make the pool of a day: enough for its tails. Those with a stream on the day come first.
+_LENDERS = 100
 
 # Half of a 90 % interval of a normal error, in deviations.
 _Z = 1.645
@@ -55,9 +71,34 @@ _CARRIED_DOUBT = 0.7
 
 # Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
 _TEACHERS = 120
+# From this many days of counts on, estimates use counts near their windows, and the prior of a day those before it.
+_SETTLED_DAYS = 7
+
+# A provisional estimate uses counts up to this long after its window: longer than the caches of vendors.
+_PROVISIONAL_H = 4.0
 
 # TikTok's count may be read this long before a stream's start: clocks differ.
 _SLACK = timedelta(minutes=2)
+
+
+class Results(Protocol):
+    """Results under digests of what they depend on: see `remembered.Remembered`."""
+
+    def get(self, key: str) -> pl.DataFrame | None:
+        """Return the result under `key`; None if there is none."""
+        ...
+
+    def put(self, key: str, frame: pl.DataFrame) -> None:
+        """Keep a result under `key`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept from one call to the next: the estimates of each day, and what was learned for it."""
+
+    estimates: Results
+    learned: Results
 
 
 def stream_lift(
@@ -79,21 +120,53 @@ def stream_lift(
         posts: POST_OBSERVATIONS schema, any order, repeated rows allowed: who went viral by something else.
         settings: the constants of the method.
         as_of: the newest instant that the data speaks for; later counts are not looked at.
-        day: only the streams that started on it are wanted; some of the others still lend their errors.
+        day: only the streams that started on it are wanted; some of the others still lend their errors. None
+            estimates all streams together, from the same counts.
 
     Returns:
         STREAM_LIFT schema, sorted by creator_id and started_at. Where a lift cannot be told it is null, and
         `observable` is false; a lift never stands without its interval.
     """
-    ordered = _asked(streams, day)
-    estimates = list(_estimates(ordered, _counts(profiles.lazy(), as_of), settings, as_of))
+    history = FollowerHistory([WholeBlock.of(profiles.lazy())])
+    return lifts(streams, history, live.lazy(), posts.lazy(), settings=settings, as_of=as_of, day=day)
+
+
+def lifts(
+    streams: pl.DataFrame,
+    counts: FollowerHistory,
+    live: pl.LazyFrame,
+    posts: pl.LazyFrame,
+    *,
+    settings: Lift,
+    as_of: datetime,
+    day: date | None = None,
+    memory: Memory | None = None,
+) -> pl.DataFrame:
+    """The same from a history of follower counts; `memory` keeps estimates from one call to the next.
+
+    With or without `memory`, and whatever is in it, the rows are the same.
+    """
+    ordered = streams.sort("creator_id", "started_at", "stream_id").with_columns(
+        wanted=pl.lit(value=True) if day is None else pl.col("started_at").dt.date() == day
+    )
+    if not ordered["wanted"].any():
+        return STREAM_LIFT.empty()
+    known = _known_streams(ordered, as_of)
+    begin = _settled_since(counts, day)
+    tasks = _tasks(known, counts, settings, as_of, day, settled=begin is not None)
+    learned = _learned(known, counts, settings, as_of if begin is None else min(begin, as_of), memory)
+    estimates = _estimated(tasks, counts, learned, settings, f"{day}", memory)
     # Errors of rounded counts are another population than those of exact ones.
     exact, rounded = (
-        pooled((e.placebos for e in estimates if e.lends and e.rounded is kind), settings) for kind in (False, True)
+        pooled((e.placebos for task in tasks for e in estimates[task.creator] if e.rounded is kind), settings)
+        for kind in (False, True)
     )
-    rows = [_row(e, rounded if e.rounded else exact, settings) for e in estimates if e.wanted]
-    if not rows:
-        return STREAM_LIFT.empty()
+    rows = [
+        _row(e, rounded if e.rounded else exact, settings)
+        for task in tasks
+        for e, wanted in zip(estimates[task.creator], task.wanted, strict=True)
+        if wanted
+    ]
     told = pl.DataFrame(rows, schema={name: STREAM_LIFT.schema[name] for name in rows[0]})
     kept = ordered.filter("wanted").select(
         "stream_id",
@@ -105,11 +178,11 @@ def stream_lift(
         "ended_at_lo",
         "ended_at_hi",
     )
-    lifts = pl.concat([kept, told], how="horizontal")
-    bracketed = lifts.select("stream_id", "creator_id", "started_at", "before_at", "after_at").drop_nulls()
+    found = pl.concat([kept, told], how="horizontal")
+    bracketed = found.select("stream_id", "creator_id", "started_at", "before_at", "after_at").drop_nulls()
     return STREAM_LIFT.conform(
-        lifts.join(_platform_follows(ordered, live.lazy(), as_of), on="stream_id", how="left", maintain_order="left")
-        .join(viral_flags(bracketed, posts.lazy(), as_of), on="stream_id", how="left", maintain_order="left")
+        found.join(_platform_follows(ordered, live, as_of), on="stream_id", how="left", maintain_order="left")
+        .join(viral_flags(bracketed, posts, as_of), on="stream_id", how="left", maintain_order="left")
         .with_columns(
             flags=pl.concat_list("flags", pl.concat_list("viral").list.drop_nulls()).list.sort(),
             carry_over_min=pl.lit(settings.carry_over_minutes),
@@ -118,82 +191,42 @@ def stream_lift(
     )
 
 
-def _asked(streams: pl.DataFrame, day: date | None) -> pl.DataFrame:
-    """`streams` in order, with `wanted`, and `lends`: whose errors join the pool."""
-    ordered = streams.sort("creator_id", "started_at", "stream_id")
-    position = pl.int_range(pl.len())
-    every = max(-(-ordered.height // _LENDERS), 1)
-    return ordered.with_columns(
-        wanted=pl.lit(value=True) if day is None else pl.col("started_at").dt.date() == day,
-        lends=position % every == 0,
-    )
+def _settled_since(counts: FollowerHistory, day: date | None) -> datetime | None:
+    """The start of `day`, if counts begin some days before it; None in the first days of counts, and without `day`.
 
-
-@dataclass
-class _Estimate:
-    """One stream in hours since the epoch, the counts around it, and its estimate without the interval."""
-
-    start: float
-    window_end: float
-    airtime_h: float
-    flags: set[str]
-    wanted: bool = True
-    lends: bool = True
-    final: bool = False
-    series: Series | None = None
-    before: int = -1
-    after: int = -1
-    rate: float = np.nan
-    baseline_h: float = 0.0
-    expected: float = np.nan
-    placebos: Placebos = NO_PLACEBOS
-    rhythm_variance: float = 0.0
-    unseen: float = 0.0
-    weakest: float = np.nan
-    carried_over: float = 0.0
-
-    @property
-    def rounded(self) -> bool:
-        """Whether the counts are rounded."""
-        return self.series is not None and self.series.unit > 1
-
-
-def _counts(profiles: pl.LazyFrame, as_of: datetime) -> dict[tuple[object, ...], pl.DataFrame]:
-    """Follower counts up to `as_of` by creator: vendor, unit, listed, at (microseconds), followers; one an instant.
-
-    The total of a list of followers counts other accounts than the profile does: it is a series of its own.
+    From then on, estimates leave out what comes long after their windows, so that they settle. In the first days
+    every count is needed.
     """
-    counts = (
-        profiles.filter(pl.col("followers").is_not_null(), pl.col("observed_at") <= as_of)
-        .select(
-            "creator_id",
-            "vendor",
-            "followers",
-            unit=pl.coalesce("followers_unit", pl.when(pl.col("followers_precision") == "exact").then(1)),
-            listed=pl.col("source").eq_missing("followers"),
-            at=pl.col("observed_at").dt.epoch("us"),
-        )
-        .filter(pl.col("unit").is_not_null())
-        .collect()
-    )
-    found = (
-        with_found_unit(counts)
-        .group_by("creator_id", "vendor", "unit", "listed", "at")
-        .agg(pl.col("followers").max(), pl.col("unit_found").any())
-        .sort("creator_id", "vendor", "unit", "listed", "at")
-    )
-    return found.partition_by("creator_id", as_dict=True)
+    first = counts.first_at()
+    if day is None or first is None:
+        return None
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return begin if _EPOCH + timedelta(microseconds=first) <= begin - timedelta(days=_SETTLED_DAYS) else None
 
 
-def _estimates(
-    streams: pl.DataFrame, counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift, as_of: datetime
-) -> Iterator[_Estimate]:
-    now, carry_over = as_of.timestamp() / 3600, settings.carry_over_minutes / 60
-    timed = streams.select(
+@dataclass(frozen=True, eq=False)
+class _Streams:
+    """The streams of one creator in order, in hours since the epoch; NaN without an end.
+
+    aired: until when it was on air; busy: until when it may have been. wanted: whether its lift is asked for.
+    """
+
+    start: Floats
+    end: Floats
+    busy: Floats
+    aired: Floats
+    airtime_h: Floats
+    wanted: list[bool]
+    flags: list[list[str]]
+
+
+def _known_streams(ordered: pl.DataFrame, as_of: datetime) -> dict[str, _Streams]:
+    """The streams by creator, in the order of their ids."""
+    now = as_of.timestamp() / 3600
+    timed = ordered.select(
         "creator_id",
         "flags",
         "wanted",
-        "lends",
         start=_hours("started_at"),
         end=_hours("ended_at"),
         seen=_hours("ended_at_lo"),
@@ -204,102 +237,385 @@ def _estimates(
         # Where no end is known, a stream that is on air goes on, and a lost one may have.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
-    groups = timed.partition_by("creator_id", as_dict=True, maintain_order=True)
-    prior, caches, evidence = _learned(groups, counts, settings)
-    # A loop over creators: each has counts, rhythm and placebo windows of its own, and they share nothing.
-    for creator, group in groups.items():
-        asked = group["wanted"] | group["lends"]
-        if not asked.any():
-            continue
-        start, busy, aired = (group[name].to_numpy() for name in ("start", "busy", "aired"))
-        known = counts.get(creator)
-        series = (
-            [
-                read_series(
-                    each,
-                    start,
-                    busy,
-                    prior,
-                    caches.get(each["vendor"][0], 0.0),
-                    settings,
-                    evidence.get((*creator, *key)),
-                )
-                for key, each in known.partition_by(*_SERIES, maintain_order=True, as_dict=True).items()
-            ]
-            if known is not None
-            else []
+    start, end, busy, aired, airtime_h = (
+        timed[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        for name in ("start", "end", "busy", "aired", "airtime_h")
+    )
+    wanted, flags = timed["wanted"].to_list(), timed["flags"].to_list()
+    spans = (
+        timed.with_row_index("n")
+        .group_by("creator_id", maintain_order=True)
+        .agg(pl.col("n").first(), until=pl.col("n").last() + 1)
+    )
+    found = {}
+    for name, first, until in spans.iter_rows():
+        rows = slice(first, until)
+        found[name] = _Streams(
+            start[rows], end[rows], busy[rows], aired[rows], airtime_h[rows], wanted[rows], flags[rows]
         )
-        others: dict[tuple[int, bool], OtherStreams] = {}
-        told = group.select("end", "airtime_h", "flags", "wanted", "lends").with_row_index("n").filter(asked)
-        for n, end, airtime_h, flags, wanted, lends in told.iter_rows():
-            estimate = _Estimate(
-                start=float(start[n]),
-                window_end=np.nan,
-                airtime_h=airtime_h,
-                flags={flag for flag in flags if flag in ("censored_start", "censored_end")},
-                wanted=wanted,
-                lends=lends,
-            )
-            gap = start[n] - busy[:n].max() if n else np.inf
-            to_next = start[n + 1] - busy[n] if n + 1 < start.size else np.inf
-            if gap < settings.guard_minutes / 60:
-                estimate.flags.add("adjacent_prev")
-            if min(gap, to_next) < _GROUP_H:
-                estimate.flags.add("stream_group")
-            if end is None:
-                estimate.flags.add("no_end")
-            else:
-                if to_next < carry_over:
-                    estimate.flags.add("overlap_next")
-                estimate.window_end = end + max(min(carry_over, to_next), 0.0)
-                _estimate(estimate, series, end, settings, now)
-                if estimate.unseen > _HARDLY_SEEN:
-                    estimate.flags.add("hour_never_seen")
-                if estimate.series is not None:
-                    key = (id(estimate.series), estimate.final)
-                    if key not in others:
-                        others[key] = OtherStreams(estimate.series, start, aired, settings, both=estimate.final)
-                    before, after = (float(estimate.series.t[at]) for at in (estimate.before, estimate.after))
-                    estimate.weakest = others[key].weakest(estimate.start)
-                    estimate.carried_over = others[key].carried_over(n, before, after)
-                if _shares_its_bracket(estimate, np.delete(start, n), np.delete(aired, n)):
-                    estimate.flags.add("shared_bracket")
-            yield estimate
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The streams of one creator that are estimated together, from the same counts.
+
+    until: the last instant (microseconds) of counts that they use. Of each stream that is asked for: its place among
+    the creator's, whether its own lift is wanted, the end of its window (NaN without one), whether it is final, and
+    flags that the streams alone tell.
+    """
+
+    creator: str
+    streams: _Streams
+    until: int
+    places: list[int]
+    wanted: list[bool]
+    window_end: list[float]
+    final: list[bool]
+    flags: list[set[str]]
+
+    def described(self) -> bytes:
+        """Return everything that the estimates depend on, except counts and what is learned from other creators."""
+        known = self.streams
+        return b"".join(
+            [
+                *(each.tobytes() for each in (known.start, known.busy, known.aired, known.end)),
+                msgspec.json.encode(
+                    [self.until, self.places, [f"{end!r}" for end in self.window_end], self.final]
+                    + [sorted(each) for each in self.flags]
+                    + [known.airtime_h[n].item() for n in self.places]
+                ),
+            ]
+        )
+
+
+def _tasks(
+    known: dict[str, _Streams],
+    counts: FollowerHistory,
+    settings: Lift,
+    as_of: datetime,
+    day: date | None,
+    *,
+    settled: bool,
+) -> list[_Task]:
+    """What is estimated: the wanted streams, and one stream each of other creators while lenders are few."""
+    asked = {name: [n for n, wanted in enumerate(each.wanted) if wanted] for name, each in known.items()}
+    lent = {}
+    few = _LENDERS - sum(bool(places) for places in asked.values())
+    if day is not None and few > 0:
+        begin = (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) / _HOUR
+        # The last stream of each that ended before the day.
+        over = {
+            name: int(np.flatnonzero(each.end <= begin)[-1])
+            for name, each in known.items()
+            if not asked[name] and (each.end <= begin).any()
+        }
+        names = list(over)
+        chosen = names[:: max(-(-len(names) // few), 1)]
+        lent = {name: [over[name]] for name in chosen}
+    return [
+        _task(name, each, lent.get(name) or asked[name], counts, settings, as_of, settled=settled)
+        for name, each in known.items()
+        if asked[name] or name in lent
+    ]
+
+
+def _task(
+    name: str,
+    known: _Streams,
+    places: list[int],
+    counts: FollowerHistory,
+    settings: Lift,
+    as_of: datetime,
+    *,
+    settled: bool,
+) -> _Task:
+    now, carry_over = as_of.timestamp() / 3600, settings.carry_over_minutes / 60
+    window_end, final, flags = [], [], []
+    until = 0.0
+    for n in places:
+        found = {flag for flag in known.flags[n] if flag in ("censored_start", "censored_end")}
+        gap = known.start[n] - known.busy[:n].max() if n else np.inf
+        to_next = known.start[n + 1] - known.busy[n] if n + 1 < known.start.size else np.inf
+        if gap < settings.guard_minutes / 60:
+            found.add("adjacent_prev")
+        if min(gap, to_next) < _GROUP_H:
+            found.add("stream_group")
+        end = known.end[n]
+        if np.isnan(end):
+            found.add("no_end")
+            window_end.append(math.nan)
+            final.append(False)
+        else:
+            if to_next < carry_over:
+                found.add("overlap_next")
+            window = float(end + max(min(carry_over, to_next), 0.0))
+            window_end.append(window)
+            final.append(now >= window + settings.final_after_hours)
+            reach = _reach(name, window, counts, settings, final=final[-1]) if settled else math.inf
+            until = max(until, window + reach)
+        flags.append(found)
+    until_us = round(min(until, now) * HOUR_US)
+    # Later streams touch no segment between these counts.
+    some = known.start * HOUR_US <= until_us + settings.guard_before_minutes * HOUR_US / 60
+    some[: max(places) + 1] = True
+    latest = max(until_us / HOUR_US, float(known.start[max(places)]))
+    used = _Streams(
+        known.start[some],
+        known.end[some],
+        np.minimum(known.busy[some], np.maximum(latest, known.start[some])),
+        np.minimum(known.aired[some], np.maximum(latest, known.start[some])),
+        known.airtime_h[some],
+        known.wanted,
+        known.flags,
+    )
+    return _Task(name, used, until_us, places, [known.wanted[n] for n in places], window_end, final, flags)
+
+
+def _reach(name: str, window_end: float, counts: FollowerHistory, settings: Lift, *, final: bool) -> float:
+    """How long after the end of its window a stream uses counts, hours.
+
+    Provisional estimates need the count after the window and what shows that it is no old answer. They change once
+    more when they become final.
+    """
+    if final:
+        return settings.final_after_hours
+    first = round(window_end * HOUR_US)
+    near = counts.counted_within(name, first, first + round(_PROVISIONAL_H * HOUR_US))
+    return _PROVISIONAL_H if near else max(settings.max_segment_hours, _PROVISIONAL_H)
+
+
+@dataclass
+class _Estimate:
+    """One stream, the counts around it, and its estimate without the interval; times in hours since the epoch.
+
+    unit: the counts are rounded to it, 0 without counts; before_at and after_at: microseconds.
+    """
+
+    start: float
+    window_end: float
+    airtime_h: float
+    flags: set[str]
+    final: bool = False
+    vendor: str = ""
+    unit: int = 0
+    before: int = 0
+    after: int = 0
+    before_at: int = 0
+    after_at: int = 0
+    profile_used: bool = False
+    rate: float = math.nan
+    baseline_h: float = 0.0
+    expected: float = math.nan
+    rhythm_variance: float = 0.0
+    unseen: float = 0.0
+    weakest: float = math.nan
+    carried_over: float = 0.0
+    placebos: Placebos = field(default=NO_PLACEBOS)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the counts are rounded."""
+        return self.unit > 1
+
+
+_PLAIN = tuple(each.name for each in fields(_Estimate) if each.name not in ("flags", "placebos"))
+_KEPT_AS: dict[str, Any] = {
+    "key": pl.String,
+    "creator_id": pl.String,
+    **{
+        each.name: {"float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "str": pl.String}[str(each.type)]
+        for each in fields(_Estimate)
+        if each.name in _PLAIN
+    },
+    "flags": pl.List(pl.String),
+    "errors": pl.List(pl.Float64),
+    "independent": pl.Int64,
+    "placebo_variance": pl.Float64,
+}
+
+
+def _estimated(
+    tasks: list[_Task],
+    counts: FollowerHistory,
+    learned: _Learned,
+    settings: Lift,
+    name: str,
+    memory: Memory | None,
+) -> dict[str, list[_Estimate]]:
+    """The estimates of each task by creator: remembered where counts, streams and what was learned are the same."""
+    if memory is None:
+        return dict(_computed(tasks, counts, learned, settings))
+    about = digest(_version(settings), learned.key)
+    keys = {task.creator: digest(about, task.described(), counts.digest(task.creator, task.until)) for task in tasks}
+    kept = memory.estimates.get(name)
+    found = {} if kept is None or kept.schema != pl.Schema(_KEPT_AS) else _remembered(kept, set(keys.values()))
+    missing = [task for task in tasks if keys[task.creator] not in found]
+    computed = dict(_computed(missing, counts, learned, settings))
+    estimates = {task.creator: computed.get(task.creator) or found[keys[task.creator]] for task in tasks}
+    if missing or len(found) < (0 if kept is None else kept["key"].n_unique()):
+        memory.estimates.put(name, _to_remember(estimates, keys))
+    return estimates
+
+
+def _version(settings: Lift) -> str:
+    """A digest of the method: its code and its settings."""
+    code = code_version(
+        sys.modules[__name__], follower_counts, follower_days, follower_series, other_streams, placebos, rhythm
+    )
+    return digest(METHOD, code, msgspec.json.encode(settings))
+
+
+def _to_remember(estimates: Mapping[str, list[_Estimate]], keys: Mapping[str, str]) -> pl.DataFrame:
+    rows = [
+        (
+            keys[name],
+            name,
+            *(getattr(e, column) for column in _PLAIN),
+            sorted(e.flags),
+            e.placebos.errors.tolist(),
+            e.placebos.independent,
+            e.placebos.rhythm_variance,
+        )
+        for name, found in estimates.items()
+        for e in found
+    ]
+    return pl.DataFrame(rows, schema=_KEPT_AS, orient="row")
+
+
+def _remembered(kept: pl.DataFrame, wanted: set[str]) -> dict[str, list[_Estimate]]:
+    found: dict[str, list[_Estimate]] = {}
+    kept = kept.filter(pl.col("key").is_in(list(wanted)))
+    errors = [each.to_numpy() for each in kept["errors"]]
+    for row, error in zip(kept.drop("errors").iter_rows(named=True), errors, strict=True):
+        placebos = Placebos(error, row["independent"], row["placebo_variance"])
+        plain = {column: row[column] for column in _PLAIN}
+        found.setdefault(row["key"], []).append(_Estimate(**plain, flags=set(row["flags"]), placebos=placebos))
+    return found
+
+
+def _computed(
+    tasks: list[_Task], counts: FollowerHistory, learned: _Learned, settings: Lift
+) -> Iterator[tuple[str, list[_Estimate]]]:
+    """The estimates of each task; counts are in memory for one range of creators at a time."""
+    by_creator = {task.creator: task for task in tasks}
+    for part in creator_ranges(by_creator):
+        within = [task for name, task in by_creator.items() if part.first <= name <= part.last]
+        read = counts.read({task.creator: task.until for task in within if not _without_end(task)})
+        for task in within:
+            yield task.creator, _estimates(task, read.get(task.creator, []), learned, settings)
+
+
+def _without_end(task: _Task) -> bool:
+    return all(math.isnan(end) for end in task.window_end)
+
+
+def _estimates(task: _Task, found: list[Counts], learned: _Learned, settings: Lift) -> list[_Estimate]:
+    """The estimates of one creator's streams."""
+    known = task.streams
+    series = [
+        read_series(each, known.start, known.busy, learned.prior, learned.caches.get(each.vendor, 0.0), settings)
+        for each in found
+    ]
+    others: dict[tuple[int, bool], OtherStreams] = {}
+    estimates = []
+    for n, window_end, final, flags in zip(task.places, task.window_end, task.final, task.flags, strict=True):
+        estimate = _Estimate(
+            start=float(known.start[n]),
+            window_end=window_end,
+            airtime_h=float(known.airtime_h[n]),
+            flags=set(flags),
+            final=final,
+        )
+        estimates.append(estimate)
+        if math.isnan(window_end):
+            continue
+        chosen = _estimate(estimate, series, float(known.end[n]), settings)
+        if estimate.unseen > _HARDLY_SEEN:
+            estimate.flags.add("hour_never_seen")
+        if chosen is None:
+            continue
+        key = (id(chosen), final)
+        if key not in others:
+            others[key] = OtherStreams(chosen, known.start, known.aired, settings, both=final)
+        before, after = estimate.before_at / HOUR_US, estimate.after_at / HOUR_US
+        estimate.weakest = others[key].weakest(estimate.start)
+        estimate.carried_over = others[key].carried_over(n, before, after)
+        if _shares_its_bracket(before, after, np.delete(known.start, n), np.delete(known.aired, n)):
+            estimate.flags.add("shared_bracket")
+    return estimates
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """What the counts of many creators say: the prior of rhythms, and the cache of each vendor (hours).
+
+    key: a digest of what it was learned from.
+    """
+
+    prior: Prior
+    caches: dict[str, float]
+    key: str
 
 
 def _learned(
-    groups: dict[tuple[object, ...], pl.DataFrame], counts: dict[tuple[object, ...], pl.DataFrame], settings: Lift
-) -> tuple[Prior, dict[str, float], dict[tuple[object, ...], Evidence]]:
-    """The prior of rhythms and the cache of each vendor (hours), from some creators whose streams are estimated.
-
-    And the evidence that was read for it, by creator, vendor, unit and listed.
-    """
-    asked = [key for key, group in groups.items() if key in counts and (group["wanted"] | group["lends"]).any()]
-    teachers = asked[:: max(-(-len(asked) // _TEACHERS), 1)]
-    parts = {key: counts[key].partition_by(*_SERIES, maintain_order=True, as_dict=True) for key in teachers}
+    known: dict[str, _Streams], counts: FollowerHistory, settings: Lift, until: datetime, memory: Memory | None
+) -> _Learned:
+    """Learn from the counts up to `until` of some creators with streams."""
+    until_us = (until - _EPOCH) // timedelta(microseconds=1)
+    until_h = until_us / HOUR_US
+    able = [
+        name
+        for name in counts.creators(until_us)
+        if (streams := known.get(name)) is not None and streams.start[0] <= until_h
+    ]
+    teachers = able[:: max(-(-len(able) // _TEACHERS), 1)]
+    spans = {}
+    for name in teachers:
+        begun = known[name].start <= until_h
+        spans[name] = known[name].start[begun], np.minimum(known[name].busy[begun], until_h)
+    digests = [
+        b"".join([name.encode(), counts.digest(name, until_us), *(each.tobytes() for each in spans[name])])
+        for name in teachers
+    ]
+    key = digest(_version(settings), *digests)
+    if memory is not None and (kept := memory.learned.get(key)) is not None:
+        return _learned_of(kept, key)
+    read = counts.read(dict.fromkeys(teachers, until_us))
     exact: dict[str, list[tuple[Floats, Floats]]] = {}
-    for each in (part for found in parts.values() for part in found.values()):
-        if each["unit"][0] == 1:
-            t, followers = each["at"].to_numpy() / HOUR_US, each["followers"].to_numpy().astype(np.float64)
-            exact.setdefault(each["vendor"][0], []).append((t, followers))
-    caches = {vendor: cache_hours(series) for vendor, series in exact.items()}
-    evidence: dict[tuple[object, ...], Evidence] = {}
-    for creator in teachers:
-        start, busy = (groups[creator][name].to_numpy() for name in ("start", "busy"))
-        key, largest = max(parts[creator].items(), key=lambda part: part[1].height)
-        series = read_series(largest, start, busy, DEFAULT_PRIOR, caches.get(largest["vendor"][0], 0.0), settings)
-        if series.evidence:
-            evidence[*creator, *key] = series.evidence
-    return learned_prior(list(evidence.values())), caches, evidence
+    for each in (each for name in teachers for each in read[name] if each.unit == 1):
+        exact.setdefault(each.vendor, []).append((each.at / HOUR_US, each.followers))
+    caches = {vendor: cache_hours(found) for vendor, found in exact.items()}
+    evidence = []
+    for name in teachers:
+        if read[name]:
+            largest = max(read[name], key=lambda each: each.at.size)
+            series = read_series(largest, *spans[name], DEFAULT_PRIOR, caches.get(largest.vendor, 0.0), settings)
+            evidence += [series.evidence] if series.evidence else []
+    learned = _Learned(learned_prior(evidence), caches, key)
+    if memory is not None:
+        memory.learned.put(key, _learned_frame(learned))
+    return learned
+
+
+def _learned_frame(learned: _Learned) -> pl.DataFrame:
+    named = {"mean": learned.prior.mean, "covariance": learned.prior.covariance.ravel()}
+    named |= {f"cache {vendor}": np.array([hours]) for vendor, hours in learned.caches.items()}
+    return pl.DataFrame({"name": list(named), "values": [each.tolist() for each in named.values()]})
+
+
+def _learned_of(kept: pl.DataFrame, key: str) -> _Learned:
+    named = {name: np.array(values) for name, values in kept.iter_rows()}
+    prior = Prior(named.pop("mean"), named.pop("covariance").reshape(HOURS, HOURS))
+    return _Learned(prior, {name.removeprefix("cache "): float(each[0]) for name, each in named.items()}, key)
 
 
 def _hours(column: str) -> pl.Expr:
     return pl.col(column).dt.epoch("us") / HOUR_US
 
 
-def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: Lift, now: float) -> None:
-    """Fill `estimate` from the best of `series`: with counts on time, the finest, with a baseline, the closest."""
-    estimate.final = now >= estimate.window_end + settings.final_after_hours
+def _estimate(estimate: _Estimate, series: Iterable[Series], end: float, settings: Lift) -> Series | None:
+    """Fill `estimate` from the best of `series`, and return it: with counts on time, the finest, the closest."""
     brackets = [found for each in series if (found := _bracket(each, estimate, end, settings.max_segment_hours))]
     if not brackets:
         reach = settings.max_segment_hours
@@ -309,18 +625,21 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
             ((each.t >= estimate.window_end) & (each.t <= estimate.window_end + reach)).any() for each in series
         ):
             estimate.flags.add("no_after")
-        return
+        return None
     tried = []
+    final = estimate.final
     for late, chosen, b, a in brackets:
         before, after = float(chosen.t[b]), float(chosen.t[a])
-        final = now >= after + settings.final_after_hours
         rate, hours, width = chosen.rate(np.array([before]), np.array([after]), settings, both=final)
         no_baseline = not hours[0] > 0
         order = (late, chosen.unit, no_baseline, after - before, chosen.vendor)
-        tried.append((order, chosen, b, a, final, float(rate[0]), float(hours[0]), float(width[0])))
-    order, chosen, b, a, final, rate_per_h, baseline_h, width_h = min(tried, key=lambda each: each[0])
-    estimate.series, estimate.before, estimate.after = chosen, b, a
-    estimate.final, estimate.rate, estimate.baseline_h = final, rate_per_h, baseline_h
+        tried.append((order, chosen, b, a, float(rate[0]), float(hours[0]), float(width[0])))
+    order, chosen, b, a, rate_per_h, baseline_h, width_h = min(tried, key=lambda each: each[0])
+    estimate.vendor, estimate.unit = chosen.vendor, chosen.unit
+    estimate.before, estimate.after = int(chosen.followers[b]), int(chosen.followers[a])
+    estimate.before_at, estimate.after_at = int(chosen.at[b]), int(chosen.at[a])
+    estimate.profile_used = chosen.evidence is not None
+    estimate.rate, estimate.baseline_h = rate_per_h, baseline_h
     estimate.expected = rate_per_h * float(chosen.exposure[a] - chosen.exposure[b])
     before, after = float(chosen.t[b]), float(chosen.t[a])
     estimate.placebos = draw_placebos(chosen, before, after, settings, both=final)
@@ -349,13 +668,11 @@ def _estimate(estimate: _Estimate, series: list[Series], end: float, settings: L
         )
         if holds
     }
+    return chosen
 
 
-def _shares_its_bracket(estimate: _Estimate, start: Floats, end: Floats) -> bool:
+def _shares_its_bracket(before: float, after: float, start: Floats, end: Floats) -> bool:
     """Whether one of the other streams fills more than a moment of the time between the two counts."""
-    if estimate.series is None:
-        return False
-    before, after = (float(estimate.series.t[n]) for n in (estimate.before, estimate.after))
     return bool((np.minimum(end, after) - np.maximum(start, before) > _MOMENT_H).any())
 
 
@@ -412,27 +729,26 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
 def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
     """The columns of one stream that its counts tell."""
     row = _EMPTY | {"profile_used": False, "observable": False, "placebos": 0, "is_final": estimate.final}
-    series = estimate.series
-    if series is not None:
-        before, after = (int(series.followers[n]) for n in (estimate.before, estimate.after))
+    if estimate.unit:
+        before, after = estimate.before, estimate.after
         row |= {
             "followers_before": before,
-            "before_at": _moment(series, estimate.before),
+            "before_at": _moment(estimate.before_at),
             "followers_after": after,
-            "after_at": _moment(series, estimate.after),
-            "provider_before": series.vendor,
-            "provider_after": series.vendor,
-            "before_gap_s": (estimate.start - float(series.t[estimate.before])) * 3600,
-            "after_gap_s": (float(series.t[estimate.after]) - estimate.window_end) * 3600,
+            "after_at": _moment(estimate.after_at),
+            "provider_before": estimate.vendor,
+            "provider_after": estimate.vendor,
+            "before_gap_s": (estimate.start - estimate.before_at / HOUR_US) * 3600,
+            "after_gap_s": (estimate.after_at / HOUR_US - estimate.window_end) * 3600,
             "naive_delta": after - before,
             "baseline_hours": estimate.baseline_h,
-            "profile_used": series.evidence is not None,
-            "resolution": series.unit,
+            "profile_used": estimate.profile_used,
+            "resolution": estimate.unit,
             "placebos": estimate.placebos.errors.size,
         }
         if np.isfinite(estimate.expected):
             row |= {"baseline_rate_per_h": estimate.rate, "expected_organic": estimate.expected}
-            row |= _lift(estimate, series.unit, before, after - before, pool, settings)
+            row |= _lift(estimate, estimate.unit, before, after - before, pool, settings)
     return row | {"flags": sorted(estimate.flags)}
 
 
@@ -474,8 +790,8 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
     }
 
 
-def _moment(series: Series, position: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(series.at[position]))
+def _moment(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def _platform_follows(streams: pl.DataFrame, live: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:

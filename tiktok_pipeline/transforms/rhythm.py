@@ -94,6 +94,19 @@ def hours_until(t: Floats) -> Floats:
     return np.asarray((t // HOURS)[..., None] + np.clip(t[..., None] % HOURS - np.arange(HOURS), 0.0, 1.0))
 
 
+def _spent(begin: Floats, end: Floats, row: NDArray[np.int64], rows: int) -> Floats:
+    """Time that the segments [begin, end] (hours) of each row spend in each hour of the day: (rows, 24)."""
+    spent = np.zeros(rows * HOURS)
+    hour = np.floor(begin)
+    # Segments are short: most lie within one hour or two.
+    while (inside := hour < end).any():
+        within = np.minimum(end[inside], hour[inside] + 1) - np.maximum(begin[inside], hour[inside])
+        cell = row[inside] * HOURS + hour[inside].astype(np.int64) % HOURS
+        spent += np.bincount(cell, within, spent.size)
+        hour = hour + 1
+    return spent.reshape(rows, HOURS)
+
+
 def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | None:
     """The evidence of clean segments (hours since the epoch, hours, followers); None where they do not tell.
 
@@ -108,7 +121,7 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
     hour = ((begin + hours / 2) // 1).astype(np.int64)
     first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
     lasted, grown = np.add.reduceat(hours, first), np.add.reduceat(growth, first)
-    spent = np.add.reduceat(hours_until(begin + hours) - hours_until(begin), first)
+    spent = _spent(begin, begin + hours, np.repeat(np.arange(first.size), np.diff(first, append=hour.size)), first.size)
     day, slot = hour[first] // HOURS - hour[0] // HOURS, hour[first] % HOURS
     days = int(day[-1]) + 1
     mean = growth.sum() / hours.sum()

@@ -6,9 +6,15 @@ too far apart; then only what the captures themselves say counts. What nobody lo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
 
 # A post brings most of its followers within its first day.
 _BEFORE_START = _FIRST_DAY = timedelta(hours=24)
@@ -34,15 +40,29 @@ def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> 
         won three times a usual first day's views within it; `viral_unknown` where that cannot be told. Other streams
         are not in it.
     """
-    seen = _views(posts.filter(pl.col("observed_at") <= as_of))
-    near = windows.join(
-        seen.group_by(_POST, maintain_order=True).agg(pl.col("published_at").first()), on="creator_id"
-    ).filter(
+    flagged = windows.select("stream_id", viral=pl.lit(None, pl.String))
+    if windows.is_empty():
+        return flagged
+    usable = posts.filter(
+        pl.col("observed_at") <= as_of,
+        pl.col("creator_id").is_in(windows["creator_id"].unique().implode()),
+        pl.col("views").is_not_null(),
+        pl.col("published_at") <= pl.col("observed_at"),
+    ).select(*_POST, "published_at", "observed_at", "views")
+    # Of older posts only their first day counts, and the captures that a line may reach from there.
+    oldest = windows["started_at"].min() - _BEFORE_START  # type: ignore[operator]
+    telling = (pl.col("observed_at") - pl.col("published_at") <= _FIRST_DAY + _LONGEST_LINE) | (
+        pl.col("published_at") >= oldest
+    )
+    rows, looked = pl.collect_all(
+        [usable.filter(telling), usable.group_by("creator_id").agg(looked_until=pl.col("observed_at").max())]
+    )
+    seen = _Views.of(rows)
+    near = windows.join(seen.posts, on="creator_id").filter(
         pl.col("published_at") >= pl.col("started_at") - _BEFORE_START, pl.col("published_at") < pl.col("after_at")
     )
-    near = _read_off(_read_off(near, seen, "before_at"), seen, "after_at").join(
-        _usual(seen), on="creator_id", how="left"
-    )
+    near = near.hstack(seen.at(near, "before_at")).hstack(seen.at(near, "after_at"))
+    near = near.join(_usual(seen), on="creator_id", how="left")
 
     def gained(until: str, since: str) -> pl.Expr:
         born_within = pl.col("published_at") >= pl.col("before_at")
@@ -58,7 +78,6 @@ def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> 
         overlap=pl.any_horizontal(likely > loud, least > loud).any(),
         harmless=pl.any_horizontal(likely <= loud, most <= loud).fill_null(value=False).all(),
     )
-    looked = seen.group_by("creator_id").agg(looked_until=pl.col("observed_at").max())
     flagged = windows.join(told, on="stream_id", how="left").join(looked, on="creator_id", how="left")
     complete = (pl.col("looked_until") >= pl.col("after_at")) & pl.col("harmless").fill_null(value=True)
     return flagged.select(
@@ -70,52 +89,82 @@ def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> 
     ).drop_nulls("viral")
 
 
-def _views(posts: pl.LazyFrame) -> pl.DataFrame:
-    """Views of each post by time, 0 at its publication, never falling: sorted, one row a post and instant."""
-    seen = posts.select(*_POST, "published_at", "observed_at", "views").filter(
-        pl.col("views").is_not_null(), pl.col("published_at") <= pl.col("observed_at")
-    )
-    born = seen.select(*_POST, "published_at", observed_at="published_at", views=pl.lit(0, pl.Int64))
-    return (
-        pl.concat([seen, born])
-        .group_by(*_POST, "observed_at")
-        .agg(pl.col("published_at").min(), pl.col("views").max())
-        .sort(*_POST, "observed_at")
-        .with_columns(pl.col("published_at").min().over(_POST), pl.col("views").cum_max().over(_POST))
-        .collect()
-    )
+@dataclass(frozen=True, eq=False)
+class _Views:
+    """Views of posts by time, 0 at publication, never falling.
+
+    posts: one row a post: creator_id, published_at and its number. post, at (microseconds), views: one row a post and
+    instant, sorted.
+    """
+
+    posts: pl.DataFrame
+    post: Integers
+    time: Integers
+    views: Integers
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> _Views:
+        """Read captures: creator_id, post_id, published_at, observed_at, views; any order, repetitions allowed."""
+        posts = rows.group_by(_POST).agg(pl.col("published_at").min()).sort(_POST).with_row_index("post")
+        numbered = rows.join(posts.select(*_POST, "post"), on=_POST)
+        born = posts["published_at"].dt.epoch("us").to_numpy()
+        post = np.concatenate([posts["post"].to_numpy(), numbered["post"].to_numpy()]).astype(np.int64)
+        time = np.concatenate([born, numbered["observed_at"].dt.epoch("us").to_numpy()])
+        views = np.concatenate([np.zeros(born.size, np.int64), numbered["views"].to_numpy()])
+        order = np.lexsort((views, time, post))
+        post, time, views = post[order], time[order], views[order]
+        last = np.append((np.diff(post) != 0) | (np.diff(time) != 0), True)[: post.size]
+        post, time, views = post[last], time[last], views[last]
+        # Ranks instead of views, higher from post to post: so the running maximum starts anew with each post.
+        levels, rank = np.unique(views, return_inverse=True)
+        highest = np.maximum.accumulate(rank + post * levels.size) - post * levels.size
+        return cls(posts.drop("post_id"), post, time, levels[highest] if post.size else views)
+
+    def at(self, rows: pl.DataFrame, column: str) -> pl.DataFrame:
+        """The views of the `post` of each row at the time in `column`: least and most by the captures around it.
+
+        `_views` lies on the line between the two; null where they are too far apart. `_most` is null where no capture
+        follows, `_least` where the post was not there yet.
+        """
+        post, at = rows["post"].to_numpy().astype(np.int64), rows[column].dt.epoch("us").to_numpy()
+        since = self._position(post, at, "right") - 1
+        until = self._position(post, at, "left")
+        before = (since >= 0) & (self.post[np.maximum(since, 0)] == post)
+        follows = until < self.post.size
+        follows &= self.post[np.where(follows, until, 0)] == post
+        since, until = np.where(before, since, 0), np.where(follows, until, 0)
+        least, most = self.views[since].astype(np.float64), self.views[until].astype(np.float64)
+        length = (self.time[until] - self.time[since]).astype(np.float64)
+        share = np.divide(at - self.time[since], length, out=np.zeros(length.size), where=length > 0)
+        near = before & follows & (length <= _LONGEST_LINE / timedelta(microseconds=1))
+        found = {"least": (before, least), "most": (follows, most), "views": (near, least + share * (most - least))}
+        return pl.DataFrame(
+            {f"{column}_{name}": pl.Series(np.where(known, value, np.nan)) for name, (known, value) in found.items()}
+        ).fill_nan(None)
+
+    def _position(self, post: Integers, at: Integers, side: Literal["left", "right"]) -> Integers:
+        """Where each instant of a post belongs among the rows."""
+        begin = np.searchsorted(self.post, post, "left")
+        if not self.time.size:
+            return begin
+        first = int(min(self.time.min(), at.min(initial=self.time[0])))
+        span = int(max(self.time.max(), at.max(initial=self.time[0]))) - first + 1
+        if (int(self.post[-1]) + 1) * span < 2**63:
+            return np.searchsorted(self.post * span + (self.time - first), post * span + (at - first), side)
+        end = np.searchsorted(self.post, post, "right")
+        return np.array(
+            [a + np.searchsorted(self.time[a:b], t, side) for a, b, t in zip(begin, end, at, strict=True)], np.int64
+        )
 
 
-def _usual(seen: pl.DataFrame) -> pl.DataFrame:
+def _usual(seen: _Views) -> pl.DataFrame:
     """creator_id, usual: the median of first-day views, over the posts that were captured around that age."""
-    posts = seen.group_by(_POST).agg(a_day_old=pl.col("published_at").first() + _FIRST_DAY)
+    posts = seen.posts.with_columns(a_day_old=pl.col("published_at") + _FIRST_DAY)
     return (
-        _read_off(posts, seen, "a_day_old")
+        posts.hstack(seen.at(posts, "a_day_old"))
         .drop_nulls("a_day_old_views")
         .group_by("creator_id")
         .agg(usual=pl.col("a_day_old_views").median(), posts=pl.len())
         .filter(pl.col("posts") >= _LEAST_POSTS)
         .drop("posts")
-    )
-
-
-def _read_off(rows: pl.DataFrame, seen: pl.DataFrame, at: str) -> pl.DataFrame:
-    """`rows` with views of their post at the time `at`: `_least` and `_most` by the captures around it, and `_views`.
-
-    `_views` lies on the line between the two; null where they are too far apart. `_most` is null where no capture
-    follows, `_least` where the post was not there yet.
-    """
-    captures = seen.select(*_POST, "observed_at", "views").sort("observed_at")
-    least = captures.rename({"observed_at": "_since", "views": f"{at}_least"})
-    most = captures.rename({"observed_at": "_until", "views": f"{at}_most"})
-    around = (
-        rows.sort(at)
-        .join_asof(least, left_on=at, right_on="_since", by=_POST, check_sortedness=False)
-        .join_asof(most, left_on=at, right_on="_until", by=_POST, strategy="forward", check_sortedness=False)
-    )
-    length = pl.col("_until") - pl.col("_since")
-    share = pl.when(length > timedelta(0)).then((pl.col(at) - pl.col("_since")) / length).otherwise(0.0)
-    line = pl.col(f"{at}_least") + share * (pl.col(f"{at}_most") - pl.col(f"{at}_least"))
-    return around.with_columns(pl.when(length <= _LONGEST_LINE).then(line).alias(f"{at}_views")).drop(
-        "_since", "_until"
     )

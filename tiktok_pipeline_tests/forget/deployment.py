@@ -34,6 +34,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from tiktok_pipeline import postgres, tables
 from tiktok_pipeline.exports import export
 from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.remembered import Remembered
 from tiktok_pipeline.report.page import write_report
 from tiktok_pipeline.settings import Places
 from tiktok_pipeline.warehouse import LINK, publish
@@ -103,6 +104,7 @@ def build(root: Path, postgres_url: str | None = None) -> Deployment:
     _rename_in_lake(lake)
     _land(lake)
     (lake.staging() / "killed.part").write_text(f"@{RENAMED}")
+    Remembered(lake, "follower-index", most=9).put("a", pl.DataFrame({"creator_id": [CREATOR], "handle": [RENAMED]}))
     for keep in (5, 5):
         with duckdb.connect(":memory:") as connection:
             publish(connection, lake, home / "warehouse", now=rosters.AS_OF, keep=keep)

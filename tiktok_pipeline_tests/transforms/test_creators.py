@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, PROFILE_OBSERVATIONS
@@ -99,3 +103,43 @@ def test_a_taken_handle_is_shown_with_the_account_that_has_it_and_since_when() -
     assert taken(own, sighted(6, 6, "77"), sighted(7, 9, "69")) == (None, None)
     # The creator comes back, and the handle is taken a second time.
     assert taken(own, sighted(6, 8, "77"), sighted(9, 12, "69"), sighted(13, 15, "77")) == ("77", hours(13))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Readings of two creators with any ids, names and counts, many at the same time."""
+    return draw(
+        st.lists(
+            st.builds(
+                seen,
+                st.sampled_from(["mira", "bo"]),
+                st.integers(0, 24 * 12),
+                source=st.sampled_from(["profile", "live"]),
+                handle=st.sampled_from([None, "mira", "bo", "mira.paints", "other"]),
+                user_id=st.sampled_from([None, "69", "70"]),
+                sec_uid=st.sampled_from([None, "MS4"]),
+                display_name=st.sampled_from([None, "Mira", "M."]),
+                verified=st.sampled_from([None, True, False]),
+                followers=st.sampled_from([None, 0, 1_003, 1_200]),
+                followers_precision=st.sampled_from([None, "exact", "rounded"]),
+            ),
+            max_size=25,
+            unique_by=lambda row: (row["capture_id"], row["source"]),
+        )
+    )
+
+
+@given(rows=histories(), cuts=st.lists(st.integers(0, 24 * 12), max_size=3), known=st.booleans())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_the_sufficient_rows_of_a_history_give_the_same_creators(
+    rows: list[dict[str, Any]], cuts: list[int], known: bool
+) -> None:
+    profiles = frame(PROFILE_OBSERVATIONS, *rows)
+    kept = PROFILE_OBSERVATIONS.empty().select(mart.COLUMNS)
+    edges = [-1, *sorted(cuts), 24 * 12]
+    for low, high in itertools.pairwise(edges):
+        part = profiles.filter(pl.col("observed_at") > hours(low), pl.col("observed_at") <= hours(high))
+        kept = mart.sufficient_rows(pl.concat([kept, mart.sufficient_rows(part)]))
+    accounts = MIRA if known else NOBODY
+    assert_frame_equal(creators(roster("mira"), kept, accounts), creators(roster("mira"), profiles, accounts))
+    assert kept.equals(mart.sufficient_rows(profiles))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 import pytest
 
-from tiktok_pipeline.transforms.follower_counts import as_of_true_times, cache_hours, with_found_unit
+from tiktok_pipeline.transforms.follower_counts import as_of_true_times, cache_hours, found_units
 
 
 def found(followers: list[int], declared: int = 1) -> list[int]:
-    counts = pl.DataFrame(
-        {"creator_id": "ana", "vendor": "v", "unit": declared, "listed": False, "followers": followers}
-    )
-    return with_found_unit(counts)["unit"].to_list()
+    units = found_units(np.array(followers, np.int64), declared)
+    return [declared] * len(followers) if units is None else units.tolist()
 
 
 @pytest.mark.parametrize(

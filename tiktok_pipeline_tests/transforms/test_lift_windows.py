@@ -12,6 +12,7 @@ from tiktok_pipeline.settings import Lift
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (
+    DAYS_H,
     END,
     NO_POSTS,
     NOBODY_LIVE,
@@ -375,13 +376,38 @@ def test_counts_after_as_of_are_not_looked_at() -> None:
     assert lift_of(counts, as_of=END + 3) == lift_of(past, as_of=END + 3)
 
 
-def test_a_day_of_streams_is_what_all_of_them_say_of_that_day() -> None:
+def test_a_day_has_the_streams_that_started_on_it() -> None:
     streams = [stream(), stream(START + 10, START + 11), stream(START + 24, START + 25), stream(30, 31)]
-    counts = every(15, with_lift(300))
-    whole = lifts(streams, counts)
     day = hours(START).date()
-    assert lifts(streams, counts, day=day) == [row for row in whole if row["started_at"].date() == day]
-    assert lifts(streams, counts, day=hours(-50).date()) == []
+    found = lifts(streams, every(15, with_lift(300)), day=day)
+    assert [row["stream_id"] for row in found] == [each["stream_id"] for each in streams[:2]]
+    assert found[0]["lift"] == pytest.approx(300, abs=3)
+    assert lifts(streams, every(15, with_lift(300)), day=hours(-50).date()) == []
+
+
+def test_a_final_lift_does_not_change_with_later_counts_and_streams() -> None:
+    final_h = END + 1 + Lift().final_after_hours
+    day = hours(START).date()
+    # From a week of counts on, what other creators teach comes from the days before.
+    counts, later = every(15, with_lift(300), since=-240), [stream(), stream(final_h + 4, final_h + 5)]
+    early = lifts([stream()], [row for row in counts if row["observed_at"] <= hours(final_h)], as_of=final_h, day=day)
+    late = lifts(later, [*counts, *every(15, steady, since=DAYS_H, until=DAYS_H + 50)], as_of=DAYS_H + 50, day=day)
+    assert early[0]["is_final"]
+    assert early == late[:1]
+
+
+def test_a_provisional_lift_stays_the_same_until_it_is_final() -> None:
+    day, counts = hours(START).date(), every(15, with_lift(300), since=-240)
+    found = [lifts([stream()], counts, as_of=as_of, day=day) for as_of in (END + 5, END + 6, END + 27.9, END + 28)]
+    assert [rows[0]["is_final"] for rows in found] == [False, False, False, True]
+    assert found[0] == found[1] == found[2] != found[3]
+
+
+def test_a_count_that_comes_late_is_the_count_after() -> None:
+    # Nothing was read for eleven hours after the stream.
+    counts = [row for row in every(15, with_lift(300)) if not hours(END) < row["observed_at"] < hours(END + 11)]
+    row = lift_of(counts, as_of=END + 20, day=hours(START).date())
+    assert (row["after_at"], row["is_final"]) == (hours(END + 11), False)
 
 
 # TikTok's own count

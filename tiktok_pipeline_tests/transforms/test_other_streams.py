@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import polars as pl
 import pytest
 
 from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.transforms.follower_days import Counts
 from tiktok_pipeline.transforms.follower_series import HOUR_US, read_series
 from tiktok_pipeline.transforms.other_streams import OtherStreams
 from tiktok_pipeline.transforms.rhythm import DEFAULT_PRIOR, Floats
@@ -20,15 +20,8 @@ def others(start: Floats, end: Floats, brought: Floats, rate: float = 40.0) -> O
     """A creator with a steady rate an hour, whose streams bring this much while they last."""
     at = np.arange(0, DAYS * 24, 0.25)
     on_air = np.clip((at[:, None] - start) / (end - start), 0, 1)
-    counts = pl.DataFrame(
-        {
-            "vendor": "v",
-            "unit": 1,
-            "unit_found": False,
-            "at": (at * HOUR_US).astype(np.int64),
-            "followers": (10_003 + rate * at + on_air @ brought).astype(np.int64),
-        }
-    )
+    followers = np.floor(10_003 + rate * at + on_air @ brought)
+    counts = Counts("v", 1, False, (at * HOUR_US).astype(np.int64), followers)
     series = read_series(counts, start, end, DEFAULT_PRIOR, 0.0, Lift())
     return OtherStreams(series, start, end, Lift(), both=True)
 

@@ -14,6 +14,7 @@ from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.coverage import coverage as measure
+from tiktok_pipeline.transforms.creator_ranges import range_filters
 
 _ABOUT = """
 How often each creator was polled, and the longest time without a known state. A creator on the roster without any poll
@@ -35,7 +36,12 @@ def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
         if before_any_capture(pipeline.lake, day):
             return COVERAGE.empty()
         wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
-        return measure(pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day).collect(), listed, wanted)
+        live = pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day)
+        # One range of creators at a time bounds the memory. Those without a poll come last.
+        polled = [measure(live.filter(part), listed.clear(), wanted) for part in range_filters(live)]
+        seen = pl.concat([part["creator_id"] for part in polled])
+        never = measure(LIVE_OBSERVATIONS.empty(), listed.filter(~listed.is_in(seen.implode())), wanted)
+        return pl.concat([*polled, never])
 
     complete = partial(health.completeness, settings=pipeline.settings().checks)
     yield from write_each_day(

@@ -27,6 +27,7 @@ from tiktok_pipeline.tables import (
 )
 from tiktok_pipeline.transforms.creator_days import STREAK_DAYS
 from tiktok_pipeline.transforms.creator_days import creator_days as summarize
+from tiktok_pipeline.transforms.creator_ranges import range_filters
 
 _ABOUT = """
 Each creator has a row for every day since the first observation, also for days without a stream. If no reading of the
@@ -66,16 +67,26 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
 
     def summarize_day(day: date) -> pl.DataFrame:
         streams = lake.scan_days(STREAMS, *around(day, day, before=STREAK_DAYS, after=0))
+        starts = streams.select("creator_id", "started_at").collect()
         hours = lake.scan_days(STREAM_HOURS, *around(day, day, before=LONGEST_STREAM_DAYS, after=0))
+        hours_on_air = hours.filter(pl.col("hour").dt.date() == day).collect()
         profiles = lake.scan_days(PROFILE_OBSERVATIONS, *around(day, day, before=1, after=0))
-        return summarize(
-            day,
-            streams=streams.select("creator_id", "started_at").collect(),
-            hours=hours.filter(pl.col("hour").dt.date() == day).collect(),
-            lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
-            coverage=lake.scan_days(COVERAGE, day, day).collect(),
-            profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
-            creators=known.clear() if before_any_capture(lake, day) else known,
+        profiles = profiles.select(*_PROFILE, *_COUNT)
+        lift, coverage = (lake.scan_days(table, day, day).collect() for table in (STREAM_LIFT, COVERAGE))
+        listed = known.clear() if before_any_capture(lake, day) else known
+        everyone = pl.concat([frame.select("creator_id").lazy() for frame in (listed, starts, hours_on_air, profiles)])
+        # Creators do not depend on each other: one range at a time bounds the memory.
+        return pl.concat(
+            summarize(
+                day,
+                streams=starts.filter(part),
+                hours=hours_on_air.filter(part),
+                lift=lift.filter(part),
+                coverage=coverage.filter(part),
+                profiles=profiles.filter(part).collect(),
+                creators=listed.filter(part),
+            )
+            for part in range_filters(everyone)
         )
 
     yield from write_each_day(context, pipeline, CREATOR_DAYS, summarize_day, pl.col("day"), _numbers, made_from=known)

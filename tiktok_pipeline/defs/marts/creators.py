@@ -10,8 +10,12 @@ from tiktok_pipeline.defs.marts.daily import write_whole
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history, listed_accounts, summary_of
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms import creators as transform
+from tiktok_pipeline.transforms.creators import COLUMNS, sufficient_rows
 from tiktok_pipeline.transforms.creators import creators as identify
 from tiktok_pipeline.transforms.identity import identities
 
@@ -48,9 +52,34 @@ def creators(pipeline: Pipeline) -> Results:
         seen = history(decoded, newest + timedelta(days=1))
         summary = summary_of(lake, newest + timedelta(days=1))
         known = identities(seen, listed_accounts(pipeline.roster()), summary=summary)
-        return identify(roster, lake.scan_all(PROFILE_OBSERVATIONS).collect(), known, seen, summary)
+        return identify(roster, profile_history(lake), known, seen, summary)
 
     yield from write_whole(pipeline, CREATORS, make, _numbers)
+
+
+def profile_history(lake: Lake) -> pl.DataFrame:
+    """Return the rows of all days of PROFILE_OBSERVATIONS that determine the mart.
+
+    Days are read one by one. What older days left is remembered under the identities of their files, so that a day is
+    read again only if its file, or that of a day before it, was replaced.
+    """
+    remembered = Remembered(lake, "profile-history", most=16)
+    files = day_identities(lake, PROFILE_OBSERVATIONS, lake.days(PROFILE_OBSERVATIONS))
+    days, keys = sorted(files), [code_version(transform)]
+    for day in days:
+        keys.append(digest(keys[-1], f"{day}", files[day]))
+    rows, done = PROFILE_OBSERVATIONS.empty().select(COLUMNS), 0
+    for number in range(len(days), 0, -1):
+        if (found := remembered.get(keys[number])) is not None:
+            rows, done = found, number
+            break
+    for number in range(done, len(days)):
+        of_day = lake.scan_days(PROFILE_OBSERVATIONS, days[number], days[number]).select(COLUMNS)
+        rows = sufficient_rows(pl.concat([rows, sufficient_rows(of_day)]))
+        # The newest day changes with the next derive.
+        if number == len(days) - 2 and not lake.damaged.all():
+            remembered.put(keys[number + 1], rows)
+    return rows
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, int]:

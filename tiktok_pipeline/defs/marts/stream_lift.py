@@ -6,14 +6,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.counted_days import CountedDays
 from tiktok_pipeline.defs.checked import Results
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
+from tiktok_pipeline.remembered import Remembered
 from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
-from tiktok_pipeline.transforms.lift import stream_lift as estimate
+from tiktok_pipeline.transforms.lift import Memory
+from tiktok_pipeline.transforms.lift import lifts as estimate
 
 _ABOUT = """
 The naive difference of two follower counts, minus the creator's organic growth at that time of day, with an interval
@@ -23,6 +26,10 @@ after the stream is known. Lift is the gain within a window, not proof of a caus
 
 # The carry-over, and the day of the baseline after it, lie within the two days that follow an end.
 _AFTER_DAYS = 2
+# A room is opened at most this long before the stream that it belongs to.
+_ROOM_DAYS = 2
+# Estimates are remembered of the days that every run derives and some to spare; a prior is small.
+_ESTIMATED_DAYS, _PRIORS = 8, 64
 
 
 @dg.asset(
@@ -39,6 +46,9 @@ _AFTER_DAYS = 2
 def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Estimate the lift of the streams that started on each day."""
     lake, settings = pipeline.lake, pipeline.settings().lift
+    # Shared by the days of the run: each file is read once. Rows do not depend on it.
+    counted = CountedDays(lake)
+    memory = Memory(Remembered(lake, "lift-estimates", _ESTIMATED_DAYS), Remembered(lake, "lift-priors", _PRIORS))
 
     def estimate_day(day: date) -> pl.DataFrame:
         ends = lake.scan_days(STREAMS, day, day).select(pl.col("ended_at").max()).collect().item()
@@ -49,12 +59,13 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
             return STREAM_LIFT.empty()
         return estimate(
             lake.scan_days(STREAMS, *window).collect(),
-            lake.scan_days(PROFILE_OBSERVATIONS, *window),
-            lake.scan_days(LIVE_OBSERVATIONS, *window),
+            counted.history(*window),
+            lake.scan_days(LIVE_OBSERVATIONS, day - timedelta(days=_ROOM_DAYS), window[1]),
             lake.scan_days(POST_OBSERVATIONS, *window),
             settings=settings,
             as_of=as_of,
             day=day,
+            memory=memory,
         )
 
     yield from write_each_day(context, pipeline, STREAM_LIFT, estimate_day, pl.col("started_at").dt.date(), _numbers)

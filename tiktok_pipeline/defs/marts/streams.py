@@ -13,6 +13,7 @@ from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
+from tiktok_pipeline.transforms.creator_ranges import range_filters
 from tiktok_pipeline.transforms.streams import streams as rebuild
 
 _ABOUT = """
@@ -44,7 +45,11 @@ def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
             if as_of is None or newest is None:
                 return STREAMS.empty()
             readings = lake.scan_days(LIVE_OBSERVATIONS, *window).filter(still)
-            found = rebuild(readings, settings=settings, as_of=as_of).filter(day == _DAY)
+            # Creators do not depend on each other: one range at a time bounds the memory.
+            found = pl.concat(
+                rebuild(readings.filter(part), settings=settings, as_of=as_of).filter(day == _DAY)
+                for part in range_filters(readings)
+            )
             going_on = pl.col("creator_id").is_in(found.filter(pl.col("ended_at").is_null())["creator_id"].implode())
             if window[1] >= newest or found.filter(going_on).is_empty():
                 return rebuilt.vstack(found)
