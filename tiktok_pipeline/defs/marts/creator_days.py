@@ -69,28 +69,22 @@ def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         streams = lake.scan_days(STREAMS, *around(day, day, before=STREAK_DAYS, after=0))
         hours = lake.scan_days(STREAM_HOURS, *around(day, day, before=LONGEST_STREAM_DAYS, after=0))
         profiles = lake.scan_days(PROFILE_OBSERVATIONS, *around(day, day, before=1, after=0))
-        return summarize(
-            day,
-            streams=streams.select("creator_id", "started_at").collect(),
-            hours=hours.filter(pl.col("hour").dt.date() == day).collect(),
-            lift=lake.scan_days(STREAM_LIFT, day, day).collect(),
-            coverage=lake.scan_days(COVERAGE, day, day).collect(),
-            profiles=profiles.select(*_PROFILE, *_COUNT).collect(),
-            creators=known.clear() if before_any_capture(lake, day) else known,
         profiles = profiles.select(*_PROFILE, *_COUNT)
+        starts = streams.select("creator_id", "started_at").collect()
+        aired = hours.filter(pl.col("hour").dt.date() == day).collect()
         lift, coverage = (lake.scan_days(table, day, day).collect() for table in (STREAM_LIFT, COVERAGE))
-        known = creators.clear() if before_any_capture(lake, day) else creators
-        everyone = pl.concat([frame.select("creator_id").lazy() for frame in (known, starts, hours_on_air, profiles)])
+        then = known.clear() if before_any_capture(lake, day) else known
+        everyone = pl.concat([frame.select("creator_id").lazy() for frame in (then, starts, aired, profiles)])
         # Creators do not depend on each other: one range at a time bounds the memory.
         return pl.concat(
             summarize(
                 day,
                 streams=starts.filter(part),
-                hours=hours_on_air.filter(part),
+                hours=aired.filter(part),
                 lift=lift.filter(part),
                 coverage=coverage.filter(part),
                 profiles=profiles.filter(part).collect(),
-                creators=known.filter(part),
+                creators=then.filter(part),
             )
             for part in range_filters(everyone)
         )
