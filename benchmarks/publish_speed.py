@@ -1,12 +1,15 @@
-"""What a publication costs, by rows: seconds, megabytes, and what readers see meanwhile.
+"""Measure a publish by rows: CPU seconds, megabytes, and what readers see meanwhile.
 
-    python -m benchmarks.publish_speed [rows ...]
+    python -m benchmarks.publish_speed [--against CHECKOUT] [rows ...]
 
-100,000, one million and five million readings by default, in a lake of their own: published first, again with nothing
-changed, and again with the newest day changed; against DuckDB copying the same Parquet files into a plain file with no
-checks, comments or Parquet beside it (the floor). Postgres too where a server's wheel is installed (the `dev` extra).
-Two readers, in processes of their own, join two tables throughout the last publication; a mix of two publications, an
-error or a reader that is made to wait for a publication would show.
+100,000, one million and five million readings by default, in a lake of their own. Each size is published with nothing
+there, with nothing changed, and with the newest day changed, by a refresh and by a full build of the same rows. With
+`--against`, the folder of another checkout of this repository, its code publishes the same lake in the same run, in turn.
+CPU seconds are the median of the rounds; quote ratios, not seconds. The floor is DuckDB copying the same Parquet files
+into a plain file, with no checks, comments or Parquet beside it.
+
+Postgres too where a server's wheel is installed (the `dev` extra). Two readers, in processes of their own, join two
+tables during one publish; a mix of two publications, an error or a reader that waits for a publish would show.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +38,7 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.tables import COVERAGE, CREATORS, LIVE_OBSERVATIONS
 
 _ROWS = (100_000, 1_000_000, 5_000_000)
-_DAYS, _CREATORS = 28, 500
+_DAYS, _CREATORS, _ROUNDS = 28, 500, 3
 _START = datetime(2026, 10, 1, tzinfo=UTC)
 _MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM coverage"
 
@@ -104,10 +108,34 @@ def readers(path: Path) -> Iterator[list[str]]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Wall seconds of it."""
-    begun = time.perf_counter()
+    """CPU seconds of it."""
+    begun = time.process_time()
     work()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
+
+
+# Run by the code of a checkout: it publishes, and prints its CPU seconds.
+_PUBLISH = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+import duckdb
+from tiktok_pipeline import warehouse
+from tiktok_pipeline.lake import Lake
+begun = time.process_time()
+with duckdb.connect(":memory:") as connection:
+    warehouse.publish(connection, Lake(Path(sys.argv[1])), Path(sys.argv[2]), now=datetime.now(UTC), keep=3)
+print(time.process_time() - begun)
+"""
+
+
+def publish_with(checkout: Path, lake: Lake, folder: Path) -> float:
+    """CPU seconds of a publish by the code of a checkout."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PUBLISH, str(lake.root), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
 
 
 def plain_copy(lake: Lake, path: Path) -> None:
@@ -122,8 +150,8 @@ def plain_copy(lake: Lake, path: Path) -> None:
         connection.execute("CHECKPOINT plain").fetchall()
 
 
-def measure(rows: int, new_database: Callable[[], str] | None) -> None:
-    """One size: publish, publish again, change a day and publish under readers."""
+def measure(rows: int, new_database: Callable[[], str] | None, against: Path | None) -> None:
+    """One size: publish, publish again, and change a day and publish, in several rounds."""
     folder = Path(tempfile.mkdtemp(prefix="publish-speed-"))
     try:
         lake = Lake(folder / "lake")
@@ -131,30 +159,46 @@ def measure(rows: int, new_database: Callable[[], str] | None) -> None:
             write_day(lake, day, rows // _DAYS, generation=0)
         floor = timed(lambda: plain_copy(lake, folder / "plain.duckdb"))
 
-        def duck() -> None:
+        def duck(mode: warehouse.Mode = "changed") -> None:
             with duckdb.connect(":memory:") as connection:
-                warehouse.publish(connection, lake, folder / "warehouse", now=datetime.now(UTC), keep=3)
+                warehouse.publish(connection, lake, folder / "warehouse", now=datetime.now(UTC), keep=3, mode=mode)
 
         link = folder / "warehouse" / warehouse.LINK
         first, again = timed(duck), timed(duck)
         size = link.stat().st_size / 1e6
         parquet = sum(file.stat().st_size for file in (folder / "warehouse" / "parquet").iterdir()) / 1e6
-        write_day(lake, _DAYS - 1, rows // _DAYS, generation=1)
+        seconds: dict[str, list[float]] = {"changed": [], "full": [], "this": [], "other": []}
+        checkout = Path(__file__).parents[1]
+        if against is not None:
+            publish_with(checkout, lake, folder / "this")
+            publish_with(against, lake, folder / "other")
+        for generation in range(1, 1 + _ROUNDS):
+            write_day(lake, _DAYS - 1, rows // _DAYS + generation, generation)
+            seconds["changed"].append(timed(duck))
+            seconds["full"].append(timed(lambda: duck("full")))
+            if against is not None:
+                seconds["this"].append(publish_with(checkout, lake, folder / "this"))
+                seconds["other"].append(publish_with(against, lake, folder / "other"))
+        changed, full = statistics.median(seconds["changed"]), statistics.median(seconds["full"])
+        write_day(lake, _DAYS - 1, rows // _DAYS, generation=0)
         with readers(link) as said:
-            changed = timed(duck)
+            duck()
         print(
-            f"{rows:>9,} rows  DuckDB + Parquet {first:6.2f} s ({first / floor:.1f} x a plain copy)   "
-            f"unchanged {again:5.2f} s   a day changed {changed:6.2f} s   {size:6.1f} MB + {parquet:6.1f} MB\n"
-            f"{'':16}readers meanwhile: {said[0]}",
+            f"{rows:>9,} rows  first {first:6.2f} CPU s ({first / floor:.1f} x a plain copy)   unchanged {again:5.3f}   "
+            f"a day changed {changed:5.2f} (full build {full:5.2f}: {full / changed:.1f} x)   "
+            f"{size:6.1f} MB + {parquet:6.1f} MB\n{'':16}readers meanwhile: {said[0]}",
             flush=True,
         )
+        if against is not None:
+            this, other = statistics.median(seconds["this"]), statistics.median(seconds["other"])
+            print(f"{'':16}a day changed: {this:.2f} CPU s, {against} {other:.2f}: {other / this:.1f} x", flush=True)
         if new_database is not None:
             url = new_database()
             first, again = (timed(lambda: postgres.publish(url, lake, now=datetime.now(UTC))) for _ in range(2))
-            write_day(lake, _DAYS - 1, rows // _DAYS + 1, generation=2)
+            write_day(lake, _DAYS - 1, rows // _DAYS + 9, generation=9)
             changed = timed(lambda: postgres.publish(url, lake, now=datetime.now(UTC)))
             print(
-                f"{'':16}Postgres {first:6.2f} s   unchanged {again:5.2f} s   a day changed {changed:5.2f} s",
+                f"{'':16}Postgres {first:6.2f} CPU s   unchanged {again:5.2f}   a day changed {changed:5.2f} (client only)",
                 flush=True,
             )
     finally:
@@ -189,6 +233,12 @@ def server() -> Iterator[Callable[[], str] | None]:
 
 
 if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    other = None
+    if "--against" in arguments:
+        place = arguments.index("--against")
+        other = Path(arguments[place + 1]).resolve()
+        del arguments[place : place + 2]
     with server() as databases:
-        for count in [int(argument) for argument in sys.argv[1:]] or _ROWS:
-            measure(count, databases)
+        for count in [int(argument) for argument in arguments] or _ROWS:
+            measure(count, databases, other)

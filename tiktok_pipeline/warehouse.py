@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import logging
 import os
 import shutil
@@ -223,7 +224,7 @@ class _Publisher:
 
     def _free_name(self, name: str) -> str:
         """Return a name that no snapshot has: a reader may have one of that name open, or a log may lie beside it."""
-        names = (name, *(f"{name}-{number}" for number in range(2, 1_000_000)))
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(free for free in names if not list(self.warehouse.glob(f"tiktok-{free}.duckdb*")))
 
     def _record(self, served: Path) -> _Record | None:

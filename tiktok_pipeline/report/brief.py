@@ -216,8 +216,13 @@ class _Reader:
     def _streams(self) -> pl.DataFrame:
         return self._frame(
             """
-            SELECT *, row_number() OVER (PARTITION BY creator_id ORDER BY started_at DESC) AS nth
-            FROM stream_overview QUALIFY nth <= ? ORDER BY started_at DESC, stream_id LIMIT ?
+            -- Chosen by three columns of all streams: the view joins only those that are shown.
+            WITH chosen AS (
+                SELECT stream_id, row_number() OVER (PARTITION BY creator_id ORDER BY started_at DESC) AS nth
+                FROM streams QUALIFY nth <= ? ORDER BY started_at DESC, stream_id LIMIT ?
+            )
+            SELECT o.*, c.nth FROM stream_overview o JOIN chosen c ON c.stream_id = o.stream_id
+            ORDER BY o.started_at DESC, o.stream_id
             """,
             CARDS_A_CREATOR,
             CARDS,

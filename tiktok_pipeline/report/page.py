@@ -25,6 +25,7 @@ from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.report import brief as briefs
 from tiktok_pipeline.report import charts, formats, words
 from tiktok_pipeline.report.brief import Brief
+from tiktok_pipeline.report.current import Report, current_report, release
 from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline.warehouse import place
 
@@ -53,17 +54,6 @@ METRICS = {
     "recaps": Metric("Recaps", "recaps.score", formats.count),
 }
 PERIODS = {"day": "Today so far", "week": "7 days", "month": "30 days"}
-
-
-@dataclass(frozen=True)
-class Report:
-    """The page that was written: bytes, who is live, streams with a card; a picture of the lifts as PNG, if any."""
-
-    path: Path
-    size: int
-    live: int
-    streams: int
-    picture: bytes | None
 
 
 class Glossary:
@@ -100,6 +90,8 @@ class Glossary:
 def write_report(snapshot: Path, path: Path) -> Report:
     """Make the page of `snapshot` and put it at `path`, in one step: readers see the old one or the new one.
 
+    If the page at `path` shows this snapshot already, it is not written again.
+
     Raises:
         PublishError: there is no snapshot, or the page cannot be written.
     """
@@ -107,6 +99,9 @@ def write_report(snapshot: Path, path: Path) -> Report:
     try:
         # One at a time: a page of an older snapshot must not replace one of a newer.
         with _alone(path.parent):
+            current = current_report(snapshot, path)
+            if current is not None:
+                return current
             brief = briefs.read_brief(snapshot)
             page = render(brief).encode()
             with staged.open("wb") as file:
@@ -119,7 +114,7 @@ def write_report(snapshot: Path, path: Path) -> Report:
     finally:
         staged.unlink(missing_ok=True)
     picture = charts.lift_picture(brief.lifts) if brief.lifts.height else None
-    return Report(path, len(page), brief.counts["live"], brief.streams.height, picture)
+    return Report(path, len(page), brief.counts["live"], brief.streams.height, picture, written=True)
 
 
 @contextmanager
@@ -158,6 +153,7 @@ def render(brief: Brief) -> str:
         script=script,
         runtime=runtime,
         brief=brief,
+        release=release(),
         data=_data(brief),
         cards=_cards(brief),
         watched=_watched(brief),

@@ -255,3 +255,34 @@ def test_no_element_has_a_style_or_a_handler_of_its_own(page: str, parsed: Page)
     assert [
         (tag, name) for tag, attributes in parsed.elements for name in attributes if re.match("style|on", name)
     ] == []
+
+
+def test_a_page_of_the_served_snapshot_is_not_written_again(snapshot: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report" / "index.html"
+    first = write_report(snapshot, path)
+    made = path.stat()
+    again = write_report(snapshot, path)
+    assert (first.written, again.written) == (True, False)
+    assert (again.size, again.live, again.streams) == (first.size, first.live, first.streams)
+    assert path.stat().st_ino == made.st_ino
+    assert path.stat().st_mtime_ns == made.st_mtime_ns
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "of another snapshot", "of another release"])
+def test_a_page_that_is_damaged_or_old_is_written_again(damage: str, snapshot: Path, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    write_report(snapshot, path)
+    whole = path.read_text(encoding="utf-8")
+    meta = re.search(r'<meta name="report" content="(\S+) (\S+)', whole)
+    assert meta is not None
+    path.write_text(
+        {
+            "cut off": whole[:-200],
+            "empty": "",
+            "of another snapshot": whole.replace(meta[1], "20200101T000000-0"),
+            "of another release": whole.replace(meta[2], "0" * 16),
+        }[damage],
+        encoding="utf-8",
+    )
+    assert write_report(snapshot, path).written
+    assert path.read_text(encoding="utf-8") == whole

@@ -6,6 +6,7 @@ import time
 import dagster as dg
 
 from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.report.current import current_report
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.warehouse import LINK
 
@@ -18,7 +19,8 @@ The report as one self-contained page, `report/index.html`: live creators, leade
 interval, movers, hours of the week, stories, recaps, and the quality of the observations.
 
 It reads only the newest snapshot of `warehouse`, so it agrees with the BI tools. It is replaced atomically. It needs no
-server and no network: mail it, print it or put it on a file share. `tiktok-pipeline report` writes it by hand.
+server and no network: mail it, print it or put it on a file share. `tiktok-pipeline report` writes it by hand. A page
+that shows the served snapshot is not written again (`written` in the metadata).
 """
 
 
@@ -32,15 +34,19 @@ server and no network: mail it, print it or put it on a file share. `tiktok-pipe
 )
 def report(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Make the page of the newest snapshot."""
-    # Altair takes half a second to import, and every process that loads the definitions would pay it.
-    from tiktok_pipeline.report.page import write_report  # noqa: PLC0415
-
+    snapshot, page = pipeline.places.warehouse / LINK, pipeline.places.report
     with plain_failures():
-        written = write_report(pipeline.places.warehouse / LINK, pipeline.places.report)
+        written = current_report(snapshot, page)
+        if written is None:
+            # Altair takes half a second to import, and every process that loads the definitions would pay it.
+            from tiktok_pipeline.report.page import write_report  # noqa: PLC0415
+
+            written = write_report(snapshot, page)
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/uri": dg.MetadataValue.text(str(written.path)),
         "page": dg.MetadataValue.url(written.path.as_uri()),
         "megabytes": dg.MetadataValue.float(round(written.size / 1e6, 2)),
+        "written": dg.MetadataValue.bool(written.written),
         "creators_live": dg.MetadataValue.int(written.live),
         "streams_shown": dg.MetadataValue.int(written.streams),
     }
