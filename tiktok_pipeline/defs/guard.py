@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
@@ -77,3 +78,10 @@ def under_way(instance: dg.DagsterInstance, job: str, *, one_may_wait: bool = Fa
     if runs:
         return dg.SkipReason(f"run {runs[0].dagster_run.run_id} of {job} is still under way")
     return None
+
+
+def succeeded_within(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], length: timedelta) -> bool:
+    """Return whether a run of `job` with these tags began within the last `length` and succeeded."""
+    began = datetime.now(UTC) - length / _SPEED
+    lately = dg.RunsFilter(job_name=job, tags=dict(tags), statuses=[dg.DagsterRunStatus.SUCCESS], created_after=began)
+    return bool(instance.get_run_records(lately, limit=1))

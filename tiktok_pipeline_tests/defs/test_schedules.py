@@ -87,6 +87,22 @@ def test_derive_asks_for_the_last_days_in_one_run(
     assert request.tags["dagster/asset_partition_range_start"] == days[-4]
     assert request.tags["dagster/asset_partition_range_end"] == days[-1]
 
+    # Within an hour of such a run that succeeded, only today and yesterday are asked for.
+    job = repository.get_job("derive")
+    all_days = {"tiktok_pipeline/days": request.tags["tiktok_pipeline/days"]}
+    instance.create_run_for_job(job, tags=all_days, status=dg.DagsterRunStatus.FAILURE)
+    assert tick(repository, instance, "derive").tags == request.tags  # type: ignore[union-attr]
+    instance.create_run_for_job(job, tags=all_days, status=dg.DagsterRunStatus.SUCCESS)
+    request = tick(repository, instance, "derive")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_start"] == days[-2]
+    assert "tiktok_pipeline/days" not in request.tags
+    # After a downtime no day is left out.
+    derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=10), alone=True)
+    request = tick(repository, instance, "derive")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_start"] == days[-14]
+
 
 def test_after_a_downtime_derive_takes_up_where_it_stopped(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.guard import every, given_up_after, stale, under_way
+from tiktok_pipeline.defs.guard import every, given_up_after, stale, succeeded_within, under_way
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
 from tiktok_pipeline.lake import Lake
@@ -30,6 +30,13 @@ MOST_DAYS = 31
 
 _CADENCE = timedelta(minutes=15)
 
+# Between two runs over all of the last days, a run covers today and yesterday: who is on air, and streams that began
+# before midnight. What else changes of older days (a late stream's end, a final lift) can wait for an hour. Four ticks
+# an hour: less than an hour, so that a tick that comes some seconds early counts.
+_ALL_DAYS = {"tiktok_pipeline/days": "all"}
+_ALL_DAYS_EVERY = timedelta(minutes=52)
+_NEWEST_DAYS = 2
+
 # A run of the trailing days takes minutes; of a month, at 2,000 creators, an hour or more.
 _LONGEST, _LONGEST_AFTER_DOWNTIME = timedelta(hours=1), timedelta(hours=6)
 
@@ -47,7 +54,8 @@ derive = dg.define_asset_job(
     cron_schedule=every(minutes=15, at_minute=7),
     # On from the start: it asks no vendor and costs nothing.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every 15 minutes: derives the last four days and publishes; after a downtime, derives all days since. "
+    description="Every 15 minutes: derives today and yesterday and publishes. Once an hour: derives the last four days. "
+    "After a downtime: derives all days since. "
     "Skipped while the last run is under way or if there is no raw data. Also rebuilds older days "
     "with an open stream, and damaged files of older days.",
 )
@@ -62,10 +70,15 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
     if not pipeline.lake.days(RAW_LIVES):
         return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
     today = pipeline.clock().now().date()
-    first = first_unsettled_day(pipeline.lake, today)
+    first = oldest = first_unsettled_day(pipeline.lake, today)
+    of_days = _ALL_DAYS
     # Tables made from a damaged file may lack its rows. Rebuild the day that has just left the regular range once more.
     if repaired_lately(context.instance):
-        first -= timedelta(days=1)
+        first = oldest = oldest - timedelta(days=1)
+    elif (today - oldest).days < TRAILING_DAYS and succeeded_within(
+        context.instance, "derive", _ALL_DAYS, _ALL_DAYS_EVERY
+    ):
+        first, of_days = max(oldest, today - timedelta(days=_NEWEST_DAYS - 1)), {}
     trailing = (today - first).days < TRAILING_DAYS
     limit = given_up_after(_LONGEST if trailing else _LONGEST_AFTER_DOWNTIME)
     tick = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
@@ -76,7 +89,7 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
             asset_selection=[dg.AssetKey(table.name) for table in _OF_OPEN_STREAMS],
             tags=limit,
         )
-        for day in _with_open_streams(pipeline.lake, first)
+        for day in _with_open_streams(pipeline.lake, oldest)
     ]
     damaged = [
         dg.RunRequest(
@@ -84,10 +97,10 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
             asset_selection=[dg.AssetKey(name) for name in repair.tables],
             tags={**repair_tags(repair), **given_up_after(_LONGEST_AFTER_DOWNTIME)},
         )
-        for repair in repairs_before(pipeline.lake, min(first, today))
+        for repair in repairs_before(pipeline.lake, min(oldest, today))
         if not repaired_lately(context.instance, repair)
     ]
-    return [dg.RunRequest(run_key=tick, tags={**day_range_tags(first, today), **limit}), *older, *damaged]
+    return [dg.RunRequest(run_key=tick, tags={**day_range_tags(first, today), **of_days, **limit}), *older, *damaged]
 
 
 def first_unsettled_day(lake: Lake, today: date) -> date:
