@@ -54,7 +54,7 @@ derive = dg.define_asset_job(
     cron_schedule=every(minutes=15, at_minute=7),
     # On from the start: it asks no vendor and costs nothing.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every 15 minutes: derives today and yesterday and publishes. Once an hour: derives the last four days. "
+    description="Every 15 minutes: derives today and yesterday and publishes. Once an hour: derives four days. "
     "After a downtime: derives all days since. "
     "Skipped while the last run is under way or if there is no raw data. Also rebuilds older days "
     "with an open stream, and damaged files of older days.",
