@@ -167,7 +167,8 @@ def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tupl
 
 def stray_files(lake: Lake, names: Names) -> list[Path]:
     """Files of the lake that are no data and name the creator: in `_aside/`, or beside the files of a table."""
-    own = [lake.staging(), lake.root / FILE]
+    # Kept readings are removed by `remove_kept_readings`.
+    own = [lake.staging(), lake.root / FILE, lake.root / decoded.FOLDER, lake.root / up_to_date.FOLDER]
     layers = tuple(lake.root / layer for layer in sorted({table.layer for table in tables.TABLES.values()}))
     return [
         path
