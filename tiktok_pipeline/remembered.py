@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,8 +117,3 @@ class Remembered:
         files = sorted(self._path("").parent.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
         for path in files[: max(len(files) - self.most, 0)]:
             path.unlink(missing_ok=True)
-
-
-def forget_all(lake: Lake) -> None:
-    """Delete every remembered result."""
-    shutil.rmtree(lake.root / FOLDER, ignore_errors=True)

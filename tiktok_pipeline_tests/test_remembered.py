@@ -11,8 +11,9 @@ import pytest
 
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
+from tiktok_pipeline.forget.places import remove_kept_readings
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest, forget_all, identity
+from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest, identity
 from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import follower_days, rhythm
 
@@ -74,9 +75,9 @@ def test_a_result_with_an_erased_creator_is_not_kept(tmp_path: Path) -> None:
     assert remembered.get("after") is None
     remembered.put("without", FRAME.filter(pl.col("creator_id") != "ana"))
     assert remembered.get("without") is not None
-    forget_all(Lake(tmp_path))
+    remove_kept_readings(Lake(tmp_path))
     assert remembered.get("before") is None
-    forget_all(Lake(tmp_path))
+    remove_kept_readings(Lake(tmp_path))
 
 
 def test_a_replaced_file_has_another_identity(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from tiktok_pipeline import postgres, remembered, roster, settings
+from tiktok_pipeline import postgres, roster, settings
 from tiktok_pipeline.erased.creators import Entry, ErasedCreators
 from tiktok_pipeline.erased.names import Names, hashes_of
 from tiktok_pipeline.errors import LakeError, RosterError
@@ -209,7 +209,6 @@ class _Erasure:
         with self.erased.locked():
             files.remove_leftovers(self.lake)
             files.remove_kept_readings(self.lake)
-            remembered.forget_all(self.lake)
         self.broken = files.erase_lake(
             self.lake, self.names, self.terms, self.result.rows, self.result.redacted, self.say
         )

@@ -24,6 +24,8 @@ from tiktok_pipeline.views import VIEWS
 
 # Creators are identified by these tables: they go last, so that an interrupted `forget` still finds all names.
 _LAST = (tables.PROFILE_OBSERVATIONS, tables.CREATORS)
+# Folders of the lake that only save time: `forget` removes them as a whole.
+_KEPT = (decoded.FOLDER, up_to_date.FOLDER, remembered.FOLDER)
 _EXPORTS = frozenset((".csv", ".xlsx", ".parquet", ".part", ".html"))
 
 
@@ -115,11 +117,11 @@ def remove_leftovers(lake: Lake) -> int:
 
 
 def remove_kept_readings(lake: Lake) -> None:
-    """Remove decoded readings and records of derived days: the next `derive` makes them again.
+    """Remove decoded readings, remembered results and records of derived days: the next `derive` makes them again.
 
     Call it while no write is under way (`ErasedCreators.locked`).
     """
-    for folder in (decoded.FOLDER, up_to_date.FOLDER):
+    for folder in _KEPT:
         shutil.rmtree(lake.root / folder, ignore_errors=True)
 
 
@@ -167,7 +169,7 @@ def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tupl
 
 def stray_files(lake: Lake, names: Names) -> list[Path]:
     """Files of the lake that are no data and name the creator: in `_aside/`, or beside the files of a table."""
-    own = [lake.staging(), lake.root / FILE, lake.root / remembered.FOLDER]
+    own = [lake.staging(), lake.root / FILE, *(lake.root / folder for folder in _KEPT)]
     layers = tuple(lake.root / layer for layer in sorted({table.layer for table in tables.TABLES.values()}))
     return [
         path
