@@ -1,14 +1,13 @@
 """CPU time of loading what a capture window, and the sensor of follow-ups, must know when they start late in the day.
 
-    python -m benchmarks.window_start [--creators N] [--home FOLDER] [--minutes M]
+    python -m benchmarks.window_start [--creators N ...] [--home FOLDER]
 
 It lands one day of raw rows until 23:00 UTC through the lake's own writers: every creator polled every five minutes,
 a file a minute as windows write them, hourly profiles. Each load runs in a process of its own:
 
-- window: accounts, last states, times of requests, missing handles, credits of the day.
-- look: the follow-ups that are due, without state, and again after each of the next minutes.
-
-The loads run the code of the current folder: run it in two checkouts with the same `--home` to compare them.
+- window: accounts, last states, times of requests, missing handles, credits of the day; the first window of a lake adds
+  up the credits of all hours, the next one only those of the current hour.
+- look: the follow-ups that are due, by reading the day, and again after each of the next minutes.
 """
 
 from __future__ import annotations
@@ -64,19 +63,17 @@ def _land_lives(lake: Lake, creators: int, start: datetime, end: datetime) -> No
 
 
 _SETUP = """
-import os, sys, time
+import sys, time
 from datetime import datetime, timedelta
 from pathlib import Path
+from benchmarks import window_start
 from tiktok_pipeline import roster, tables
-from tiktok_pipeline.capture import memory, window
+from tiktok_pipeline.capture import memory, spending, window
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.history import LiveHistory
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.settings import Settings
-try:
-    from tiktok_pipeline.capture import spending
-except ImportError:
-    spending = None
 home, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
 keys = accesses({"SOCIAL_FETCH_API_KEY": "k", "TIKHUB_USERNAME": "u", "TIKHUB_PASSWORD": "p"})
 lake, settings = Lake(home / "lake"), Settings()
@@ -84,7 +81,7 @@ listed = [creator.target for creator in roster.read_roster(home / "roster.csv").
 def timed(name, run):
     cpu = time.process_time()
     found = run()
-    print(f"  {name:<34} {time.process_time() - cpu:7.3f} CPU s", flush=True)
+    print(f"  {name:<40} {time.process_time() - cpu:7.3f} CPU s", flush=True)
     return found
 lake.scan_raw(tables.RAW_LIVES, [now - timedelta(days=300)]).collect()
 """
@@ -94,20 +91,32 @@ _WINDOW = (
     + """
 begun = time.process_time()
 targets = timed("accounts (creators)", lambda: memory.known_as(lake, listed))
-timed("last states, requests, departures", lambda: memory.last_seen(lake, now, targets))
-timed("credits of the day", lambda: (spending if spending else memory).spent(lake, [now.date()], settings.vendors))
-print(f"  {'window start':<34} {time.process_time() - begun:7.3f} CPU s")
+timed("last states and requests", lambda: memory.last_seen(lake, now, targets))
+timed("credits of the day", lambda: spending.spent(lake, [now.date()], settings.vendors))
+print(f"  {'window start':<40} {time.process_time() - begun:7.3f} CPU s")
 """
 )
 
 _LOOK = (
     _SETUP
     + """
+history = LiveHistory()
 here = Deployment(lake, settings, keys, memory.known_as(lake, listed))
-look = timed("first look", lambda: window.boundary_due(here, now))
-print(f"  {'due':<34} {look.height:7}")
+timed("first look, reads a day", lambda: window.boundary_due(here, now, history))
+for minute in range(3):
+    window_start.land_a_minute(lake, len(listed), now)
+    now += timedelta(minutes=1)
+    timed("look a minute later", lambda: window.boundary_due(here, now, history))
 """
 )
+
+
+def land_a_minute(lake: Lake, creators: int, minute: datetime) -> None:
+    """Land the polls of one minute, a fifth of the roster, as one file."""
+    polls = growth._polls(creators, minute.replace(minute=0), minute.replace(minute=0) + _HOUR, _ROUND)
+    rows = polls.filter(pl.col("at").is_between(minute, minute + _MINUTE, closed="left"))
+    window = f"watch-{minute:%Y%m%dT%H%M}-0000"
+    lake.write_raw(RAW_LIVES, minute.replace(minute=0), window, growth._raw(rows, "lives", window))
 
 
 def _run(what: str, code: str, home: Path, now: datetime) -> None:
@@ -127,8 +136,14 @@ def main() -> None:
         home = scratch / f"start-{creators}"
         if not home.exists():
             make(home, creators)
-        _run(f"{creators:,} creators, window start at {_NOW:%H:%M} UTC", _WINDOW, home, _NOW)
-        _run(f"{creators:,} creators, look for follow-ups at {_NOW:%H:%M} UTC", _LOOK, home, _NOW)
+        for lake in ("first window of a lake without sums", "next window"):
+            _run(f"{creators:,} creators, {lake}, {_NOW:%H:%M} UTC", _WINDOW, home, _NOW)
+        used = scratch / f"look-{creators}"
+        shutil.rmtree(used, ignore_errors=True)
+        shutil.copytree(home, used)
+        _run(f"{creators:,} creators, look for follow-ups", _LOOK, used, _NOW)
+        shutil.rmtree(used)
+        shutil.rmtree(home / "lake" / "_sums")
     if arguments.home is None:
         shutil.rmtree(scratch)
 

@@ -16,7 +16,7 @@ again when a file has gone since. A folded file says in its Parquet metadata whi
 A damaged file never stops a read: the others are read, and `Lake.damaged` collects which files were passed over and
 why. Nothing under a table is deleted for being damaged. A derived file that turned out to be damaged is entered in
 `_rebuild/` until it is written again (see upkeep/repair.py). What stands in the way of a write, such as a folder
-named like the file, is moved to `_aside/`.
+named like the file, is moved to `_aside/`. Small sums over raw hours are kept in `_sums/` (see capture/spending.py).
 """
 
 from __future__ import annotations
