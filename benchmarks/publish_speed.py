@@ -135,7 +135,8 @@ def publish_with(checkout: Path, lake: Lake, folder: Path) -> float:
         [sys.executable, "-c", _PUBLISH, str(lake.root), str(folder)],
         env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return float(done.stdout)
+    # Above it may be DuckDB's progress bar.
+    return float(done.stdout.split()[-1])
 
 
 def plain_copy(lake: Lake, path: Path) -> None:
