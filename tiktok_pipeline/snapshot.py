@@ -176,6 +176,8 @@ def row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, i
 def attached(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> Iterator[None]:
     """Attach and use a file; always detached, so that its lock is not held by a traceback."""
     connection.execute("SET TimeZone = 'UTC'")
+    # DuckDB would print its progress to the output of a command.
+    connection.execute("SET enable_progress_bar = false")
     connection.execute(f"ATTACH {quoted(str(path))} AS snapshot {options}")
     try:
         connection.execute("USE snapshot")
