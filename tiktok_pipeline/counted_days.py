@@ -32,8 +32,8 @@ from tiktok_pipeline.transforms.follower_days import (
 _MOST_ROWS = 12_000_000
 # Reading a file for some creators costs nearly as much as for all.
 _WORTH_ALL = 4
-# Indexes of as many days are remembered: those of the lookback, and some days to spare.
-_MOST_INDEXES = 100
+# Remembered indexes: those of the lookback, of days that are derived again, and of earlier versions of today's file.
+_MOST_INDEXES = 80
 
 
 @dataclass
@@ -63,9 +63,8 @@ class CountedDays:
                 self._indexes[day, version] = index_of_frame(kept)
             else:
                 self._indexes[day, version] = index = self._whole(day, version).index()
-                newest = max(self.lake.days(PROFILE_OBSERVATIONS), default=day)
-                # The newest day changes with the next derive. A damaged file is replaced by a whole one.
-                if day != newest and self.lake.day_file(PROFILE_OBSERVATIONS, day) not in self.lake.damaged.all():
+                # A damaged file is replaced by a whole one.
+                if self.lake.day_file(PROFILE_OBSERVATIONS, day) not in self.lake.damaged.all():
                     remembered.put(key, index_frame(index))
         return self._indexes[day, version]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline import tables
+from tiktok_pipeline import remembered, tables
 from tiktok_pipeline.derive import decoded, up_to_date
 from tiktok_pipeline.erased.creators import FILE
 from tiktok_pipeline.erased.mentions import redact_text
@@ -167,7 +167,7 @@ def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tupl
 
 def stray_files(lake: Lake, names: Names) -> list[Path]:
     """Files of the lake that are no data and name the creator: in `_aside/`, or beside the files of a table."""
-    own = [lake.staging(), lake.root / FILE]
+    own = [lake.staging(), lake.root / FILE, lake.root / remembered.FOLDER]
     layers = tuple(lake.root / layer for layer in sorted({table.layer for table in tables.TABLES.values()}))
     return [
         path

@@ -21,6 +21,7 @@ from tiktok_pipeline.defs.marts.creators import creators, profile_history
 from tiktok_pipeline.defs.marts.stream_hours import stream_hours
 from tiktok_pipeline.defs.marts.stream_lift import stream_lift
 from tiktok_pipeline.defs.marts.streams import streams
+from tiktok_pipeline.defs.skipping import REBUILD_TAG
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import day_range_tags
@@ -92,11 +93,19 @@ def fill(lake: Lake, until_h: float, seed: int = 1) -> None:
         lake.write_day(STREAMS, day_, frame(STREAMS, *streams.get(day_, [])))
 
 
-def derive(home: Path, *assets: dg.AssetsDefinition, first: date = LAST - timedelta(days=3), last: date = LAST) -> None:
+def derive(
+    home: Path,
+    *assets: dg.AssetsDefinition,
+    first: date = LAST - timedelta(days=3),
+    last: date = LAST,
+    rebuild: bool = False,
+) -> None:
+    """Derive some days; with `rebuild` also those that are up to date."""
     pipeline = Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(home), "TIKTOK_PIPELINE_LAKE": ""})
+    again = {REBUILD_TAG: "true"} if rebuild else {}
     for asset in assets:
         tags = day_range_tags(first, last) if asset.partitions_def is not None else {}
-        assert dg.materialize([asset], resources={"pipeline": pipeline}, tags=tags).success
+        assert dg.materialize([asset], resources={"pipeline": pipeline}, tags={**tags, **again}).success
 
 
 def made(lake: Lake, first: date = LAST - timedelta(days=3)) -> dict[str, bytes]:
@@ -121,13 +130,13 @@ def test_days_derived_again_and_again_are_the_same_bytes_as_derived_once(home: P
     assert rows["observable"].sum() > 10
     assert rows.filter("is_final").height > 5
     shutil.rmtree(lake.root / FOLDER)
-    derive(home, stream_lift)
+    derive(home, stream_lift, rebuild=True)
     assert made(lake) == often
     # Each day alone, newest first, without the others' memory.
     shutil.rmtree(lake.root / FOLDER)
     shutil.rmtree(lake.folder(STREAM_LIFT))
     for ago in range(4):
-        derive(home, stream_lift, first=LAST - timedelta(days=ago), last=LAST - timedelta(days=ago))
+        derive(home, stream_lift, first=LAST - timedelta(days=ago), last=LAST - timedelta(days=ago), rebuild=True)
         shutil.rmtree(lake.root / FOLDER)
     assert made(lake) == often
 
@@ -140,7 +149,7 @@ def test_ranges_of_creators_change_nothing(home: Path, monkeypatch: pytest.Monke
     shutil.rmtree(lake.root / FOLDER)
     monkeypatch.setattr(lift, "creator_ranges", lambda names: creator_ranges(names, 2))
     monkeypatch.setattr(counted_days, "_MOST_ROWS", 1)
-    derive(home, stream_lift)
+    derive(home, stream_lift, rebuild=True)
     assert made(lake) == whole
 
 
@@ -167,7 +176,7 @@ def test_streams_coverage_and_creator_days_are_the_same_by_range(home: Path, mon
     for module in ("streams", "coverage", "creator_days"):
         one = importlib.import_module(f"tiktok_pipeline.defs.marts.{module}")
         monkeypatch.setattr(one, "range_filters", lambda rows: range_filters(rows, 1))
-    derive(home, *assets)
+    derive(home, *assets, rebuild=True)
     assert {table.name: lake.day_file(table, LAST).read_bytes() for table in tables} == whole
 
 
@@ -185,7 +194,7 @@ def test_a_late_count_of_an_old_day_changes_the_days_that_read_it(home: Path) ->
     after = made(lake)
     assert after != before
     shutil.rmtree(lake.root / FOLDER)
-    derive(home, stream_lift, creators)
+    derive(home, stream_lift, creators, rebuild=True)
     assert made(lake) == after
 
 
@@ -199,7 +208,7 @@ def test_damaged_memory_is_computed_again(home: Path) -> None:
             path.write_bytes(b"PAR1 damaged")
         else:
             pl.DataFrame({"another": ["release"]}).write_parquet(path)
-    derive(home, stream_lift, creators)
+    derive(home, stream_lift, creators, rebuild=True)
     assert (made(lake), lake.whole_file(CREATORS).read_bytes()) == before
 
 
