@@ -15,16 +15,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from benchmarks.accuracy.follower_histories import Scenario, simulate
+from tiktok_pipeline.counted_days import CountedDays
+from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.remembered import Remembered
 from tiktok_pipeline.settings import Lift, Streams
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS
-from tiktok_pipeline.transforms.lift import stream_lift
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS
+from tiktok_pipeline.transforms.lift import Memory, lifts, stream_lift
 from tiktok_pipeline.transforms.streams import streams
 
 _READINGS, _CREATORS, _DAYS, _ROUNDS = 10_000_000, 2_000, 28, 2
@@ -128,6 +131,36 @@ def lift_milliseconds() -> tuple[int, float]:
     return frame.height, (time.process_time() - begun) / frame.height * 1000
 
 
+def daily_lift_milliseconds() -> tuple[int, float, float]:
+    """(streams, CPU milliseconds a stream at the first derive of a day, and again with the next counts)."""
+    h = simulate(Scenario("speed", days=_DAYS), creators=_LIFT_CREATORS, seed=1)
+    day = (h.as_of - timedelta(days=3)).date()
+    first = day - timedelta(days=_DAYS)
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) + timedelta(days=1)
+    spent = []
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Lake(Path(folder))
+        memory = Memory(Remembered(lake, "lift-estimates", 8), Remembered(lake, "lift-priors", 8))
+        # Half a day after the day, and a quarter of an hour later.
+        for as_of in (noon, noon + timedelta(minutes=15)):
+            known = h.profiles.filter(pl.col("observed_at") <= as_of)
+            for (date_,), rows in known.group_by(pl.col("observed_at").dt.date()):
+                lake.write_day(PROFILE_OBSERVATIONS, date_, rows)  # type: ignore[arg-type]
+            begun = time.process_time()
+            frame = lifts(
+                h.streams.filter(pl.col("started_at") <= as_of),
+                CountedDays(lake).history(first, as_of.date()),
+                h.live.lazy(),
+                h.posts.lazy(),
+                settings=Lift(),
+                as_of=as_of,
+                day=day,
+                memory=memory,
+            )
+            spent.append((time.process_time() - begun) / frame.height * 1000)
+    return frame.height, spent[0], spent[1]
+
+
 def main() -> None:
     """Print CPU seconds, ratios and peaks."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else _READINGS
@@ -149,6 +182,8 @@ def main() -> None:
     for _ in range(_ROUNDS):
         rows, each = lift_milliseconds()
         print(f"lift: {rows:,} streams, {each:.2f} ms of CPU each (aim {_LIFT_AIM_MS}: x{each / _LIFT_AIM_MS:.2f})")
+        rows, first, again = daily_lift_milliseconds()
+        print(f"lift of one day: {rows:,} streams, {first:.2f} ms of CPU each, {again:.2f} ms with the next counts")
 
 
 if __name__ == "__main__":

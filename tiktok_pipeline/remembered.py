@@ -25,6 +25,7 @@ import numpy as np
 import polars as pl
 
 from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.reads import of_file
 from tiktok_pipeline.tables import Table
 
 FOLDER = "_remembered"
@@ -57,11 +58,7 @@ def identity(path: Path) -> str | None:
 
     Files of the lake are replaced and never changed, so a new version has another inode and time.
     """
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return f"{path.name}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}"
+    return of_file(path) if path.exists() else None
 
 
 def day_identities(lake: Lake, table: Table, days: Iterable[date]) -> dict[date, str]:

@@ -16,6 +16,7 @@ from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest, identity
 from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import follower_days, rhythm
+from tiktok_pipeline_tests.transforms.frames import frame
 
 FRAME = pl.DataFrame({"creator_id": ["ana", "bo"], "n": [1, 2]})
 
@@ -86,8 +87,8 @@ def test_a_replaced_file_has_another_identity(tmp_path: Path) -> None:
     path = lake.write_day(PROFILE_OBSERVATIONS, day, PROFILE_OBSERVATIONS.empty())
     first = identity(path)
     assert day_identities(lake, PROFILE_OBSERVATIONS, [day]) == {day: first}
-    # The same rows again: the identity may change, the result cannot.
-    lake.write_day(PROFILE_OBSERVATIONS, day, PROFILE_OBSERVATIONS.empty())
+    row = {"creator_id": "ana", "observed_at": datetime(2026, 11, 2, tzinfo=UTC), "capture_id": "1"}
+    lake.write_day(PROFILE_OBSERVATIONS, day, frame(PROFILE_OBSERVATIONS, row))
     assert identity(path) != first
 
 
