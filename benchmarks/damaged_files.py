@@ -39,8 +39,11 @@ from tiktok_pipeline.upkeep.sizes import measure
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 7
 
-# The window that is captured after the damage; what it remembers lies in the hours before.
-_WINDOW = START + timedelta(days=DAYS - 1, hours=18)
+
+def _window(days: int) -> datetime:
+    """The window that is captured after the damage; what it remembers lies in the hours before."""
+    return START + timedelta(days=days - 1, hours=18)
+
 
 Damage = Callable[[Path, random.Random], None]
 
@@ -178,23 +181,23 @@ def variables(home: Path, sandbox: RunningSandbox) -> dict[str, str]:
     }
 
 
-def prepare(home: Path, sandbox: RunningSandbox, *, hours: int = 3) -> None:
+def prepare(home: Path, sandbox: RunningSandbox, *, days: int, hours: int) -> None:
     """Poll some hours of each day, derive and publish."""
     home.mkdir(parents=True, exist_ok=True)
     with urlopen(f"{sandbox.url}/truth/roster.csv") as answer:
         (home / "roster.csv").write_bytes(answer.read())
     with environment(home, sandbox):
-        for day in range(DAYS):
+        for day in range(days):
             begin = START + timedelta(days=day, hours=18 - hours)
             definitions.run_capture(begin, begin + timedelta(hours=hours))
-        definitions.run_derive(START, START + timedelta(days=DAYS))
+        definitions.run_derive(START, START + timedelta(days=days))
 
 
-def go_on(home: Path, sandbox: RunningSandbox) -> None:
-    """A window, and a derive of the newest days with publish, as the schedules would ask for them."""
+def go_on(home: Path, sandbox: RunningSandbox, window: datetime) -> None:
+    """Capture a window, and derive the newest days with publish, as the schedules would."""
     with environment(home, sandbox):
-        definitions.run_capture(_WINDOW, _WINDOW + timedelta(hours=1))
-        definitions.run_derive(_WINDOW, _WINDOW + timedelta(hours=1))
+        definitions.run_capture(window, window + timedelta(hours=1))
+        definitions.run_derive(window, window + timedelta(hours=1))
 
 
 def damage_files(
@@ -262,22 +265,30 @@ def damaged(lake: Lake, layers: tuple[str, ...]) -> list[str]:
 
 
 def run(
-    rounds: int, seed: int, work: Path, *, creators: int = 5, most: int = 12, hours: int = 3, say: Callable[[str], None]
+    rounds: int,
+    seed: int,
+    work: Path,
+    *,
+    creators: int = 5,
+    most: int = 12,
+    days: int = DAYS,
+    hours: int = 3,
+    say: Callable[[str], None],
 ) -> Outcome:
     """Damage a deployment `rounds` times, each time a fresh copy, and see what survives."""
-    outcome, chance = Outcome(), random.Random(seed)
+    outcome, chance, window = Outcome(), random.Random(seed), _window(days)
     with start_in_process(seed=3, creators=creators, start=START) as sandbox:
         base, control = work / "base", work / "control"
-        prepare(base, sandbox, hours=hours)
+        prepare(base, sandbox, days=days, hours=hours)
         shutil.copytree(base, control, symlinks=True)
-        go_on(control, sandbox)
-        wanted, all_captures = derived(Lake(control / "lake"), _WINDOW.date()), captures(Lake(control / "lake"))
+        go_on(control, sandbox, window)
+        wanted, all_captures = derived(Lake(control / "lake"), window.date()), captures(Lake(control / "lake"))
         for number in range(rounds):
             home = work / f"round-{number}"
             shutil.copytree(base, home, symlinks=True)
             outcome.rounds += 1
             begun = time.monotonic()
-            failures = _round(home, sandbox, chance, outcome, wanted, all_captures, most)
+            failures = _round(home, sandbox, window, chance, outcome, wanted, all_captures, most)
             outcome.survived += not failures
             outcome.failures += [f"round {number}: {failure}" for failure in failures]
             say(f"round {number}: {'FAILED' if failures else 'survived'} in {time.monotonic() - begun:.0f} s")
@@ -291,6 +302,7 @@ def run(
 def _round(
     home: Path,
     sandbox: RunningSandbox,
+    window: datetime,
     chance: random.Random,
     outcome: Outcome,
     wanted: dict[str, str],
@@ -314,11 +326,11 @@ def _round(
     _damage_served(home, served, chance)
     kept = {path: path.read_bytes() for path in gone if path.is_file()}
     try:
-        go_on(home, sandbox)
+        go_on(home, sandbox, window)
         # What only shows when pages are read, of a table that no run reads, is found by the daily look of `upkeep`.
         if measure(lake, pages=True).damaged:
             outcome.tried["found by upkeep"] += 1
-            go_on(home, sandbox)
+            go_on(home, sandbox, window)
         findings = check_deployment(os.environ | variables(home, sandbox))
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
@@ -328,7 +340,7 @@ def _round(
     outcome.rows_lost_besides += len(besides)
     failures += [f"{len(besides)} rows lost that were in no damaged file"] if besides else []
     if not gone:
-        found = derived(lake, _WINDOW.date())
+        found = derived(lake, window.date())
         wrong = sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path))
         failures += [f"not as without damage: {', '.join(wrong[:5])}"] if wrong else []
     else:

@@ -74,8 +74,8 @@ def test_no_byte_of_a_creator_is_left_in_files_dagsters_records_and_postgres(
 def test_a_second_call_ends_what_a_killed_one_began(deployed: Deployment, template: Path) -> None:
     points = int(killed_at(deployed, 0).stdout)
     assert points > 100
-    # Early, between raw and publishing, and near the end.
-    for point in (points // 4, points * 3 // 4, points - 3):
+    # Early, and near the end; `python -m benchmarks.forget_kills` tries every point.
+    for point in (points // 4, points - 3):
         shutil.rmtree(deployed.root)
         shutil.copytree(template, deployed.root, symlinks=True)
         (deployed.root / "settings.toml").write_text(f'[gifts]\nknown_streams = "{deployed.root / "gifts.csv"}"\n')
