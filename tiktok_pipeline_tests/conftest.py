@@ -29,6 +29,8 @@ SHARED = {"test_end_to_end.py": "replayed", "test_queries.py": "replayed"}
 DIVISIBLE = ("test_unattended.py", "test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, and divide all tests into groups, each for one worker.
 
