@@ -264,10 +264,11 @@ def test_a_clean_publish_leaves_no_byte_of_a_deleted_row(tmp_path: Path, connect
     fill(lake)
     name = "ERASED-CREATOR-"
     lake.write_day(LIVE_OBSERVATIONS, LAST, readings(LAST, 400, creator=name))
-    publish_in(connection, tmp_path)
+    first = publish_in(connection, tmp_path)
+    assert name.encode() in first.snapshot.read_bytes(), "a search for bytes finds the rows"
     lake.write_day(LIVE_OBSERVATIONS, LAST, readings(LAST, 1))
-    refreshed = publish_in(connection, tmp_path)
-    assert name.encode() in refreshed.snapshot.read_bytes(), "free space holds deleted rows: a clean build is needed"
+    # Whether this file still holds them depends on the blocks that DuckDB reuses.
+    assert not publish_in(connection, tmp_path).built
     clean = publish_in(connection, tmp_path, mode="clean")
     assert (clean.changed, clean.built) == (True, True)
     assert not publish_in(connection, tmp_path, mode="clean").changed, "a built snapshot has no free space to clean"
