@@ -14,9 +14,11 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import duckdb
+import msgspec
 import polars as pl
 import pytest
 
+from tiktok_pipeline.published import FINGERPRINTS
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline_tests.raw_files import all_raw
@@ -276,10 +278,12 @@ def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
         if path.suffix == ".parquet":
             frame = pl.read_parquet(path)
             contents = (
-                [frame.write_csv().encode()]
-                if "previous_handles" not in frame.columns and not any(isinstance(d, pl.List) for d in frame.dtypes)
-                else [repr(frame.to_dicts()).encode()]
+                [repr(frame.to_dicts()).encode()]
+                if any(isinstance(dtype, pl.List | pl.Binary) for dtype in frame.dtypes)
+                else [frame.write_csv().encode()]
             )
+        elif path.suffix == ".bin":
+            contents = [frame.write_csv().encode() for frame in kept_readings(path)]
         for content in contents:
             looked += 1
             for secret in secrets:
@@ -292,12 +296,12 @@ def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
 
 
 def contents(home: Path) -> dict[str, str]:
-    """Digests of all tables and of what is published. Records of the derive hold times of files, and are left out."""
+    """Digests of all tables and of what is published. Records that hold times of files are left out."""
     return {
         str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
         for folder in ("lake/raw", "lake/normalized", "lake/marts", "warehouse")
         for path in (home / folder).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != FINGERPRINTS
     }
 
 
@@ -388,7 +392,7 @@ def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> 
     creator = next(c for c in world.creators if c.renamed_to is not None and c.kind == "public")
     names = [creator.handle, creator.renamed_to or "", creator.user_id, creator.sec_uid]
     assert sum(name in written for written in texts(replayed.home) for name in names) > 100
-    before = {p.name: p for p in (replayed.home / "lake").rglob("*.parquet")}
+    before = contents(replayed.home).keys()
     done = replayed.run("forget", f"@{creator.renamed_to}", "--yes")
     assert done.returncode == 0, done.stderr
     assert f"forgot {creator.handle}" in done.stdout
@@ -397,11 +401,18 @@ def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> 
         for name in names:
             assert name not in written
     # Nobody else lost anything, and every file is still where it was.
-    assert before.keys() == {p.name: p for p in (replayed.home / "lake").rglob("*.parquet")}.keys()
+    tables = {name for name in before if name.startswith("lake/")}
+    assert tables == {name for name in contents(replayed.home) if name.startswith("lake/")}
     others = [c.handle for c in world.creators if c is not creator and c.kind == "public"]
     left = replayed.query("SELECT DISTINCT creator_id FROM live_observations")["creator_id"]
     assert set(others) <= set(left)
     assert replayed.run("forget", creator.handle, "--yes").returncode == 1
+
+
+def kept_readings(path: Path) -> list[pl.DataFrame]:
+    """Frames of a file of decoded readings."""
+    frames = msgspec.msgpack.decode(path.read_bytes())["frames"].values()
+    return [pl.read_ipc(frame) for frame in frames]
 
 
 def texts(home: Path) -> Iterator[str]:
@@ -411,6 +422,8 @@ def texts(home: Path) -> Iterator[str]:
             continue
         if path.suffix == ".parquet":
             yield repr(pl.read_parquet(path).to_dicts())
+        elif path.suffix == ".bin":
+            yield from (repr(frame.to_dicts()) for frame in kept_readings(path))
         elif path.suffix == ".duckdb":
             with duckdb.connect(str(path), read_only=True) as connection:
                 for (table,) in connection.sql("SELECT table_name FROM duckdb_tables()").fetchall():
