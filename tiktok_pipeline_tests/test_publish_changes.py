@@ -276,7 +276,7 @@ def test_a_clean_publish_leaves_no_byte_of_a_deleted_row(tmp_path: Path, connect
     assert (clean.changed, clean.built) == (True, True)
     assert not publish_in(connection, tmp_path, mode="clean").changed, "a built snapshot has no free space to clean"
     assert name.encode() not in clean.snapshot.read_bytes()
-    # Pages of Parquet are compressed, so bytes prove nothing there: the file is another one, and its rows lack the name.
+    # Pages of Parquet are compressed, so bytes prove nothing there: the file is new, and its rows lack the name.
     single = tmp_path / "warehouse" / "parquet" / "live_observations.parquet"
     assert single.stat().st_ino != before
     assert not pl.read_parquet(single)["creator_id"].str.contains(name).any()
