@@ -25,7 +25,7 @@ dev: $(READY) ## The demo's world at many times real speed, and the Dagster UI o
 	@$(BIN)/tiktok-pipeline dev
 
 test: $(READY) lint ## The whole suite
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/ruff check

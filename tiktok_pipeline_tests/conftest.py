@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,27 +31,33 @@ SHARED = {"test_end_to_end.py": "replayed", "test_queries.py": "replayed"}
 DIVISIBLE = ("test_unattended.py", "test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
 
 
-# Before xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first, and divide all tests into groups, each for one worker.
-
-    The order within each file stays. A group is a file, unless that file shares a fixture or is divisible.
-    """
+    """Put the files that take longest first; the order within each stays."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def _group(item: pytest.Item) -> str:
-    name = item.path.name
-    if name in SHARED:
-        return SHARED[name]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Divide the tests among workers by `group`. The marks of `--dist loadgroup` have no effect with pytest 9.1."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where workers are asked for
+
+    class Groups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def group(nodeid: str) -> str:
+    """Return the group of a test: its file, unless that file shares a fixture with others or is divisible."""
+    file, _, test = nodeid.partition("::")
+    name = Path(file).name
     if name in DIVISIBLE:
-        return item.name
-    # Each replay of the odd responses serves the tests of its own vendors.
-    replay = item.callspec.params.get("group", "") if hasattr(item, "callspec") else ""
-    return f"{item.path.parent.name}/{name}{replay}"
+        return nodeid
+    if name == "test_cases.py":
+        # Each replay of odd responses serves the tests of its own vendors.
+        return f"{file} {test.partition('[')[2].rstrip(']').partition('-')[0]}"
+    return SHARED.get(name, file)
 
 
 @pytest.fixture(scope="session", autouse=True)
