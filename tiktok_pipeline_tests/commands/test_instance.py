@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline.commands.instance import problems, records_without_fsync, use_instance
+from tiktok_pipeline.commands.instance import problems, use_instance
 from tiktok_pipeline.definitions import give_up_runs
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.settings import Places
