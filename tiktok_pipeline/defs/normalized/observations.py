@@ -17,7 +17,6 @@ from tiktok_pipeline.defs.skipping import REBUILD_TAG, Made, Skipping, metadata_
 from tiktok_pipeline.derive.decoded import KEPT_DAYS, DecodedHours, prune
 from tiktok_pipeline.derive.normalized import MADE, NormalizedDay, normalize_day
 from tiktok_pipeline.derive.sightings import listed_accounts
-from tiktok_pipeline.derive.up_to_date import Record
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.providers.guard import UNFORESEEN
@@ -69,7 +68,8 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
     newest = max([*days, *lake.days(RAW_LIVES)])
     # The last days are read again and again; a backfill of older days reads each once.
     lasting = newest - timedelta(days=KEPT_DAYS - 1)
-    read: NormalizedDay | None = None
+    # Of the newest day that anything landed on: warnings are about it.
+    read: Callable[[], NormalizedDay] | None = None
     for day in days:
         # A day is read with the one before it: with either gone, what stands is better than what could be made.
         if retired(lake, day) or retired(lake, day - timedelta(days=1)):
@@ -80,19 +80,21 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
             for table in selected:
                 context.add_asset_metadata(metadata_of(record, table), table.name, f"{day}")
                 checking[table].unchanged()
-            read = _stored(lake, day, record, read)
+            captures = int(record.numbers[QUARANTINE.name]["captures"])
+            if captures or read is None:
+                read = partial(_stored, lake, day, captures)
             continue
         keep = day > lasting and REBUILD_TAG not in context.run.tags
         decoded = DecodedHours.of(lake, pipeline.hash_key(), settings.shape_bodies, keep=keep)
         with skipping.making(day) as made:
             landed = _replace(context, lake, day, partial(normalize_day, decoded, day, listed), checking, made)
-        # Warnings are about the newest day that anything landed on.
         if landed is not None and (landed.captures or read is None):
-            read = landed
+            read = partial(_same, landed)
     prune(lake, newest)
     passed_over = warn_of_damage(context, lake)
+    warned_of = None if read is None else read()
     for table in selected:
-        warnings = _warnings(table, read, pipeline) if read is not None else {}
+        warnings = _warnings(table, warned_of, pipeline) if warned_of is not None else {}
         if table is QUARANTINE:
             warnings["files"] = whole_files(passed_over)
         for result in checking[table].results(warnings):
@@ -130,14 +132,15 @@ def _replace(
     return landed
 
 
-def _stored(lake: Lake, day: date, record: Record, before: NormalizedDay | None) -> NormalizedDay | None:
-    """A day that is up to date, as far as warnings look at it; `before` if nothing landed on it."""
-    captures = int(record.numbers.get(QUARANTINE.name, {}).get("captures", 0))
-    if not captures and before is not None:
-        return before
+def _stored(lake: Lake, day: date, captures: int) -> NormalizedDay:
+    """A day that is up to date, as far as warnings look at it."""
     warned = (LIVE_OBSERVATIONS, QUARANTINE, PAYLOAD_SHAPES)
     frames = {table.name: lake.scan_days(table, day, day).collect() for table in warned}
     return NormalizedDay(day, {table.name: table.empty() for table in MADE} | frames, captures)
+
+
+def _same(landed: NormalizedDay) -> NormalizedDay:
+    return landed
 
 
 def _frame(landed: NormalizedDay | None, failed: Exception | None, table: Table) -> pl.DataFrame:
