@@ -42,6 +42,7 @@ from polars.io.plugins import register_io_source
 from tiktok_pipeline import parquet, reads
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import DamagedFileError, LakeError
+from tiktok_pipeline.files import sync
 from tiktok_pipeline.reads import Reads
 from tiktok_pipeline.tables import TABLES, Table
 
@@ -346,7 +347,7 @@ class Lake:
                 raise LakeError(f"{path} did not read back as it was written: nothing was removed; check the disk")
 
         self._write(path, frame, metadata={_HOLDS: msgspec.json.encode(holds).decode()}, check=same)
-        _sync_folder(path.parent)
+        sync(path.parent)
         for file in files:
             file.unlink(missing_ok=True)
         return path
@@ -627,14 +628,6 @@ def _place(staged: Path, path: Path, *, replace: bool) -> None:
 
 def _of_days(days: Iterable[date]) -> str:
     return reads.of_names(f"{day}" for day in days)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _ordered(table: Table, frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,6 @@ are written by DuckDB from the snapshot. `Copy` records which chunks a file hold
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -20,6 +19,7 @@ import msgspec
 
 from tiktok_pipeline import row_groups
 from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.files import sync
 from tiktok_pipeline.published import PUBLISHED
 from tiktok_pipeline.row_groups import Piece
 from tiktok_pipeline.snapshot import Held, attached, of_days, quoted
@@ -189,12 +189,3 @@ def _encode(connection: duckdb.DuckDBPyConnection, table: Table, chunk: _Wanted 
     if chunk is not None and chunk.first is not None and chunk.last is not None:
         rows = f"(SELECT * FROM {table.name} WHERE {of_days(table, chunk.first, chunk.last)})"
     connection.execute(f"COPY {rows} TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
-
-
-def sync(path: Path) -> None:
-    """Make what was written, or which names a folder holds, outlive a loss of power."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

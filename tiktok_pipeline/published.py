@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,6 +19,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.tables import TABLES, Column, Table
 from tiktok_pipeline.views import VIEWS, View
@@ -88,14 +88,9 @@ class Fingerprints:
         """Keep the hashes of the files that were requested since this object was made, and only those."""
         if self._path is None or self._used == self._known:
             return
-        staged = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}.next")
         # Without the cache the next publish is slower, and no less right.
         with contextlib.suppress(OSError):
-            try:
-                staged.write_bytes(msgspec.json.encode(self._used))
-                staged.replace(self._path)
-            finally:
-                staged.unlink(missing_ok=True)
+            replace_bytes(self._path, msgspec.json.encode(self._used))
         self._known = dict(self._used)
 
 

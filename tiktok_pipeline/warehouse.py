@@ -42,8 +42,9 @@ import msgspec
 from tiktok_pipeline import snapshot as snapshots
 from tiktok_pipeline.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.files import sync
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.parquet_copies import Copy, is_intact, stage, sync
+from tiktok_pipeline.parquet_copies import Copy, is_intact, stage
 from tiktok_pipeline.published import FINGERPRINTS, PUBLISHED, Fingerprints, Part, fingerprint, generation, parts
 from tiktok_pipeline.snapshot import Held, StaleSnapshotError
 from tiktok_pipeline.tables import PUBLICATION

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -23,7 +22,7 @@ import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.memory import RAW_TABLES
-from tiktok_pipeline.errors import LakeError
+from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Limits
 from tiktok_pipeline.tables import Table
@@ -98,7 +97,7 @@ def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
             else:
                 unkept.append(sums)
     if now != kept.hours:
-        _write(lake, path, _Day(hours=now))
+        _write(path, _Day(hours=now))
     return [*(hour.vendors for hour in now.values()), *unkept]
 
 
@@ -142,13 +141,10 @@ def _read(path: Path) -> _Day:
     return day if day.version == _VERSION else _Day()
 
 
-def _write(lake: Lake, path: Path, day: _Day) -> None:
+def _write(path: Path, day: _Day) -> None:
     """Replace the kept sums. A lake that cannot be written costs time only: the hours are read again."""
-    with contextlib.suppress(OSError, LakeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = lake.staging() / f"{uuid.uuid4().hex}.part"
-        staged.write_bytes(msgspec.json.encode(day))
-        staged.replace(path)
+    with contextlib.suppress(OSError):
+        replace_bytes(path, msgspec.json.encode(day))
         oldest = date.fromisoformat(path.stem) - _DAYS_KEPT
         for other in path.parent.glob("*.json"):
             if other.stem < f"{oldest}":

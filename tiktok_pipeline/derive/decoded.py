@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -28,6 +26,7 @@ from tiktok_pipeline.derive.up_to_date import version
 from tiktok_pipeline.erased.names import NO_NAMES, Names
 from tiktok_pipeline.erased.rows import clear
 from tiktok_pipeline.errors import DamagedFileError
+from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake import Lake, landed_names
 from tiktok_pipeline.tables import QUARANTINE, TABLES, Table
 from tiktok_pipeline.transforms.identity import requests_of
@@ -171,16 +170,13 @@ class DecodedHours:
             return
         if self.lake.hour_signature(table, hour) != signature:
             return
-        path = self._path(table, hour)
-        staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.next")
         # A full disk costs the next run its time, and nothing else.
         with self._erased() as erased, contextlib.suppress(OSError):
             if erased is None:
                 return
             packed = {name: _packed(clear(frame, erased).frame) for name, frame in frames.items() if frame.height}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(msgspec.msgpack.encode(_Kept(self.version, dict(state), names, packed)))
-            os.replace(staged, path)
+            kept = _Kept(self.version, dict(state), names, packed)
+            replace_bytes(self._path(table, hour), msgspec.msgpack.encode(kept))
 
     @contextlib.contextmanager
     def _erased(self) -> Iterator[Names | None]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from functools import cache
@@ -23,6 +21,7 @@ import polars as pl
 
 from tiktok_pipeline import reads
 from tiktok_pipeline.blocked_days import is_blocked
+from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.reads import Reads
 from tiktok_pipeline.tables import TABLES, Table
@@ -113,12 +112,9 @@ def keep_record(
         table: {name: value for name, value in found.items() if isinstance(value, float | int)}
         for table, found in numbers.items()
     }
-    path = _path(lake, asset, day)
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.next")
+    record = Record(version, now, inputs, outputs, read, plain)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(msgspec.json.encode(Record(version, now, inputs, outputs, read, plain)))
-        os.replace(staged, path)
+        replace_bytes(_path(lake, asset, day), msgspec.json.encode(record))
 
 
 def drop_record(lake: Lake, asset: str, day: date) -> None:
