@@ -431,7 +431,8 @@ class Lake:
             with contextlib.suppress(ValueError):  # 2026-13-45
                 found.append(date.fromisoformat(name))
         days = sorted(day for day in found if day < before)
-        self._note(self.folder(table) / f"{_BEFORE}{before}", _of_days(days), reads.recorders())
+        if recorders := reads.recorders():
+            self._note(self.folder(table) / f"{_BEFORE}{before}", _of_days(days), recorders)
         return days
 
     def _note(self, path: Path, signature: str, recorders: Iterable[Reads]) -> None:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_ABSENT = "-"
+ABSENT = "-"
 # Of a path that changed while it was read: no later state may count as the one that was read.
 _CHANGING = "?"
 
@@ -87,7 +87,7 @@ def of_file(path: Path) -> str:
     try:
         stat = path.stat()
     except OSError:
-        return _ABSENT
+        return ABSENT
     return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
 
 
@@ -99,4 +99,4 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_names(names: Iterable[str]) -> str:
     """The signature of a list of names."""
     text = "\n".join(names)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest() if text else _ABSENT
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest() if text else ABSENT

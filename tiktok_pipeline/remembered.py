@@ -14,12 +14,13 @@ import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,8 @@ import polars as pl
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.reads import of_file
 from tiktok_pipeline.tables import Table
+
+T = TypeVar("T")
 
 FOLDER = "_remembered"
 
@@ -65,6 +68,25 @@ def day_identities(lake: Lake, table: Table, days: Iterable[date]) -> dict[date,
     """Return the identity of the file of each day; days without a file are left out."""
     found = ((day, identity(lake.day_file(table, day))) for day in days)
     return {day: name for day, name in found if name is not None}
+
+
+def chained_keys(first: str, files: Mapping[date, str]) -> list[str]:
+    """Return a key for each number of days: the n-th is of `first` and of the first n files, in the order of days.
+
+    So a result over a history is read again only from the first day on whose file is another one.
+    """
+    keys = [first]
+    for day, version in sorted(files.items()):
+        keys.append(digest(keys[-1], f"{day}", version))
+    return keys
+
+
+def longest(keys: Sequence[str], get: Callable[[str], T | None]) -> tuple[T | None, int]:
+    """Return the result of the most days of `chained_keys` that `get` still knows, and that number of days."""
+    for number in range(len(keys) - 1, 0, -1):
+        if (found := get(keys[number])) is not None:
+            return found, number
+    return None, 0
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,16 @@
 
     lake/_sums/credits/YYYY-MM-DD.json     the sums of one day's closed hours, each with the files that it was made of
 
-A sum counts only while its hour holds the same files: name, size and time of change of each. A late file, a
-compaction and an erased creator change them, and the hour is read again. The files can be deleted at any time. They
-name vendors, and no creator.
+A sum counts only while its hour holds the same files (see `reads`). A late file, a compaction and an erased creator
+change them, and the hour is read again. The files can be deleted at any time. They name vendors, and no creator.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -25,6 +22,7 @@ from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.vendor import Limits
+from tiktok_pipeline.reads import ABSENT
 from tiktok_pipeline.tables import Table
 
 # Raise it when a sum of the same rows changes.
@@ -83,8 +81,8 @@ def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
     unkept: list[dict[str, _Sum]] = []
     for table in RAW_TABLES:
         for hour in hours_between(start, start + timedelta(days=1)):
-            key, files = f"{table.name} {hour:%H}", _files(lake, table, hour)
-            if files is None:
+            key, files = f"{table.name} {hour:%H}", lake.hour_signature(table, hour)
+            if files == ABSENT:
                 continue
             if key in kept.hours and kept.hours[key].files == files:
                 now[key] = kept.hours[key]
@@ -92,7 +90,7 @@ def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
             sums = _sums(lake, table, hour)
             damaged = any(lake.hour_folder(table, hour) in path.parents for path in lake.damaged.all())
             # Hours whose files change meanwhile, and those with damaged files, are read again by the next window.
-            if _files(lake, table, hour) == files and not damaged:
+            if lake.hour_signature(table, hour) == files and not damaged:
                 now[key] = _Hour(files, sums)
             else:
                 unkept.append(sums)
@@ -112,24 +110,6 @@ def _sums(lake: Lake, table: Table, hour: datetime) -> dict[str, _Sum]:
         .collect()
     )
     return {vendor: _Sum(credits, unreported) for vendor, credits, unreported in sorted(rows.iter_rows())}
-
-
-def _files(lake: Lake, table: Table, hour: datetime) -> str | None:
-    """A hash of the names, sizes and times of change of an hour's files; None where there is no file."""
-    found = []
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError),
-        os.scandir(lake.hour_folder(table, hour)) as listed,
-    ):
-        for entry in listed:
-            if entry.name.endswith(".parquet"):
-                # Links are followed as reads follow them. A link to nothing counts by its name.
-                with contextlib.suppress(OSError):
-                    stat = entry.stat()
-                    found.append((entry.name, stat.st_size, stat.st_mtime_ns))
-                    continue
-                found.append((entry.name, -1, -1))
-    return sha256(repr(sorted(found)).encode()).hexdigest() if found else None
 
 
 def _read(path: Path) -> _Day:

@@ -11,7 +11,7 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.derive.decoded import REQUESTS, DecodedHours
 from tiktok_pipeline.lake import Lake
 from tiktok_pipeline.providers.accounts import Account
-from tiktok_pipeline.remembered import Remembered, day_identities, digest
+from tiktok_pipeline.remembered import Remembered, chained_keys, code_version, day_identities, longest
 from tiktok_pipeline.roster import Roster
 from tiktok_pipeline.tables import (
     ACCOUNT_SIGHTINGS,
@@ -21,11 +21,10 @@ from tiktok_pipeline.tables import (
     RAW_PROFILES,
     RAW_STORIES,
 )
+from tiktok_pipeline.transforms import identity
 from tiktok_pipeline.transforms.identity import Summary, joined, sightings, sightings_in_profiles, summarize
 
 _PARTS = tuple(each.name for each in fields(Summary))
-# Changes with the meaning of a summary.
-_SUMMARY = "sightings-summary/1"
 # A run asks for the days before each of its days, and for all days.
 _SUMMARIES = 16
 # Days that are read together: memory holds the sightings of a month.
@@ -65,16 +64,15 @@ def summary_of(lake: Lake, until: date) -> Summary:
     Summaries are remembered under the identities of the files, so that only days that came since are read.
     """
     files = day_identities(lake, ACCOUNT_SIGHTINGS, lake.days(ACCOUNT_SIGHTINGS, before=until))
-    days, keys = sorted(files), [digest(_SUMMARY)]
-    for day in days:
-        keys.append(digest(keys[-1], f"{day}", files[day]))
+    days, keys = sorted(files), chained_keys(code_version(identity), files)
     parts = [Remembered(lake, f"sightings-{part}", _SUMMARIES) for part in _PARTS]
-    summary, done = summarize(ACCOUNT_SIGHTINGS.empty().lazy()), 0
-    for number in range(len(days), 0, -1):
-        found = [frame for part in parts if (frame := part.get(keys[number])) is not None]
-        if len(found) == len(parts):
-            summary, done = Summary(*found), number
-            break
+
+    def remembered(key: str) -> Summary | None:
+        found = [frame for part in parts if (frame := part.get(key)) is not None]
+        return Summary(*found) if len(found) == len(parts) else None
+
+    kept, done = longest(keys, remembered)
+    summary = summarize(ACCOUNT_SIGHTINGS.empty().lazy()) if kept is None else kept
     if done < len(days):
         for start in range(done, len(days), _AT_ONCE):
             some = days[start : start + _AT_ONCE]

@@ -11,7 +11,7 @@ from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history, listed_accounts, summary_of
 from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered, code_version, day_identities, digest
+from tiktok_pipeline.remembered import Remembered, chained_keys, code_version, day_identities, longest
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import creators as transform
@@ -65,14 +65,9 @@ def profile_history(lake: Lake) -> pl.DataFrame:
     """
     remembered = Remembered(lake, "profile-history", most=16)
     files = day_identities(lake, PROFILE_OBSERVATIONS, lake.days(PROFILE_OBSERVATIONS))
-    days, keys = sorted(files), [code_version(transform)]
-    for day in days:
-        keys.append(digest(keys[-1], f"{day}", files[day]))
-    rows, done = PROFILE_OBSERVATIONS.empty().select(COLUMNS), 0
-    for number in range(len(days), 0, -1):
-        if (found := remembered.get(keys[number])) is not None:
-            rows, done = found, number
-            break
+    days, keys = sorted(files), chained_keys(code_version(transform), files)
+    kept, done = longest(keys, remembered.get)
+    rows = PROFILE_OBSERVATIONS.empty().select(COLUMNS) if kept is None else kept
     for number in range(done, len(days)):
         of_day = lake.scan_days(PROFILE_OBSERVATIONS, days[number], days[number]).select(COLUMNS)
         rows = sufficient_rows(pl.concat([rows, sufficient_rows(of_day)]))
