@@ -21,7 +21,7 @@ from tiktok_pipeline import row_groups
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.files import sync
 from tiktok_pipeline.published import PUBLISHED
-from tiktok_pipeline.row_groups import Piece
+from tiktok_pipeline.row_groups import Piece, Place
 from tiktok_pipeline.snapshot import Held, attached, of_days, quoted
 from tiktok_pipeline.tables import Table
 
@@ -33,16 +33,11 @@ _MONTH_ROWS = 1_000_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A run of row groups of a file: a hash of what it was made of, and where it lies (see `row_groups.Piece`)."""
+    """A run of row groups of a file: a hash of what it was made of, and where it lies."""
 
     name: str
     fingerprint: str
-    start: int
-    end: int
-    meta_start: int
-    meta_end: int
-    groups: int
-    rows: int
+    place: Place
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -159,17 +154,18 @@ def _write(
     for chunk in wanted:
         kept = stay.get(chunk.name)
         if kept is not None and kept.fingerprint == chunk.fingerprint:
-            pieces.append(Piece(served, kept.start, kept.end, kept.meta_start, kept.meta_end, kept.groups, kept.rows))
+            pieces.append(Piece(served, kept.place))
             continue
         part = staged.with_name(f"{staged.name}.{chunk.name}")
         _encode(connection, table, chunk, part)
         parts.append(part)
-        pieces.append(row_groups.whole(part))
-        if pieces[-1].rows != chunk.rows:
-            raise PublishError(f"{table.name} {chunk.name} holds {pieces[-1].rows} rows in Parquet, not {chunk.rows}")
+        piece = row_groups.whole(part)
+        pieces.append(piece)
+        if piece.place.rows != chunk.rows:
+            raise PublishError(f"{table.name} {chunk.name} holds {piece.place.rows} rows in Parquet, not {chunk.rows}")
     if len(parts) == 1 == len(pieces):
         parts[0].replace(staged)
-        placed = pieces
+        placed = [pieces[0].place]
     elif not wanted:
         _encode(connection, table, None, staged)
         placed = []
@@ -178,10 +174,7 @@ def _write(
         for part in parts:
             part.unlink()
     sync(staged)
-    return [
-        Chunk(chunk.name, chunk.fingerprint, p.start, p.end, p.meta_start, p.meta_end, p.groups, p.rows)
-        for chunk, p in zip(wanted, placed, strict=True)
-    ]
+    return [Chunk(chunk.name, chunk.fingerprint, place) for chunk, place in zip(wanted, placed, strict=True)]
 
 
 def _encode(connection: duckdb.DuckDBPyConnection, table: Table, chunk: _Wanted | None, path: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,19 +41,26 @@ class JoinError(Exception):
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A run of whole row groups in a file: the bytes of the data, and the bytes that the footer holds of them.
+class Place:
+    """Where a run of whole row groups lies: the bytes of the data, and the bytes that the footer holds of them.
 
     `start` and `end` are positions of the data; `meta_start` and `meta_end` those of the row groups in the footer.
     """
 
-    path: Path
     start: int
     end: int
     meta_start: int
     meta_end: int
     groups: int
     rows: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of whole row groups in a file."""
+
+    path: Path
+    place: Place
 
 
 def whole(path: Path) -> Piece:
@@ -70,10 +77,10 @@ def whole(path: Path) -> Piece:
     reader.position = start
     groups = reader.list_header()[1] if end else 0
     rows = _Reader(footer, spans[_ROWS][0]).zigzag()
-    return Piece(path, len(_MAGIC), position, position + reader.position, position + end, groups, rows)
+    return Piece(path, Place(len(_MAGIC), position, position + reader.position, position + end, groups, rows))
 
 
-def join(pieces: Sequence[Piece], template: Path, path: Path) -> list[Piece]:
+def join(pieces: Sequence[Piece], template: Path, path: Path) -> list[Place]:
     """Write the row groups of `pieces` to a new file, in this order.
 
     Args:
@@ -82,7 +89,7 @@ def join(pieces: Sequence[Piece], template: Path, path: Path) -> list[Piece]:
         path: the file to write.
 
     Returns:
-        The same pieces as they lie in the new file.
+        The places of the pieces in the new file.
 
     Raises:
         JoinError: a file is not Parquet.
@@ -90,43 +97,44 @@ def join(pieces: Sequence[Piece], template: Path, path: Path) -> list[Piece]:
     """
     footer, _ = _footer(template)
     spans = _Reader(footer).spans()
-    placed: list[tuple[Piece, bytes]] = []
+    placed: list[tuple[Place, bytes]] = []
     ordinal, stays = 0, True
     with path.open("wb") as out:
         out.write(_MAGIC)
         for piece in pieces:
+            place = piece.place
             with piece.path.open("rb") as source:
                 start = out.tell()
-                _copy(source, out, piece.start, piece.end)
-                source.seek(piece.meta_start)
-                meta = source.read(piece.meta_end - piece.meta_start)
+                _copy(source, out, place.start, place.end)
+                source.seek(place.meta_start)
+                meta = source.read(place.meta_end - place.meta_start)
             # At the head of the file, pieces of one file keep their positions and numbers.
-            stays = stays and piece.path == pieces[0].path and piece.start == start
+            stays = stays and piece.path == pieces[0].path and place.start == start
             if not stays:
-                meta = _moved(meta, piece.groups, start - piece.start, ordinal)
-            ordinal += piece.groups
-            placed.append((Piece(path, start, out.tell(), 0, 0, piece.groups, piece.rows), meta))
+                meta = _moved(meta, place.groups, start - place.start, ordinal)
+            ordinal += place.groups
+            placed.append((replace(place, start=start, end=out.tell()), meta))
         position = out.tell()
         writer = _Writer()
         for number in sorted(spans.keys() | {_ROWS, _ROW_GROUPS}):
             if number == _ROWS:
                 writer.field(number, 6)
-                writer.zigzag(sum(piece.rows for piece in pieces))
+                writer.zigzag(sum(piece.place.rows for piece in pieces))
             elif number == _ROW_GROUPS:
                 writer.field(number, _LIST)
                 writer.list_header(_STRUCT, ordinal)
-                placed = [(_in_footer(piece, writer.add(meta), position), meta) for piece, meta in placed]
+                placed = [(_in_footer(place, writer.add(meta), position), meta) for place, meta in placed]
             elif number != _KEYS:
                 writer.field(number, _Reader(footer).kind(number))
                 writer.add(footer[slice(*spans[number])])
         writer.stop()
         out.write(writer.out)
         out.write(struct.pack("<I", len(writer.out)) + _MAGIC)
-    return [piece for piece, _ in placed]
+    return [place for place, _ in placed]
 
 
-def _in_footer(piece: Piece, span: tuple[int, int], position: int) -> Piece:
-    return Piece(piece.path, piece.start, piece.end, position + span[0], position + span[1], piece.groups, piece.rows)
+def _in_footer(place: Place, span: tuple[int, int], position: int) -> Place:
+    return replace(place, meta_start=position + span[0], meta_end=position + span[1])
 
 
 def _footer(path: Path) -> tuple[bytes, int]:

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 LINK = "tiktok.duckdb"
 
 # Raise it when the code that fills a snapshot or its Parquet files changes: all are then built anew.
-_METHOD = 1
+_METHOD = 2
 
 # changed: replace what changed. clean: no byte of a deleted row may stay. full: build in any case.
 Mode = Literal["changed", "clean", "full"]

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from tiktok_pipeline.row_groups import JoinError, join, whole
+from tiktok_pipeline.row_groups import JoinError, Piece, join, whole
 
 
 def part(folder: Path, number: int, rows: int, writer: str) -> tuple[Path, pl.DataFrame]:
@@ -42,10 +42,11 @@ def part(folder: Path, number: int, rows: int, writer: str) -> tuple[Path, pl.Da
 def test_joined_files_hold_the_rows_of_all_in_every_reader(writer: str, tmp_path: Path) -> None:
     made = [part(tmp_path, number, rows, writer) for number, rows in ((1, 5_000), (2, 1), (3, 0), (4, 3_000))]
     pieces = [whole(path) for path, _ in made]
-    placed = join(pieces, made[0][0], tmp_path / "joined.parquet")
+    joined = tmp_path / "joined.parquet"
+    placed = [Piece(joined, place) for place in join(pieces, made[0][0], joined)]
     expected = pl.concat([rows for _, rows in made])
     for path, rows in (
-        (tmp_path / "joined.parquet", expected),
+        (joined, expected),
         # Again from pieces of the joined file: another order, so that positions move both ways.
         (_joined(tmp_path / "again.parquet", [placed[3], placed[0]]), pl.concat([made[3][1], made[0][1]])),
         (_joined(tmp_path / "third.parquet", [placed[0], placed[1]]), pl.concat([made[0][1], made[1][1]])),
