@@ -34,7 +34,7 @@ lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/dagster definitions validate --log-level error --workspace workspace.yaml
 
 superset-test: $(READY) ## Apache Superset on what is published: installs 890 MB, takes minutes
-	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/test_superset.py
+	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/publish/test_superset.py
 
 bench: $(READY) ## Every benchmark, printing ratios
 	@for module in $$(ls -d benchmarks/*.py benchmarks/*/__main__.py 2>/dev/null | grep -v '__init__'); do \

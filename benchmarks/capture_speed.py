@@ -19,16 +19,17 @@ import httpx
 import requests
 
 from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.providers.vendor import Limits, Target
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import RAW_LIVES
 
 REQUESTS = 3_000
@@ -115,7 +116,7 @@ def replay(sandbox: RunningSandbox, handles: list[str]) -> int:
             Lake(Path(folder)), Settings(), accesses(sandbox.environment), [Target(h, h) for h in sorted(set(handles))]
         )
         hours = hours_between(START, START + timedelta(hours=12))
-        return window.replay_hours(here, RAW_LIVES, hours, kind="watch").tally.requests
+        return replay_hours(here, RAW_LIVES, hours, kind="watch").tally.requests
 
 
 def main() -> None:

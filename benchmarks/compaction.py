@@ -16,14 +16,14 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.sandbox.server import start_in_process
-from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import RAW_LIVES
 from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline.upkeep.sizes import measure
@@ -70,7 +70,7 @@ def _replay(lake: Lake, hours: list[datetime], creators: int) -> None:
     with start_in_process(seed=11, creators=creators, start=START) as sandbox:
         targets = [Target(c.handle, c.handle, c.user_id) for c in sandbox.world.creators]
         here = Deployment(lake, Settings(), accesses(sandbox.environment), targets)
-        window.replay_hours(here, RAW_LIVES, hours, kind="watch")
+        replay_hours(here, RAW_LIVES, hours, kind="watch")
 
 
 def _land(source: Lake, target: Lake, hours: list[datetime]) -> None:

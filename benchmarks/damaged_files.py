@@ -29,11 +29,12 @@ from urllib.request import urlopen
 
 import polars as pl
 
-from tiktok_pipeline import definitions, parquet
+from tiktok_pipeline.commands import runs
 from tiktok_pipeline.commands.check import check_deployment
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake import parquet
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline.tables import LIVE_OBSERVATIONS, TABLES, Table
+from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_TABLES, TABLES, Table
 from tiktok_pipeline.upkeep.sizes import measure
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -189,15 +190,15 @@ def prepare(home: Path, sandbox: RunningSandbox, *, days: int, hours: int) -> No
     with environment(home, sandbox):
         for day in range(days):
             begin = START + timedelta(days=day, hours=18 - hours)
-            definitions.run_capture(begin, begin + timedelta(hours=hours))
-        definitions.run_derive(START, START + timedelta(days=days))
+            runs.run_capture(begin, begin + timedelta(hours=hours))
+        runs.run_derive(START, START + timedelta(days=days))
 
 
 def go_on(home: Path, sandbox: RunningSandbox, window: datetime) -> None:
     """Capture a window, and derive the newest days with publish, as the schedules would."""
     with environment(home, sandbox):
-        definitions.run_capture(window, window + timedelta(hours=1))
-        definitions.run_derive(window, window + timedelta(hours=1))
+        runs.run_capture(window, window + timedelta(hours=1))
+        runs.run_derive(window, window + timedelta(hours=1))
 
 
 def damage_files(
@@ -239,7 +240,7 @@ def derived(lake: Lake, before: date | None = None) -> dict[str, str]:
 
 def captures(lake: Lake) -> set[str]:
     """The ids of all raw rows that can be read as a whole."""
-    tables = [table for table in TABLES.values() if table.layer == "raw"]
+    tables = list(RAW_TABLES)
     return {row for t in tables for row in lake.scan_raw(t, lake.raw_hours(t)).collect()["capture_id"]}
 
 

@@ -22,10 +22,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.accuracy.follower_histories import Scenario, simulate
-from tiktok_pipeline.counted_days import CountedDays
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered
-from tiktok_pipeline.settings import Lift, Streams
+from tiktok_pipeline.config.settings import Lift, Streams
+from tiktok_pipeline.derive.counted_days import CountedDays
+from tiktok_pipeline.lake.remembered import Remembered
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms.lift import Memory, lifts, stream_lift
 from tiktok_pipeline.transforms.streams import streams

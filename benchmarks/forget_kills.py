@@ -20,9 +20,17 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tiktok_pipeline import postgres
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline_tests.forget.deployment import HOUR, RENAMED, TERMS, Deployment, build, postgres_traces, traces
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish import postgres
+from tiktok_pipeline_tests.upkeep.forget.deployment import (
+    HOUR,
+    RENAMED,
+    TERMS,
+    Deployment,
+    build,
+    postgres_traces,
+    traces,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,7 +96,7 @@ def _copy(template: Path, root: Path, url: str) -> Deployment:
 
 def _call(deployed: Deployment, kill: int | float) -> subprocess.CompletedProcess[str]:
     """A call that is killed at a point (int), or after some seconds (float)."""
-    command = [sys.executable, "-m", "tiktok_pipeline_tests.forget.killed", RENAMED]
+    command = [sys.executable, "-m", "tiktok_pipeline_tests.upkeep.forget.killed", RENAMED]
     environment = {**deployed.environment, "PYTHONPATH": str(ROOT)}
     point = kill if isinstance(kill, int) else 0
     with subprocess.Popen(

@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 
 from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import social_fetch
 from tiktok_pipeline.tables import (
     COVERAGE,
@@ -235,9 +235,9 @@ def _copy_marts(lake: Lake, today: date, days: int) -> None:
 _DERIVE = """
 import sys
 from datetime import datetime, timedelta
-from tiktok_pipeline import definitions
+from tiktok_pipeline.commands import runs
 now = datetime.fromisoformat(sys.argv[1])
-definitions.run_derive(now - timedelta(hours=1), now)
+runs.run_derive(now - timedelta(hours=1), now)
 """
 
 

@@ -33,8 +33,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from tiktok_pipeline import postgres, warehouse
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish import duckdb_file, postgres
 from tiktok_pipeline.tables import COVERAGE, CREATORS, LIVE_OBSERVATIONS
 
 _ROWS = (100_000, 1_000_000, 5_000_000)
@@ -124,7 +124,7 @@ from tiktok_pipeline import warehouse
 from tiktok_pipeline.lake import Lake
 begun = time.process_time()
 with duckdb.connect(":memory:") as connection:
-    warehouse.publish(connection, Lake(Path(sys.argv[1])), Path(sys.argv[2]), now=datetime.now(UTC), keep=3)
+    duckdb_file.publish(connection, Lake(Path(sys.argv[1])), Path(sys.argv[2]), now=datetime.now(UTC), keep=3)
 print(time.process_time() - begun)
 """
 
@@ -160,11 +160,11 @@ def measure(rows: int, new_database: Callable[[], str] | None, against: Path | N
             write_day(lake, day, rows // _DAYS, generation=0)
         floor = timed(lambda: plain_copy(lake, folder / "plain.duckdb"))
 
-        def duck(mode: warehouse.Mode = "changed") -> None:
+        def duck(mode: duckdb_file.Mode = "changed") -> None:
             with duckdb.connect(":memory:") as connection:
-                warehouse.publish(connection, lake, folder / "warehouse", now=datetime.now(UTC), keep=3, mode=mode)
+                duckdb_file.publish(connection, lake, folder / "warehouse", now=datetime.now(UTC), keep=3, mode=mode)
 
-        link = folder / "warehouse" / warehouse.LINK
+        link = folder / "warehouse" / duckdb_file.LINK
         first, again = timed(duck), timed(duck)
         size = link.stat().st_size / 1e6
         parquet = sum(file.stat().st_size for file in (folder / "warehouse" / "parquet").iterdir()) / 1e6

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from tiktok_pipeline.config.settings import Recaps
 from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.world import World
-from tiktok_pipeline.settings import Recaps
 from tiktok_pipeline.tables import POST_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.recaps import recaps
 

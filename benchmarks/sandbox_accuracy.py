@@ -15,15 +15,15 @@ from statistics import mean
 import numpy as np
 import polars as pl
 
-from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
-from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import (
     LIVE_OBSERVATIONS,
     POST_OBSERVATIONS,
@@ -71,7 +71,7 @@ def _observe(sandbox: RunningSandbox, lake: Lake, end: datetime) -> tuple[pl.Dat
     hours = hours_between(START, end)
     frames: dict[str, list[pl.DataFrame]] = {table.name: [] for table in _READ}
     for table, kind in ((RAW_LIVES, "watch"), (RAW_PROFILES, "sweep"), (RAW_POSTS, "sweep")):
-        window.replay_hours(here, table, hours, kind=kind)
+        replay_hours(here, table, hours, kind=kind)
         read = read_bodies(lake.scan_raw(table, hours).collect(), table.name, hash_key=b"benchmark")
         for name, found in frames.items():
             found.append(read[name])

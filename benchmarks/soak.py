@@ -33,12 +33,12 @@ import polars as pl
 
 from tiktok_pipeline.capture.clock import RealClock, hours_between, real_clock
 from tiktok_pipeline.commands.demo import dev_environment, dev_settings
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
-from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, TABLES
-from tiktok_pipeline.warehouse import LINK
 
 ROOT = Path(__file__).parent.parent
 

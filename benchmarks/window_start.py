@@ -24,7 +24,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks import growth
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES
 
 _DAY = datetime(2026, 11, 20, tzinfo=UTC)
@@ -68,7 +68,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from benchmarks import window_start
 from tiktok_pipeline import roster, tables
-from tiktok_pipeline.capture import memory, spending, window
+from tiktok_pipeline.capture import due_followups, known_accounts, spending, window_state
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.history import LiveHistory
@@ -90,8 +90,8 @@ _WINDOW = (
     _SETUP
     + """
 begun = time.process_time()
-targets = timed("accounts (creators)", lambda: memory.known_as(lake, listed))
-timed("last states and requests", lambda: memory.last_seen(lake, now, targets))
+targets = timed("accounts (creators)", lambda: known_accounts.known_as(lake, listed))
+timed("last states and requests", lambda: window_state.last_seen(lake, now, targets))
 timed("credits of the day", lambda: spending.spent(lake, [now.date()], settings.vendors))
 print(f"  {'window start':<40} {time.process_time() - begun:7.3f} CPU s")
 """
@@ -101,12 +101,12 @@ _LOOK = (
     _SETUP
     + """
 history = LiveHistory()
-here = Deployment(lake, settings, keys, memory.known_as(lake, listed))
-timed("first look, reads a day", lambda: window.boundary_due(here, now, history))
+here = Deployment(lake, settings, keys, known_accounts.known_as(lake, listed))
+timed("first look, reads a day", lambda: due_followups.due_followups(here, now, history))
 for minute in range(3):
     window_start.land_a_minute(lake, len(listed), now)
     now += timedelta(minutes=1)
-    timed("look a minute later", lambda: window.boundary_due(here, now, history))
+    timed("look a minute later", lambda: due_followups.due_followups(here, now, history))
 """
 )
 

@@ -16,11 +16,11 @@ from typing import Literal
 import click
 from dotenv import load_dotenv
 
-from tiktok_pipeline import roster as rosters
 from tiktok_pipeline.capture.clock import real_clock, replaying
+from tiktok_pipeline.config import roster as rosters
+from tiktok_pipeline.config.settings import Places, hash_key
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import PipelineError, RosterError
-from tiktok_pipeline.settings import Places, hash_key
 
 
 class Moment(click.ParamType[datetime]):
@@ -143,7 +143,7 @@ def export(
     A CSV is made for spreadsheets: it begins with a byte order mark, and text that a spreadsheet would change
     (formulas, ids of 16 and more digits) begins with an apostrophe. --exact writes neither.
     """
-    from tiktok_pipeline.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
+    from tiktok_pipeline.publish.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
 
     warehouse = Places.from_environment().warehouse
     written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact, mark=mark)
@@ -161,8 +161,8 @@ def export(
 @cli.command()
 def report() -> None:
     """Make the HTML report of the newest published data again, and print where it is."""
-    from tiktok_pipeline.report.page import write_report  # noqa: PLC0415 - Altair takes half a second to import
-    from tiktok_pipeline.warehouse import LINK  # noqa: PLC0415 - as DuckDB does
+    from tiktok_pipeline.publish.duckdb_file import LINK  # noqa: PLC0415 - as DuckDB does
+    from tiktok_pipeline.publish.report.page import write_report  # noqa: PLC0415 - Altair takes half a second to import
 
     places = Places.from_environment()
     written = write_report(places.warehouse / LINK, places.report)

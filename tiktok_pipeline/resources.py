@@ -10,14 +10,14 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
-from tiktok_pipeline import roster, settings
-from tiktok_pipeline.capture import memory
-from tiktok_pipeline.capture.access import accesses
+from tiktok_pipeline.capture import known_accounts
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.config import roster, settings
+from tiktok_pipeline.config.access import accesses
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.lake import Damaged, Lake
+from tiktok_pipeline.lake.store import Damaged, Lake
 
 
 @contextmanager
@@ -91,7 +91,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 lake=self.lake,
                 settings=self.settings(),
                 accesses=accesses(self.variables),
-                targets=memory.known_as(self.lake, [creator.target for creator in self.roster().creators]),
+                targets=known_accounts.known_as(self.lake, [creator.target for creator in self.roster().creators]),
                 run_id=run_id,
                 gates=self.places.home / "gates",
                 progress=progress,

@@ -151,11 +151,11 @@ RAW_FOLLOWERS = _raw("raw_followers", "Follower lists asked of vendors, page by 
 RAW_LIVE_RANKINGS = _raw("raw_live_rankings", "Live rankings asked of vendors, every attempt as it came.")
 RAW_USER_SEARCHES = _raw("raw_user_searches", "Searches for users by keyword, every attempt as it came.")
 
-_RAW = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS, RAW_FOLLOWERS, RAW_LIVE_RANKINGS, RAW_USER_SEARCHES)
+RAW_TABLES = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS, RAW_FOLLOWERS, RAW_LIVE_RANKINGS, RAW_USER_SEARCHES)
 
 
 def _of_all_raw(column: str) -> str:
-    return " ".join(f"{table.name}.{column}" for table in _RAW)
+    return " ".join(f"{table.name}.{column}" for table in RAW_TABLES)
 
 
 PROFILE_OBSERVATIONS = Table(
@@ -980,7 +980,7 @@ PUBLICATION = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        *_RAW,
+        *RAW_TABLES,
         PROFILE_OBSERVATIONS,
         LIVE_OBSERVATIONS,
         STREAM_VARIANTS,

@@ -17,17 +17,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
 
-from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.access import Access
+from tiktok_pipeline.config.settings import Settings
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.normalized import normalize_day
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Settings
 from tiktok_pipeline.tables import RAW_FOLLOWERS, RAW_LIVES, RAW_POSTS, RAW_PROFILES, RAW_STORIES, TABLES
 from tiktok_pipeline_tests.providers import bodies
 
@@ -219,9 +219,8 @@ class Deployed:
     def lake(self) -> Lake:
         return Lake(self.folder)
 
-    def capture(self, hours: float = 4, *, start: datetime = START, tables: Sequence[str] = ("lives", "profiles"),
-                single_hours: bool = False) -> None:  # fmt: skip
-        """Run the real windows over these hours: a watch, and sweeps at every full hour; one window, or one an hour."""
+    def deployment(self) -> Deployment:
+        """All vendors of this deployment, at the impostors' address."""
         accesses = {
             name: Access(
                 VENDORS[name],
@@ -230,7 +229,12 @@ class Deployed:
             )
             for name in self.vendors
         }
-        work = Deployment(self.lake, self.settings, accesses, self.targets, run_id="run-1")
+        return Deployment(self.lake, self.settings, accesses, self.targets, run_id="run-1")
+
+    def capture(self, hours: float = 4, *, start: datetime = START, tables: Sequence[str] = ("lives", "profiles"),
+                single_hours: bool = False) -> None:  # fmt: skip
+        """Run the real windows over these hours: a watch, and sweeps at every full hour; one window, or one an hour."""
+        work = self.deployment()
         span = hours_between(start, start + timedelta(hours=hours))
         by_name = {
             "lives": RAW_LIVES, "profiles": RAW_PROFILES, "stories": RAW_STORIES, "posts": RAW_POSTS,
@@ -239,7 +243,7 @@ class Deployed:
         for name in tables:
             kind = "watch" if name == "lives" else "sweep"
             for hour in [[hour] for hour in span] if single_hours else [span]:
-                window.replay_hours(work, by_name[name], hour, kind=kind)
+                replay_hours(work, by_name[name], hour, kind=kind)
 
     def normalize(self, *, days: int = 1, start: datetime = START) -> dict[str, pl.DataFrame]:
         """Derive the normalized tables of these days, in order, and return their rows."""

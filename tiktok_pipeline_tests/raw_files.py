@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import Table
 
 

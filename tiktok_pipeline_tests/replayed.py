@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import COVERAGE, CREATORS, LEADERBOARD, LIVE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline_tests.transforms.frames import frame
 

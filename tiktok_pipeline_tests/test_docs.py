@@ -9,12 +9,12 @@ import pytest
 
 from tiktok_pipeline.cli import cli
 from tiktok_pipeline.commands.dictionary import dictionary, unit
+from tiktok_pipeline.config.settings import Retention, Settings
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.examples import EXAMPLES
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.settings import Retention, Settings
+from tiktok_pipeline.publish.example_queries import EXAMPLES
+from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline.tables import PUBLICATION, TABLES
-from tiktok_pipeline.views import VIEWS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

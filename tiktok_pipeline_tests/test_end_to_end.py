@@ -18,9 +18,9 @@ import msgspec
 import polars as pl
 import pytest
 
-from tiktok_pipeline.published import FINGERPRINTS
+from tiktok_pipeline.publish.catalog import FINGERPRINTS
 from tiktok_pipeline.sandbox.streams import TrueStream
-from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.tables import RAW_TABLES, TABLES
 from tiktok_pipeline_tests.raw_files import all_raw
 from tiktok_pipeline_tests.replayed import DAYS, END, ROUND, START, Replayed
 
@@ -354,7 +354,7 @@ def test_a_stream_that_began_before_the_first_day_is_there(replayed: Replayed) -
 
 def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Replayed) -> None:
     """After the tests that compare raw files: these are others from here on."""
-    raw = [table for table in TABLES.values() if table.layer == "raw"]
+    raw = list(RAW_TABLES)
     # As windows on the real clock land them: a file every ten minutes.
     for table in raw:
         for hour in replayed.lake.raw_hours(table):

@@ -11,14 +11,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tiktok_pipeline.capture import memory
+from tiktok_pipeline.capture import known_accounts
+from tiktok_pipeline.capture.on_air import last_rooms, on_air_readings
+from tiktok_pipeline.capture.window_state import WindowState
+from tiktok_pipeline.config.settings import Routes, Settings
+from tiktok_pipeline.config.settings import Streams as StreamSettings
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Routes, Settings
-from tiktok_pipeline.settings import Streams as StreamSettings
 from tiktok_pipeline.tables import CREATORS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms.identity import identities
 from tiktok_pipeline.transforms.streams import streams
@@ -359,12 +361,12 @@ def test_what_was_learned_is_used_by_the_next_windows_and_presumptions_are_not(t
     lake = Lake(tmp_path)
     row = {"creator_id": "odd.one", "handle": "new.name", "user_id": OWN.user_id, "sec_uid": OWN.sec_uid}
     lake.write_whole(CREATORS, frame(CREATORS, row | {"identified_by": "responses", "on_roster": True}))
-    assert memory.known_as(lake, [target]) == [replace(known_target(), handle="new.name")]
+    assert known_accounts.known_as(lake, [target]) == [replace(known_target(), handle="new.name")]
     # The operator gave another id since.
     other = replace(target, user_id=OTHER.user_id)
-    assert memory.known_as(lake, [other]) == [other]
+    assert known_accounts.known_as(lake, [other]) == [other]
     lake.write_whole(CREATORS, frame(CREATORS, row | {"on_roster": True}))
-    assert memory.known_as(lake, [target]) == [target]
+    assert known_accounts.known_as(lake, [target]) == [target]
 
 
 def test_single_hours_know_what_one_span_knows(tmp_path: Path) -> None:
@@ -380,13 +382,13 @@ def test_moments_around_streams_leave_out_another_accounts_stream(tmp_path: Path
     with serving(Impostors(wrong_between(125, 1e9))) as vendors:
         deployed = Deployed(tmp_path, vendors)
         deployed.capture(4, tables=("lives",))
-    targets = memory.identified(deployed.lake, deployed.targets, at_minutes(240))
+    targets = known_accounts.identified(deployed.lake, deployed.targets, at_minutes(240))
     assert targets == [known_target()]
-    readings = memory.on_air_readings(deployed.lake, START, at_minutes(240), targets)
+    readings = on_air_readings(deployed.lake, START, at_minutes(240), targets)
     on_air = readings.filter("on_air")["asked_at"]
     assert (on_air.min(), on_air.max()) == (at_minutes(60), at_minutes(95))
-    assert memory.on_air(deployed.lake, targets, at_minutes(200)) == []
-    assert memory.last_rooms(deployed.lake, targets, START, at_minutes(240))[0].room_id == MINE.room_id
+    assert WindowState(deployed.deployment(), START, at_minutes(240)).on_air(targets, at_minutes(200)) == []
+    assert last_rooms(deployed.lake, targets, START, at_minutes(240))[0].room_id == MINE.room_id
 
 
 def test_days_of_an_earlier_release_tell_who_a_creator_is(tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ import pytest
 from msgspec.structs import replace
 
 from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Settings, Sweeps
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline.settings import Settings, Sweeps
 from tiktok_pipeline.tables import RAW_LIVES, TABLES
 from tiktok_pipeline.transforms.observations import NORMALIZED, read_bodies
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage
@@ -54,7 +55,7 @@ def capture(sandbox: RunningSandbox, lake: Lake, chosen: Settings) -> None:
     for table in TABLES.values():
         if table.layer == "raw":
             kind = "watch" if table.name == "raw_lives" else "sweep"
-            window.replay_hours(here, table, HOURS, kind=kind, every_hours=EVERY_HOURS.get(table.name, 1))
+            replay_hours(here, table, HOURS, kind=kind, every_hours=EVERY_HOURS.get(table.name, 1))
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from tiktok_pipeline import definitions
+from tiktok_pipeline.commands import runs
+from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.skipping import REBUILD_TAG
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS, STREAM_LIFT, STREAMS, TABLES, VENDOR_USAGE
@@ -69,15 +70,15 @@ def test_while_a_vendor_is_down_for_hours_the_next_one_answers_and_it_is_asked_a
     (deployed.home / "settings.toml").write_text("[retries]\nattempts = 1\n")
     with start_in_process(seed=3, creators=6, start=START) as up:
         deployed.use(up)
-        definitions.run_capture(hour(13), hour(14))
+        runs.run_capture(hour(13), hour(14))
         public = {creator.handle for creator in up.world.creators if creator.kind == "public"}
     with start_in_process(seed=3, creators=6, start=START, faults="down-social_fetch") as down:
         deployed.use(down)
-        definitions.run_capture(hour(14), hour(16))
+        runs.run_capture(hour(14), hour(16))
     with start_in_process(seed=3, creators=6, start=START) as repaired:
         deployed.use(repaired)
-        definitions.run_capture(hour(16), hour(17))
-        definitions.run_derive(hour(0), hour(24))
+        runs.run_capture(hour(16), hour(17))
+        runs.run_derive(hour(0), hour(24))
     live = deployed.table("live_observations").filter(pl.col("creator_id").is_in(public))
 
     def vendors(first: int, last: int) -> set[str]:
@@ -107,15 +108,15 @@ def test_when_every_vendor_is_down_the_run_fails_in_words_and_the_next_one_goes_
     )
     with start_in_process(seed=3, creators=4, start=START) as up:
         deployed.use(up)
-        definitions.run_capture(hour(12), hour(13))
+        runs.run_capture(hour(12), hour(13))
     with start_in_process(seed=3, creators=4, start=START, faults="down-social_fetch") as down:
         deployed.use(down)
         with pytest.raises(PipelineError, match="no vendor answered"):
-            definitions.run_capture(hour(13), hour(15))
+            runs.run_capture(hour(13), hour(15))
     with start_in_process(seed=3, creators=4, start=START) as repaired:
         deployed.use(repaired)
-        definitions.run_capture(hour(15), hour(16))
-        definitions.run_derive(hour(0), hour(24))
+        runs.run_capture(hour(15), hour(16))
+        runs.run_derive(hour(0), hour(24))
         live = deployed.table("live_observations")
         while_down = live.filter(
             pl.col("vendor") == "social_fetch",
@@ -129,9 +130,9 @@ def test_when_every_vendor_is_down_the_run_fails_in_words_and_the_next_one_goes_
 def test_a_day_that_nobody_polled_says_so_and_invents_nothing(deployed: Deployed) -> None:
     with start_in_process(seed=3, creators=8, start=START) as sandbox:
         deployed.use(sandbox)
-        definitions.run_capture(hour(14), hour(24))
-        definitions.run_capture(hour(48), hour(54))
-        definitions.run_derive(hour(0), hour(72))
+        runs.run_capture(hour(14), hour(24))
+        runs.run_capture(hour(48), hour(54))
+        runs.run_derive(hour(0), hour(72))
         assert not invented(deployed, sandbox)
         unseen = {
             creator.handle
@@ -185,7 +186,7 @@ def test_what_lands_late_is_derived_with_the_trailing_days_and_any_range_again_i
 ) -> None:
     with start_in_process(seed=3, creators=6, start=START) as sandbox:
         deployed.use(sandbox)
-        definitions.run_capture(hour(18), hour(30))
+        runs.run_capture(hour(18), hour(30))
         late = [
             (file, file.read_bytes())
             for table in ("raw_lives", "raw_profiles")
@@ -194,16 +195,16 @@ def test_what_lands_late_is_derived_with_the_trailing_days_and_any_range_again_i
         ]
         for file, _ in late:
             file.unlink()
-        definitions.run_derive(hour(0), hour(48))
+        runs.run_derive(hour(0), hour(48))
         without = digests(deployed.lake)
         for file, content in late:
             file.write_bytes(content)
-        definitions.run_derive(hour(0), hour(48))
+        runs.run_derive(hour(0), hour(48))
         whole = digests(deployed.lake)
     assert whole.keys() == without.keys()
     assert whole != without
     # A backfill of some days, in the batches that a policy or a person chooses, changes no byte.
-    derive = definitions.build_definitions().resolve_job_def("derive")
+    derive = build_definitions().resolve_job_def("derive")
     for first, last in ((date(2026, 3, 3), date(2026, 3, 3)), (date(2026, 3, 2), date(2026, 3, 3))):
         with dg.DagsterInstance.get() as instance:
             tags = {**day_range_tags(first, last), REBUILD_TAG: "yes"}

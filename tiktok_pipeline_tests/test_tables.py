@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 import msgspec
 import pytest
 
-from tiktok_pipeline.settings import Settings
+from tiktok_pipeline.config.settings import Settings
 from tiktok_pipeline.tables import TABLES, Table
 
 MARTS = [table for table in TABLES.values() if table.layer == "marts"]

@@ -21,8 +21,8 @@ from benchmarks import soak
 from benchmarks.soak import Soaked, deployed
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.commands.demo import WorldOnDisk
+from tiktok_pipeline.config.settings import SANDBOX_MARKER
 from tiktok_pipeline.partitions import hour_key
-from tiktok_pipeline.settings import SANDBOX_MARKER
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
 
 pytestmark = pytest.mark.unattended

@@ -18,7 +18,7 @@ from benchmarks.accuracy.lift_totals import Totals, score_board, score_totals
 from benchmarks.accuracy.polled_lives import VENDORS, Lives, simulate
 from benchmarks.accuracy.stream_rules import RULE_SETS
 from benchmarks.accuracy.stream_rules import score as score_rules
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 
 # Never those that constants were chosen on.
 _SEEDS = (101, 102)

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.follower_histories import Histories, Scenario, simulate
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.lift import stream_lift
 
 _NEVER_H = 1e9

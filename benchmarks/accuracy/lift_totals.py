@@ -10,7 +10,7 @@ import polars as pl
 
 from benchmarks.accuracy.follower_histories import Floats, Histories, Scenario, simulate
 from benchmarks.accuracy.lift_estimates import estimated, true_lifts
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import CREATORS, RECAPS
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 

@@ -18,7 +18,7 @@ from benchmarks.accuracy.follower_histories import SCENARIOS, Histories, Scenari
 from benchmarks.accuracy.lift_estimates import judged, score, undisturbed
 from benchmarks.accuracy.polled_lives import VENDORS
 from benchmarks.accuracy.polled_lives import simulate as simulate_lives
-from tiktok_pipeline.settings import Lift, Streams
+from tiktok_pipeline.config.settings import Lift, Streams
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline.transforms.streams import streams
 

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from benchmarks.accuracy.polled_lives import Lives
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.transforms.streams import streams
 
 # A rule set gives creator_id, started_at, ended_at of every stream that it sees.

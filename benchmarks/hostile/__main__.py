@@ -25,8 +25,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.hostile.judging import Judged, judge
+from tiktok_pipeline.config.settings import Routes
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline.settings import Routes
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 # What a window may hold, whatever a vendor sends; the process also derives and publishes.

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 import msgspec
 import polars as pl
 
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.providers.observations import ABSENT
-from tiktok_pipeline.settings import Streams
 
 # Files land up to a flush late, windows side by side; what is older than this was read before.
 LATE = timedelta(minutes=15)

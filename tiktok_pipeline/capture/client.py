@@ -17,14 +17,12 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from tiktok_pipeline import settings as configuration
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, known_credits
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, written
 from tiktok_pipeline.capture.connections import Sender, Wrapped, fault
-from tiktok_pipeline.capture.gate import Departures, Gate
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.capture.rate_limit import Departures, Gate
 from tiktok_pipeline.capture.response import (
     ACCEPT_ENCODING,
     BodyReader,
@@ -34,6 +32,8 @@ from tiktok_pipeline.capture.response import (
     UndecodableError,
     has_too_many_values,
 )
+from tiktok_pipeline.config import settings as configuration
+from tiktok_pipeline.config.access import Access
 from tiktok_pipeline.providers import guard
 from tiktok_pipeline.providers.headers import age_s
 from tiktok_pipeline.providers.observations import Problem, Reading

@@ -22,13 +22,13 @@ from pathlib import Path
 import polars as pl
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.followups import CAPABILITIES
+from tiktok_pipeline.capture.known_accounts import UNDERIVED, names_account
+from tiktok_pipeline.capture.last_seen import LastSeen, known
 from tiktok_pipeline.capture.live_states import ANSWERS, KIND, asks, decode, readings_of, reported_on_air
-from tiktok_pipeline.capture.memory import UNDERIVED, names_account
-from tiktok_pipeline.capture.watch import LastSeen, known
 from tiktok_pipeline.errors import DamagedFileError, LakeError
-from tiktok_pipeline.lake import Lake, landed_names
+from tiktok_pipeline.lake.store import Lake, landed_names
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.providers.observations import ProfileReading
@@ -342,7 +342,7 @@ def _listed(state: _State, targets: Sequence[Target]) -> dict[str, Account]:
 
 
 def _named(state: _State, targets: Sequence[Target], until: datetime) -> dict[str, Account]:
-    """Return the accounts that responses agreed on, of targets without ids: as `memory.identified` does."""
+    """Return the accounts that responses agreed on, of targets without ids: as `known_accounts.identified` does."""
     first = hours_between(until - UNDERIVED, until)[0]
     accounts = {}
     for target in targets:

@@ -16,7 +16,7 @@ import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake import Lake, NameTakenError
+from tiktok_pipeline.lake.store import Lake, NameTakenError
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Request, Verdict
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from tiktok_pipeline.capture.watch import known, may_be_off_air
+from tiktok_pipeline.capture.last_seen import known
 from tiktok_pipeline.providers import VENDORS, guard
 from tiktok_pipeline.providers.accounts import contradiction
-from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
+from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
 # Outcomes of a response that answers its request.
@@ -76,3 +76,8 @@ def is_about_another(readings: Iterable[object], target: Target | None, subject:
     """Return whether a response to a request by the handle `subject` is about another account than the target's."""
     # The handle that was requested counts: the creator may have another one by now.
     return target is not None and contradiction(readings, known(target), subject) is not None
+
+
+def may_be_off_air(readings: Iterable[object]) -> bool:
+    """Whether "not found" says no more than off air: some vendors say the same of both."""
+    return any(isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in readings)

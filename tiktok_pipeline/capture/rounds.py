@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tiktok_pipeline.capture.gate import limit_for, sustained_rate
-from tiktok_pipeline.settings import Settings
+from tiktok_pipeline.capture.rate_limit import limit_for, sustained_rate
+from tiktok_pipeline.config.settings import Settings
 
 
 @dataclass(frozen=True)

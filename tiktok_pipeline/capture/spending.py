@@ -18,12 +18,11 @@ import msgspec
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.files import replace_bytes
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.reads import ABSENT
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Limits
-from tiktok_pipeline.reads import ABSENT
-from tiktok_pipeline.tables import Table
+from tiktok_pipeline.tables import RAW_TABLES, Table
 
 # Raise it when a sum of the same rows changes.
 _VERSION = 1

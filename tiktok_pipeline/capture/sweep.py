@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture import memory
 from tiktok_pipeline.capture.client import Answer, Client
-from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.watch import current, is_others
+from tiktok_pipeline.capture.last_seen import is_others
+from tiktok_pipeline.capture.watch import current
+from tiktok_pipeline.capture.window_state import WindowState
 from tiktok_pipeline.providers.observations import PostReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Outcome, Target
+
+Sweep = Callable[[Client, Sequence[Target], WindowState], Awaitable[None]]
 
 # How often each sweep runs, hours: by its schedule, and in a replay. Follower counts move by the hour; a story that
 # is seen every two hours of its 24 is missed by nobody; posts gain most of their views within a day; follower lists
@@ -31,30 +33,30 @@ _STORY_PAGES = 2
 _RANKINGS = ("hourly", "daily")
 
 
-async def sweep_lives(client: Client, deployment: Deployment) -> None:
+async def sweep_lives(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask once who is live."""
-    await client.clock.gather(_run(client.ask("live", target)) for target in deployment.targets)
+    await client.clock.gather(_run(client.ask("live", target)) for target in targets)
 
 
-async def sweep_rooms(client: Client, deployment: Deployment) -> None:
+async def sweep_rooms(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask once for the rooms that the targets were last live in; an ended room knows its end."""
-    await client.clock.gather(_run(client.ask("room", target)) for target in deployment.targets)
+    await client.clock.gather(_run(client.ask("room", target)) for target in targets)
 
 
-async def sweep_profiles(client: Client, deployment: Deployment) -> None:
+async def sweep_profiles(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask once for every profile; for the user id too, where neither roster nor profile says it."""
-    await client.clock.gather(_profile(client, target) for target in deployment.targets)
+    await client.clock.gather(_profile(client, target) for target in targets)
 
 
-async def sweep_stories(client: Client, deployment: Deployment) -> None:
+async def sweep_stories(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask once for everybody's stories, page by page."""
-    await client.clock.gather(_run(client.walk("stories", target, pages=_STORY_PAGES)) for target in deployment.targets)
+    await client.clock.gather(_run(client.walk("stories", target, pages=_STORY_PAGES)) for target in targets)
 
 
-async def sweep_posts(client: Client, deployment: Deployment) -> None:
+async def sweep_posts(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Request each creator's newest posts, page by page, until all posts of a page are known."""
-    known = memory.known_posts(deployment.lake)
-    pages = deployment.settings.sweeps.post_pages
+    known = state.known_posts
+    pages = state.settings.sweeps.post_pages
 
     def all_known(target: Target) -> Callable[[Answer], bool]:
         def enough(answer: Answer) -> bool:
@@ -65,29 +67,29 @@ async def sweep_posts(client: Client, deployment: Deployment) -> None:
         return enough
 
     await client.clock.gather(
-        _run(client.walk("posts", target, pages=pages, enough=all_known(target))) for target in deployment.targets
+        _run(client.walk("posts", target, pages=pages, enough=all_known(target))) for target in targets
     )
 
 
-async def sweep_followers(client: Client, deployment: Deployment) -> None:
+async def sweep_followers(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask for the newest followers of everybody, page by page."""
-    pages = deployment.settings.sweeps.follower_pages
-    await client.clock.gather(_run(client.walk("followers", target, pages=pages)) for target in deployment.targets)
+    pages = state.settings.sweeps.follower_pages
+    await client.clock.gather(_run(client.walk("followers", target, pages=pages)) for target in targets)
 
 
-async def sweep_live_rankings(client: Client, deployment: Deployment) -> None:
+async def sweep_live_rankings(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Ask for the live rankings of every region in the settings, and for the places of who is on air."""
-    sweeps = deployment.settings.sweeps
+    sweeps = state.settings.sweeps
     subjects = [f"{kind}:{region}" for region in sweeps.ranking_regions for kind in _RANKINGS]
     await client.clock.gather(_run(client.ask("live_ranking", Target("", "", subject=subject))) for subject in subjects)
     if sweeps.ranking_of_live:
-        on_air = memory.on_air(deployment.lake, deployment.targets, client.clock.now())
+        on_air = state.on_air(targets, client.clock.now())
         await client.clock.gather(_run(client.ask("live_ranking_of", target)) for target in on_air)
 
 
-async def sweep_user_searches(client: Client, deployment: Deployment) -> None:
+async def sweep_user_searches(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Search for users by every keyword in the settings."""
-    keywords = deployment.settings.sweeps.keywords
+    keywords = state.settings.sweeps.keywords
     await client.clock.gather(_run(client.ask("user_search", Target("", "", subject=keyword))) for keyword in keywords)
 
 

@@ -20,7 +20,7 @@ A window goes on where the last one ended: who came due while no window ran is a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -28,134 +28,35 @@ import numpy as np
 
 from tiktok_pipeline.capture.client import Answer, Client
 from tiktok_pipeline.capture.habits import Habits
+from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, is_others, is_own, known
+from tiktok_pipeline.capture.live_states import may_be_off_air
 from tiktok_pipeline.capture.policy import Known, most_valuable
-from tiktok_pipeline.providers.accounts import Account, Links, Sighting, contradiction, identify
-from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading, Reading
+from tiktok_pipeline.config.settings import Watch
+from tiktok_pipeline.providers.accounts import Account
+from tiktok_pipeline.providers.observations import LiveReading, ProfileReading, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Target
-from tiktok_pipeline.settings import Watch
 
 # Creators that may wait for an answer at the same time. More than any vendor lets be in flight, so that a
 # vendor that is slow, or one creator's retries, holds up nobody else.
 _WORKERS = 64
 
+
 # A handle that is gone may be a rename or a banned account: its user id is asked about once in this time.
 _IDENTITY_PERIOD = timedelta(hours=1)
 
-# A handle that stays gone is asked again after as long as it has been gone, and after this at the latest: an account
-# that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
-LONGEST_ABSENCE = timedelta(hours=1)
-
-# Limit: if vendors contradict each other this often, the window stops comparing, and the derived tables decide.
-_MOST_SIGHTINGS = 100
 
 # How often it is decided anew whom to ask, and how many such ticks' questions may be saved up.
 _TICK = timedelta(minutes=1)
+
+
 _MOST_SAVED_TICKS = 3
+
 
 # Somebody who has not been asked for this many rounds comes before everybody whose habits say more.
 _LONGEST_ROUNDS = 2
 
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class LastSeen:
-    """What is remembered of a creator from one question to the next."""
-
-    live: bool = False
-    # Since when, as far as a vendor says or as long as it has been seen; None off air.
-    live_since: datetime | None = None
-    room_id: str | None = None
-    # The account in the responses, and the handle that the newest of them gave it.
-    user_id: str | None = None
-    sec_uid: str | None = None
-    handle: str | None = None
-    # Accounts in responses under the roster's handle, as long as the creator's account is not known.
-    sightings: tuple[Sighting, ...] = ()
-    room_asked_at: datetime | None = None
-    identity_asked_at: datetime | None = None
-    asked_at: datetime | None = None
-    # Nobody has had the handle since; None where somebody has, or nobody knows.
-    gone_since: datetime | None = None
-    # Off air once after on air: to be confirmed.
-    unconfirmed: bool = False
-
-    def after(self, readings: Iterable[object], at: datetime) -> LastSeen:
-        """This, and what an answer at `at` added."""
-        live, live_since, room_id = self.live, self.live_since, self.room_id
-        last, newest_handle = Account(self.user_id, self.sec_uid), self.handle
-        for reading in readings:
-            if isinstance(reading, ProfileReading):
-                account = Account.of(reading.user_id, reading.sec_uid)
-                # A handle without an id is not evidence of the account.
-                newest_handle = reading.handle if account and reading.handle else newest_handle
-                last = account if account.is_same(last) is False else account.filled(last)
-            elif isinstance(reading, LiveReading):
-                live = reading.live_state in ("live", "paused")
-                live_since = min(reading.started_at or live_since or at, at) if live else None
-                room_id = reading.room_id or room_id
-        # `replace` takes three times as long, which matters for all creators at the start of a window.
-        return LastSeen(
-            live=live,
-            live_since=live_since,
-            room_id=room_id,
-            user_id=last.user_id,
-            sec_uid=last.sec_uid,
-            handle=newest_handle,
-            sightings=self.sightings,
-            room_asked_at=self.room_asked_at,
-            identity_asked_at=self.identity_asked_at,
-            asked_at=self.asked_at,
-            gone_since=None,
-            unconfirmed=self.unconfirmed,
-        )
-
-    def sighted(self, readings: Iterable[object], target: Target, vendor: str, at: datetime) -> LastSeen:
-        """This, and the account in a response under the roster's handle, while the creator's account is not known."""
-        if known(target) or target.handle != target.creator_id or len(self.sightings) >= _MOST_SIGHTINGS:
-            return self
-        seen = self
-        for reading in readings:
-            account = Account.of(reading.user_id, reading.sec_uid) if isinstance(reading, ProfileReading) else None
-            if account and not is_others([reading], target):
-                new = Sighting(account, vendor, at, at)
-                last = seen.sightings[-1].then(new) if seen.sightings else None
-                seen = replace(seen, sightings=(*seen.sightings[:-1], last) if last else (*seen.sightings, new))
-        return seen
-
-    def identified(self, target: Target) -> Target:
-        """`target` with the ids that responses agreed on, or that belong to the ids that are known."""
-        account = known(target)
-        if not account:
-            links = Links.of((sighting.account, sighting.responses) for sighting in self.sightings)
-            found, how = identify(account, self.sightings, links)
-            return replace(target, user_id=found.user_id, sec_uid=found.sec_uid) if how else target
-        seen = Account(self.user_id, self.sec_uid)
-        account = account.filled(seen) if account.is_same(seen) else account
-        return replace(target, user_id=account.user_id, sec_uid=account.sec_uid)
-
-    def named(self, target: Target) -> Target:
-        """Return `target` with its newest handle, if that handle's account is known to be the creator's."""
-        if self.handle is None or not known(target).is_same(Account(self.user_id, self.sec_uid)):
-            return target
-        return replace(target, handle=self.handle)
-
-
-def known(target: Target) -> Account:
-    """Return the known account of a target; an account without ids if it is not known."""
-    return Account.of(target.user_id, target.sec_uid)
-
-
-def is_own(readings: Iterable[object], target: Target) -> bool:
-    """Return whether a response confirms the target: it has a known id and no id of another account."""
-    accounts = [Account.of(r.user_id, r.sec_uid) for r in readings if isinstance(r, ProfileReading)]
-    same = [known(target).is_same(account) for account in accounts]
-    return True in same and False not in same
-
-
-def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
-    """Return whether a response to a request for `target` is about another account, so that nothing of it counts."""
-    return contradiction(readings, known(target), target.handle if by_handle else None) is not None
 
 
 class RoundRobin:
@@ -399,11 +300,6 @@ def _is_lost(answer: Answer, target: Target) -> bool:
 
 def _is_gone(answer: Answer) -> bool:
     return answer.outcome is Outcome.NOT_FOUND and not may_be_off_air(_readings(answer))
-
-
-def may_be_off_air(readings: Iterable[object]) -> bool:
-    """Whether "not found" says no more than off air: some vendors say the same of both."""
-    return any(isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in readings)
 
 
 def _readings(answer: Answer) -> list[Reading]:

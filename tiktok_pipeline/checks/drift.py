@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
-from tiktok_pipeline.settings import Checks
+from tiktok_pipeline.config.settings import Checks
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from datetime import datetime
 import polars as pl
 
 from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
-from tiktok_pipeline.settings import Checks
 
 _FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not Fate.ANSWER)
 

@@ -13,21 +13,22 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from tiktok_pipeline import postgres, roster, settings
-from tiktok_pipeline.capture import memory
-from tiktok_pipeline.capture.access import Access, accesses, missing
 from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
 from tiktok_pipeline.capture.connections import fault
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rounds import live_round
 from tiktok_pipeline.commands.instance import instance_home, problems
+from tiktok_pipeline.config import roster, settings
+from tiktok_pipeline.config.access import Access, accesses, missing
+from tiktok_pipeline.config.known_gifts import read_known_gifts
+from tiktok_pipeline.config.settings import SANDBOX_MARKER
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.known_gifts import read_known_gifts
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Fate, Target
-from tiktok_pipeline.settings import SANDBOX_MARKER
+from tiktok_pipeline.publish import postgres
+from tiktok_pipeline.tables import RAW_TABLES
 from tiktok_pipeline.upkeep.sizes import measure
 
 Found = TypeVar("Found")
@@ -280,7 +281,7 @@ def _lake(lake: Lake) -> Iterator[Finding]:
     try:
         lake.check_writable()
         sizes = measure(lake)
-        tables = [table.name for table in memory.RAW_TABLES if lake.days(table)]
+        tables = [table.name for table in RAW_TABLES if lake.days(table)]
     except (PipelineError, OSError) as error:
         yield Finding("lake", False, str(error))
         return

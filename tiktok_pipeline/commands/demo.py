@@ -22,10 +22,10 @@ from rich.table import Table
 
 from tiktok_pipeline.commands.instance import use_instance
 from tiktok_pipeline.commands.replay import replay
+from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.errors import PipelineError, SettingsError
+from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.sandbox.server import start_in_process
-from tiktok_pipeline.settings import SANDBOX_MARKER, Places
-from tiktok_pipeline.warehouse import LINK
 
 Say = Callable[[str], None]
 
@@ -207,7 +207,7 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
 
 
 def _give_up_runs() -> None:
-    from tiktok_pipeline.definitions import give_up_runs  # noqa: PLC0415 - Dagster takes a second to import
+    from tiktok_pipeline.commands.runs import give_up_runs  # noqa: PLC0415 - Dagster takes a second to import
 
     give_up_runs()
 

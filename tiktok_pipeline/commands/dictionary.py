@@ -1,4 +1,4 @@
-"""docs/data-dictionary.md, generated from `tables.py`, `views.py`, `examples.py` and the asset graph.
+"""Generate docs/data-dictionary.md from the tables, views, example queries and the asset graph.
 
 Run as a module to write it: `python -m tiktok_pipeline.commands.dictionary`.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline.definitions import table_sources
-from tiktok_pipeline.examples import EXAMPLES
-from tiktok_pipeline.published import PUBLISHED, time_column
+from tiktok_pipeline.commands.runs import table_sources
+from tiktok_pipeline.publish.catalog import PUBLISHED, time_column
+from tiktok_pipeline.publish.example_queries import EXAMPLES
+from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import PUBLICATION, TABLES, Column, Table
-from tiktok_pipeline.views import VIEWS, View
 
 PATH = Path("docs/data-dictionary.md")
 
@@ -71,7 +71,7 @@ def dictionary() -> str:
     sources = table_sources()
     parts = [
         "# Data dictionary",
-        "Generated from `tiktok_pipeline/tables.py`, `views.py`, `examples.py` and the asset graph; do not edit. Times "
+        "Generated from the tables, views, example queries and the asset graph of the package; do not edit. Times "
         "are UTC; ids are text, because they exceed 2^53; a count is null where the vendor did not say, never 0. "
         "Published tables are in `warehouse/tiktok.duckdb`, as `warehouse/parquet/<table>.parquet`, and in Postgres "
         "schema `tiktok`; there lists are comma-separated text, and times are `TIMESTAMP` in DuckDB and `timestamptz` "

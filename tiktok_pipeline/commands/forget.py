@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 
 from tiktok_pipeline.commands.instance import use_instance
+from tiktok_pipeline.config.settings import Places, hash_key, postgres_url
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.forget.erase import Erased, Records, forget
-from tiktok_pipeline.settings import Places, hash_key, postgres_url
+from tiktok_pipeline.upkeep.forget.erase import Erased, Records, forget
 
 # Time limit for a confirmation on standard input, so that a script without one does not wait for ever.
 _ANSWER_WITHIN_S = 1.0

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]
 from sqlalchemy import Engine, event
 
+from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.errors import SettingsError
-from tiktok_pipeline.settings import Places
 
 # The header of an SQLite file gives its length: bytes a page (1 means 65,536) and the number of pages.
 _HEADER = b"SQLite format 3\x00"

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tiktok_pipeline import roster
-from tiktok_pipeline.capture import access
 from tiktok_pipeline.capture.clock import replaying
 from tiktok_pipeline.commands.instance import records_without_fsync, use_instance
+from tiktok_pipeline.config import access, roster
+from tiktok_pipeline.config.settings import Places, load_settings
 from tiktok_pipeline.errors import RosterError, SettingsError
-from tiktok_pipeline.settings import Places, load_settings
 
 # A run of more days than this would hold too much in memory, and lose too much when it is killed.
 _DAYS_A_RUN = 14
@@ -49,9 +48,9 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
             "another file in TIKTOK_PIPELINE_ROSTER"
         )
     use_instance(places)
-    from tiktok_pipeline import definitions  # noqa: PLC0415 - Dagster takes a second to import
+    from tiktok_pipeline.commands import runs  # noqa: PLC0415 - Dagster takes a second to import
 
-    definitions.check_span(start, end)
+    runs.check_span(start, end)
     load_settings(places.settings)
     if not access.accesses(os.environ):
         raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
@@ -60,10 +59,10 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
         while begin < end:
             stop = min(end, begin + timedelta(days=_DAYS_A_RUN))
             say(f"capturing {begin:%Y-%m-%d %H:%M} to {stop:%Y-%m-%d %H:%M}")
-            definitions.run_capture(begin, stop)
+            runs.run_capture(begin, stop)
             begin = stop
         say("deriving and publishing")
-        definitions.run_derive(start, end)
+        runs.run_derive(start, end)
 
 
 class _progress(logging.Handler):

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
 from tiktok_pipeline.upkeep.repair import Repair, repairs
 

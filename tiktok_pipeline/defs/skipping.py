@@ -15,8 +15,8 @@ import polars as pl
 from tiktok_pipeline.defs.repairing import REPAIR_TAG
 from tiktok_pipeline.derive import up_to_date
 from tiktok_pipeline.derive.up_to_date import Record
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.reads import recording
+from tiktok_pipeline.lake.reads import recording
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import Table
 

@@ -21,13 +21,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiktok_pipeline import reads
 from tiktok_pipeline.derive.up_to_date import version
 from tiktok_pipeline.erased.names import NO_NAMES, Names
 from tiktok_pipeline.erased.rows import clear
 from tiktok_pipeline.errors import DamagedFileError
 from tiktok_pipeline.files import replace_bytes
-from tiktok_pipeline.lake import Lake, landed_names
+from tiktok_pipeline.lake import reads
+from tiktok_pipeline.lake.store import Lake, landed_names
 from tiktok_pipeline.tables import QUARANTINE, TABLES, Table
 from tiktok_pipeline.transforms.identity import requests_of
 from tiktok_pipeline.transforms.observations import NORMALIZED, read_bodies

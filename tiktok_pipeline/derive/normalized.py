@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.derive.decoded import REQUESTS, SAMPLE, DecodedHours
 from tiktok_pipeline.derive.sightings import history, sightings_of_day, summary_of
 from tiktok_pipeline.providers.accounts import Account
@@ -18,6 +17,7 @@ from tiktok_pipeline.tables import (
     LIVE_OBSERVATIONS,
     PAYLOAD_SHAPES,
     PROFILE_OBSERVATIONS,
+    RAW_TABLES,
 )
 from tiktok_pipeline.transforms.identity import (
     Identities,

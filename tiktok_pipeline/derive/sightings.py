@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.config.roster import Roster
 from tiktok_pipeline.derive.decoded import REQUESTS, DecodedHours
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.remembered import Remembered, chained_keys, code_version, day_identities, longest
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.accounts import Account
-from tiktok_pipeline.remembered import Remembered, chained_keys, code_version, day_identities, longest
-from tiktok_pipeline.roster import Roster
 from tiktok_pipeline.tables import (
     ACCOUNT_SIGHTINGS,
     PROFILE_OBSERVATIONS,

@@ -19,11 +19,11 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiktok_pipeline import reads
-from tiktok_pipeline.blocked_days import is_blocked
 from tiktok_pipeline.files import replace_bytes
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.reads import Reads
+from tiktok_pipeline.lake import reads
+from tiktok_pipeline.lake.blocked_days import is_blocked
+from tiktok_pipeline.lake.reads import Reads
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import TABLES, Table
 
 FOLDER = "_derived"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_counts import as_of_true_times
 from tiktok_pipeline.transforms.follower_days import Counts
 from tiktok_pipeline.transforms.rhythm import (

@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tiktok_pipeline.remembered import code_version, digest
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
+from tiktok_pipeline.lake.remembered import code_version, digest
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms import (
     follower_counts,

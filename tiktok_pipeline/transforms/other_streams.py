@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_series import Series
 from tiktok_pipeline.transforms.rhythm import HOURS, Floats
 

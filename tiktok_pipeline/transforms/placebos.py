@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_series import Series, scale
 from tiktok_pipeline.transforms.rhythm import Floats, hours_until
 

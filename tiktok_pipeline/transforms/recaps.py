@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from tiktok_pipeline.settings import Recaps
+from tiktok_pipeline.config.settings import Recaps
 from tiktok_pipeline.tables import RECAPS
 from tiktok_pipeline.transforms.recap_lexicon import HITS, plain
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.transforms.evidence import Evidence, room_created_at
 
 # A vendor's start this much after the first reading of on air is a clock that is off, not another stream (R4).

@@ -12,7 +12,7 @@ from typing import Literal
 
 import polars as pl
 
-from tiktok_pipeline.settings import Conversions
+from tiktok_pipeline.config.settings import Conversions
 from tiktok_pipeline.tables import STREAM_CONVERSIONS
 
 # A follower who went and came back stands on top again: one or two in common do not prove that lists meet.

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.tables import STREAM_HOURS
 
 _HOUR = pl.duration(hours=1)

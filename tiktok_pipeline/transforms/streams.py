@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.tables import STREAMS
 from tiktok_pipeline.transforms.evidence import settle
 from tiktok_pipeline.transforms.rooms import draw_rooms

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline import parquet
 from tiktok_pipeline.errors import DamagedFileError, LakeError
-from tiktok_pipeline.lake import COMPACTED, Lake, landed_names
+from tiktok_pipeline.lake import parquet
+from tiktok_pipeline.lake.store import COMPACTED, Lake, landed_names
 from tiktok_pipeline.tables import Table
 
 _HOUR = timedelta(hours=1)

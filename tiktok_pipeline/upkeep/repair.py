@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from tiktok_pipeline import parquet
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake import parquet
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import STREAM_HOURS, STREAM_LIFT, STREAMS, TABLES, VENDOR_USAGE, Table
 from tiktok_pipeline.upkeep.retention import retired
 

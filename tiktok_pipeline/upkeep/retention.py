@@ -14,12 +14,11 @@ from pathlib import Path
 
 import polars as pl
 
-from tiktok_pipeline import parquet
 from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.tables import TABLES, VENDOR_USAGE, Table
+from tiktok_pipeline.lake import parquet
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.tables import RAW_TABLES, TABLES, VENDOR_USAGE, Table
 
-_RAW = tuple(table for table in TABLES.values() if table.layer == "raw")
 _FROM_RAW = (*(table for table in TABLES.values() if table.layer == "normalized"), VENDOR_USAGE)
 
 # No write takes this long: what is older lies in staging because its process was killed.
@@ -48,8 +47,8 @@ def retire(lake: Lake, *, today: date, raw_days: int | None) -> Retirement:
             _tidy(lake, done)
             if raw_days is not None:
                 first_kept = today - timedelta(days=raw_days)
-                for day in sorted({day for table in _RAW for day in lake.days(table) if day < first_kept}):
-                    _remove(lake, _RAW, day, done)
+                for day in sorted({day for table in RAW_TABLES for day in lake.days(table) if day < first_kept}):
+                    _remove(lake, RAW_TABLES, day, done)
     except OSError as error:
         raise LakeError(f"{error.filename} cannot be removed: {error.strerror}") from None
     return done
@@ -61,7 +60,7 @@ def retired(lake: Lake, day: date) -> bool:
     A day without polls has no raw rows either, but no derived rows. If every derived file of the day is damaged, the
     day counts as removed: those files may be the only copy.
     """
-    if any(lake.day_folder(table, day).exists() for table in _RAW):
+    if any(lake.day_folder(table, day).exists() for table in RAW_TABLES):
         return False
     made = [table for table in _FROM_RAW if lake.day_file(table, day).exists()]
     if any(lake.scan_days(table, day, day).select(pl.len()).collect().item() for table in made):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiktok_pipeline import parquet
 from tiktok_pipeline.errors import DamagedFileError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake import parquet
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import TABLES, Table
 
 

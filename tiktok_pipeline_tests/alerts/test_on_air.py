@@ -10,8 +10,8 @@ import polars as pl
 
 from tiktok_pipeline.alerts.on_air import Notice, OnAir, advance
 from tiktok_pipeline.alerts.wording import on_air as worded
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.providers.observations import ABSENT
-from tiktok_pipeline.settings import Streams
 from tiktok_pipeline_tests.transforms.readings import at, ended, live, live_frame, off, unknown
 
 SETTINGS = Streams()

@@ -13,15 +13,16 @@ import msgspec
 import polars as pl
 
 from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.clock import RealClock
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.access import Access
+from tiktok_pipeline.config.settings import Responses, Retries, Settings
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Limits, Target
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.settings import Responses, Retries, Settings
 from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline_tests.raw_files import all_raw
 
@@ -44,7 +45,7 @@ def main(asked: dict[str, object]) -> None:
     try:
         if asked.get("replay"):
             hour = datetime(2026, 11, 2, 10, tzinfo=UTC)
-            window.replay_hours(here, table, [hour, hour + timedelta(hours=1)], kind="sweep")
+            replay_hours(here, table, [hour, hour + timedelta(hours=1)], kind="sweep")
         else:
             window.sweep_now(here, table, RealClock(), "sweep-hostile")
     except PipelineError as error:

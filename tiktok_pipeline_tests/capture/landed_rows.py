@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import konbini, social_fetch, tikhub
 from tiktok_pipeline.tables import RAW_LIVES, TABLES, Table
 from tiktok_pipeline_tests.providers import bodies

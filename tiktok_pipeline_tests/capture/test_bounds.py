@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.config.access import Access
+from tiktok_pipeline.config.settings import Responses, Retries, Settings
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Limits, Target
-from tiktok_pipeline.settings import Responses, Retries, Settings
 from tiktok_pipeline_tests.capture.hostile import Behaviour, head, hostile_server, measured_window, whole
 from tiktok_pipeline_tests.providers import bodies
 

@@ -10,15 +10,15 @@ import httpx
 import msgspec
 import pytest
 
-from tiktok_pipeline.capture.access import Access, accesses
 from tiktok_pipeline.capture.budget import Budget, OwnBudget
 from tiktok_pipeline.capture.client import Answer, Client, open_client
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.config.access import Access, accesses
+from tiktok_pipeline.config.settings import Retries, Settings
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Limits, Target
-from tiktok_pipeline.settings import Retries, Settings
 from tiktok_pipeline_tests.providers import bodies
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)

@@ -10,15 +10,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tiktok_pipeline.capture import boundary, memory, window
-from tiktok_pipeline.capture.access import accesses
+from tiktok_pipeline.capture import due_followups, followups, known_accounts, on_air
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.history import LiveHistory
 from tiktok_pipeline.capture.live_states import ANSWERS, asks
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Boundary, Settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Boundary, Settings
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, TABLES
 from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline_tests.capture.landed_rows import CREATORS, START, Landing, account, fetch, frame
@@ -41,10 +41,10 @@ def by_reading_everything(here: Deployment, now: datetime) -> pl.DataFrame:
     settings, until = here.settings, now + timedelta(microseconds=1)
     since = now - timedelta(minutes=settings.boundary.patience_minutes)
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
-    begin = since - boundary.reach(settings.boundary) - merge_gap
-    targets = memory.identified(here.lake, here.targets, until)
-    found = boundary.moments(
-        memory.on_air_readings(here.lake, begin, until, targets), settings.boundary, merge_gap=merge_gap
+    begin = since - followups.reach(settings.boundary) - merge_gap
+    targets = known_accounts.identified(here.lake, here.targets, until)
+    found = followups.moments(
+        on_air.on_air_readings(here.lake, begin, until, targets), settings.boundary, merge_gap=merge_gap
     )
     listed = [target.creator_id for target in targets]
     found = found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
@@ -53,9 +53,9 @@ def by_reading_everything(here: Deployment, now: datetime) -> pl.DataFrame:
         .filter(asks(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
         .select(pl.lit(table).alias("table"), "creator_id", asked_at="requested_at")
         .collect()
-        for table, capability in boundary.CAPABILITIES.items()
+        for table, capability in followups.CAPABILITIES.items()
     ]
-    return boundary.due(found, pl.concat(answered), now)
+    return followups.due(found, pl.concat(answered), now)
 
 
 def roster(*, known: Sequence[str] = (), without: Sequence[str] = ()) -> list[Target]:
@@ -96,8 +96,8 @@ def test_any_landings_compactions_and_roster_changes_give_what_reading_everythin
             file = landing.chance.choice(sorted(here.lake.folder(RAW_LIVES).rglob("*.parquet")))
             file.with_name("damaged.parquet").write_bytes(b"PAR1")
         expected = by_reading_everything(here, landing.now)
-        assert window.boundary_due(here, landing.now, history).rows() == expected.rows()
-        assert window.boundary_due(here, landing.now).rows() == expected.rows()
+        assert due_followups.due_followups(here, landing.now, history).rows() == expected.rows()
+        assert due_followups.due_followups(here, landing.now).rows() == expected.rows()
         due += expected.height
     assert due
 
@@ -107,18 +107,18 @@ def test_a_look_reads_only_what_landed_since_the_last_one(tmp_path: Path) -> Non
     landing, history = Landing(here.lake, 5), LiveHistory()
     landing.go_on(300)
     landing.land(1.0)
-    window.boundary_due(here, landing.now, history)
+    due_followups.due_followups(here, landing.now, history)
     read = history.rows_read
-    window.boundary_due(here, landing.now, history)
+    due_followups.due_followups(here, landing.now, history)
     assert history.rows_read == read
     landing.go_on(5)
     landing.land(1.0)
-    window.boundary_due(here, landing.now, history)
+    due_followups.due_followups(here, landing.now, history)
     assert read < history.rows_read < read + 50
     read = history.rows_read
     # A compacted file holds what was read already.
     compact(here.lake, [RAW_LIVES], now=landing.now, window=timedelta(minutes=10))
-    window.boundary_due(here, landing.now, history)
+    due_followups.due_followups(here, landing.now, history)
     assert history.rows_read == read
 
 
@@ -146,9 +146,9 @@ def test_a_late_reading_between_dropped_ones_is_read_with_its_neighbours(tmp_pat
 
     land("first", *((minute, True) for minute in range(0, 50, 5)))
     now = START + timedelta(minutes=50)
-    window.boundary_due(here, now, history)
+    due_followups.due_followups(here, now, history)
     land("late", (22, False))
-    found = window.boundary_due(here, now, history)
+    found = due_followups.due_followups(here, now, history)
     assert found.rows() == by_reading_everything(here, now).rows()
     assert "end" in found["why"].to_list()
 
@@ -159,4 +159,4 @@ def test_a_clock_that_is_set_back_starts_anew(tmp_path: Path) -> None:
     landing.go_on(200)
     for minutes in (0, -60, -10):
         now = landing.now + timedelta(minutes=minutes)
-        assert window.boundary_due(here, now, history).rows() == by_reading_everything(here, now).rows()
+        assert due_followups.due_followups(here, now, history).rows() == by_reading_everything(here, now).rows()

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline.capture import window
+from tiktok_pipeline.capture import replay
 from tiktok_pipeline.capture.budget import SharedBudget
-from tiktok_pipeline.capture.gate import SharedDepartures
+from tiktok_pipeline.capture.flush import Flusher
 from tiktok_pipeline.capture.landing import Attempt, Landing, Landings
+from tiktok_pipeline.capture.rate_limit import SharedDepartures
 from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.providers.vendor import Outcome, Request, Verdict
 from tiktok_pipeline.tables import RAW_LIVES
@@ -88,14 +89,14 @@ def test_a_replayed_hour_that_is_too_large_is_written_in_parts_and_is_over_with_
         landing.add(attempt(number))
         landing.flush(partly=True)
     assert landing.waiting == 0
-    assert not window._landed(lake, RAW_LIVES, HOUR, "watch")
+    assert not replay._landed(lake, RAW_LIVES, HOUR, "watch")
     # The try was cut short; the next one asks again, and gets fewer answers.
     again = Landing(lake, RAW_LIVES, "watch")
     again.add(attempt(0))
     again.flush(partly=True)
     again.add(attempt(1))
     again.flush(before=HOUR + timedelta(hours=1))
-    assert window._landed(lake, RAW_LIVES, HOUR, "watch")
+    assert replay._landed(lake, RAW_LIVES, HOUR, "watch")
     assert subjects(lake) == ["c0", "c1"]
 
 
@@ -165,7 +166,7 @@ def test_the_flush_timer_survives_a_full_disk_and_reports_the_rows_that_wait(tmp
     told: list[str] = []
     with tiny_disk(tmp_path / "disk") as disk:
         landings = Landings(Lake(disk / "lake"), "watch", "watch-20261102T100000")
-        flusher = window._Flusher(landings, RAW_LIVES, _Clock(), 0.05, told.append)  # type: ignore[arg-type]
+        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.05, told.append)  # type: ignore[arg-type]
         filling = fill(disk)
 
         async def work() -> None:
@@ -188,7 +189,7 @@ def test_the_flush_timer_survives_a_full_disk_and_reports_the_rows_that_wait(tmp
 def test_the_last_flush_waits_for_room_on_the_disk(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "disk") as disk:
         landings = Landings(Lake(disk / "lake"), "watch", "watch-20261102T100000")
-        flusher = window._Flusher(landings, RAW_LIVES, _Clock(), 0.1, lambda line: None)  # type: ignore[arg-type]
+        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.1, lambda line: None)  # type: ignore[arg-type]
         filling = fill(disk)
         flusher.add(attempt(1))
         threading.Timer(0.5, filling.unlink).start()
@@ -201,10 +202,10 @@ def test_the_last_flush_waits_for_room_on_the_disk(tmp_path: Path) -> None:
 def test_a_last_flush_that_stays_impossible_says_how_many_rows_are_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "_LAST_FLUSH_S", 0.3)
+    monkeypatch.setattr("tiktok_pipeline.capture.flush._LAST_FLUSH_S", 0.3)
     (tmp_path / "lake").write_bytes(b"a file where the lake belongs")
     landings = Landings(Lake(tmp_path / "lake"), "watch", "watch-20261102T100000")
-    flusher = window._Flusher(landings, RAW_LIVES, _Clock(), 0.1, lambda line: None)  # type: ignore[arg-type]
+    flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.1, lambda line: None)  # type: ignore[arg-type]
     flusher.add(attempt(1))
     with pytest.raises(LakeError, match="1 rows of raw_lives are lost: "):
         flusher.flush_last()

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tiktok_pipeline.capture.access import Access
 from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.config.access import Access
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline_tests.providers import bodies
 

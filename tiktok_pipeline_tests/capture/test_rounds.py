@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tiktok_pipeline.capture.clock import ReplayClock
-from tiktok_pipeline.capture.gate import Gate, sustained_rate
+from tiktok_pipeline.capture.rate_limit import Gate, sustained_rate
 from tiktok_pipeline.capture.rounds import live_round
+from tiktok_pipeline.config.settings import Routes, Settings, Watch
 from tiktok_pipeline.providers.vendor import Limits
-from tiktok_pipeline.settings import Routes, Settings, Watch
 
 BOTH = ("social_fetch", "konbini")
 

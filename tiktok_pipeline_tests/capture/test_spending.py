@@ -11,10 +11,9 @@ import pytest
 
 from tiktok_pipeline.capture import spending
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.memory import RAW_TABLES
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.settings import Settings
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RAW_TABLES
 from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline_tests.capture.landed_rows import CREATORS, START, Landing
 

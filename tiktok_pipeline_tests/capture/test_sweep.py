@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 
-from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.capture.replay import replay_hours
+from tiktok_pipeline.config.settings import Sweeps
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.tikhub import RANKING, RANKING_OF
-from tiktok_pipeline.settings import Sweeps
 from tiktok_pipeline.tables import RAW_LIVE_RANKINGS, RAW_LIVES
 from tiktok_pipeline_tests.capture.test_client import respond
 from tiktok_pipeline_tests.capture.test_watch import MIRA, START, deployment, live_from
@@ -31,8 +31,8 @@ def test_whoever_is_on_air_is_asked_for_in_the_list_that_their_room_competes_in(
 
     chosen = Sweeps(ranking_of_live=True)
     work = deployment(tmp_path, handle, [replace(MIRA, user_id=bodies.USER_ID)], sweeps=chosen)
-    window.replay_hours(work, RAW_LIVES, hours, kind="watch")
-    window.replay_hours(work, RAW_LIVE_RANKINGS, hours, kind="sweep")
+    replay_hours(work, RAW_LIVES, hours, kind="watch")
+    replay_hours(work, RAW_LIVE_RANKINGS, hours, kind="sweep")
     rows = Lake(tmp_path).scan_raw(RAW_LIVE_RANKINGS, hours).collect()
     # At 11:00 Mira is on air, and at no other full hour; no region is named.
     assert rows["requested_at"].to_list() == [START + timedelta(hours=1)]
@@ -49,8 +49,8 @@ def test_of_rankings_only_what_the_settings_name_is_asked(tmp_path: Path) -> Non
         ranked = {"code": 0, "data": {"data": bodies.ranking(), "status_code": 0}}
         return respond(200, bodies.encoded(ranked))
 
-    window.replay_hours(deployment(tmp_path / "none", handle, [MIRA]), RAW_LIVE_RANKINGS, [START], kind="sweep")
+    replay_hours(deployment(tmp_path / "none", handle, [MIRA]), RAW_LIVE_RANKINGS, [START], kind="sweep")
     assert not asked
     named = deployment(tmp_path / "us", handle, [MIRA], sweeps=Sweeps(ranking_regions=("US",)))
-    window.replay_hours(named, RAW_LIVE_RANKINGS, [START], kind="sweep")
+    replay_hours(named, RAW_LIVE_RANKINGS, [START], kind="sweep")
     assert asked == [RANKING, RANKING]

@@ -12,22 +12,24 @@ import httpx
 import polars as pl
 import pytest
 
-from tiktok_pipeline.capture import memory, spending, window
+from tiktok_pipeline.capture import spending, window, window_state
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.capture.on_air import on_air_readings
+from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
+from tiktok_pipeline.config.settings import Retries, Routes, Settings, Watch
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
 from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.settings import Retries, Routes, Settings, Watch
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES, STREAMS
 from tiktok_pipeline_tests.capture.test_client import KEYS, Handler, respond
+from tiktok_pipeline_tests.lake.test_store import landed as raw_rows
 from tiktok_pipeline_tests.providers import bodies
-from tiktok_pipeline_tests.test_lake import landed as raw_rows
 from tiktok_pipeline_tests.transforms.frames import frame
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -90,7 +92,7 @@ def test_a_replayed_hour_asks_each_creator_every_round_and_lands_one_file(tmp_pa
         live["profile"]["handle"] = name
         return respond(200, bodies.fetch_ok(live))
 
-    report = window.replay_hours(deployment(tmp_path, handle, targets), RAW_LIVES, [START], kind="watch")
+    report = replay_hours(deployment(tmp_path, handle, targets), RAW_LIVES, [START], kind="watch")
     rows = landed(tmp_path)
     assert report.tally.requests == rows.height == 6 * 12
     assert rows.group_by("creator_id").len()["len"].unique().to_list() == [12]
@@ -102,7 +104,7 @@ def test_a_replayed_hour_asks_each_creator_every_round_and_lands_one_file(tmp_pa
 
 def test_the_room_is_asked_when_a_stream_is_found_and_once_when_it_is_gone(tmp_path: Path) -> None:
     on_air = live_from(START + timedelta(minutes=20), START + timedelta(minutes=41))
-    window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
+    replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
     rows = landed(tmp_path)
     rooms = rows.filter(pl.col("vendor") == "tikhub")
     assert rooms["subject"].unique().to_list() == [bodies.ROOM_ID]
@@ -112,7 +114,7 @@ def test_the_room_is_asked_when_a_stream_is_found_and_once_when_it_is_gone(tmp_p
 
 def test_an_end_is_confirmed_after_the_shortest_gap(tmp_path: Path) -> None:
     on_air = live_from(START, START + timedelta(minutes=21))
-    window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
+    replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [START], kind="watch")
     asked = landed(tmp_path).filter(pl.col("vendor") == "social_fetch")
     minutes = [(moment - START).total_seconds() / 60 for moment in asked["requested_at"]]
     assert minutes[5:8] == [25, 27, 30]
@@ -121,8 +123,8 @@ def test_an_end_is_confirmed_after_the_shortest_gap(tmp_path: Path) -> None:
 def test_the_next_window_knows_what_the_last_one_saw(tmp_path: Path) -> None:
     on_air = live_from(START, START + timedelta(minutes=58))
     for hour in hours_between(START, START + timedelta(hours=2)):
-        window.replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
-        seen = memory.last_seen(Lake(tmp_path), hour + timedelta(hours=1))
+        replay_hours(deployment(tmp_path, on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
+        seen = window_state.last_seen(Lake(tmp_path), hour + timedelta(hours=1))
         assert seen["mira.paints"].live == (hour == START)
     second = landed(tmp_path, 2).filter(pl.col("requested_at") >= START + timedelta(hours=1))
     # The end is seen at the first question of the second hour, and the room is asked for it.
@@ -132,9 +134,9 @@ def test_the_next_window_knows_what_the_last_one_saw(tmp_path: Path) -> None:
 def test_one_span_and_single_hours_land_the_same_questions(tmp_path: Path) -> None:
     on_air = live_from(START + timedelta(minutes=50), START + timedelta(minutes=80))
     hours = hours_between(START, START + timedelta(hours=3))
-    window.replay_hours(deployment(tmp_path / "one", on_air, [MIRA]), RAW_LIVES, hours, kind="watch")
+    replay_hours(deployment(tmp_path / "one", on_air, [MIRA]), RAW_LIVES, hours, kind="watch")
     for hour in hours:
-        window.replay_hours(deployment(tmp_path / "many", on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
+        replay_hours(deployment(tmp_path / "many", on_air, [MIRA]), RAW_LIVES, [hour], kind="watch")
     columns = ["capture_id", "vendor", "requested_at", "outcome", "body"]
     one, many = landed(tmp_path / "one", 3).select(columns), landed(tmp_path / "many", 3).select(columns)
     assert one.equals(many)
@@ -143,9 +145,9 @@ def test_one_span_and_single_hours_land_the_same_questions(tmp_path: Path) -> No
 def test_an_hour_that_landed_is_not_asked_again(tmp_path: Path) -> None:
     here = deployment(tmp_path, offline, [MIRA])
     hours = hours_between(START, START + timedelta(hours=2))
-    window.replay_hours(here, RAW_LIVES, hours[:1], kind="watch")
+    replay_hours(here, RAW_LIVES, hours[:1], kind="watch")
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
-    report = window.replay_hours(here, RAW_LIVES, hours, kind="watch")
+    report = replay_hours(here, RAW_LIVES, hours, kind="watch")
     assert report.hours_skipped == 1
     assert report.tally.requests == 12
     assert all(file.read_bytes() == content for file, content in before.items())
@@ -154,8 +156,8 @@ def test_an_hour_that_landed_is_not_asked_again(tmp_path: Path) -> None:
 def test_an_hour_in_which_nothing_was_due_is_done_too(tmp_path: Path) -> None:
     here = deployment(tmp_path, offline, [MIRA])
     hours = hours_between(START, START + timedelta(hours=3))
-    first = window.replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
-    again = window.replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
+    first = replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
+    again = replay_hours(here, RAW_PROFILES, hours, kind="sweep", every_hours=2)
     assert first.tally.requests > 0
     assert again.tally.requests == 0
     assert again.hours_skipped == 3
@@ -167,9 +169,9 @@ def test_a_vendor_that_is_down_fails_the_window_in_words_keeps_the_rows_and_is_a
 
     quick = Retries(attempts=1)
     with pytest.raises(CaptureError, match=r"no vendor answered.*social_fetch: ConnectError"):
-        window.replay_hours(deployment(tmp_path, down, [MIRA], retries=quick), RAW_LIVES, [START], kind="watch")
+        replay_hours(deployment(tmp_path, down, [MIRA], retries=quick), RAW_LIVES, [START], kind="watch")
     assert landed(tmp_path)["outcome"].unique().to_list() == ["network_error"]
-    report = window.replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
+    report = replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
     assert report.hours_skipped == 0
     assert landed(tmp_path)["outcome"].unique().to_list() == ["not_live"]
 
@@ -200,7 +202,7 @@ def test_a_route_without_a_vendor_names_what_to_set(tmp_path: Path) -> None:
 
 
 def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:
-    window.replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
+    replay_hours(deployment(tmp_path, offline, [MIRA]), RAW_LIVES, [START], kind="watch")
     spent = spending.spent(Lake(tmp_path), [START.date()], Settings().vendors)
     assert spent == {("social_fetch", START.date()): 12.0}
 
@@ -230,7 +232,7 @@ def renamed_at(moment: datetime) -> Handler:
 
 def test_who_renamed_is_followed_by_user_id(tmp_path: Path) -> None:
     handle = renamed_at(START + timedelta(minutes=32))
-    report = window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
+    report = replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
     rows = landed(tmp_path)
     assert rows["subject"].unique(maintain_order=True).to_list() == ["mira.paints", "mira.arts"]
     assert rows["creator_id"].unique().to_list() == ["mira.paints"]
@@ -245,13 +247,13 @@ def test_the_next_window_asks_under_the_new_name(tmp_path: Path) -> None:
     """Also before `creators` has been derived anew: what landed is enough."""
     handle = renamed_at(START + timedelta(minutes=32))
     for hour in hours_between(START, START + timedelta(hours=2)):
-        window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [hour], kind="watch")
+        replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [hour], kind="watch")
     second = landed(tmp_path, 2).filter(pl.col("requested_at") >= START + timedelta(hours=1))
     assert second["subject"].unique().to_list() == ["mira.arts"]
     assert second.height == 12
     # A handle that somebody else has taken is not followed.
     other = replace(MIRA, user_id="999")
-    assert memory.last_seen(Lake(tmp_path), START + timedelta(hours=2))["mira.paints"].named(other) == other
+    assert window_state.last_seen(Lake(tmp_path), START + timedelta(hours=2))["mira.paints"].named(other) == other
 
 
 def gone(request: httpx.Request) -> httpx.Response:
@@ -267,7 +269,7 @@ def test_who_is_gone_for_good_is_asked_more_and_more_seldom_and_looked_up_once_a
     known = Target("mira.paints", "mira.paints", bodies.USER_ID)
     hours = hours_between(START, START + timedelta(hours=24))
     for span in (hours[:2], hours[2:3], hours[3:]):
-        window.replay_hours(deployment(tmp_path, gone, [known]), RAW_LIVES, span, kind="watch")
+        replay_hours(deployment(tmp_path, gone, [known]), RAW_LIVES, span, kind="watch")
     asked = [(when - START).total_seconds() / 60 for when in landed(tmp_path, 24)["requested_at"]]
     assert asked[:7] == [0, 5, 10, 20, 40, 80, 140]
     assert {later - earlier for earlier, later in pairwise(asked[6:])} == {60}
@@ -281,7 +283,7 @@ def test_who_comes_back_is_asked_every_round_again(tmp_path: Path) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return gone(request) if at(request) < back else offline(request)
 
-    window.replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
+    replay_hours(deployment(tmp_path, handle, [MIRA]), RAW_LIVES, [START], kind="watch")
     asked = [(when - START).total_seconds() / 60 for when in landed(tmp_path)["requested_at"]]
     assert asked == [0, 5, 10, 20, 40, 45, 50, 55]
 
@@ -291,7 +293,7 @@ def test_off_air_said_as_not_found_is_no_absence(tmp_path: Path) -> None:
         return respond(404, bodies.konbini_error("not_found"))
 
     here = deployment(tmp_path, handle, [MIRA], routes=Routes(live=("konbini",)))
-    window.replay_hours(here, RAW_LIVES, [START], kind="watch")
+    replay_hours(here, RAW_LIVES, [START], kind="watch")
     assert landed(tmp_path).height == 12
 
 
@@ -305,7 +307,7 @@ def test_who_came_due_between_two_windows_is_asked_first(tmp_path: Path) -> None
         return respond(200, bodies.fetch_ok(live))
 
     here = deployment(tmp_path, handle, targets)
-    window.replay_hours(here, RAW_LIVES, [START], kind="watch")
+    replay_hours(here, RAW_LIVES, [START], kind="watch")
     # The next window begins two minutes late, as after a slow start.
     late = START + timedelta(hours=1, minutes=2)
     asked: list[tuple[datetime, str]] = []
@@ -317,7 +319,7 @@ def test_who_came_due_between_two_windows_is_asked_first(tmp_path: Path) -> None
         async with open_client(
             KEYS, Settings(), ReplayClock(late), note, transport=httpx.MockTransport(handle)
         ) as client:
-            seen = memory.last_seen(Lake(tmp_path), late)
+            seen = window_state.last_seen(Lake(tmp_path), late)
             await watch(client, targets, Settings().watch, until=late + timedelta(minutes=8), seen=seen)
 
     asyncio.run(second())
@@ -334,7 +336,7 @@ def test_an_end_seen_just_before_a_window_ends_is_confirmed_in_the_next(tmp_path
     # The last of four: asked at 3:45 of every round, and so at 58:45.
     targets = [*(Target(f"creator{n}", f"creator{n}") for n in range(3)), MIRA]
     for hour in hours_between(START, START + timedelta(hours=2)):
-        window.replay_hours(deployment(tmp_path, on_air, targets), RAW_LIVES, [hour], kind="watch")
+        replay_hours(deployment(tmp_path, on_air, targets), RAW_LIVES, [hour], kind="watch")
     asked = landed(tmp_path, 2).filter(pl.col("creator_id") == MIRA.creator_id, pl.col("vendor") == "social_fetch")
     minutes = [(when - START).total_seconds() / 60 for when in asked["requested_at"]]
     assert minutes[11:14] == [58.75, 60.75, 63.75]
@@ -351,7 +353,7 @@ def test_what_the_roster_knows_is_used_although_memory_does_not_know_it(tmp_path
             return respond(200, bodies.room_body(bodies.room()))
         return respond(200, bodies.fetch_ok(live))
 
-    window.replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, [START], kind="watch")
+    replay_hours(deployment(tmp_path, handle, [known]), RAW_LIVES, [START], kind="watch")
     assert "tikhub" in landed(tmp_path)["vendor"].to_list()
 
 
@@ -387,7 +389,7 @@ def taught(folder: Path, *habits: tuple[str, float]) -> list[Target]:
 def test_by_habit_as_many_questions_go_to_whoever_is_about_to_start(tmp_path: Path) -> None:
     targets = taught(tmp_path, ("creator3", 10.5), ("creator7", 22.0))
     work = deployment(tmp_path, anybody, targets, watch=Watch(**SELDOM))  # type: ignore[arg-type]
-    report = window.replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=1)), kind="watch")
+    report = replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=1)), kind="watch")
     asked = landed(tmp_path)["creator_id"]
     # Four rounds of twelve would be 48 questions.
     assert 46 <= report.tally.requests <= 48
@@ -402,7 +404,7 @@ def test_by_habit_nobody_waits_longer_than_two_rounds_or_is_asked_too_soon(tmp_p
     work = deployment(tmp_path, anybody, targets, watch=Watch(**SELDOM))  # type: ignore[arg-type]
     # Single windows: each begins with what landed.
     for hour in hours_between(START, START + timedelta(hours=3)):
-        window.replay_hours(work, RAW_LIVES, [hour], kind="watch")
+        replay_hours(work, RAW_LIVES, [hour], kind="watch")
     rows = landed(tmp_path, 3).sort("creator_id", "requested_at")
     gaps = rows.select(pl.col("requested_at").diff().over("creator_id")).to_series().drop_nulls()
     assert gaps.min() >= timedelta(seconds=120)  # type: ignore[operator]
@@ -418,13 +420,13 @@ def test_by_habit_an_end_is_confirmed_and_somebody_gone_is_left_alone(tmp_path: 
 
     minutely = Watch(round_seconds=300, policy="adaptive")
     work = deployment(tmp_path / "live", handle, [replace(targets[0], handle="mira.paints")], watch=minutely)
-    window.replay_hours(work, RAW_LIVES, [START], kind="watch")
+    replay_hours(work, RAW_LIVES, [START], kind="watch")
     asked = landed(tmp_path / "live").filter(pl.col("vendor") == "social_fetch")["requested_at"]
     after = [moment - ends for moment in asked if moment >= ends]
     assert timedelta(minutes=2) <= after[1] - after[0] <= timedelta(minutes=5)
 
     work = deployment(tmp_path / "gone", gone, [replace(targets[0], user_id="77")], watch=minutely)
-    window.replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=6)), kind="watch")
+    replay_hours(work, RAW_LIVES, hours_between(START, START + timedelta(hours=6)), kind="watch")
     live = landed(tmp_path / "gone", 6).filter(pl.col("endpoint").str.contains("live"))
     assert live.height < 6 * 12 / 3
 
@@ -444,7 +446,7 @@ def test_a_creator_who_is_erased_during_a_window_is_polled_no_more_and_nothing_o
         return respond(200, bodies.fetch_ok(live))
 
     deployed = replace(deployment(tmp_path, handle, [MIRA, bo]), lake=Lake(tmp_path, erased))
-    report = window.replay_hours(deployed, RAW_LIVES, [START], kind="watch")
+    report = replay_hours(deployed, RAW_LIVES, [START], kind="watch")
     assert {name for name, _ in polled} == {"mira.paints", "bo"}
     assert max(when for name, when in polled if name == "mira.paints") <= START + timedelta(minutes=35)
     assert max(when for name, when in polled if name == "bo") > START + timedelta(minutes=50)
@@ -462,5 +464,5 @@ def test_a_window_passes_over_what_a_newer_release_landed(tmp_path: Path) -> Non
     )
     lake.write_raw(RAW_LIVES, hour, "w-0000", odd)
     now = hour + timedelta(minutes=30)
-    assert not any(seen.live for seen in memory.last_seen(lake, now).values())
-    assert memory.on_air_readings(lake, hour, now).is_empty()
+    assert not any(seen.live for seen in window_state.last_seen(lake, now).values())
+    assert on_air_readings(lake, hour, now).is_empty()

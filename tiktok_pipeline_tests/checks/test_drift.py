@@ -10,7 +10,7 @@ import polars as pl
 
 from tiktok_pipeline.checks.drift import drift
 from tiktok_pipeline.checks.verdict import Verdict
-from tiktok_pipeline.settings import Checks
+from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.tables import PAYLOAD_SHAPES
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes, sample
 from tiktok_pipeline_tests.transforms.frames import hours

@@ -9,8 +9,8 @@ import polars as pl
 
 from tiktok_pipeline.checks.health import budget, completeness, freshness, readability, vendor_errors
 from tiktok_pipeline.checks.verdict import Verdict, together
+from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.providers.vendor import Limits, Outcome
-from tiktok_pipeline.settings import Checks
 from tiktok_pipeline.tables import COVERAGE, QUARANTINE, VENDOR_USAGE
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline_tests.report.rosters import small
+from tiktok_pipeline_tests.publish.report.rosters import small
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,22 +11,22 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tiktok_pipeline import postgres
+from tiktok_pipeline.config.settings import Places, hash_key
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
 from tiktok_pipeline.errors import PublishError, RosterError, SettingsError
-from tiktok_pipeline.forget.erase import forget
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.published import PUBLISHED
-from tiktok_pipeline.report.page import write_report
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish import postgres
+from tiktok_pipeline.publish.catalog import PUBLISHED
+from tiktok_pipeline.publish.duckdb_file import LINK
+from tiktok_pipeline.publish.report.page import write_report
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.settings import Places, hash_key
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_USER_SEARCHES, SEARCH_HITS
-from tiktok_pipeline.warehouse import LINK
+from tiktok_pipeline.upkeep.forget.erase import forget
 from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.publish.report.rosters import small
+from tiktok_pipeline_tests.publish.test_postgres import ask
 from tiktok_pipeline_tests.raw_files import all_raw
-from tiktok_pipeline_tests.report.rosters import small
-from tiktok_pipeline_tests.test_postgres import ask
 from tiktok_pipeline_tests.transforms.frames import frame
 
 HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)

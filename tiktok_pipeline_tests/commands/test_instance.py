@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.commands.instance import problems, use_instance
-from tiktok_pipeline.definitions import give_up_runs
+from tiktok_pipeline.commands.runs import give_up_runs
+from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.errors import SettingsError
-from tiktok_pipeline.settings import Places
 
 RECORDS = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 

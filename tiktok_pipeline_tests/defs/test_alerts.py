@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES
 from tiktok_pipeline_tests.alerts.receiver import Receiver, receiving

@@ -15,7 +15,7 @@ import pytest
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.defs.raw.raw_lives import raw_lives
 from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import hour_key, hour_of_key, hour_range_tags
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process

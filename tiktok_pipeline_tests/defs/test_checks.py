@@ -14,19 +14,19 @@ import duckdb
 import polars as pl
 import pytest
 
-from tiktok_pipeline import definitions
-from tiktok_pipeline.blocked_days import blocked_days
+from tiktok_pipeline.commands import runs
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.defs.checked import Checking
+from tiktok_pipeline.defs.asset_checks import Checking
 from tiktok_pipeline.defs.marts import coverage, creators, leaderboard, stories, stream_lift, streams, vendor_usage
 from tiktok_pipeline.defs.skipping import REBUILD_TAG
 from tiktok_pipeline.errors import PipelineError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.blocked_days import blocked_days
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.providers.social_fetch import LIVE
+from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.resources import Pipeline, build_resources
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, STREAMS, TABLES
-from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests.checks.rows import SOUND, sound
 
 DAY = date(2026, 11, 2)
@@ -274,7 +274,7 @@ def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_
     deployed.land(*[offline()] * 30)
     making(monkeypatch, "coverage", sound("coverage", known_polls=99))
     with pytest.raises(PipelineError) as error:
-        definitions.run_derive(START, START + timedelta(days=1))
+        runs.run_derive(START, START + timedelta(days=1))
     told = str(error.value)
     assert told.startswith("published, but some days stand still: coverage not replaced: 2026-11-02; ")
     assert "known_polls <= polls" in told

@@ -11,7 +11,7 @@ import pytest
 
 from tiktok_pipeline.defs.upkeep.erased_records import erase_records, redacted_record
 from tiktok_pipeline.erased.names import Names, hashes_of
-from tiktok_pipeline_tests.forget.deployment import CREATOR, RENAMED, USER_ID, dagster_records
+from tiktok_pipeline_tests.upkeep.forget.deployment import CREATOR, RENAMED, USER_ID, dagster_records
 
 ZOE = Names(b"k", hashes_of(b"k", creator_ids=[CREATOR], handles=[CREATOR, RENAMED], ids=[USER_ID]))
 # Every one of these is also a word of Dagster's records.

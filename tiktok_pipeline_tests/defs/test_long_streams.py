@@ -15,7 +15,7 @@ from tiktok_pipeline.defs.marts.creator_days import creator_days
 from tiktok_pipeline.defs.marts.stream_hours import stream_hours
 from tiktok_pipeline.defs.marts.stream_lift import stream_lift
 from tiktok_pipeline.defs.marts.streams import streams
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (

@@ -11,10 +11,10 @@ from dagster_duckdb import DuckDBResource
 
 from tiktok_pipeline.defs.publish.postgres import postgres
 from tiktok_pipeline.defs.publish.warehouse import warehouse
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline_tests import small_lake
-from tiktok_pipeline_tests.test_postgres import ask
+from tiktok_pipeline_tests.publish.test_postgres import ask
 
 
 def materialize(folder: Path, **environment: str) -> dg.ExecuteInProcessResult:

@@ -13,8 +13,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tiktok_pipeline import counted_days
-from tiktok_pipeline.counted_days import CountedDays
 from tiktok_pipeline.defs.marts.coverage import coverage
 from tiktok_pipeline.defs.marts.creator_days import creator_days
 from tiktok_pipeline.defs.marts.creators import creators, profile_history
@@ -22,10 +20,12 @@ from tiktok_pipeline.defs.marts.stream_hours import stream_hours
 from tiktok_pipeline.defs.marts.stream_lift import stream_lift
 from tiktok_pipeline.defs.marts.streams import streams
 from tiktok_pipeline.defs.skipping import REBUILD_TAG
+from tiktok_pipeline.derive import counted_days
+from tiktok_pipeline.derive.counted_days import CountedDays
 from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.remembered import FOLDER
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
-from tiktok_pipeline.remembered import FOLDER
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (
     COVERAGE,

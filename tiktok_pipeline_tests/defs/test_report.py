@@ -10,7 +10,7 @@ import dagster as dg
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.publish.report import report
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline_tests.report.rosters import small
+from tiktok_pipeline_tests.publish.report.rosters import small
 
 
 def materialized(home: Path, *, fails: bool = False) -> dg.ExecuteInProcessResult:

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
 

@@ -12,13 +12,13 @@ import duckdb
 import pytest
 
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
-from tiktok_pipeline.report.brief import read_brief
-from tiktok_pipeline.report.page import render
+from tiktok_pipeline.publish.duckdb_file import LINK, publish
+from tiktok_pipeline.publish.report.brief import read_brief
+from tiktok_pipeline.publish.report.page import render
 from tiktok_pipeline.resources import Pipeline, build_resources
 from tiktok_pipeline.tables import CREATORS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE, STREAMS
-from tiktok_pipeline.warehouse import LINK, publish
 from tiktok_pipeline_tests.impostors import OWN, START, Deployed, Impostors, Person, always, at_minutes, serving
 
 # What vendors gave under the handle from 02:40 on: an account that had been on air since 02:10.

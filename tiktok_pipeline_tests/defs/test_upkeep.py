@@ -11,7 +11,7 @@ import pytest
 
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.upkeep.run_history import delete_run, superseded_runs
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, VENDOR_USAGE
 from tiktok_pipeline_tests.transforms.frames import frame

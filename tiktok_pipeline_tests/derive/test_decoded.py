@@ -14,7 +14,7 @@ from tiktok_pipeline.derive import decoded
 from tiktok_pipeline.derive.decoded import FOLDER, REQUESTS, DecodedHours, prune
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE, RAW_LIVES
 from tiktok_pipeline.upkeep.compaction import compact

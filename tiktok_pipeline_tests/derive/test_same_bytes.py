@@ -12,15 +12,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.definitions import build_definitions
-from tiktok_pipeline.forget.erase import forget
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.resources import Pipeline, build_resources
-from tiktok_pipeline.settings import Places
-from tiktok_pipeline.tables import RAW_LIVES, TABLES
+from tiktok_pipeline.tables import RAW_LIVES, RAW_TABLES, TABLES
 from tiktok_pipeline.upkeep.compaction import compact
+from tiktok_pipeline.upkeep.forget.erase import forget
 from tiktok_pipeline_tests.replayed import DAYS, START, Replayed
 
 KEY = "a hash key of this test"

@@ -11,13 +11,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tiktok_pipeline.blocked_days import block
 from tiktok_pipeline.defs.repairing import REPAIR_TAG
 from tiktok_pipeline.defs.skipping import REBUILD_TAG
 from tiktok_pipeline.derive.up_to_date import FOLDER
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.blocked_days import block
+from tiktok_pipeline.lake.reads import Once, of_file, recording
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
-from tiktok_pipeline.reads import Once, of_file, recording
 from tiktok_pipeline.resources import build_resources
 from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS, RAW_LIVES, STREAMS
 from tiktok_pipeline_tests.defs.test_checks import Deployed, assets_of_the_deployment

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline import roster, tables
+from tiktok_pipeline import tables
+from tiktok_pipeline.config import roster
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
 from tiktok_pipeline.errors import LakeError, SettingsError
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline_tests.transforms.frames import frame
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)

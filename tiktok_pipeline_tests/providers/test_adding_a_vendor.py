@@ -13,15 +13,15 @@ import msgspec
 import polars as pl
 import pytest
 
-from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.commands.check import check_deployment
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import load_settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import VENDORS, vendor
 from tiktok_pipeline.providers.observations import LiveReading, Problem, Reading
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Verdict
-from tiktok_pipeline.settings import load_settings
 from tiktok_pipeline.tables import RAW_LIVES
 from tiktok_pipeline.transforms.observations import read_bodies
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage
@@ -81,7 +81,7 @@ def test_one_file_and_its_registration_make_a_vendor(tmp_path: Path, monkeypatch
     here = Deployment(
         Lake(tmp_path / "lake"), settings, accesses(environment), targets, transport=httpx.MockTransport(handle)
     )
-    report = window.replay_hours(here, RAW_LIVES, [START], kind="sweep")
+    report = replay_hours(here, RAW_LIVES, [START], kind="sweep")
     assert report.tally.credits == 0.5
     raw = Lake(tmp_path / "lake").scan_raw(RAW_LIVES, [START]).collect()
     live = read_bodies(raw, "raw_lives", hash_key=b"k")["live_observations"].sort("creator_id")

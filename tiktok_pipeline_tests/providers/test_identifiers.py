@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tiktok_pipeline.config.roster import make_creator
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.identifiers import is_handle, is_rounded, is_sec_uid, same_number
 from tiktok_pipeline.providers.observations import handle
 from tiktok_pipeline.providers.vendor import Target
-from tiktok_pipeline.roster import make_creator
 from tiktok_pipeline_tests.providers import bodies
 
 GOOD = ["ab", "odd.one", "a_b.c9", "x" * 24, "123456", "_._", ".ab"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.frames import frame, hours

@@ -20,19 +20,18 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.memory import RAW_TABLES
+from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.checks.contract import contract
 from tiktok_pipeline.checks.identities import RULES, identities
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.settings import Settings
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.sandbox.server import start_in_process
-from tiktok_pipeline.settings import Settings
-from tiktok_pipeline.tables import RAW_LIVES, TABLES
+from tiktok_pipeline.tables import RAW_LIVES, RAW_TABLES, TABLES
 from tiktok_pipeline.transforms.coverage import coverage
 from tiktok_pipeline.transforms.creator_days import creator_days
 from tiktok_pipeline.transforms.creator_hours import creator_hours
@@ -96,10 +95,10 @@ def capture(folder: Path, *, creators_watched: int = 5) -> World:
         targets = [Target(c.handle, c.handle, c.user_id) for c in sandbox.world.creators if c.kind == "public"]
         here = Deployment(Lake(folder), Settings(), accesses(sandbox.environment), targets)
         hours = hours_between(START, END)
-        window.replay_hours(here, RAW_LIVES, hours, kind="watch")
+        replay_hours(here, RAW_LIVES, hours, kind="watch")
         for table in RAW_TABLES:
             if table is not RAW_LIVES:
-                window.replay_hours(here, table, hours, kind="sweep", every_hours=EVERY_HOURS[table.name])
+                replay_hours(here, table, hours, kind="sweep", every_hours=EVERY_HOURS[table.name])
         raw = {table.name: here.lake.scan_raw(table, hours).collect() for table in RAW_TABLES}
     return World(raw, tuple(target.creator_id for target in targets if target.creator_id))
 

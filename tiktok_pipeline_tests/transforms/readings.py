@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS
 from tiktok_pipeline.transforms.streams import streams
 from tiktok_pipeline_tests.transforms.frames import DAY, frame

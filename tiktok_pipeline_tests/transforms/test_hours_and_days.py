@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.tables import (
     COVERAGE,
     CREATORS,

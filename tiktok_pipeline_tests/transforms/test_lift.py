@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.frames import frame, hours

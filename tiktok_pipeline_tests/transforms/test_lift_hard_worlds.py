@@ -14,7 +14,7 @@ import pytest
 from benchmarks.accuracy.hard_worlds import HARD_WORLDS, simulate_world
 from benchmarks.accuracy.lift_estimates import estimated, judged_histories, score, undisturbed
 from benchmarks.accuracy.lift_totals import score_board
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 
 WORLDS = {world.name.strip(): world for world in HARD_WORLDS}
 

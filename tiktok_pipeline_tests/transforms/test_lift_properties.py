@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (

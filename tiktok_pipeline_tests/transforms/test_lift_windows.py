@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (

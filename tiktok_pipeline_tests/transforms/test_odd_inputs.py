@@ -10,11 +10,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from tiktok_pipeline.blocked_days import blocked_days
-from tiktok_pipeline.definitions import run_derive
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.commands.runs import run_derive
+from tiktok_pipeline.lake.blocked_days import blocked_days
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.tables import TABLES
-from tiktok_pipeline.warehouse import LINK
 from tiktok_pipeline_tests.transforms.odd_inputs import (
     DAYS,
     END,

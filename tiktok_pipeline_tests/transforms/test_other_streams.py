@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tiktok_pipeline.settings import Lift
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_days import Counts
 from tiktok_pipeline.transforms.follower_series import HOUR_US, read_series
 from tiktok_pipeline.transforms.other_streams import OtherStreams

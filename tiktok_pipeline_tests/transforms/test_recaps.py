@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from benchmarks.recaps import measure
-from tiktok_pipeline.settings import Recaps
+from tiktok_pipeline.config.settings import Recaps
 from tiktok_pipeline.tables import POST_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.recap_lexicon import HITS, LANGUAGES, plain
 from tiktok_pipeline.transforms.recaps import recaps

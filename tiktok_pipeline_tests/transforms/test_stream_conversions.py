@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiktok_pipeline.settings import Conversions
+from tiktok_pipeline.config.settings import Conversions
 from tiktok_pipeline.tables import FOLLOWER_LIST_ENTRIES, STREAMS
 from tiktok_pipeline.transforms.stream_conversions import stream_conversions
 from tiktok_pipeline_tests.transforms.frames import frame, hours

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiktok_pipeline.settings import Streams
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.streams import streams
 from tiktok_pipeline_tests.transforms.frames import DAY, frame

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
 from tiktok_pipeline.upkeep.compaction import Compaction, compact
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, RAW_PROFILES
 from tiktok_pipeline.upkeep.retention import retire, retired
 from tiktok_pipeline.upkeep.sizes import folder_size, measure

@@ -15,7 +15,7 @@ from tiktok_pipeline.alerts.webhook import WEBHOOK, run_link
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
-from tiktok_pipeline.defs.guard import STATUS
+from tiktok_pipeline.defs.scheduling import STATUS
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import RAW_LIVES

@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.guard import every, given_up_after, stale, succeeded_within, under_way
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.defs.scheduling import every, given_up_after, stale, succeeded_within, under_way
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (

@@ -7,9 +7,9 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.checks import health
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, before_any_capture, median, write_each_day
-from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import COVERAGE, LIVE_OBSERVATIONS

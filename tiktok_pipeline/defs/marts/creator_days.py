@@ -5,7 +5,8 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import (
     DAILY_MART,
     LONGEST_STREAM_DAYS,
@@ -13,7 +14,6 @@ from tiktok_pipeline.defs.marts.daily import (
     before_any_capture,
     write_each_day,
 )
-from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (

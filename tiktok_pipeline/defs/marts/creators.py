@@ -5,13 +5,13 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import write_whole
-from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history, listed_accounts, summary_of
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.remembered import Remembered, chained_keys, code_version, day_identities, longest
+from tiktok_pipeline.lake.remembered import Remembered, chained_keys, code_version, day_identities, longest
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import creators as transform

@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.blocked_days import WHOLE
 from tiktok_pipeline.checks.verdict import Verdict
-from tiktok_pipeline.defs.checked import Checking, Results, warn_of_damage
+from tiktok_pipeline.defs.asset_checks import Checking, Results, warn_of_damage
 from tiktok_pipeline.defs.skipping import Skipping, metadata_of
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.blocked_days import WHOLE
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, Table

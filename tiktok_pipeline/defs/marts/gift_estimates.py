@@ -5,13 +5,13 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.config.known_gifts import read_known_gifts
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, last_day_on_air, write_each_day
-from tiktok_pipeline.defs.shown import describe, shown
-from tiktok_pipeline.known_gifts import read_known_gifts
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.reads import Once
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import neighbours
-from tiktok_pipeline.reads import Once
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import CREATORS, GIFT_ESTIMATES, LIVE_OBSERVATIONS, RECAPS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.gift_estimates import COMPARED_DAYS, gift_signals

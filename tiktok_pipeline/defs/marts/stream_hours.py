@@ -5,9 +5,9 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, last_day_on_air, numbers, write_each_day
-from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAM_HOURS, STREAM_LIFT, STREAMS

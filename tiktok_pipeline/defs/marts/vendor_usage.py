@@ -7,13 +7,12 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.checks import health
-from tiktok_pipeline.defs.checked import Results
+from tiktok_pipeline.defs.asset_checks import Results
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
-from tiktok_pipeline.defs.shown import describe, shown
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.tables import VENDOR_USAGE
+from tiktok_pipeline.tables import RAW_TABLES, VENDOR_USAGE
 from tiktok_pipeline.transforms.raw_rows import usable
 from tiktok_pipeline.transforms.vendor_usage import vendor_usage as account
 from tiktok_pipeline.upkeep.retention import retired

@@ -7,22 +7,29 @@ from functools import partial
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.checks.drift import drift
 from tiktok_pipeline.checks.health import freshness, readability, whole_files
 from tiktok_pipeline.checks.verdict import Verdict
-from tiktok_pipeline.defs.checked import Checking, Results, check_specs, warn_of_damage
-from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.config.settings import Checks
+from tiktok_pipeline.defs.asset_checks import Checking, Results, check_specs, warn_of_damage
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.skipping import REBUILD_TAG, Made, Skipping, metadata_of
 from tiktok_pipeline.derive.decoded import KEPT_DAYS, DecodedHours, prune
 from tiktok_pipeline.derive.normalized import MADE, NormalizedDay, normalize_day
 from tiktok_pipeline.derive.sightings import listed_accounts
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.resources import Pipeline
-from tiktok_pipeline.settings import Checks
-from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, LIVE_OBSERVATIONS, PAYLOAD_SHAPES, QUARANTINE, RAW_LIVES, Table
+from tiktok_pipeline.tables import (
+    ACCOUNT_SIGHTINGS,
+    LIVE_OBSERVATIONS,
+    PAYLOAD_SHAPES,
+    QUARANTINE,
+    RAW_LIVES,
+    RAW_TABLES,
+    Table,
+)
 from tiktok_pipeline.upkeep.retention import retired
 
 # The name of the records of its days.

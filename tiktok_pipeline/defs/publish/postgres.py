@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from tiktok_pipeline import postgres as server
-from tiktok_pipeline.defs.shown import OWNER
-from tiktok_pipeline.published import FINGERPRINTS, PUBLISHED
+from tiktok_pipeline.defs.asset_metadata import OWNER
+from tiktok_pipeline.publish import postgres as server
+from tiktok_pipeline.publish.catalog import FINGERPRINTS, PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
 _ABOUT = """

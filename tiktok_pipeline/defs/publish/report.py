@@ -5,10 +5,10 @@ import time
 
 import dagster as dg
 
-from tiktok_pipeline.defs.shown import OWNER
-from tiktok_pipeline.report.current import current_report
+from tiktok_pipeline.defs.asset_metadata import OWNER
+from tiktok_pipeline.publish.duckdb_file import LINK
+from tiktok_pipeline.publish.report.current import current_report
 from tiktok_pipeline.resources import Pipeline, plain_failures
-from tiktok_pipeline.warehouse import LINK
 
 # The picture is a sixth of all that a run of `derive` writes into Dagster's event log: one an hour is enough.
 _PICTURE_EVERY_S = 3600
@@ -39,7 +39,7 @@ def report(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Material
         written = current_report(snapshot, page)
         if written is None:
             # Altair takes half a second to import, and every process that loads the definitions would pay it.
-            from tiktok_pipeline.report.page import write_report  # noqa: PLC0415
+            from tiktok_pipeline.publish.report.page import write_report  # noqa: PLC0415
 
             written = write_report(snapshot, page)
     metadata: dict[str, dg.MetadataValue] = {

@@ -4,12 +4,12 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from tiktok_pipeline import warehouse as snapshots
 from tiktok_pipeline.checks.health import whole_files
-from tiktok_pipeline.defs.checked import Results, result, warn_of_damage
-from tiktok_pipeline.defs.shown import OWNER, SERVED
-from tiktok_pipeline.lake import Lake
-from tiktok_pipeline.published import PUBLISHED
+from tiktok_pipeline.defs.asset_checks import Results, result, warn_of_damage
+from tiktok_pipeline.defs.asset_metadata import OWNER, SERVED
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish import duckdb_file as snapshots
+from tiktok_pipeline.publish.catalog import PUBLISHED
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
 _ABOUT = """

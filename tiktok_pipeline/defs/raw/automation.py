@@ -8,7 +8,7 @@ import dagster as dg
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
-from tiktok_pipeline.defs.guard import STATUS, every, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import STATUS, every, given_up_after, stale, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
@@ -116,7 +116,7 @@ def automation() -> dg.Definitions:
     schedules = [_schedule(capture, job) for capture, job in zip(_CAPTURES, jobs, strict=True)]
     replay = dg.define_asset_job(
         "replay",
-        selection=[table.name for table in tables.TABLES.values() if table.layer == "raw"],
+        selection=[table.name for table in tables.RAW_TABLES],
         partitions_def=HOURLY,
         description="Captures all raw tables for any span on the simulated clock. Started by `tiktok-pipeline replay`.",
     )

@@ -10,13 +10,14 @@ import dagster as dg
 from pydantic import Field
 
 from tiktok_pipeline.capture import window
-from tiktok_pipeline.capture.boundary import CAPABILITIES
 from tiktok_pipeline.capture.client import Tally
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
+from tiktok_pipeline.capture.followups import CAPABILITIES
+from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.capture.rounds import Round, live_round
-from tiktok_pipeline.defs.checked import warn_of_damage
-from tiktok_pipeline.defs.shown import describe, shown
+from tiktok_pipeline.defs.asset_checks import warn_of_damage
+from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.partitions import HOURLY, hour_key, hour_of_key
 from tiktok_pipeline.resources import Pipeline, plain_failures
@@ -87,7 +88,7 @@ def _capture(
     deployment = pipeline.deployment(context.run.run_id, _progress.info)
     capability = CAPABILITIES[table.name] if config.mode == "boundary" else window.SWEEPS[table.name][1]
     try:
-        window.require_route(deployment, capability)
+        deployment.require_route(capability)
     except SettingsError as error:
         context.log.warning("Skipped %s: %s", table.name, error)
         return
@@ -99,7 +100,7 @@ def _capture(
         if pipeline.replaying and config.mode == "boundary":
             raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
         if pipeline.replaying:
-            report = window.replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
+            report = replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
         else:
             report = _now(context, config, pipeline, deployment, table, hours)
     warn_of_damage(context, pipeline.lake)
@@ -161,7 +162,7 @@ def _now(
     deployment: Deployment,
     table: Table,
     hours: list[datetime],
-) -> window.Report:
+) -> window.WindowReport:
     clock = pipeline.clock()
     now = clock.now()
     start = datetime.fromisoformat(config.window_start) if config.window_start else None
@@ -174,14 +175,14 @@ def _now(
     if config.mode == "sweep":
         return window.sweep_now(deployment, table, clock, name)
     if config.mode == "boundary":
-        return window.boundary_now(deployment, table, clock, config.due.keys(), name)
+        return window.followups_now(deployment, table, clock, config.due.keys(), name)
     length = timedelta(minutes=deployment.settings.watch.window_minutes)
     start = start or now
     # The run must be over when the next tick looks, or the guard would pass over every other window.
     until = start + length * _ASKING_SHARE
     if until <= now:
         context.log.warning("The window that began at %s is over: nothing to ask", config.window_start)
-        return window.Report()
+        return window.WindowReport()
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
 
 
@@ -192,7 +193,7 @@ def _round(config: CaptureConfig, deployment: Deployment, *, replaying: bool) ->
     return live_round(deployment.settings, len(deployment.targets), deployment.accesses.keys(), replaying=replaying)
 
 
-def _metadata(report: window.Report, creators: int, hours: int, round_: Round | None) -> dict[str, Any]:
+def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Round | None) -> dict[str, Any]:
     tally = report.tally
     counted: dict[str, Any] = {
         "creators": creators,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.guard import STATUS, every, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import STATUS, every, given_up_after, stale, under_way
 from tiktok_pipeline.resources import Pipeline
 
 _CADENCE = timedelta(days=1)

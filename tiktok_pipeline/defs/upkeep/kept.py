@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from tiktok_pipeline.defs.shown import OWNER
+from tiktok_pipeline.defs.asset_metadata import OWNER
 
 UPKEEP: dict[str, Any] = {
     "group_name": "upkeep",

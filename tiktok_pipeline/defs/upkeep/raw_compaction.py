@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.capture.memory import RAW_TABLES
 from tiktok_pipeline.defs.upkeep.kept import UPKEEP
 from tiktok_pipeline.resources import Pipeline, plain_failures
+from tiktok_pipeline.tables import RAW_TABLES
 from tiktok_pipeline.upkeep.compaction import compact
 
 _ABOUT = """

@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy
 
 from tiktok_pipeline.checks.health import whole_files
-from tiktok_pipeline.defs.checked import Results, result
+from tiktok_pipeline.defs.asset_checks import Results, result
 from tiktok_pipeline.defs.upkeep.kept import UPKEEP
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.sizes import Sizes, folder_size, measure

@@ -1,0 +1,89 @@
+"""The account of each creator: from the roster, the derived tables, or responses that agreed on one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from tiktok_pipeline import tables
+from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.last_seen import LastSeen, known
+from tiktok_pipeline.capture.live_states import (
+    asks,
+    decode,
+)
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.providers.accounts import Account, Sighting
+from tiktok_pipeline.providers.vendor import Outcome, Target
+
+# The derived tables identify a creator at the latest one day after the first response.
+UNDERIVED = timedelta(hours=24)
+
+
+def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
+    """`targets` under their newest handles and with the ids that were learned: the roster keeps the first."""
+    rows = (
+        lake.scan_all(tables.CREATORS)
+        # An account that is only presumed must not be used for requests.
+        .filter(pl.col("identified_by").is_not_null())
+        .select("creator_id", "handle", "user_id", "sec_uid")
+        .collect()
+    )
+    learned = {row[0]: row[1:] for row in rows.iter_rows()}
+    return [_known(target, *learned.get(target.creator_id, (None, None, None))) for target in targets]
+
+
+def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str | None) -> Target:
+    listed, learned = known(target), Account.of(user_id, sec_uid)
+    # The operator may have given other ids since the table was derived.
+    if listed.is_same(learned) is False:
+        return target
+    account = listed.filled(learned)
+    return replace(target, handle=handle or target.handle, user_id=account.user_id, sec_uid=account.sec_uid)
+
+
+def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
+    """Return `targets`; fill in missing accounts that responses had agreed on by `now`."""
+    seen = find_sightings(lake, [target for target in targets if not known(target)], now)
+    return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
+
+
+def names_account(creators: Sequence[str]) -> pl.Expr:
+    """Return whether a raw row may name the account of one of `creators`: a response to a request by first handle."""
+    return (
+        pl.col("creator_id").is_in(list(creators))
+        & (pl.col("subject") == pl.col("creator_id"))
+        & pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value])
+        & (asks("live") | asks("profile") | asks("user_id"))
+    )
+
+
+def find_sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
+    """Return the accounts in responses of the last day to requests by the targets' handles, until they agreed.
+
+    Only for targets that no derived table identifies yet. Hours are read in order, because the first account is the
+    creator's. Reading stops for a target as soon as it is identified.
+    """
+    left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
+    found: dict[str, LastSeen] = {}
+    for hour in hours_between(now - UNDERIVED, now):
+        if not left:
+            break
+        rows = [
+            lake.scan_raw(table, [hour])
+            .filter(names_account(list(left)), pl.col("requested_at") < now)
+            .select("creator_id", "vendor", "endpoint", "outcome", "body", "observed_at", "requested_at", "capture_id")
+            for table in (tables.RAW_LIVES, tables.RAW_PROFILES)
+        ]
+        landed = pl.concat(pl.collect_all(rows)).sort("requested_at", "capture_id")
+        for creator_id, vendor, endpoint, outcome, body, observed_at, *_ in landed.iter_rows():
+            if creator_id in left:
+                readings = decode(vendor, endpoint, outcome, body)
+                seen = found.get(creator_id, LastSeen()).sighted(readings, left[creator_id], vendor, observed_at)
+                found[creator_id] = seen
+                if known(seen.identified(left[creator_id])):
+                    del left[creator_id]
+    return {creator_id: seen.sightings for creator_id, seen in found.items()}

@@ -1,0 +1,1 @@
+"""What the operator writes: settings, roster, known gifts, and the access to vendors."""

@@ -1,0 +1,175 @@
+"""Which asset carries which check, and how a verdict becomes Dagster's check result.
+
+Checks run inside the asset's own step, on the frame that is about to be written: a step of their own would cost
+more than most of them do. The logic is in `tiktok_pipeline/checks/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline import tables
+from tiktok_pipeline.checks.contract import contract
+from tiktok_pipeline.checks.identities import RULES, identities
+from tiktok_pipeline.checks.verdict import Verdict, together
+from tiktok_pipeline.errors import PipelineError
+from tiktok_pipeline.lake.blocked_days import BlockedDay, block, release
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.resources import Pipeline
+from tiktok_pipeline.tables import Table
+
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+
+# One check for all that must hold: each result costs Dagster more than the look at the frame.
+CONTRACT = "contract"
+
+_PROMISE = """The table is what `tables.py` says: schema, required values, unique keys, nothing from the future, and the
+rules below. A day that breaks it keeps its last good file, and the check fails with severity ERROR. All other days and
+tables are made and published. It is not `blocking` for Dagster, which would skip all of those.
+"""
+
+# Table -> check -> what it warns of. Thresholds are settings: [checks].
+WARNINGS: dict[str, dict[str, str]] = {
+    tables.LIVE_OBSERVATIONS.name: {"freshness": "The newest reading is younger than `stale_minutes`."},
+    tables.QUARANTINE.name: {
+        "readability": "At most `quarantine_share` of the day's captures could not be read.",
+        "files": "Every raw file of the days of the run could be read.",
+    },
+    tables.PAYLOAD_SHAPES.name: {
+        "drift": "No field of a vendor's bodies is new, of another type, or gone, by a sample of the day against the "
+        "`drift_days` before."
+    },
+    tables.COVERAGE.name: {
+        "completeness": "Nearly everybody was asked about (`unasked_share`), and answers said something "
+        "(`unknown_share`)."
+    },
+    tables.VENDOR_USAGE.name: {
+        "vendor_errors": "At most `error_share` of a vendor's attempts of the day failed.",
+        "budget": "No vendor's credits of the day are near its cap: `budget_share` of `credits_per_day`.",
+    },
+}
+
+
+def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    """List the checks of a table: the one that keeps a wrong day from being written, and its warnings."""
+    specs = [
+        dg.AssetCheckSpec(name, asset=table.name, description=f"{said} A warning: it stops nothing.")
+        for name, said in WARNINGS.get(table.name, {}).items()
+    ]
+    rules = "".join(f"\n- {rule.says}" for rule in RULES.get(table.name, ()))
+    return [dg.AssetCheckSpec(CONTRACT, asset=table.name, description=_PROMISE + rules), *specs]
+
+
+@dataclass
+class Checking:
+    """The checks of one table over the days of a run."""
+
+    table: Table
+    lake: Lake
+    now: Callable[[], datetime]
+    skew: timedelta
+    found: list[Verdict] = field(default_factory=list)
+    blocked: list[BlockedDay] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: Table, pipeline: Pipeline) -> Checking:
+        """The table's checks by the deployment's clock and settings."""
+        skew = timedelta(seconds=pipeline.settings().checks.clock_skew_seconds)
+        return cls(table, pipeline.lake, pipeline.clock().now, skew)
+
+    def made(self, make: Callable[[], pl.DataFrame], part: str) -> pl.DataFrame | None:
+        """Return the rows that `make` returns; None if the checks refuse them or `make` raises.
+
+        A refused part is recorded in the lake (`blocked_days`) and keeps its last good file.
+
+        Args:
+            make: makes the rows of the part.
+            part: the day, or `blocked_days.WHOLE`.
+        """
+        try:
+            frame = make()
+        # A fault in one day of one table must not stop the others.
+        except Exception as error:
+            dg.get_dagster_logger().exception(f"{self.table.name} {part} was not replaced")
+            self._block(Verdict(passed=False, message=_said(error)), part)
+            return None
+        return frame if self.passes(frame, part) else None
+
+    def passes(self, frame: pl.DataFrame, part: str) -> bool:
+        """Return whether `frame` may be written as this part of the table; record a refusal in the lake."""
+        # Now, not when the run began: what landed since is in the frame as well.
+        verdict = contract(self.table, frame, latest=self.now() + self.skew)
+        # Rules read the columns that the contract promises.
+        if verdict.passed and self.table.name in RULES:
+            verdict = verdict.also(identities(self.table, frame))
+        if not verdict.passed:
+            self._block(verdict, part)
+            return False
+        self.found.append(verdict)
+        release(self.lake, self.table, part)
+        return True
+
+    def unchanged(self) -> None:
+        """Count a day that is up to date: it passed when it was written, and its file is the same."""
+        self.found.append(Verdict(passed=True, message="unchanged since it was checked"))
+
+    def results(self, warnings: Mapping[str, Verdict]) -> Iterator[dg.AssetCheckResult]:
+        """A result for every check of the table."""
+        verdict = together(self.found)
+        if self.blocked:
+            not_replaced = ", ".join(each.part for each in self.blocked)
+            verdict = replace(
+                verdict,
+                message=f"not replaced: {not_replaced}; {verdict.message}. What was there before stays; all other days "
+                "and tables are made and published",
+            )
+        yield result(self.table, CONTRACT, verdict, severity=dg.AssetCheckSeverity.ERROR)
+        for name, warning in warnings.items():
+            yield result(self.table, name, warning, severity=dg.AssetCheckSeverity.WARN)
+
+    def metadata(self, part: str) -> dict[str, str]:
+        """Return metadata for a part that was not replaced: Dagster counts every partition of a run as materialized."""
+        each = next(each for each in self.blocked if each.part == part)
+        return {"not_replaced": f"{each.reason}; blocked since {each.since:%Y-%m-%d %H:%M} UTC"}
+
+    def _block(self, verdict: Verdict, part: str) -> None:
+        self.found.append(verdict)
+        self.blocked.append(block(self.lake, self.table, part, now=self.now(), reason=verdict.message))
+
+
+def _said(error: Exception) -> str:
+    """Return an exception as one line: the message of our own errors; only the type of others, which may quote data."""
+    if isinstance(error, PipelineError):
+        return " ".join(str(error).split())
+    return f"{type(error).__name__} while it was made: the log of the run has the traceback"
+
+
+def warn_of_damage(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
+    """Write the files that reads of `lake` passed over to the run's log, each once; returns all of them so far."""
+    for path, reason in lake.damaged.new().items():
+        context.log.warning("Passed over a damaged file, all others were read: %s (%s)", path, reason)
+    return [f"{path.relative_to(lake.root)} ({reason})" for path, reason in lake.damaged.all().items()]
+
+
+def result(table: Table | str, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    """A verdict as the UI shows it: the message, numbers that it plots, and where to look.
+
+    A contract that holds shows no zeros: every run stores the result of every table.
+    """
+    holds = name == CONTRACT and verdict.passed
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=table if isinstance(table, str) else table.name,
+        passed=verdict.passed,
+        severity=severity,
+        description=verdict.message,
+        metadata={
+            **{label: number for label, number in verdict.numbers.items() if number or not holds},
+            **({"examples": dg.MetadataValue.json(list(verdict.examples))} if verdict.examples else {}),
+        },
+    )

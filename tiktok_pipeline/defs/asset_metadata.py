@@ -1,0 +1,97 @@
+"""How a table is shown in the Dagster UI: schema, description and tags from `tables.py`, once for all assets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from tiktok_pipeline.defs.asset_checks import check_specs
+from tiktok_pipeline.publish.catalog import PUBLISHED
+from tiktok_pipeline.tables import TABLES, Table
+
+OWNER = "team:data"
+
+# `derive` runs every 15 minutes: one run may be lost. This is about runs; the check `freshness` is about readings.
+SERVED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=45))
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns with types, descriptions, and what they are made of."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                _type_name(column.dtype),
+                description=column.description + _made_of(table.lineage.get(column.name, ())),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def column_lineage(table: Table) -> dg.TableColumnLineage:
+    """What each column is made of, as far as it is made of other assets' columns."""
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(source), column_name=name)
+                for source, name in made_of
+                if source in TABLES
+            ]
+            for column, made_of in table.lineage.items()
+        }
+    )
+
+
+def shown(table: Table) -> dict[str, Any]:
+    """Arguments that every table has: of @asset, and of AssetSpec where tables are made together."""
+    arguments = _introduced(table)
+    if table.layer == "marts":
+        arguments |= {"check_specs": check_specs(table), "freshness_policy": SERVED}
+    return arguments
+
+
+def _introduced(table: Table) -> dict[str, Any]:
+    return {
+        "group_name": table.layer,
+        "owners": [OWNER],
+        "kinds": {"raw": {"http", "parquet"}}.get(table.layer, {"polars", "parquet"}),
+        "metadata": {
+            "dagster/column_schema": column_schema(table),
+            "grain": table.grain,
+            "key": ", ".join(table.key),
+            "docs": dg.MetadataValue.path(f"docs/data-dictionary.md#{table.name}"),
+            # As Postgres and an attached DuckDB file know it.
+            **({"dagster/relation_identifier": f"tiktok.{table.name}"} if table in PUBLISHED else {}),
+            **({"dagster/column_lineage": column_lineage(table)} if table.sources else {}),
+        },
+    }
+
+
+def describe(table: Table, more: str) -> str:
+    """The description in the UI: what the table is, its grain and key, and what else a reader must know."""
+    return f"{table.description}\n\n{more.strip()}\n\n**Grain**: {table.grain}. **Key**: {', '.join(table.key)}."
+
+
+def _made_of(sources: Iterable[tuple[str, str]]) -> str:
+    """A line below a column's description: Dagster's own page does not draw the lineage of columns."""
+    columns: dict[str, list[str]] = {}
+    for source, column in sources:
+        columns.setdefault(source, []).append(column)
+    # Tables that give the same columns are named together.
+    together: dict[tuple[str, ...], list[str]] = {}
+    for source, names in columns.items():
+        together.setdefault(tuple(names), []).append(source)
+    said = [f"{', '.join(sources)} ({', '.join(names)})" for names, sources in together.items()]
+    return f"\n\n*From {'; '.join(said)}*" if said else ""
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "timestamp[us, UTC]"
+    return str(dtype).lower().replace("list(string)", "list[string]")

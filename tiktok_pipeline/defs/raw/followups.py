@@ -1,0 +1,83 @@
+"""The job and the sensor of follow-ups: requests when a stream starts, when it ends, and afterwards."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+
+from tiktok_pipeline.capture import due_followups, followups
+from tiktok_pipeline.capture.history import LiveHistory
+from tiktok_pipeline.defs.scheduling import SENSOR_STATUS, given_up_after, interval, under_way
+from tiktok_pipeline.partitions import HOURLY, hour_key
+from tiktok_pipeline.resources import Pipeline
+
+# Delay before the same follow-ups are requested again: by then run monitoring has found a lost run.
+_AGAIN_AFTER_S = 300
+
+# A run makes a few requests for each creator that is due; an hour allows for a slow vendor.
+_LONGEST = timedelta(hours=1)
+
+stream_boundaries = dg.define_asset_job(
+    "stream_boundaries",
+    selection=list(followups.CAPABILITIES),
+    partitions_def=HOURLY,
+    description="One window of follow-up requests for creators whose stream has started or ended: profiles, the ended "
+    "room, posts, followers. The run's configuration lists the creators and the reasons.",
+    # Runs before `derive`, because a late follow-up is worth less.
+    tags={"tiktok/poll": "stream_boundaries", "dagster/priority": "1"},
+)
+
+
+@dg.sensor(
+    name="stream_boundaries",
+    job=stream_boundaries,
+    minimum_interval_seconds=interval(seconds=60),
+    default_status=SENSOR_STATUS,
+    description="Every minute: finds started and ended streams in the lake and requests one run for all creators with "
+    "a due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
+)
+def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason | dg.RunRequest]:
+    """See the description."""
+    pipeline = Pipeline()
+    if pipeline.replaying:
+        yield dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: `tiktok-pipeline replay` asks at these moments itself")
+        return
+    reason = under_way(context.instance, "stream_boundaries")
+    if reason is not None:
+        yield reason
+        return
+    clock = pipeline.clock()
+    now = clock.now()
+    due = due_followups.due_followups(pipeline.deployment("", context.log.info), now, _history(pipeline.places.lake))
+    if due.is_empty():
+        yield dg.SkipReason("no moment of a stream is due")
+        return
+    asked = followups.reasons(due)
+    start = now.isoformat(timespec="seconds")
+    yield dg.RunRequest(
+        run_key=_key(due["creator_id"].to_list(), due["why"].to_list(), due["at"].to_list()),
+        partition_key=hour_key(now),
+        asset_selection=[dg.AssetKey(table) for table in asked],
+        run_config={
+            "ops": {
+                table: {"config": {"mode": "boundary", "due": whys, "window_start": start}}
+                for table, whys in asked.items()
+            }
+        },
+        tags=given_up_after(_LONGEST),
+    )
+
+
+@cache
+def _history(lake: Path) -> LiveHistory:
+    """What earlier ticks have read of a lake. The code server evaluates all ticks, so that it outlives each of them."""
+    return LiveHistory()
+
+
+def _key(*columns: list[object]) -> str:
+    """Names a set of moments for some minutes: a tick that is evaluated twice asks once, a lost run is asked again."""
+    period = int(datetime.now(UTC).timestamp()) // interval(seconds=_AGAIN_AFTER_S)
+    return f"{sha256(repr(columns).encode()).hexdigest()[:16]}-{period}"

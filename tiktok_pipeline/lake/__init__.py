@@ -1,0 +1,1 @@
+"""Files of the lake: where they are, and how they are written and read."""

@@ -1,0 +1,1 @@
+"""Publish derived tables: DuckDB file, Parquet copies, Postgres, exports and the report."""

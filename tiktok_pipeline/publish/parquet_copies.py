@@ -1,0 +1,184 @@
+"""Keep one Parquet file a table beside the snapshot, and write again only the days that changed.
+
+A file is a sequence of chunks: one per day, or per month where a past month has few rows. Each chunk is whole row
+groups. Chunks that did not change are copied byte by byte from the file that is served (`row_groups.join`); the others
+are written by DuckDB from the snapshot. `Copy` records which chunks a file holds and where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.files import sync
+from tiktok_pipeline.publish import row_groups
+from tiktok_pipeline.publish.catalog import PUBLISHED
+from tiktok_pipeline.publish.row_groups import Piece, Place
+from tiktok_pipeline.publish.snapshot import Held, attached, of_days, quoted
+from tiktok_pipeline.tables import Table
+
+# Days older than this are not derived again in the usual course: their months are closed.
+_OPEN_DAYS = 7
+
+# A closed month of at most this many rows is one chunk: row groups of a few rows are slow to read.
+_MONTH_ROWS = 1_000_000
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A run of row groups of a file: a hash of what it was made of, and where it lies."""
+
+    name: str
+    fingerprint: str
+    place: Place
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A Parquet file as it was written: size, time and chunks."""
+
+    size: int
+    mtime_ns: int
+    chunks: list[Chunk]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A chunk that a file must hold: the days from `first` to `last`; None: all rows of the table."""
+
+    name: str
+    fingerprint: str
+    first: date | None
+    last: date | None
+    rows: int
+
+
+def stage(
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Path,
+    staging: Path,
+    held: Sequence[Held],
+    folder: Path,
+    before: Mapping[str, Copy],
+) -> dict[str, Copy]:
+    """Write the files of tables that changed to `staging`; return what each file of every table holds.
+
+    Args:
+        connection: an in-memory connection that the snapshot is attached to.
+        snapshot: the file to read rows from.
+        staging: an empty folder.
+        held: what the snapshot holds.
+        folder: the files that are served.
+        before: what they hold, as recorded. A file that was changed since is written anew.
+
+    Raises:
+        PublishError: a file does not hold the rows that it should.
+        duckdb.Error or OSError: a file cannot be read or written.
+    """
+    copies = {}
+    with attached(connection, snapshot, "(READ_ONLY)"):
+        for table in PUBLISHED:
+            wanted = _chunks(table, [each for each in held if each.table == table.name])
+            served = folder / f"{table.name}.parquet"
+            old = before.get(table.name)
+            if old is not None and not is_intact(served, old):
+                old = None
+            if old is not None and [(c.name, c.fingerprint) for c in old.chunks] == [
+                (chunk.name, chunk.fingerprint) for chunk in wanted
+            ]:
+                copies[table.name] = old
+                continue
+            staged = staging / served.name
+            try:
+                chunks = _write(connection, table, wanted, staged, served, old)
+            except row_groups.JoinError:
+                chunks = _write(connection, table, wanted, staged, served, None)
+            found = staged.stat()
+            copies[table.name] = Copy(found.st_size, found.st_mtime_ns, chunks)
+    return copies
+
+
+def is_intact(file: Path, copy: Copy) -> bool:
+    """Whether a file is as it was written, by its size and time."""
+    try:
+        found = file.stat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (copy.size, copy.mtime_ns)
+
+
+def _chunks(table: Table, held: Sequence[Held]) -> list[_Wanted]:
+    """Divide the files of a table into chunks, in the order of their days."""
+    filled = sorted((each for each in held if each.rows), key=lambda each: each.day or date.min)
+    if not filled:
+        return []
+    if table.files == "whole" or not all(each.inside for each in filled):
+        return [_wanted("all", filled, days=False)]
+    newest = filled[-1].day or date.min
+    closed = (newest - timedelta(days=_OPEN_DAYS)).replace(day=1)
+    chunks = []
+    for month, days in groupby(filled, key=lambda each: f"{each.day:%Y-%m}"):
+        group = list(days)
+        if f"{closed:%Y-%m}" > month and sum(each.rows for each in group) <= _MONTH_ROWS:
+            chunks.append(_wanted(month, group))
+        else:
+            chunks += [_wanted(f"{each.day}", [each]) for each in group]
+    return chunks
+
+
+def _wanted(name: str, group: Sequence[Held], *, days: bool = True) -> _Wanted:
+    digest = hashlib.blake2b(digest_size=16)
+    for each in group:
+        digest.update(f"{each.day}:{each.fingerprint}:{each.rows}\n".encode())
+    first, last = (group[0].day, group[-1].day) if days else (None, None)
+    return _Wanted(name, digest.hexdigest(), first, last, sum(each.rows for each in group))
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    wanted: Sequence[_Wanted],
+    staged: Path,
+    served: Path,
+    old: Copy | None,
+) -> list[Chunk]:
+    """Write one file: chunks of the served file that stay, and new ones."""
+    stay = {chunk.name: chunk for chunk in old.chunks} if old else {}
+    pieces, parts = [], []
+    for chunk in wanted:
+        kept = stay.get(chunk.name)
+        if kept is not None and kept.fingerprint == chunk.fingerprint:
+            pieces.append(Piece(served, kept.place))
+            continue
+        part = staged.with_name(f"{staged.name}.{chunk.name}")
+        _encode(connection, table, chunk, part)
+        parts.append(part)
+        piece = row_groups.whole(part)
+        pieces.append(piece)
+        if piece.place.rows != chunk.rows:
+            raise PublishError(f"{table.name} {chunk.name} holds {piece.place.rows} rows in Parquet, not {chunk.rows}")
+    if len(parts) == 1 == len(pieces):
+        parts[0].replace(staged)
+        placed = [pieces[0].place]
+    elif not wanted:
+        _encode(connection, table, None, staged)
+        placed = []
+    else:
+        placed = row_groups.join(pieces, parts[0] if parts else served, staged)
+        for part in parts:
+            part.unlink()
+    sync(staged)
+    return [Chunk(chunk.name, chunk.fingerprint, place) for chunk, place in zip(wanted, placed, strict=True)]
+
+
+def _encode(connection: duckdb.DuckDBPyConnection, table: Table, chunk: _Wanted | None, path: Path) -> None:
+    rows = table.name
+    if chunk is not None and chunk.first is not None and chunk.last is not None:
+        rows = f"(SELECT * FROM {table.name} WHERE {of_days(table, chunk.first, chunk.last)})"
+    connection.execute(f"COPY {rows} TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()

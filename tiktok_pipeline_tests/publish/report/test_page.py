@@ -1,0 +1,288 @@
+"""The page as a file: needs nothing else, trusts nobody's name, says what each number means."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.publish.duckdb_file import LINK, publish
+from tiktok_pipeline.publish.report import charts
+from tiktok_pipeline.publish.report.brief import Brief, read_brief
+from tiktok_pipeline.publish.report.page import METRICS, render, write_report
+from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.transforms.leaderboard import _METRICS as BOARD_METRICS
+from tiktok_pipeline_tests.publish.report.rosters import AS_OF, HOSTILE, large
+
+CSS = (Path(charts.__file__).parent / "templates" / "page.css").read_text()
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text that a reader sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self._within: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in ("meta", "link", "br", "input", "img"):
+            self._within.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._within and self._within.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self._within[-1] if self._within else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def seen(self, *hidden: str) -> str:
+        return " ".join(text for tag, text in self.texts if tag not in ("script", "style", *hidden))
+
+
+@pytest.fixture(scope="module")
+def parsed(page: str) -> Page:
+    return Page(page)
+
+
+def embedded(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    data: dict[str, object] = json.loads(found[1])
+    return data
+
+
+def test_it_loads_nothing_from_anywhere(parsed: Page) -> None:
+    for tag, attributes in parsed.elements:
+        for name in ("src", "href", "action", "srcset", "data", "poster", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+    assert [each for each in parsed.all("link") if each["rel"] != "icon"] == []
+    assert "@import" not in CSS
+    assert "url(" not in CSS
+
+
+def test_every_link_leads_to_something_on_the_page(parsed: Page) -> None:
+    ids = [attributes["id"] for _, attributes in parsed.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    links = {each["href"][1:] for each in parsed.all("a")}
+    assert len(links) > 20
+    assert links <= set(ids)
+
+
+def test_meanings_are_the_descriptions_of_the_tables(parsed: Page) -> None:
+    seen = parsed.seen()
+    columns = [text for tag, text in parsed.texts if tag == "code"]
+    assert len(columns) > 20
+    for column in columns:
+        table, _, name = column.partition(".")
+        (description,) = [each.description for each in TABLES[table].columns if each.name == name]
+        assert description in seen
+
+
+def test_every_metric_of_the_boards_has_a_name() -> None:
+    assert set(BOARD_METRICS) <= METRICS.keys()
+
+
+def test_a_name_that_is_a_script_stays_a_name(page: str, parsed: Page) -> None:
+    assert parsed.all("img") == []
+    assert len(parsed.all("script")) == 3
+    assert page.count("</script>") == 3
+    creators = embedded(page)["creators"]
+    assert isinstance(creators, dict)
+    assert creators["eve"]["name"] == HOSTILE
+    assert "{{ 7*7 }}" in parsed.seen()
+
+
+def test_no_column_names_stand_outside_the_meanings(parsed: Page) -> None:
+    assert re.findall(r"\b[a-z]+_[a-z_]+\b", parsed.seen("code", "dd")) == []
+
+
+def test_tables_and_charts_say_what_they_are(page: str, parsed: Page) -> None:
+    assert len(parsed.all("caption")) == len(parsed.all("table")) >= 6
+    assert page.count("<caption></caption>") == 0
+    assert all(each.get("scope") in ("col", "row") for each in parsed.all("th"))
+    figures = parsed.all("figure")
+    assert len(figures) >= 6
+    assert all(each["role"] == "img" and each["aria-label"] for each in figures)
+    assert parsed.all("html")[0]["lang"] == "en"
+
+
+def test_thin_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> None:
+    assert "42 % seen" in parsed.seen()
+    assert "35 % of its day" in parsed.seen()
+    boards = embedded(page)["boards"]
+    assert isinstance(boards, dict)
+    marks = {row[2]: row[7] for row in boards["week|*|hours_watched"]}
+    assert marks["gap"] == "42 %"
+    assert marks["ann"] is None
+    (warned,) = [text for text in parsed.seen().split("  ") if "account gives no answer" in text] or [parsed.seen()]
+    assert "1 account gives no answer" in re.sub(r"\s+", " ", warned)
+
+
+def test_what_cannot_be_observed_is_said_in_words(parsed: Page) -> None:
+    seen = re.sub(r"\s+", " ", parsed.seen())
+    assert "Follower counts are rounded to 100,000, and the change is too small to show." in seen
+    assert "The stream has no known end yet." in seen
+
+
+def test_a_rounded_count_is_never_shown_as_exact(parsed: Page) -> None:
+    assert "≈ 10k" in parsed.seen()
+
+
+def test_lifts_are_shown_with_their_interval_and_what_it_allows_to_say(page: str, parsed: Page) -> None:
+    seen = re.sub(r"\s+", " ", parsed.seen())
+    assert "+140 followers +100 to +190 Clear lift" in seen
+    assert "−20 followers −60 to +25 No clear effect" in seen
+    assert "−50 followers −80 to −20 Clear loss" in seen
+    assert 'class="interval-line loss"' in page
+    assert "Interval leans on other creators." in seen
+
+
+def test_a_recap_names_its_stream(parsed: Page) -> None:
+    seen = re.sub(r"\s+", " ", parsed.seen())
+    assert "42k" in seen
+    assert "0.83" in seen
+
+
+def test_an_empty_lake_gives_a_page_in_words_without_empty_charts(tmp_path: Path) -> None:
+    with duckdb.connect(":memory:") as connection:
+        publish(connection, Lake(tmp_path / "lake"), tmp_path / "warehouse", now=AS_OF, keep=3)
+    empty = Page(render(read_brief(tmp_path / "warehouse" / LINK)))
+    assert empty.all("figure") == []
+    assert len([1 for each in empty.all("p") if each.get("class") == "none"]) >= 9
+
+
+def test_the_same_snapshot_gives_the_same_bytes(snapshot: Path, page: str) -> None:
+    assert render(read_brief(snapshot)) == page
+
+
+def test_the_page_is_replaced_as_a_whole_or_not_at_all(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report" / "index.html"
+    written = write_report(snapshot, path)
+    assert path.stat().st_size == written.size
+    path.write_text("the old page")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(PublishError, match="was not replaced: no space"):
+        write_report(snapshot, path)
+    assert path.read_text() == "the old page"
+    assert [each.name for each in path.parent.iterdir()] == ["index.html"]
+
+
+def test_the_picture_is_small_and_names_nobody(brief: Brief) -> None:
+    picture = charts.lift_picture(brief.lifts)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) < 50_000
+    anonymous = brief.lifts.with_columns(handle=brief.lifts["handle"].str.replace_all(".", "x"))
+    assert charts.lift_picture(anonymous) == picture
+
+
+def test_two_thousand_creators_make_no_large_page(tmp_path: Path) -> None:
+    written = write_report(large(tmp_path, creators=2_000, days=1), tmp_path / "report" / "index.html")
+    assert written.size < 2_500_000
+    said = re.sub(r"\s+", " ", Page(written.path.read_text()).seen())
+    assert "The first 30 of 667 by viewers." in said
+    assert "The first 20 of 2,000 creators, the worst watched first." in said
+
+
+def test_text_has_contrast_enough_in_light_and_dark() -> None:
+    pairs = dict(re.findall(r"--([\w-]+): light-dark\(([^)]+)\)", CSS))
+    colours = {name: [each.strip() for each in pair.split(",")] for name, pair in pairs.items()}
+    for text, grounds in {
+        "ink": ("paper", "card", "accent-soft", "warn-soft", "bad-soft"),
+        "muted": ("paper", "card", "heat0"),
+        "accent": ("paper", "card", "accent-soft"),
+        "up": ("card",),
+        "down": ("paper", "card", "bad-soft"),
+        "warn": ("warn-soft",),
+    }.items():
+        for ground in grounds:
+            for theme in (0, 1):
+                ratio = contrast(colours[text][theme], colours[ground][theme])
+                assert ratio >= 4.5, f"{text} on {ground}, theme {theme}: {ratio:.2f}"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2, from 1 to 21."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    def parts() -> Iterator[float]:
+        for at in (1, 3, 5):
+            part = int(colour[at : at + 2], 16) / 255
+            yield part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts(), strict=True))
+
+
+def test_the_policy_allows_the_pages_own_scripts_and_styles_by_hash_and_nothing_else(page: str, parsed: Page) -> None:
+    (policy,) = [each["content"] for each in parsed.all("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    directives = dict(each.split(" ", 1) for each in policy.split("; "))
+    assert {name: said for name, said in directives.items() if "sha256" not in said} == {
+        "default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'",
+    }  # fmt: skip
+    for directive, tag in (("script-src", "script"), ("style-src", "style")):
+        texts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert directives[directive] == " ".join(f"'sha256-{each}'" for each in hashes)
+    assert page.index("Content-Security-Policy") < page.index("<style>"), "a policy holds for what follows it"
+
+
+def test_no_element_has_a_style_or_a_handler_of_its_own(page: str, parsed: Page) -> None:
+    assert [
+        (tag, name) for tag, attributes in parsed.elements for name in attributes if re.match("style|on", name)
+    ] == []
+
+
+def test_a_page_of_the_served_snapshot_is_not_written_again(snapshot: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report" / "index.html"
+    first = write_report(snapshot, path)
+    made = path.stat()
+    again = write_report(snapshot, path)
+    assert (first.written, again.written) == (True, False)
+    assert (again.size, again.live, again.streams) == (first.size, first.live, first.streams)
+    assert path.stat().st_ino == made.st_ino
+    assert path.stat().st_mtime_ns == made.st_mtime_ns
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "of another snapshot", "of another release"])
+def test_a_page_that_is_damaged_or_old_is_written_again(damage: str, snapshot: Path, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    write_report(snapshot, path)
+    whole = path.read_text(encoding="utf-8")
+    meta = re.search(r'<meta name="report" content="(\S+) (\S+)', whole)
+    assert meta is not None
+    path.write_text(
+        {
+            "cut off": whole[:-200],
+            "empty": "",
+            "of another snapshot": whole.replace(meta[1], "20200101T000000-0"),
+            "of another release": whole.replace(meta[2], "0" * 16),
+        }[damage],
+        encoding="utf-8",
+    )
+    assert write_report(snapshot, path).written
+    assert path.read_text(encoding="utf-8") == whole
