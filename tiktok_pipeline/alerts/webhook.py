@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from tiktok_pipeline.capture.network import DIRECT, Network
+from tiktok_pipeline.config.network import DIRECT, Network
 from tiktok_pipeline.errors import SettingsError
 
 WEBHOOK = "TIKTOK_PIPELINE_ALERT_WEBHOOK"

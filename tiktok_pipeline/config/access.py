@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tiktok_pipeline.capture.network import DIRECT, Network, checked_url
 from tiktok_pipeline.capture.redaction import Redactor
+from tiktok_pipeline.config.network import DIRECT, Network, checked_url
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS, Vendor
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tiktok_pipeline.capture.connections import Reply, fault
-from tiktok_pipeline.capture.network import DIRECT
+from tiktok_pipeline.config.network import DIRECT
 from tiktok_pipeline_tests.capture.hostile import Behaviour, hostile_server
 
 

@@ -17,9 +17,10 @@ from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.landing import Attempt
+from tiktok_pipeline.capture.last_seen import LastSeen
 from tiktok_pipeline.capture.on_air import on_air_readings
 from tiktok_pipeline.capture.replay import replay_hours
-from tiktok_pipeline.capture.watch import LastSeen, RoundRobin, watch
+from tiktok_pipeline.capture.watch import RoundRobin, watch
 from tiktok_pipeline.config.settings import Retries, Routes, Settings, Watch
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
@@ -198,7 +199,7 @@ def test_raw_is_refused_for_any_hour_but_this_one() -> None:
 def test_a_route_without_a_vendor_names_what_to_set(tmp_path: Path) -> None:
     nobody = Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
     with pytest.raises(SettingsError, match="KONBINI_API_KEY"):
-        window.require_route(nobody, "live")
+        nobody.require_route("live")
 
 
 def test_what_is_spent_is_counted_from_what_landed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tiktok_pipeline.capture import known_accounts, window_state
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.last_seen import LastSeen
 from tiktok_pipeline.capture.live_states import (
     ANSWERS,
     decode,
@@ -19,7 +20,6 @@ from tiktok_pipeline.capture.live_states import (
     reported_on_air,
     reports_missing,
 )
-from tiktok_pipeline.capture.watch import LastSeen
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.vendor import Target

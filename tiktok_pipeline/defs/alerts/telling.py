@@ -9,7 +9,7 @@ import dagster as dg
 
 from tiktok_pipeline.alerts.outbox import Message, Outbox
 from tiktok_pipeline.alerts.webhook import WEBHOOK, DeliveryError, send
-from tiktok_pipeline.capture.network import Network
+from tiktok_pipeline.config.network import Network
 from tiktok_pipeline.resources import Pipeline
 
 EVERY_SECONDS = 30

@@ -20,9 +20,9 @@ from tiktok_pipeline.alerts.webhook import send
 from tiktok_pipeline.capture.client import open_client
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
-from tiktok_pipeline.capture.network import Network, checked_url
 from tiktok_pipeline.commands.check import check_deployment
 from tiktok_pipeline.config.access import accesses
+from tiktok_pipeline.config.network import Network, checked_url
 from tiktok_pipeline.config.settings import Retries, Settings
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers.vendor import Target
