@@ -1,29 +1,45 @@
-"""Write files so that a reader sees the old one or the new one, and so that they outlive a loss of power."""
+"""Replace files in one step, so that readers see the old file or the new one, also after a loss of power."""
 
 from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file as a whole, and make its folder where there is none.
+@contextmanager
+def replacing(
+    path: Path, *, durable: bool = False, place: Callable[[Path, Path], object] = Path.replace
+) -> Iterator[Path]:
+    """Yield a path to write to; at the end that file replaces `path`. On an error `path` stays as it was.
+
+    durable: sync the content first, so that a loss of power cannot leave an empty file.
+    place: moves the written file to `path`.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: the file cannot be written or moved.
     """
     staged = path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.next")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(content)
-        staged.replace(path)
+        yield staged
+        if durable:
+            sync(staged)
+        place(staged, path)
     finally:
         staged.unlink(missing_ok=True)
 
 
+def replace_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file as a whole, and create its folder if it is missing. See `replacing`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=durable) as staged:
+        staged.write_bytes(content)
+
+
 def sync(path: Path) -> None:
-    """Make the content of a file, or the names that a folder holds, outlive a loss of power."""
+    """Flush the content of a file, or the entries of a folder, to disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from tiktok_pipeline.errors import SettingsError
+from tiktok_pipeline.files import replacing
 
 COLUMNS = ("stream_id", "diamonds")
 _SCHEMA = {"stream_id": pl.String, "diamonds": pl.Float64}
@@ -54,12 +55,10 @@ def forget_known_gifts(path: Path | None, creator_id: str) -> int:
     columns = list(lines[0]) if lines else list(COLUMNS)
     kept = [row for row in lines if (row.get("stream_id") or "").split(":", 1)[0] != creator_id]
     if len(kept) < len(lines):
-        staged = path.with_name(f".{path.name}.next")
-        with staged.open("w", newline="", encoding="utf-8") as file:
+        with replacing(path) as staged, staged.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
-        staged.replace(path)
     return len(lines) - len(kept)
 
 

@@ -21,6 +21,7 @@ from tiktok_pipeline.config import delimited
 from tiktok_pipeline.config.delimited import Record, Text, line_of
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import RosterError
+from tiktok_pipeline.files import replacing
 from tiktok_pipeline.providers.identifiers import is_handle
 from tiktok_pipeline.providers.vendor import Target
 
@@ -479,18 +480,14 @@ def _write(path: Path, text: Text, lines: Sequence[str]) -> None:
         lacks = error.object[error.start : error.end]
         raise RosterError(f"{path.name} is Windows-1252, which lacks {lacks!r}: save it as CSV UTF-8") from None
     target = path.resolve()
-    staged = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(raw)
-        if target.exists():
-            shutil.copymode(target, staged)
-            # Only root may change the owner; for all other users the owner is the same.
-            with contextlib.suppress(OSError):
-                shutil.chown(staged, target.stat().st_uid, target.stat().st_gid)
-        staged.replace(target)
+        with replacing(target) as staged:
+            staged.write_bytes(raw)
+            if target.exists():
+                shutil.copymode(target, staged)
+                # Only root may change the owner; for all other users the owner is the same.
+                with contextlib.suppress(OSError):
+                    shutil.chown(staged, target.stat().st_uid, target.stat().st_gid)
     except OSError as error:
         raise RosterError(f"{path} was not changed: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink()

@@ -13,7 +13,6 @@ Names cannot be read from the list without the deployment's hash key. With anoth
 from __future__ import annotations
 
 import fcntl
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import polars as pl
 from tiktok_pipeline.erased.names import NO_NAMES, Names, hashed
 from tiktok_pipeline.erased.rows import clear
 from tiktok_pipeline.errors import LakeError, SettingsError
+from tiktok_pipeline.files import replace_bytes
 
 FILE = "_erased.json"
 
@@ -184,12 +184,8 @@ class ErasedCreators:
         return hashed(self.key(), "name", "tiktok_pipeline")
 
     def _write(self, entries: list[Entry]) -> None:
-        staged = self.path.with_name(f".{FILE}.next")
+        content = msgspec.json.format(msgspec.json.encode(_File(self._key_check(), entries)))
         try:
-            with staged.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(_File(self._key_check(), entries))))
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(self.path)
+            replace_bytes(self.path, content, durable=True)
         except OSError as error:
             raise LakeError(f"{self.path} cannot be written: {error.strerror}") from None

@@ -8,13 +8,13 @@ command line read it there. The day's own file is not touched.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from tiktok_pipeline.errors import LakeError
+from tiktok_pipeline.files import replace_bytes
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import Table
 
@@ -44,11 +44,8 @@ def block(lake: Lake, table: Table, part: str, *, now: datetime, reason: str) ->
     before = next((each for each in blocked_days(lake) if (each.table, each.part) == (table.name, part)), None)
     found = BlockedDay(table.name, part, before.since if before else now, reason)
     path = lake.root / _FOLDER / table.name / f"{part}.json"
-    staged = path.with_suffix(".next")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(msgspec.json.encode(found))
-        os.replace(staged, path)
+        replace_bytes(path, msgspec.json.encode(found))
     except OSError as error:
         raise LakeError(f"{path} cannot be written: {error.strerror}") from None
     return found

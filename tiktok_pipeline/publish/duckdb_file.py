@@ -40,7 +40,7 @@ import duckdb
 import msgspec
 
 from tiktok_pipeline.errors import PublishError
-from tiktok_pipeline.files import sync
+from tiktok_pipeline.files import replace_bytes, sync
 from tiktok_pipeline.lake.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish import snapshot as snapshots
@@ -347,11 +347,7 @@ def _record_of(snapshot: Path) -> Path:
 
 
 def _write_record(snapshot: Path, record: _Record) -> None:
-    path = _record_of(snapshot)
-    staged = path.with_name(f"{path.name}.next")
-    staged.write_bytes(msgspec.json.encode(record))
-    sync(staged)
-    staged.replace(path)
+    replace_bytes(_record_of(snapshot), msgspec.json.encode(record), durable=True)
 
 
 def _read_record(warehouse: Path, served: Path, size: int, mtime_ns: int) -> _Record | None:

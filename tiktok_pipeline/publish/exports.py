@@ -8,8 +8,6 @@ neither, for programs. Excel files hold text as text and need no apostrophe. Par
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
 from tiktok_pipeline.errors import ExportError
+from tiktok_pipeline.files import replacing
 from tiktok_pipeline.publish.catalog import PUBLISHED, find, time_column
 from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.publish.views import VIEWS, View
@@ -106,9 +105,8 @@ def export(
     if not link.is_file():
         raise ExportError(f"nothing is published in {warehouse} yet: run `make demo`, or the `derive` job")
     path = output or Path(_file_name(name, form, start, end))
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with duckdb.connect(str(link), read_only=True) as connection:
+        with replacing(path, durable=True) as staged, duckdb.connect(str(link), read_only=True) as connection:
             chosen = f"SELECT * FROM {name}{_where(of, start, end)}"
             if isinstance(of, Table):
                 chosen += f" ORDER BY {', '.join(_quoted(column) for column in of.key)}"
@@ -116,13 +114,8 @@ def export(
                 connection, f"SELECT count(*), (SELECT generation FROM publication) FROM ({chosen})"
             )
             changed = _WRITERS[form](connection, of, chosen, rows, staged, exact, mark and not exact)
-        with staged.open("rb") as written:
-            os.fsync(written.fileno())
-        staged.replace(path)
     except (OSError, duckdb.Error, XlsxWriterException) as error:
         raise ExportError(f"{path} was not written: {' '.join(str(error).split())}") from None
-    finally:
-        staged.unlink(missing_ok=True)
     return Exported(path, rows, changed.guarded, changed.numbers, changed.cut, generation)
 
 

@@ -108,8 +108,8 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     publish_at(connection, tmp_path, 1)
     fill(Lake(tmp_path / "lake"), 2)
     broken = View("broken", "nothing", "a view that cannot be", (), "SELECT * FROM no_such_table")
-    for module in ("warehouse", "snapshot"):
-        monkeypatch.setattr(f"tiktok_pipeline.{module}.VIEWS", {"broken": broken})
+    for module in ("duckdb_file", "snapshot"):
+        monkeypatch.setattr(f"tiktok_pipeline.publish.{module}.VIEWS", {"broken": broken})
     with pytest.raises(PublishError, match="was not replaced"):
         publish_at(connection, tmp_path, 2)
     monkeypatch.undo()
@@ -121,17 +121,17 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
 # Where a builder is killed: while the file is copied, filled and checked, before its record is written, before the
 # Parquet files are moved, before the link is.
 _POINTS = (
-    "warehouse._copy_file",
+    "duckdb_file._copy_file",
     "snapshot._insert",
     "snapshot._try_views",
     "snapshot.verify",
-    "warehouse.stage",
-    "warehouse.sync",
-    "warehouse._write_record",
-    "warehouse._Publisher._move_parquet",
-    "warehouse.place",
-    "warehouse._serve",
-    "warehouse._prune",
+    "duckdb_file.stage",
+    "duckdb_file.sync",
+    "duckdb_file._write_record",
+    "duckdb_file._Publisher._move_parquet",
+    "duckdb_file.place",
+    "duckdb_file._serve",
+    "duckdb_file._prune",
 )
 
 
@@ -145,7 +145,7 @@ def test_a_builder_that_is_killed_leaves_a_whole_file_served(
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
-    done = point == "warehouse._prune"
+    done = point == "duckdb_file._prune"
     assert served(tmp_path, "SELECT DISTINCT followers FROM creators") == [(2 if done else 1,)]
     assert publish_at(connection, tmp_path, 3).changed is not done
     assert served(tmp_path, _MIX) == [(2,)]
@@ -156,7 +156,7 @@ def test_a_builder_that_is_killed_leaves_a_whole_file_served(
 def _publish_and_be_killed(folder: Path, point: str) -> None:
     fill(Lake(folder / "lake"), 2)
     with duckdb.connect(":memory:") as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"tiktok_pipeline.{point}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr(f"tiktok_pipeline.publish.{point}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         publish_at(connection, folder, 2)
 
 

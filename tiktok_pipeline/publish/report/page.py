@@ -22,6 +22,7 @@ import polars as pl
 from markupsafe import Markup
 
 from tiktok_pipeline.errors import PublishError
+from tiktok_pipeline.files import replacing
 from tiktok_pipeline.publish.duckdb_file import place
 from tiktok_pipeline.publish.report import brief as briefs
 from tiktok_pipeline.publish.report import charts, formats, words
@@ -95,7 +96,6 @@ def write_report(snapshot: Path, path: Path) -> Report:
     Raises:
         PublishError: there is no snapshot, or the page cannot be written.
     """
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # One at a time: a page of an older snapshot must not replace one of a newer.
         with _alone(path.parent):
@@ -104,15 +104,10 @@ def write_report(snapshot: Path, path: Path) -> Report:
                 return current
             brief = briefs.read_brief(snapshot)
             page = render(brief).encode()
-            with staged.open("wb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            place(staged, path)
+            with replacing(path, durable=True, place=place) as staged:
+                staged.write_bytes(page)
     except OSError as error:
         raise PublishError(f"the report {path} was not replaced: {error}") from error
-    finally:
-        staged.unlink(missing_ok=True)
     picture = charts.lift_picture(brief.lifts) if brief.lifts.height else None
     return Report(path, len(page), brief.counts["live"], brief.streams.height, picture, written=True)
 

@@ -27,7 +27,7 @@ from tiktok_pipeline.tables import Table
 _LAST = (tables.PROFILE_OBSERVATIONS, tables.CREATORS)
 # Folders of the lake that only save time: `forget` removes them as a whole.
 _KEPT = (decoded.FOLDER, up_to_date.FOLDER, remembered.FOLDER)
-_EXPORTS = frozenset((".csv", ".xlsx", ".parquet", ".part", ".html"))
+_EXPORTS = frozenset((".csv", ".xlsx", ".parquet", ".next", ".part", ".html"))
 
 
 def erase_lake(
