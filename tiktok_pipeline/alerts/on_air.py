@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from tiktok_pipeline.config.settings import Streams
-from tiktok_pipeline.providers.observations import ABSENT
+from tiktok_pipeline.providers.observations import ABSENT, ON_AIR
 
 # Files land up to a flush late, windows side by side; what is older than this was read before.
 LATE = timedelta(minutes=15)
@@ -82,7 +82,7 @@ def _read(state: OnAir, row: dict[str, object], settings: Streams) -> Notice | N
     assert isinstance(who, str)
     assert isinstance(at, datetime)
     cast = state.broadcasts.get(who)
-    if row["live_state"] in ("live", "paused"):
+    if row["live_state"] in ON_AIR:
         return _seen_live(state, cast, row, settings)
     if cast is None or cast.ended_at is not None or at <= cast.seen:
         return None

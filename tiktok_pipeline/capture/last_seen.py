@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tiktok_pipeline.providers.accounts import Account, Links, Sighting, contradiction, identify
-from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
+from tiktok_pipeline.providers.observations import ON_AIR, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Target
 
 # Limit: if vendors contradict each other this often, the window stops comparing, and the derived tables decide.
@@ -52,7 +52,7 @@ class LastSeen:
                 newest_handle = reading.handle if account and reading.handle else newest_handle
                 last = account if account.is_same(last) is False else account.filled(last)
             elif isinstance(reading, LiveReading):
-                live = reading.live_state in ("live", "paused")
+                live = reading.live_state in ON_AIR
                 live_since = min(reading.started_at or live_since or at, at) if live else None
                 room_id = reading.room_id or room_id
         # `replace` takes three times as long, which matters for all creators at the start of a window.

@@ -12,7 +12,7 @@ import polars as pl
 from tiktok_pipeline.capture.last_seen import known
 from tiktok_pipeline.providers import VENDORS, guard
 from tiktok_pipeline.providers.accounts import contradiction
-from tiktok_pipeline.providers.observations import ABSENT, LiveReading, ProfileReading
+from tiktok_pipeline.providers.observations import ABSENT, ON_AIR, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
 # Outcomes of a response that answers its request.
@@ -65,7 +65,7 @@ def reported_on_air(
     for reading in readings:
         if isinstance(reading, ProfileReading):
             continue
-        if reading.live_state in ("live", "paused"):
+        if reading.live_state in ON_AIR:
             return True
         if reading.live_state == "ended" or may_be_off_air([reading]):
             return False

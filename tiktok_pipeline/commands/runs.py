@@ -16,6 +16,7 @@ import sqlalchemy
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.definitions import build_definitions
+from tiktok_pipeline.defs.failures import failure_reason
 from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repairs_before
 from tiktok_pipeline.errors import PipelineError, SettingsError
@@ -162,12 +163,11 @@ def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     for event in result.all_events:
         if not event.is_step_failure:
             continue
-        failure = event.step_failure_data
-        if failure.user_failure_data is not None and failure.user_failure_data.description:
-            reasons.append(failure.user_failure_data.description)
-        elif failure.error is not None:
-            cause = failure.error.cause or failure.error
-            reasons.append(f"{event.step_key}: {cause.message.strip()} (run {result.run_id} in the Dagster UI)")
+        reason, expected = failure_reason(event)
+        if expected:
+            reasons.append(reason)
+        elif reason:
+            reasons.append(f"{event.step_key}: {reason} (run {result.run_id} in the Dagster UI)")
     return reasons
 
 

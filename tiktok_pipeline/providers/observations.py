@@ -20,6 +20,9 @@ from tiktok_pipeline.providers.identifiers import is_handle
 Scalar = int | float | str | bool | None
 
 LiveState = Literal["live", "paused", "ended", "unknown"]
+
+# A paused stream is still on air.
+ON_AIR: tuple[LiveState, ...] = ("live", "paused")
 Evidence = Literal["strong", "weak"]
 
 # Reason of a reading that only a known profile can settle: see transforms/observations.settle_absences.

@@ -19,6 +19,7 @@ import msgspec
 from tiktok_pipeline.providers import upstream, vendor
 from tiktok_pipeline.providers.headers import retry_after
 from tiktok_pipeline.providers.observations import (
+    ON_AIR,
     LiveReading,
     LiveState,
     Notes,
@@ -479,13 +480,13 @@ def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
     room_id = identifier(room.id_str, room.id)
     yield LiveReading(
         live_state=state,
-        evidence="strong" if (room_id and state in ("live", "paused")) or ended else "weak",
+        evidence="strong" if (room_id and state in ON_AIR) or ended else "weak",
         room_id=room_id,
         title=room.title,
         started_at=started,
         ended_at=ended,
         # user_count is reset to 0 at the end: it is nobody's count then
-        viewers=notes.count(room.user_count, "user_count") if state in ("live", "paused") else None,
+        viewers=notes.count(room.user_count, "user_count") if state in ON_AIR else None,
         viewers_total=notes.supplied(stats.total_user, "stats.total_user"),
         likes=notes.supplied(room.like_count, "like_count"),
         gifters=notes.supplied(stats.gift_uv_count, "stats.gift_uv_count"),

@@ -23,6 +23,7 @@ from tiktok_pipeline.errors import ExportError
 from tiktok_pipeline.files import replacing
 from tiktok_pipeline.publish.catalog import PUBLISHED, find, time_column
 from tiktok_pipeline.publish.duckdb_file import LINK
+from tiktok_pipeline.publish.sql import quoted_name, quoted_text
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import Table
 
@@ -109,7 +110,7 @@ def export(
         with replacing(path, durable=True) as staged, duckdb.connect(str(link), read_only=True) as connection:
             chosen = f"SELECT * FROM {name}{_where(of, start, end)}"
             if isinstance(of, Table):
-                chosen += f" ORDER BY {', '.join(_quoted(column) for column in of.key)}"
+                chosen += f" ORDER BY {', '.join(quoted_name(column) for column in of.key)}"
             rows, generation = _ask(
                 connection, f"SELECT count(*), (SELECT generation FROM publication) FROM ({chosen})"
             )
@@ -129,7 +130,7 @@ def _csv(
     mark: bool,
 ) -> _Changed:
     """Written by DuckDB in a stream. Times are UTC, `2026-11-02 15:00:00`."""
-    texts = [] if exact else [_quoted(c.name) for c in of.columns if isinstance(c.dtype, pl.String | pl.List)]
+    texts = [] if exact else [quoted_name(c.name) for c in of.columns if isinstance(c.dtype, pl.String | pl.List)]
     changed = _Changed()
     if texts:
         # No text matches both: a formula begins with a sign, a number with a digit.
@@ -148,8 +149,8 @@ def _csv(
     if mark:
         # DuckDB writes no mark of its own: it becomes part of the first column's name.
         first = of.columns[0].name
-        chosen = f"SELECT * RENAME ({_quoted(first)} AS {_quoted(_BYTE_ORDER_MARK + first)}) FROM ({chosen})"
-    connection.execute(f"COPY ({chosen}) TO {_literal(str(path))} (FORMAT csv, HEADER)").fetchall()
+        chosen = f"SELECT * RENAME ({quoted_name(first)} AS {quoted_name(_BYTE_ORDER_MARK + first)}) FROM ({chosen})"
+    connection.execute(f"COPY ({chosen}) TO {quoted_text(str(path))} (FORMAT csv, HEADER)").fetchall()
     return changed
 
 
@@ -162,7 +163,7 @@ def _parquet(
     exact: bool,
     mark: bool,
 ) -> _Changed:
-    connection.execute(f"COPY ({chosen}) TO {_literal(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+    connection.execute(f"COPY ({chosen}) TO {quoted_text(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
     return _Changed()
 
 
@@ -221,7 +222,7 @@ def _where(of: Table | View, start: datetime | None, end: datetime | None) -> st
     if column is None:
         raise ExportError(f"{of.name} has no time of its own to choose by: export it whole")
     conditions = [
-        f"{_quoted(column.name)} {sign} TIMESTAMP '{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+        f"{quoted_name(column.name)} {sign} TIMESTAMP '{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
         for sign, moment in ((">=", start), ("<", end))
         if moment is not None
     ]
@@ -236,11 +237,3 @@ def _file_name(name: str, form: Format, start: datetime | None, end: datetime | 
 def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, str]:
     row = connection.execute(sql).fetchall()[0]
     return int(row[0]), str(row[-1])
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

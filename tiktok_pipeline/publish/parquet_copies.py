@@ -22,7 +22,8 @@ from tiktok_pipeline.files import sync
 from tiktok_pipeline.publish import row_groups
 from tiktok_pipeline.publish.catalog import PUBLISHED
 from tiktok_pipeline.publish.row_groups import Piece, Place
-from tiktok_pipeline.publish.snapshot import Held, attached, of_days, quoted
+from tiktok_pipeline.publish.snapshot import Held, attached, of_days
+from tiktok_pipeline.publish.sql import quoted_text
 from tiktok_pipeline.tables import Table
 
 # Days older than this are not derived again in the usual course: their months are closed.
@@ -181,4 +182,4 @@ def _encode(connection: duckdb.DuckDBPyConnection, table: Table, chunk: _Wanted 
     rows = table.name
     if chunk is not None and chunk.first is not None and chunk.last is not None:
         rows = f"(SELECT * FROM {table.name} WHERE {of_days(table, chunk.first, chunk.last)})"
-    connection.execute(f"COPY {rows} TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+    connection.execute(f"COPY {rows} TO {quoted_text(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()

@@ -30,6 +30,7 @@ from tiktok_pipeline.lake import parquet
 from tiktok_pipeline.lake.blocked_days import blocked_days, on_one_line
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.catalog import PUBLISHED, Fingerprints, Part, fingerprint, generation, parts
+from tiktok_pipeline.publish.sql import quoted_name, quoted_text
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import COUNT, PUBLICATION, STRING, Column, Table
 
@@ -177,7 +178,7 @@ def distinct(url: str, table: str, columns: Sequence[str]) -> pl.DataFrame:
         present = [column for column in columns if column in held]
         if not present:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        rows = server.ask(f"SELECT DISTINCT {', '.join(map(_quoted, present))} FROM {SCHEMA}.{table}")
+        rows = server.ask(f"SELECT DISTINCT {', '.join(map(quoted_name, present))} FROM {SCHEMA}.{table}")
     return pl.DataFrame(rows, schema=dict.fromkeys(present, pl.String), orient="row")
 
 
@@ -331,7 +332,7 @@ class _Server:
     def shape(self, table: Table) -> None:
         """Create the table, or give it what it lacks."""
         there, name = self.relations.get(table.name), f"{SCHEMA}.{table.name}"
-        key = ", ".join(map(_quoted, table.key))
+        key = ", ".join(map(quoted_name, table.key))
         if there is None:
             columns = [_column(column) for column in table.columns] + ([f"PRIMARY KEY ({key})"] if key else [])
             self.do(f"CREATE TABLE {name} ({', '.join(columns)})")
@@ -344,7 +345,7 @@ class _Server:
             wanted, held = _TYPES[type(column.dtype)], there.columns.get(column.name)
             if held is None:
                 # Rows that stand are sent anew, because the hashes of their files name the columns too.
-                self.do(f"ALTER TABLE {name} ADD COLUMN {_quoted(column.name)} {wanted}")
+                self.do(f"ALTER TABLE {name} ADD COLUMN {quoted_name(column.name)} {wanted}")
             elif held != wanted:
                 raise PublishError(
                     f"{name}.{column.name} is {held} and should be {wanted}: change it with ALTER TABLE, or rename the "
@@ -353,18 +354,18 @@ class _Server:
         keep = {column.name for column in table.columns if not column.nullable} | {*table.key} | there.defaulted
         if there.key != table.key:
             if there.key:
-                self.do(f"ALTER TABLE {name} DROP CONSTRAINT {_quoted(there.key_name)}")
+                self.do(f"ALTER TABLE {name} DROP CONSTRAINT {quoted_name(there.key_name)}")
             if key:
                 self.do(f"ALTER TABLE {name} ADD PRIMARY KEY ({key})")
         for column_name in sorted(there.required - keep):
-            self.do(f"ALTER TABLE {name} ALTER COLUMN {_quoted(column_name)} DROP NOT NULL")
+            self.do(f"ALTER TABLE {name} ALTER COLUMN {quoted_name(column_name)} DROP NOT NULL")
 
     def require(self, table: Table) -> None:
         """Refuse nulls where the contract does, in columns that were added: their rows have come."""
         there = self.relations.get(table.name)
         for column in table.columns if there else ():
             if there and not column.nullable and column.name not in there.required:
-                self.do(f"ALTER TABLE {SCHEMA}.{table.name} ALTER COLUMN {_quoted(column.name)} SET NOT NULL")
+                self.do(f"ALTER TABLE {SCHEMA}.{table.name} ALTER COLUMN {quoted_name(column.name)} SET NOT NULL")
 
     def view(self, view: View, before: str | None) -> None:
         """Create or replace a view; columns that stand keep their places, as Postgres demands."""
@@ -373,10 +374,10 @@ class _Server:
             return
         named = [column.name for column in view.columns]
         listed = [
-            _quoted(name) if name in named else f"CAST(NULL AS {dtype}) AS {_quoted(name)}"
+            quoted_name(name) if name in named else f"CAST(NULL AS {dtype}) AS {quoted_name(name)}"
             for name, dtype in there.columns.items()
         ]
-        listed += [_quoted(name) for name in named if name not in there.columns]
+        listed += [quoted_name(name) for name in named if name not in there.columns]
         self.do(f"CREATE OR REPLACE VIEW {SCHEMA}.{view.name} AS SELECT {', '.join(listed)} FROM ({view.sql}) AS v")
         self._forget(view.name, [None])
         self.remember([(view.name, None, wanted, None)])
@@ -386,10 +387,10 @@ class _Server:
         there = self.relations.get(of.name, _Relation())
         kind, name = ("VIEW" if isinstance(of, View) else "TABLE"), f"{SCHEMA}.{of.name}"
         if there.comments.get(None) != of.description:
-            self.do(f"COMMENT ON {kind} {name} IS {_literal(of.description)}")
+            self.do(f"COMMENT ON {kind} {name} IS {quoted_text(of.description)}")
         for column in of.columns:
             if there.comments.get(column.name) != column.description:
-                self.do(f"COMMENT ON COLUMN {name}.{_quoted(column.name)} IS {_literal(column.description)}")
+                self.do(f"COMMENT ON COLUMN {name}.{quoted_name(column.name)} IS {quoted_text(column.description)}")
 
     def sent_before(self) -> dict[str, dict[date | None, str]]:
         """Hashes of what was sent, by table or view and day; of what somebody dropped since, nothing was."""
@@ -421,14 +422,14 @@ class _Server:
         self, name: str, now: datetime, of: str, stands_still: str | None, observation_days: int | None
     ) -> None:
         """Say what this publication is."""
-        moment = f"{_literal(now.astimezone(UTC).isoformat())}::timestamptz"
+        moment = f"{quoted_text(now.astimezone(UTC).isoformat())}::timestamptz"
         self.do(f"DELETE FROM {SCHEMA}.{PUBLICATION.name}")
         self.do(
             f"INSERT INTO {SCHEMA}.{PUBLICATION.name} "
             "(generation, published_at, fingerprint, as_of, stands_still, observation_days) "
-            f"SELECT {_literal(name)}, {moment}, {_literal(of)}, "
+            f"SELECT {quoted_text(name)}, {moment}, {quoted_text(of)}, "
             f"coalesce((SELECT max(observed_at) FROM {SCHEMA}.live_observations), {moment}), "
-            f"{'NULL' if stands_still is None else _literal(stands_still)}, "
+            f"{'NULL' if stands_still is None else quoted_text(stands_still)}, "
             f"{'NULL' if observation_days is None else observation_days}"
         )
 
@@ -440,7 +441,7 @@ class _Server:
         return {table.name: counted.get(table.name, 0) for table in PUBLISHED}
 
     def _forget(self, name: str, days: Sequence[date | None]) -> None:
-        self.do(f"DELETE FROM {SCHEMA}.{_PARTS.name} WHERE table_name = {_literal(name)} AND ({_in(days)})")
+        self.do(f"DELETE FROM {SCHEMA}.{_PARTS.name} WHERE table_name = {quoted_text(name)} AND ({_in(days)})")
 
     def _look(self) -> dict[str, _Relation]:
         relations: dict[str, _Relation] = defaultdict(_Relation)
@@ -525,7 +526,7 @@ def _shown(url: str) -> str:
 
 
 def _column(column: Column) -> str:
-    return f"{_quoted(column.name)} {_TYPES[type(column.dtype)]}{'' if column.nullable else ' NOT NULL'}"
+    return f"{quoted_name(column.name)} {_TYPES[type(column.dtype)]}{'' if column.nullable else ' NOT NULL'}"
 
 
 def _in(days: Sequence[date | None]) -> str:
@@ -536,11 +537,3 @@ def _in(days: Sequence[date | None]) -> str:
 
 def _hash(*of: object) -> str:
     return hashlib.blake2b(repr(of).encode(), digest_size=16).hexdigest()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

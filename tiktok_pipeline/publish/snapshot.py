@@ -27,6 +27,7 @@ from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake import parquet
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.catalog import PUBLISHED, Part, Stat, hashed, stat_of, time_column
+from tiktok_pipeline.publish.sql import quoted_name, quoted_text
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import PUBLICATION, Column, Table
 
@@ -178,7 +179,7 @@ def attached(connection: duckdb.DuckDBPyConnection, path: Path, options: str) ->
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would print its progress to the output of a command.
     connection.execute("SET enable_progress_bar = false")
-    connection.execute(f"ATTACH {quoted(str(path))} AS snapshot {options}")
+    connection.execute(f"ATTACH {quoted_text(str(path))} AS snapshot {options}")
     try:
         connection.execute("USE snapshot")
         yield
@@ -193,8 +194,8 @@ def of_days(table: Table, first: date, last: date) -> str:
     if column is None:
         raise ValueError(f"{table.name} has no time column")
     if isinstance(column.dtype, pl.Date):
-        return f"{_name(column.name)} BETWEEN DATE '{first}' AND DATE '{last}'"
-    name = _name(column.name)
+        return f"{quoted_name(column.name)} BETWEEN DATE '{first}' AND DATE '{last}'"
+    name = quoted_name(column.name)
     return f"{name} >= TIMESTAMP '{first}' AND {name} < TIMESTAMP '{last}' + INTERVAL 1 DAY"
 
 
@@ -305,7 +306,7 @@ def _stat(path: Path) -> Stat | None:
 def _count(connection: duckdb.DuckDBPyConnection, table: Table, made_of: Sequence[Part]) -> list[Held]:
     """Count the rows of each file, and look whether they are all of its day."""
     column = time_column(table) if table.files == "day" else None
-    day = "NULL::DATE" if column is None else f"{_name(column.name)}::DATE"
+    day = "NULL::DATE" if column is None else f"{quoted_name(column.name)}::DATE"
     rows = connection.execute(
         f"SELECT filename, count(*), min({day}), max({day}) "
         "FROM read_parquet(?, union_by_name = true, hive_partitioning = false, filename = true) GROUP BY filename",
@@ -324,7 +325,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[P
     """Insert the rows of files: of all, or of none where one cannot be read."""
     expressions = ", ".join(_expression(column) for column in table.columns)
     # Files from before a column was added lack it: it is null there.
-    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {_name(c.name)}" for c in table.columns)
+    no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {quoted_name(c.name)}" for c in table.columns)
     # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.
     connection.execute(
         f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
@@ -336,8 +337,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[P
 def _expression(column: Column) -> str:
     """A column of the lake's files as it is published."""
     if isinstance(column.dtype, pl.List):
-        return f"array_to_string({_name(column.name)}, ',')"
-    return f"{_name(column.name)}::{_TYPES[type(column.dtype)]}"
+        return f"array_to_string({quoted_name(column.name)}, ',')"
+    return f"{quoted_name(column.name)}::{_TYPES[type(column.dtype)]}"
 
 
 def _as_stored(dtype: pl.DataType) -> str:
@@ -366,16 +367,18 @@ def _try_views(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     columns = ", ".join(
-        f"{_name(c.name)} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
+        f"{quoted_name(c.name)} {_TYPES[type(c.dtype)]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns
     )
     connection.execute(f"CREATE TABLE {table.name} ({columns})")
     _comment(connection, "TABLE", table)
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, kind: str, of: Table | View) -> None:
-    connection.execute(f"COMMENT ON {kind} {of.name} IS {quoted(of.description)}")
+    connection.execute(f"COMMENT ON {kind} {of.name} IS {quoted_text(of.description)}")
     for column in of.columns:
-        connection.execute(f"COMMENT ON COLUMN {of.name}.{_name(column.name)} IS {quoted(column.description)}")
+        connection.execute(
+            f"COMMENT ON COLUMN {of.name}.{quoted_name(column.name)} IS {quoted_text(column.description)}"
+        )
 
 
 def _of(table: Table, made_of: Sequence[Part]) -> list[Part]:
@@ -387,16 +390,6 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _name(column: str) -> str:
-    """A column's name as SQL: some are words of SQL's own."""
-    return f'"{column}"'
-
-
 def _unglobbed(path: Path) -> str:
     """A path as DuckDB takes it literally: it would read a bracket in a folder's name as a pattern."""
     return re.sub(r"([\[*?])", r"[\1]", str(path))
-
-
-def quoted(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -15,8 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tiktok_pipeline.providers import VENDORS
-
-_ON_AIR = ("live", "paused")
+from tiktok_pipeline.providers.observations import ON_AIR
 
 # Vendors that can be asked for a room: what they say of one by its id is the room's own status.
 _ROOM_VENDORS = sorted(name for name, vendor in VENDORS.items() if "room" in vendor.endpoints.values())
@@ -73,7 +72,7 @@ def settle(live: pl.LazyFrame, as_of: datetime) -> Evidence:
         )
         .collect()
     )
-    on_air = _dated(plain.filter(pl.col("live_state").is_in(_ON_AIR)))
+    on_air = _dated(plain.filter(pl.col("live_state").is_in(ON_AIR)))
     known = pl.concat(
         [
             off_air,

@@ -11,6 +11,7 @@ from datetime import timedelta
 import polars as pl
 
 from tiktok_pipeline.config.settings import Streams
+from tiktok_pipeline.providers.observations import ON_AIR
 from tiktok_pipeline.tables import STREAM_HOURS
 
 _HOUR = pl.duration(hours=1)
@@ -86,7 +87,7 @@ def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) ->
     """
     cap = timedelta(seconds=settings.gap_cap_seconds)
     read = (
-        live.filter(pl.col("live_state").is_in(["live", "paused"]), pl.col("viewers").is_not_null())
+        live.filter(pl.col("live_state").is_in(ON_AIR), pl.col("viewers").is_not_null())
         .unique("capture_id")
         .sort("creator_id", "observed_at", "capture_id")
         .select("creator_id", "viewers", at="observed_at")

@@ -15,6 +15,7 @@ from tiktok_pipeline.alerts.webhook import WEBHOOK, run_link
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
+from tiktok_pipeline.defs.failures import failure_reason
 from tiktok_pipeline.defs.scheduling import STATUS
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.resources import Pipeline
@@ -79,7 +80,7 @@ def _of_run(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun
     for entry in instance.all_logs(run.run_id, of_type=_TOLD_OF):
         event = entry.get_dagster_event()
         if event.is_step_failure:
-            reasons.append(_reason(event))
+            reasons.append(failure_reason(event)[0])
             continue
         found = event.asset_check_evaluation_data
         if found.passed:
@@ -98,15 +99,6 @@ def _redactor(pipeline: Pipeline) -> Redactor:
     """Knows the deployment's secrets: a failure's words come from anywhere."""
     names = {name for vendor in VENDORS.values() for name in vendor.credential_variables}
     return Redactor(pipeline.variables.get(name, "") for name in {*names, WEBHOOK})
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    if failure.error is None:
-        return ""
-    return (failure.error.cause or failure.error).message
 
 
 def _of_silence(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[Message]:

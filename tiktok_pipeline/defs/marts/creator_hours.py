@@ -7,8 +7,8 @@ import polars as pl
 
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
+from tiktok_pipeline.defs.marts import sketches
 from tiktok_pipeline.defs.marts.daily import sketch, write_whole
-from tiktok_pipeline.publish.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_HOURS
 from tiktok_pipeline.transforms.creator_hours import creator_hours as summarize

@@ -8,11 +8,11 @@ import polars as pl
 
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
+from tiktok_pipeline.defs.marts import sketches
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.derive.counted_days import CountedDays
 from tiktok_pipeline.lake.remembered import Remembered
 from tiktok_pipeline.partitions import neighbours
-from tiktok_pipeline.publish.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
 from tiktok_pipeline.transforms.lift import Memory

@@ -8,9 +8,9 @@ import polars as pl
 
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
+from tiktok_pipeline.defs.marts import sketches
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, median, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.partitions import neighbours
-from tiktok_pipeline.publish.report import sketches
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.creator_ranges import range_filters

@@ -16,7 +16,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from tiktok_pipeline.publish.report import formats
+from tiktok_pipeline.publish import formats
 
 FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 

@@ -23,9 +23,10 @@ from markupsafe import Markup
 
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.files import replacing
+from tiktok_pipeline.publish import formats
 from tiktok_pipeline.publish.duckdb_file import place
 from tiktok_pipeline.publish.report import brief as briefs
-from tiktok_pipeline.publish.report import charts, formats, words
+from tiktok_pipeline.publish.report import charts, words
 from tiktok_pipeline.publish.report.brief import Brief
 from tiktok_pipeline.publish.report.current import Report, current_report, release
 from tiktok_pipeline.tables import TABLES

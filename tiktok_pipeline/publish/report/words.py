@@ -5,7 +5,7 @@ The flags are those of docs/methods.md; what a column means stands in tables.py 
 
 from __future__ import annotations
 
-from tiktok_pipeline.publish.report import formats
+from tiktok_pipeline.publish import formats
 
 # Why there is no lift, the first that holds being told.
 _NOT_OBSERVABLE = {

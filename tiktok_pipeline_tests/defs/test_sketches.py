@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from tiktok_pipeline.publish.report import sketches
+from tiktok_pipeline.defs.marts import sketches
 from tiktok_pipeline.tables import CREATOR_HOURS, STREAM_LIFT, STREAMS, Table
 
 NOON = datetime(2026, 11, 6, 12, tzinfo=UTC)

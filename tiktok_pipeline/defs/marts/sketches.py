@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from tiktok_pipeline.publish.report import formats
+from tiktok_pipeline.publish import formats
 
 # Rows of a sketch: what does not fit is said in a line below.
 MOST_ROWS = 16

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tiktok_pipeline.publish.report import formats
+from tiktok_pipeline.publish import formats
 
 
 @pytest.mark.parametrize(
