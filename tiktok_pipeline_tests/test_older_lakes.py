@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import publish
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, TABLES
-from tiktok_pipeline_tests.fixtures.make_lake import END, START, lakes, published, rebuild, release, unpack
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, STREAMS, TABLES
+from tiktok_pipeline.upkeep.repair import repairs
+from tiktok_pipeline_tests.fixtures.make_lake import DAYS, END, START, lakes, published, rebuild, release, unpack
 
 ARCHIVES = lakes()
 ARCHIVE_IDS = [archive.name.removesuffix(".tar.xz") for archive in ARCHIVES]
@@ -81,6 +83,33 @@ def test_every_file_of_an_older_lake_is_read(archive: Path, tmp_path: Path) -> N
         for path in (lake.root / table.layer / table.name).rglob("*.parquet"):
             assert pl.read_parquet(path, hive_partitioning=False).height >= 0
     assert lake.damaged.all() == {}
+
+
+def without(home: Path, column: str) -> Lake:
+    """The lake in `home`, with files of `streams` as a release without the column wrote them."""
+    for path in (home / "lake" / "marts" / STREAMS.name).rglob("*.parquet"):
+        pl.read_parquet(path, hive_partitioning=False).drop(column).write_parquet(path)
+    return Lake(home / "lake")
+
+
+def test_a_column_that_is_new_is_null_in_older_days(tmp_path: Path) -> None:
+    expected = unpack(ARCHIVES[-1], tmp_path)
+    without(tmp_path, "title")
+    serve(tmp_path)
+    streams = published(tmp_path / "warehouse")[STREAMS.name]
+    assert len(streams) == len(expected[STREAMS.name])
+    assert not any("title" in row for row in streams)
+
+
+def test_an_older_day_without_a_column_that_must_not_be_null_is_left_out_and_rebuilt(tmp_path: Path) -> None:
+    expected = unpack(ARCHIVES[-1], tmp_path)
+    lake = without(tmp_path, "rooms")
+    serve(tmp_path)
+    assert STREAMS.name not in published(tmp_path / "warehouse")
+    assert {path.stem for path in lake.wanted_rebuilds()} == {STREAMS.name}
+    assert repairs(lake, earliest=DAYS[0], before=END.date() + timedelta(days=1))
+    rebuild(tmp_path)
+    assert differences(expected, published(tmp_path / "warehouse")) == []
 
 
 def test_a_change_of_a_value_or_a_lost_row_is_found(tmp_path: Path) -> None:
