@@ -7,15 +7,27 @@ Another form, such as a bare section number, or "the notes", is refused: a reade
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMBERED = ("methods.md", "vendors.md", "architecture.md")
-_SKIPPED = {".git", ".venv", "data", "live", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+_SKIPPED = {
+    ".git",
+    ".venv",
+    "data",
+    "live",
+    "__pycache__",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".venv-superset",
+    ".superset",
+}
 _TEXTS = {".py", ".md", ".toml", ".yaml", ".html", ".js", ".css", ".sh", ".example", ".service"}
 
 CITATION = re.compile(r"docs/(\w[\w-]*\.md)(?:#([\w-]+)| (rule )?(\d+(?:\.\d+)*)\b)?")
@@ -31,14 +43,17 @@ _OTHER_FORM = re.compile(
 )
 
 
-def texts() -> Iterator[Path]:
-    """Every text file of the repository, except generated ones and this one."""
-    for path in sorted(ROOT.rglob("*")):
-        inside = path.relative_to(ROOT).parts
-        if path.is_file() and path.suffix in _TEXTS and not _SKIPPED & {*inside} and path != Path(__file__):
-            yield path
+@cache
+def texts() -> tuple[Path, ...]:
+    """Every text file of the repository, except this one, and except data and environments."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        found += [Path(folder, name) for name in names if Path(name).suffix in _TEXTS]
+    return tuple(sorted(path for path in found if path != Path(__file__)))
 
 
+@cache
 def sections(page: str) -> set[str]:
     """The numbers of the headings of a page, and those of its numbered rules as `rule N`."""
     text = (ROOT / "docs" / page).read_text()
@@ -54,6 +69,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """All anchors of a page."""
     without_code = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
