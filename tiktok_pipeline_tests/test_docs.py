@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,35 @@ def test_the_version_and_the_licence_are_declared_and_the_changelog_has_the_vers
     assert [(ROOT / name).read_text().split()[:2] for name in project["license-files"]] == [["Apache", "License"]]
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.findall(r"^## (.+)", changelog, re.MULTILINE)[:2] == ["Unreleased", project["version"]]
+
+
+# Labels of the Dagster UI, which the tables of docs/operations.md name in italics like messages.
+LABELS = {"Automation", "Asset", "Checks", "Lineage", "Runs"}
+
+
+def messages() -> list[str]:
+    """Every text in the code, as one string each; a part that is filled in is a null character."""
+    found = []
+    for path in (ROOT / "tiktok_pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(str(v.value) if isinstance(v, ast.Constant) else "\0" for v in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def quoted(sections: Sequence[str]) -> list[str]:
+    """The messages that tables of these sections of docs/operations.md quote in italics, at their `...`."""
+    headings = {*re.findall(r"^#+ (.+)$", OPERATIONS, re.MULTILINE), *LABELS}
+    parts = [OPERATIONS.partition(f"\n## {section}\n")[2].partition("\n## ")[0] for section in sections]
+    rows = [line for part in parts for line in part.splitlines() if line.startswith("|")]
+    italics = {text for row in rows for text in re.findall(r"(?<!\*)\*([^*|]+)\*(?!\*)", row)} - headings
+    return sorted({piece.strip(" `:@") for text in italics for piece in text.split("...")} - {""})
+
+
+def test_every_message_that_the_operator_is_shown_in_the_documents_is_one_of_the_code() -> None:
+    asked = quoted(["When something is wrong", "Alerts", "Recover"])
+    assert len(asked) > 12
+    said = messages()
+    assert [message for message in asked if not any(message in each for each in said)] == []
