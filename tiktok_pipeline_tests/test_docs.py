@@ -160,10 +160,10 @@ def test_the_tree_of_errors_in_the_docstring_is_the_tree_of_the_classes() -> Non
 
 def test_the_operator_is_told_which_tables_of_an_older_day_are_rebuilt_for_an_open_stream() -> None:
     build_definitions()  # imports the module
-    from tiktok_pipeline.defs.marts.automation import TABLES_OF_OPEN_STREAMS  # noqa: PLC0415
+    from tiktok_pipeline.defs.marts import automation  # noqa: PLC0415
 
     sentence = OPERATIONS.partition("stream of an older day has no end yet")[2].partition("\n\n")[0]
-    assert {*re.findall(r"`(\w+)`", sentence)} == {table.name for table in TABLES_OF_OPEN_STREAMS}
+    assert {*re.findall(r"`(\w+)`", sentence)} == {table.name for table in automation._OF_OPEN_STREAMS}
 
 
 def test_the_version_and_the_licence_are_declared_and_the_changelog_has_the_version() -> None:

@@ -23,7 +23,7 @@ from tiktok_pipeline.tables import (
 
 # A stream may outlast them. What is derived anew of its day while it goes on; the run of the last days, or the one
 # after it, sums up, ranks and publishes what changed.
-TABLES_OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT, STREAM_HOURS, STREAM_CONVERSIONS, GIFT_ESTIMATES)
+_OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT, STREAM_HOURS, STREAM_CONVERSIONS, GIFT_ESTIMATES)
 
 # After a downtime as many days are derived in one run; what is older is a backfill, by hand.
 MOST_DAYS = 31
@@ -86,7 +86,7 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
         dg.RunRequest(
             run_key=f"{tick}/{day}",
             partition_key=f"{day:%Y-%m-%d}",
-            asset_selection=[dg.AssetKey(table.name) for table in TABLES_OF_OPEN_STREAMS],
+            asset_selection=[dg.AssetKey(table.name) for table in _OF_OPEN_STREAMS],
             tags=limit,
         )
         for day in _with_open_streams(pipeline.lake, oldest)
