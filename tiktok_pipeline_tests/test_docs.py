@@ -170,6 +170,10 @@ def test_the_version_and_the_licence_are_declared_and_the_changelog_has_the_vers
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["license"] == "Apache-2.0"
     assert [(ROOT / name).read_text().split()[:2] for name in project["license-files"]] == [["Apache", "License"]]
+    image, ignored = ((ROOT / "deploy" / name).read_text() for name in ("Dockerfile", "Dockerfile.dockerignore"))
+    for name in (project["readme"], *project["license-files"]):
+        assert re.search(rf"^COPY .*\b{name}\b", image, re.MULTILINE), name
+        assert f"\n!{name}\n" in ignored, name
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.findall(r"^## (.+)", changelog, re.MULTILINE)[:2] == ["Unreleased", project["version"]]
 
