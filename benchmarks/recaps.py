@@ -2,7 +2,7 @@
 
 The sandbox's captions were invented by people who knew the rules, so this says that the rules run and what their limits
 are (captions without words, two streams within three days), and nothing of captions in the field. To know that, label
-posts: methods.md says how many and which. The peer is the hashtags alone, over the same posts.
+posts: docs/methods.md 6.2 says how many and which. The peer is the hashtags alone, over the same posts.
 """
 
 from __future__ import annotations

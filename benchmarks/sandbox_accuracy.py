@@ -1,6 +1,6 @@
 """Streams and lifts of a replayed week against the sandbox's truth: `python -m benchmarks.sandbox_accuracy`.
 
-Errors of lift are in days of the creator's organic growth, as in the methods; the naive difference of two counts is
+Errors of lift are in days of the creator's organic growth (docs/methods.md 9.2); the naive difference of two counts is
 the peer, over the same snapshots. Confounded streams (a viral bump begins near them) are in: nobody tells them apart.
 """
 

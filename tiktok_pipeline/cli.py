@@ -45,6 +45,7 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tiktok-pipeline", prog_name="tiktok-pipeline")
 def cli() -> None:
     """Watch TikTok creators through data vendors: streams, honest lift, leaderboards."""
     # Check the clock here, for every command: some commands read it late, and some do not read it.

@@ -7,7 +7,8 @@ PipelineError
 │   └── DamagedFileError   one file of the lake cannot be read as rows of its table
 ├── BackfillError          raw was asked for a time that vendors cannot answer for
 ├── CaptureError           a window ended without one answer
-└── PublishError           the warehouse could not be built or swapped
+├── PublishError           the warehouse could not be built or swapped, or Postgres not be published to
+└── ExportError            a table could not be written to a file
 
 A message says what happened, to whom, and what to do. Commands print it in one line and exit 1.
 What a vendor answers is never an exception: it is an outcome, and lands as a raw row (see providers/vendor.py).

@@ -1,6 +1,6 @@
 """Simulated follower counts whose organic part and whose lift are known.
 
-After the design's section 2.2: log-normal creators, a day rhythm, weekdays, a slowly wandering rate, a common
+As in docs/methods.md 9.1: log-normal creators, a day rhythm, weekdays, a slowly wandering rate, a common
 platform shock, viral posts (some on top of a stream), churn and rare purges; snapshots at irregular times, denser
 on air, and some after each end. Sizes are assumptions: ratios between methods carry over, absolute figures do not.
 """

@@ -1,6 +1,6 @@
 """Simulated streams, and what polling vendors would have said of them.
 
-After the design's section 3.3: vendors with false offline answers, errors and caches; reconnects, most of them in
+As in docs/methods.md 9.4: vendors with false offline answers, errors and caches; reconnects, most of them in
 a new room; a poller that asks more often while it believes somebody to be on air. Habits and rates are
 assumptions: ratios between rule sets carry over to real data, absolute figures do not.
 """

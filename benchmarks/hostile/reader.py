@@ -1,6 +1,6 @@
 """Read vendor bodies independently of the pipeline: what a reading must say, and which parts of a body it depends on.
 
-Written from the vendors' notes alone. It shares no code with `providers`, so an error there does not repeat here. Each
+Written from docs/vendors.md alone. It shares no code with `providers`, so an error there does not repeat here. Each
 value comes with the JSON pointer of its place; a damage at one place then leaves every other value as it was.
 """
 

@@ -1,6 +1,6 @@
 """When each creator tends to go live, and when streams tend to end: learned from the streams that were seen.
 
-A hierarchical Gamma-Poisson model in closed form (methods, section 1.2): what is known of all creators is the prior
+A hierarchical Gamma-Poisson model in closed form (docs/methods.md 8.1): what is known of all creators is the prior
 of one creator's day, that is the prior of the creator's week. Somebody new starts at everybody's rate, which makes
 any policy a round robin, and sharpens within weeks.
 """

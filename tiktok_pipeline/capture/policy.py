@@ -1,6 +1,6 @@
 """Who is asked next whether they are live, when not everybody can be asked all the time.
 
-`most_valuable` is the index of the methods, section 1.2: a question is worth the delay that it saves. It needs no
+`most_valuable` is the index of docs/methods.md 8.2: a question is worth the delay that it saves. It needs no
 memory but what landed: when each creator was asked last, who is live since when, and whose end is to be confirmed.
 """
 

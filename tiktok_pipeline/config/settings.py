@@ -154,7 +154,7 @@ class Boundary(_Section, frozen=True):
 
 
 class Streams(_Section, frozen=True):
-    """Constants of sessionisation (methods, section 3.2)."""
+    """Constants of the streams (docs/methods.md 1)."""
 
     # Weak readings of off air that end a stream, and the time that they must span.
     confirm_offline: int = 2
@@ -176,7 +176,7 @@ class Streams(_Section, frozen=True):
 
 
 class Lift(_Section, frozen=True):
-    """Constants of the lift (methods, sections 2.4 and 2.6)."""
+    """Constants of the lift (docs/methods.md 2)."""
 
     # Minutes after the end that still count as the stream's.
     carry_over_minutes: int = 60
@@ -221,7 +221,7 @@ class Conversions(_Section, frozen=True):
 
 
 class Recaps(_Section, frozen=True):
-    """Points of the recap score (methods, section 4.2): a logistic sum."""
+    """Points of the recap score (docs/methods.md 6.1): a logistic sum."""
 
     # A post belongs to the newest stream that began this long before it and ended at most window_hours before.
     soonest_minutes: float = 5.0

@@ -32,7 +32,7 @@ def age_s(headers: Mapping[str, str]) -> float:
 def retry_after(headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> float | None:
     """Return the seconds to wait: `Retry-After` as seconds or as a date, else "after N seconds" in the body's text.
 
-    Some vendors give the wait only in words (vendors' notes, section 4.3). A wrong header is ignored: the usual
+    Some vendors give the wait only in words (docs/vendors.md 5.3). A wrong header is ignored: the usual
     backoff applies.
     """
     written = str(headers.get("retry-after") or "").strip()

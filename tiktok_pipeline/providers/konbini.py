@@ -1,6 +1,6 @@
 """KonbiniAPI: profiles, live streams, stories, posts, followers and searches, in ActivityStreams shapes.
 
-Wire facts from the vendors' notes, section 1: bearer key; `{"data": ...}` or `{"errors": [...], "data": null}`;
+Wire facts (docs/vendors.md 2): bearer key; `{"data": ...}` or `{"errors": [...], "data": null}`;
 one credit a call, misses included, refunded on 400 and 5xx; counts rounded as on TikTok's web page. `/live`
 answers 404 for offline, private and unknown alike. Fields were renamed without a version: both spellings are
 read (`internalId` became `entityId`, `summary` became `content`, `videoCount` became `mediaCount`, `image`
@@ -289,7 +289,7 @@ def _profile(person: _Person, source: str, notes: Notes) -> ProfileReading:
 
 
 def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
-    # The nested attributedTo.isLive may say false in the same body: the top level is right (notes, 1.3).
+    # The nested attributedTo.isLive may say false in the same body: the top level is right (docs/vendors.md 2.3).
     room_id = identifier(video.entity_id, video.internal_id)
     if video.is_live is None:
         state, reason = "unknown", "isLive is missing"
@@ -352,7 +352,7 @@ def _account(person: _Person) -> Account:
 
 
 def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:
-    """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (notes, 1.4)."""
+    """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (docs/vendors.md 2.4)."""
     for place, item in enumerate(page.items, 1):
         try:
             person = vendor.decode(_person, item, notes)

@@ -2,7 +2,7 @@
 
 Field names are the columns of `tables.py`; the raw row that a reading came from adds creator_id, vendor,
 observed_at and capture_id. Also here: how counts, times, ids and addresses are made plain, whatever the
-vendor's spelling (vendors' notes, section 6).
+vendor's spelling (docs/vendors.md 7).
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Notes:
     def count(self, value: Scalar, field: str) -> int | None:
         """Return a count; None where the vendor gave none. A count that is wrong or rounded text is noted.
 
-        Negative counts are overflows of the vendor's 32-bit counters (notes, section 5.5).
+        Negative counts are overflows of the vendor's 32-bit counters (docs/vendors.md 6.5).
         """
         try:
             return _exact_count(value)
@@ -193,7 +193,7 @@ class Notes:
             return None
 
     def supplied(self, value: Scalar, field: str) -> int | None:
-        """Return a count whose 0 means "not supplied", as in a room's stats (notes, fact 6)."""
+        """Return a count whose 0 means "not supplied", as in a room's stats (docs/vendors.md 1.6)."""
         return self.count(value, field) or None
 
     def followers(
@@ -311,7 +311,7 @@ def amount(value: Scalar) -> float | None:
 def web_precision(followers: int | None) -> tuple[str | None, int | None]:
     """(precision, quantum) of a count from a vendor that rounds as TikTok's web page does.
 
-    Below 10,000 the page is exact, from there it rounds to 100, from a million to 100,000 (notes, fact 5). A
+    Below 10,000 the page is exact, from there it rounds to 100, from a million to 100,000 (docs/vendors.md 1.5). A
     count that is no multiple of its quantum was not rounded.
     """
     if followers is None:
@@ -333,7 +333,7 @@ def identifier(*values: Scalar) -> str | None:
     """The first usable id among `values`, as a string; give the `*_str` twin first.
 
     0, "0" and "" mean none. A number beyond 2^53 that is divisible by 1,000 went through a JavaScript client
-    and is damaged (notes, fact 7): no id is better than somebody else's.
+    and is damaged (docs/vendors.md 1.7): no id is better than somebody else's.
     """
     for value in values:
         if value is None or isinstance(value, bool | float):
@@ -352,7 +352,7 @@ def identifier(*values: Scalar) -> str | None:
 def handle(value: str | None) -> str | None:
     """Return a handle without @, in lower case; None where the text has not the form of one (`identifiers.py`).
 
-    TikTok's handles ignore case (notes, section 7, row 13).
+    TikTok's handles ignore case (docs/vendors.md 8).
     """
     plain = value.strip().lstrip("@").lower() if value else ""
     return plain if is_handle(plain) else None
@@ -361,7 +361,7 @@ def handle(value: str | None) -> str | None:
 def instant(value: Scalar) -> datetime | None:
     """Return a time given as ISO text, epoch seconds or epoch milliseconds; None for 0 and nonsense.
 
-    From 1e11 a number is milliseconds (notes, section 6). Before 2016 there was no TikTok.
+    From 1e11 a number is milliseconds (docs/vendors.md 7). Before 2016 there was no TikTok.
     """
     if _is_nothing(value) or isinstance(value, bool):
         return None
@@ -387,7 +387,7 @@ def _is_nothing(value: Scalar) -> bool:
 
 
 def seconds(value: Scalar, *, milliseconds: bool = False) -> float | None:
-    """Return a length in seconds from a number or digits; None for nonsense. Vendors differ in the unit (notes, 6)."""
+    """Return a length in seconds from a number or digits; None for nonsense. Vendors' units: docs/vendors.md 7."""
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()) else None
     if value is None or isinstance(value, bool):

@@ -1,6 +1,6 @@
 """Social Fetch: profiles with exact counts, live lookups that carry the profile, posts, followers, searches.
 
-Wire facts from the vendors' notes, section 2, and the vendor's page of the live endpoint: `x-api-key`;
+Wire facts (docs/vendors.md 3): `x-api-key`;
 `{"data": ..., "meta": {requestId, creditsCharged, cached?}}` or `{"error": {code, message, requestId}}`. Not
 found and private come as HTTP 200 and are billed. An answer from the shared cache says `meta.cached` and may
 carry `Age`. A 503 carries Retry-After; a 502 on a profile may have been billed.
@@ -232,7 +232,7 @@ class SocialFetch(vendor.Vendor):
         """Switches on the error code, then on lookupStatus; credits from `meta.creditsCharged`."""
         unbilled = 0.0 if status >= 400 and status not in (500, 502) else None
         if status == 502 and endpoint == PROFILE:
-            # The price list bills a profile that could not be normalized (notes, section 2.1).
+            # The price list bills a profile that could not be normalized (docs/vendors.md 3.1).
             unbilled = 1.0
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
@@ -258,7 +258,7 @@ class SocialFetch(vendor.Vendor):
         if answer.data is None:
             return _changed(known, Outcome.MALFORMED, "no_data")
         if endpoint in (VIDEOS, SEARCH, BALANCE):
-            # No lookupStatus here: an empty list may be none, private or unknown (notes, section 2.3).
+            # No lookupStatus here: an empty list may be none, private or unknown (docs/vendors.md 3.3).
             return known if endpoint == BALANCE else _judge_list(known, answer.data)
         lookup = answer.data.lookup_status
         if lookup == "not_found":

@@ -1,6 +1,6 @@
 """TikHub (tikhubapi.com): the room itself as TikTok's webcast API describes it, rankings, users, stories.
 
-Wire facts from the vendors' notes, sections 4.1 and 5.1 to 5.4: Basic auth; `{"code", "msg", "data": {"data":
+Wire facts (docs/vendors.md 5 and docs/vendors.md 6): Basic auth; `{"code", "msg", "data": {"data":
 room}}`; the double slash of the path is the vendor's. Status 2 is live, 3 paused, 4 ended; `finish_time` is an
 end only with status 4; numeric ids are damaged, so the `*_str` twins are read; a 0 in `stats` means "not
 supplied". A spent quota comes as HTTP 500 with words; `code: 500` in a body is to be retried; 428 is an expired
@@ -47,7 +47,7 @@ RANKING_OF = "/api/v1//live/ranking/info"
 STORIES = "/api/v1//user/stories"
 KEY = "/api/v1//key/info"
 
-# Numbers by which a sibling product names TikTok's lists (notes, section 4.2).
+# Numbers by which a sibling product names TikTok's lists (docs/vendors.md 5.2).
 _LISTS = {"hourly": "0", "daily": "8"}
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ _ROOM_ENDED = 30003
 _BAD_ROOM = 10011
 # User missing, blocked, or not to be told.
 _NO_USER = (10221, 2065)
-# Denied, login required, age-gated: says nothing of the room (notes, section 5.4).
+# Denied, login required, age-gated: says nothing of the room (docs/vendors.md 6.4).
 _BLOCKED = {4003110, 4003182, 20003}
 
 
@@ -312,7 +312,7 @@ class TikHub(vendor.Vendor):
         if answer.code != 0 and _USAGE_LIMIT.search(f"{answer.msg} {answer.message}".encode()):
             return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
         if answer.code != 0:
-            # "Real-time APIs may encounter risk control at any time: if code=500, retry" (notes, 4.1).
+            # A sibling product documents 500 as passing risk control, to be retried (docs/vendors.md 5.3).
             outcome = Outcome.SERVER_ERROR if answer.code >= 500 else Outcome.INVALID_REQUEST
             return Verdict(
                 Outcome.RATE_LIMITED if answer.code == 429 else outcome,
@@ -341,7 +341,7 @@ class TikHub(vendor.Vendor):
         if outcome is not Outcome.OK:
             return
         if endpoint == CHECK:
-            # It was seen to say alive for any id, and to flap (notes, section 5.3): weak, whatever it says.
+            # It was seen to say alive for any id, and to flap (docs/vendors.md 6.3): weak, whatever it says.
             yield LiveReading(live_state="live", evidence="weak", reason="check says alive")
             return
         room = vendor.decode(_inner, vendor.decode(_envelope, body, notes).data, notes).data
@@ -351,7 +351,7 @@ class TikHub(vendor.Vendor):
 
 
 def _refused(code: int | None) -> Verdict | None:
-    """What TikTok's own status code says (notes, section 5.4); None for 0."""
+    """What TikTok's own status code says (docs/vendors.md 6.4); None for 0."""
     if code == _ROOM_ENDED:
         return Verdict(Outcome.NOT_LIVE, str(code))
     if code in (_BAD_ROOM, *_NO_USER):
@@ -395,7 +395,7 @@ def _judge_user(data: msgspec.Raw) -> Verdict:
         return refused
     found = detail.found
     known = found is not None and identifier(found.id_str, found.id, found.uid) is not None
-    # HTTP 200 with empty user and stats is TikTok's way to say that it will not tell (notes, section 5.4).
+    # HTTP 200 with empty user and stats is TikTok's way to say that it will not tell (docs/vendors.md 6.4).
     return Verdict(Outcome.OK) if known else Verdict(Outcome.MALFORMED, "no_user")
 
 
@@ -456,7 +456,7 @@ def _read_ranking(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem
         if user_id in seen:  # the anchor stands in the list as well
             continue
         seen.add(user_id)
-        # Rank 0 is "not ranked", and the score beside it says nothing (notes, section 5.9).
+        # Rank 0 is "not ranked", and the score beside it says nothing (docs/vendors.md 6.9).
         rank = notes.supplied(place.rank, "ranks[].rank")
         yield RankingReading(
             ranked_user_id=user_id,
@@ -474,7 +474,7 @@ def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
     state: LiveState = _STATES.get(status or 0, "unknown")
     started = notes.instant(room.start_time, "start_time") or notes.instant(room.create_time, "create_time")
     finished = notes.instant(room.finish_time, "finish_time")
-    # While live, finish_time equals create_time or the last ping (notes, fact 3).
+    # While live, finish_time equals create_time or the last ping (docs/vendors.md 1.3).
     ended = finished if state == "ended" and finished and started and finished > started else None
     stats = room.stats or _Stats()
     room_id = identifier(room.id_str, room.id)
@@ -501,7 +501,7 @@ def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
 
 def _profile(owner: _Owner, notes: Notes) -> ProfileReading:
     info = owner.follow_info or _FollowInfo()
-    # 0 means "not supplied" (notes, fact 6).
+    # 0 means "not supplied" (docs/vendors.md 1.6).
     followers, precision, unit = notes.followers(info.follower_count or None, exact_precision, "follower_count")
     return ProfileReading(
         source="room",

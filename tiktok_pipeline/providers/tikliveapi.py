@@ -1,9 +1,9 @@
 """TikLiveAPI: profiles, numeric user ids, posts, followers, searches, stories; it has no live endpoint.
 
-Wire facts from the vendors' notes, section 3: `X-Api-Key`; bodies are bare, without an envelope, though its
+Wire facts (docs/vendors.md 4): `X-Api-Key`; bodies are bare, without an envelope, though its
 sibling of the same shape wraps in `{code, msg, data}` and says `code: -1` with HTTP 200: both are read. One
 credit a successful request. `stats` stands beside `user` or inside it. Counts are rounded as on the web page.
-No error body is documented, nor the body of stories: TikTok's own shape is expected (notes, section 5.8).
+No error body is documented, nor the body of stories: TikTok's own shape is expected (docs/vendors.md 6.8).
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _judge_list(endpoint: str, inner: _Body) -> Verdict:
     lists = {POSTS: inner.videos, FOLLOWERS: inner.followers, SEARCH: inner.user_list, STORIES: inner.item_list}
     items = lists[endpoint]
     if items is None and endpoint == STORIES and count(inner.total_count) == 0:
-        items = []  # itemList is left out when there are none (notes, section 5.8)
+        items = []  # itemList is left out when there are none (docs/vendors.md 6.8)
     if items is None:
         return Verdict(Outcome.MALFORMED, "no_list", credits=0.0)
     more = inner.has_more if endpoint != STORIES else inner.has_more_after
@@ -217,7 +217,7 @@ def _judge_list(endpoint: str, inner: _Body) -> Verdict:
 
 
 def _followers(inner: _Body, notes: Notes) -> Iterator[Reading | Problem]:
-    # The list's total is exact where this vendor's profiles round (notes, section 3).
+    # The list's total is exact where this vendor's profiles round (docs/vendors.md 4.4).
     total, precision, unit = notes.followers(inner.total, exact_precision, "total")
     for place, item in enumerate(inner.followers or (), 1):
         try:

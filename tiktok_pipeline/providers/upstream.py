@@ -1,6 +1,6 @@
 """TikTok's own shapes, which TikHub and TikLiveAPI pass on: user details, lists of items.
 
-Facts from the vendors' notes, sections 5.5 to 5.8: web and mobile spellings live side by side, counts come as
+Facts of docs/vendors.md 6: web and mobile spellings live side by side, counts come as
 numbers (`stats`, rounded) and as exact strings (`statsV2`), lists of stories lack `itemList` when there are none,
 cursors are strings of milliseconds, `hasMore` may be a flag or 0/1.
 """
@@ -30,7 +30,7 @@ from tiktok_pipeline.providers.observations import (
 )
 from tiktok_pipeline.providers.vendor import Unreadable
 
-# Stories live for a day (vendors' notes, section 5.8).
+# Stories live for a day (docs/vendors.md 6.8).
 _STORY_LIFE = timedelta(days=1)
 
 

@@ -1,7 +1,7 @@
 """What creators write under their posts, each in the language of the account. When and what they post is in posts.
 
 Recaps use the words by which an analyst finds them: a word for live with one for highlight, clip, best moments, last
-night or thanks for gifts, or a hashtag (methods 4.2). Announcements and noise are what must not be taken for one.
+night or thanks for gifts, or a hashtag (docs/methods.md 6.1). Announcements and noise are no recaps.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tiktok_pipeline.sandbox.chance import Topic, generator
 Kind = Literal["public", "private", "missing"]
 Habit = Literal["weekly", "daily", "irregular", "rare"]
 
-# Cumulative: 45 % weekly slots, 20 % a daily window, 25 % irregular, 10 % rare (methods 1.3).
+# Cumulative: 45 % weekly slots, 20 % a daily window, 25 % irregular, 10 % rare (docs/methods.md 9.1).
 HABIT_SHARES: tuple[tuple[float, Habit], ...] = ((0.45, "weekly"), (0.65, "daily"), (0.90, "irregular"), (1.0, "rare"))
 
 NICHES = ("gaming", "beauty", "music", "cooking", "fitness", "talk")
@@ -140,7 +140,7 @@ def invent_creators(seed: int, count: int, start: datetime) -> list[Creator]:
 
 
 def _sizes(rng: np.random.Generator, count: int) -> list[int]:
-    """Follower counts, log-normal with median 120,000 (methods 2.2), stratified so that few still span all sizes."""
+    """Draw log-normal follower counts (docs/methods.md 9.1), stratified so that a few creators span all sizes."""
     normal = NormalDist(math.log(120_000), 1.9)
     sizes = [math.exp(normal.inv_cdf((rank + rng.uniform(0.05, 0.95)) / count)) for rank in range(count)]
     if count >= 3:

@@ -2,7 +2,7 @@
 
 Followers at t = hourly knots of organic growth, linear in between, + the lift of each stream in closed form, less
 what the platform has purged. All are exact, so that the truth of any interval can be told. The constants follow
-methods 2.2.
+docs/methods.md 9.1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _TAIL_S = 24 * _HOUR  # a stream's carry-over is complete a day after its end: s
 _LONGEST_STREAM_S = 4 * _HOUR
 _NO_LIFT_SHARE = 0.35
 _PURGE_EVERY_DAYS = 200  # rare: about one creator in forty sees one in five days
-_SMALLEST_PURGE, _LARGEST_PURGE = 0.003, 0.015  # of the followers: well above the 0.1 % of an anomaly (methods 2.5)
+# Shares of the followers, well above the 0.1 % of an anomaly (docs/methods.md 2.1).
+_SMALLEST_PURGE, _LARGEST_PURGE = 0.003, 0.015
 MOST_PURGES = 8  # in one plan: the follower list tells so many apart
 _LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.62, 1.46  # of the streams that have one: median .06, p75 .32, p95 1.5 days over all
 

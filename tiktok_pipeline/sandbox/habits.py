@@ -1,6 +1,6 @@
 """When creators choose to go live: the habit by hour of the week, a change of it mid-run, and weeks off.
 
-The habits and their shares follow methods 1.3 (weekly slots, a daily window, irregular, rare). What happens inside
+The habits and their shares follow docs/methods.md 9.1: weekly slots, a daily window, irregular, rare. What is inside
 a stream is in streams.
 """
 
@@ -16,7 +16,7 @@ from tiktok_pipeline.sandbox.chance import Topic, generator
 from tiktok_pipeline.sandbox.creators import HABIT_SHARES, Creator, Habit
 
 _DAY, _WEEK = 86_400.0, 604_800.0
-# In six weeks 12 % change their habit and 10 % take a week off (methods 1.3); the plan is longer, the rates are these.
+# Rates of six weeks (docs/methods.md 9.1): 12 % change their habit and 10 % take a week off. The plan is longer.
 _SIX_WEEKS = 6 * _WEEK
 _CHANGE_SHARE, _WEEK_OFF_SHARE = 0.12, 0.10
 

@@ -1,4 +1,4 @@
-"""KonbiniAPI as it answers (vendors' notes, section 1): ActivityStreams bodies, rounded counts, billed misses."""
+"""KonbiniAPI as it answers (docs/vendors.md 2): ActivityStreams bodies, rounded counts, billed misses."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tiktok_pipeline.sandbox.vendor import (
 
 _CONTEXT = ["https://www.w3.org/ns/activitystreams#", "https://konbiniapi.com/ns/social#"]
 _BASE = "https://api.konbiniapi.com"
-# (usual, largest) items of a page (section 1.2); a search has pages of ten, not fewer and not more
+# (usual, largest) items of a page (docs/vendors.md 2.2); a search has pages of ten, not fewer and not more
 _STORIES_A_PAGE, _VIDEOS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE = (4, 35), (35, 35), (30, 30), (10, 10)
 _OLD_SPELLING_SHARE = 0.2
 _WITHOUT_CREDIT_HEADERS = {401, 402, 403, 413}
 
-# status, code, usual message (section 1.1)
+# status, code, usual message (docs/vendors.md 2.1)
 _REFUSALS: dict[Refusal, tuple[int, str, str]] = {
     Refusal.NO_ROUTE: (404, "route_not_found", "Route not found"),
     Refusal.INVALID: (400, "validation_error", "Invalid request parameters"),
@@ -113,7 +113,7 @@ class Konbini(Vendor):
             "url": f"https://www.tiktok.com/@{handle}/live",
             "internalId" if old else "entityId": room.room_id,
             "isLive": True,
-            # The nested flag is false while its owner is live (section 1.3): that is how the vendor answers.
+            # The nested flag is false while its owner is live (docs/vendors.md 2.3): that is how the vendor answers.
             "attributedTo": self._person(creator, request.at, is_live=False),
             "published": iso_milliseconds(room.started_at),
             "viewCount": room.enters(at),
@@ -324,7 +324,7 @@ class Konbini(Vendor):
 
 @lru_cache(maxsize=8192)
 def _spells_the_old_way(creator: Creator) -> bool:
-    """Whether this creator is answered in the spelling of before the rename of fields (section 1.4)."""
+    """Whether this creator is answered in the spelling of before the rename of fields (docs/vendors.md 2.4)."""
     return chance("konbini", "spelling", creator.user_id) < _OLD_SPELLING_SHARE
 
 

@@ -1,7 +1,7 @@
 """The posts of a creator: up to two regular ones a day, recap clips of streams, and one or two old ones pinned on top.
 
 Only instants, reaches and links to streams are planned, as arrays; a post is made when it is asked for. Recap clips
-follow methods 4.2: after about half of the streams, some while the stream lasts, the rest within 72 hours.
+follow docs/methods.md 9.1: after about half of the streams, some while the stream lasts, the rest within 72 hours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HOUR, _DAY = 3600.0, 86_400.0
 _POST_TYPE = 6  # the type nibble: neither a room's nor a story's
 _RECAPPED_SHARE = 0.5
 _DURING_SHARE = 0.2
-_SOONEST_IN_STREAM_S = 300.0  # highlights are cut some five minutes after the moment (methods 4.2)
+_SOONEST_IN_STREAM_S = 300.0  # highlights are cut some five minutes after the moment (docs/methods.md 6.1)
 _LATEST_RECAP_S = 72 * _HOUR
 _WITHOUT_CAPTION_SHARE, _ANNOUNCEMENT_SHARE, _NOISE_SHARE = 0.05, 0.10, 0.02
 _NOBODY = -1  # in `recaps`: no clip of a stream

@@ -1,4 +1,4 @@
-"""Social Fetch as it answers (vendors' notes, section 2): exact counts, 200 for misses, every lookup billed."""
+"""Social Fetch as it answers (docs/vendors.md 3): exact counts, 200 for misses, every lookup billed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CACHED_SHARE, _OLDEST_CACHED_S = 0.05, 60
 _WITHOUT_COUNT_SHARE = 0.1
 _VIDEOS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE = 20, 20, 10  # fixed: no parameter sets them
 
-# status, code, usual message (section 2.1)
+# status, code, usual message (docs/vendors.md 3.1)
 _REFUSALS: dict[Refusal, tuple[int, str, str]] = {
     Refusal.NO_ROUTE: (404, "not_found", "No such route."),
     Refusal.INVALID: (400, "bad_request", "The request is not valid."),
@@ -296,7 +296,7 @@ def _video(post: TruePost, handle: str, at: datetime) -> dict[str, Any]:
 
 
 def _follower(follower: Follower, at: datetime) -> dict[str, Any]:
-    """A short profile; here `accountCreatedAt` is unix seconds, not ISO as in a profile (section 2.3)."""
+    """A short profile; here `accountCreatedAt` is unix seconds, not ISO as in a profile (docs/vendors.md 3.3)."""
     return {
         "platform": "tiktok",
         "handle": follower.handle,

@@ -1,4 +1,4 @@
-"""The platform's own list of a user's stories (vendors' notes, section 5.8), which two vendors pass on.
+"""The platform's own list of a user's stories (docs/vendors.md 6.8), which two vendors pass on.
 
 No body of either vendor is published: that they pass it on as it is, and the item's fields, are guesses. Here are the
 platform's names; how numbers and flags are written is each vendor's own, in the vendor's file.

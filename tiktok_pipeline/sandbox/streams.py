@@ -31,7 +31,7 @@ _TITLES = (
     "まったり配信 🌙",
     "day 100\nno days off",
 )
-_ROOM_TYPE = 11  # the type nibble of a room among TikTok's time ids (methods 3.1)
+_ROOM_TYPE = 11  # the type nibble of a room among TikTok's time ids (docs/methods.md 1.3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

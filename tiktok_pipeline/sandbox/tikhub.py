@@ -1,7 +1,7 @@
-"""TikHub (tikhubapi.com) as it answers (vendors' notes, sections 4.1 and 5): the platform's own bodies, wrapped.
+"""TikHub (tikhubapi.com) as it answers (docs/vendors.md 5): the platform's own bodies, wrapped.
 
 Of its endpoints only `/api/v1//live/info` is documented. The paths, parameters and bodies of the others are guesses:
-the vendor's menu names what they do, and the bodies are the platform's own (sections 5.3, 5.5, 5.8 and 5.9), with
+the vendor's menu names what they do, and the bodies are the platform's own (docs/vendors.md 6), with
 flags as 0 and 1, cursors as integers of milliseconds, and damaged numeric ids beside right `*_str` twins.
 """
 
@@ -21,13 +21,13 @@ from tiktok_pipeline.sandbox.tikhub_room import damaged, image, room_body
 from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, whole
 
 _KEPT_AFTER_END = timedelta(hours=24)
-_ROOMS_A_CHECK = 50  # the platform's own check takes as many at once (section 5.3)
+_ROOMS_A_CHECK = 50  # the platform's own check takes as many at once (docs/vendors.md 6.3)
 _STORIES_A_PAGE = (10, 35)
-# The numbers by which a sibling product names the platform's lists (section 4.2).
+# The numbers by which a sibling product names the platform's lists (docs/vendors.md 5.2).
 _RANK_TYPES: Mapping[str, ListKind] = {"0": "hourly", "8": "daily"}
 _BAD_PARAMETER, _ROOM_FINISHED, _NO_SUCH_USER = 10011, 30003, 2065
 
-# http status, code in the body, usual message (section 4.1; risk control is the body's own 500 inside HTTP 200)
+# http status, code in the body, usual message (docs/vendors.md 5.1; risk control is the body's own 500 inside HTTP 200)
 _REFUSALS: dict[Refusal, tuple[int, int, str]] = {
     Refusal.NO_ROUTE: (404, 404, "Not Found"),
     Refusal.INVALID: (400, 400, "Bad Request"),
@@ -218,7 +218,7 @@ class TikHub(Vendor):
         user = {
             "avatar_thumb": image(creator.user_id, "thumb", creator.created_at),
             "display_id": self.world.handle_at(creator, at),
-            # Never supplied in a list (section 5.9): 0 is not a count.
+            # Never supplied in a list (docs/vendors.md 6.9): 0 is not a count.
             "follow_info": {"follow_status": 0, "follower_count": 0, "following_count": 0},
             "id": damaged(creator.user_id),
             "id_str": creator.user_id,

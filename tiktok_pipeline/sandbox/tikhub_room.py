@@ -1,4 +1,4 @@
-"""The body of a live room as TikHub passes it on (vendors' notes, section 5.1): the platform's own, with damaged ids.
+"""The body of a live room as TikHub passes it on (docs/vendors.md 6.1): the platform's own, with damaged ids.
 
 Its numbers went through a client whose integers stop at 2^53: numeric ids are damaged, their `*_str` twins right.
 """
@@ -57,7 +57,7 @@ def room_body(world: World, creator: Creator, room: Room, at: datetime) -> dict[
             "id_str": room.room_id,
             "like_count": 0,
             "share_count": 0,
-            # Asking with user_id makes the platform zero this one (section 0 fact 6).
+            # Asking with user_id makes the platform zero this one (docs/vendors.md 1.6).
             "total_user": 0,
             "total_user_desp": "",
             "user_count_composition": {"my_follow": 0.03, "other": 0.71, "video_detail": 0.26},

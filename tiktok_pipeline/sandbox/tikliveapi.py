@@ -1,4 +1,4 @@
-"""TikLiveAPI as it answers (vendors' notes, section 3): bare bodies, rounded counts, only successes billed.
+"""TikLiveAPI as it answers (docs/vendors.md 4): bare bodies, rounded counts, only successes billed.
 
 The vendor documents no error body; the ones here are plain `{"message": ...}`. Nor does it document what a hidden or
 private list looks like (here: empty, with the exact total) and the stories of a user (here: the platform's own list).
@@ -21,11 +21,11 @@ from tiktok_pipeline.sandbox.story_list import story_item, story_page
 from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, picture, web_rounded, whole
 
 _NESTED_SHARE = 0.4
-# (usual, largest) items of a page (section 3); a larger count is not refused but cut
+# (usual, largest) items of a page (docs/vendors.md 4.2); a larger count is not refused but cut
 _POSTS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE, _STORIES_A_PAGE = (10, 35), (50, 50), (10, 30), (10, 35)
-# By creator, the name or names under which the next follower page's token comes (section 3 knows each).
+# By creator, the name or names under which the next follower page's token comes (docs/vendors.md 4.3 has each).
 _TOKENS = (("time",), ("cursor",), ("time", "cursor"))
-_PROMISES_TOO_MUCH_SHARE = 0.25  # of creators: a last page of posts that says there are more (section 6, has_more)
+_PROMISES_TOO_MUCH_SHARE = 0.25  # of creators: a last page of posts that says there are more (docs/vendors.md 7)
 
 _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.NO_ROUTE: (404, "Endpoint not found"),
@@ -304,7 +304,7 @@ def _promises_too_much(creator: Creator) -> bool:
 
 @lru_cache(maxsize=8192)
 def _nests_stats(creator: Creator) -> bool:
-    """Whether `stats` stands inside `user` (section 3 knows both shapes)."""
+    """Whether `stats` stands inside `user` (docs/vendors.md 4.3 has both shapes)."""
     return chance("tikliveapi", "stats", creator.user_id) < _NESTED_SHARE
 
 

@@ -139,7 +139,7 @@ def whole(text: str) -> int | None:
 def web_rounded(count: int) -> int:
     """A count as the web app shows it: exact below 10,000, to 100 below a million, to 100,000 above.
 
-    Vendors' notes, section 0 fact 5: 427,682 is shown as 427,700 and 33,265,139 as 33,300,000.
+    See docs/vendors.md 1.5: 427,682 is shown as 427,700 and 33,265,139 as 33,300,000.
     """
     if count < 10_000:
         return count

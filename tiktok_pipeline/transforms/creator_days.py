@@ -111,7 +111,7 @@ def _followers(profiles: pl.DataFrame, day: date) -> pl.DataFrame:
 
     The source of a day is a vendor with one precision and quantum: exact before rounded, then the one that was read
     most often, so that it is the same one from day to day. The total of a follower list is a source of its own: it
-    differs from the profile's (vendors' notes, section 3).
+    differs from the profile's (docs/vendors.md 4.4).
     """
     counted = (
         profiles.filter(pl.col("followers").is_not_null())

@@ -1,7 +1,7 @@
 """Live readings to evidence: what may be believed of being on air, at which instant, before any stream is drawn.
 
 Duplicates go, unknown goes (it is evidence of nothing), a repeated answer is dated back, and readings of the same
-second that disagree are settled: rules R0, R1, R2 and R10 of the methods, section 3.2. Which rooms and streams
+second that disagree are settled: docs/methods.md 1.2 and docs/methods.md 1.3. Which rooms and streams
 follow from the evidence is in `rooms` and `streams`, not here.
 """
 
@@ -20,7 +20,7 @@ from tiktok_pipeline.providers.observations import ON_AIR
 # Vendors that can be asked for a room: what they say of one by its id is the room's own status.
 _ROOM_VENDORS = sorted(name for name, vendor in VENDORS.items() if "room" in vendor.endpoints.values())
 
-# Up to here a float holds every integer: a longer id may have been rounded on its way (vendors' notes, fact 7).
+# Up to here a float holds every integer: a longer id may have been rounded on its way (docs/vendors.md 1.7).
 _EXACT_IN_FLOAT = 2**53
 _ROOM_TYPE = 11
 # Half the step of a float of that size, and half of the thousand that it is written to.
@@ -29,7 +29,7 @@ _ROUNDED_BY = 512 + 500
 # Bits of a non-negative 64-bit integer.
 _BITS = 63
 
-# How long a vendor may repeat an old answer, in seconds: assumptions of the methods (3.2, R2) until measured.
+# How long a vendor may repeat an old answer, in seconds: assumptions until measured (docs/methods.md 1.2).
 _CACHE_S = {"social_fetch": 60}
 _CACHE_ELSEWHERE_S = 300
 
@@ -124,7 +124,7 @@ def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
 
     An id that went through floating point ends in 000 and lies within `_ROUNDED_BY` of the sound one. Where the
     creator has no sound id so near, it is damaged if it lost the type that live rooms carry: one sound id of a
-    thousand ends in 000 too (methods, sections 3.1 and 3.2).
+    thousand ends in 000 too (docs/methods.md 1.3).
     """
     number = _number(pl.col("room_id"))
     rounded = ((number > _EXACT_IN_FLOAT) & (number % 1000 == 0)).fill_null(value=False)
@@ -162,7 +162,7 @@ def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
 def room_created_at(room_id: pl.Expr) -> pl.Expr:
     """When a live room was created, from its id: seconds in bits 63-32, type 11 in bits 11-8; else null.
 
-    Methods, section 3.1. TikTok had no live rooms before 2018: an older "time" is another kind of id.
+    See docs/methods.md 1.3. TikTok had no live rooms before 2018: an older "time" is another kind of id.
     """
     number = _number(room_id)
     created = ((number // 2**32) * 1_000_000).cast(pl.Datetime("us", "UTC"))
@@ -180,7 +180,7 @@ def _type_of(number: pl.Expr) -> pl.Expr:
 
 
 def _rank() -> pl.Expr:
-    """Who is believed at the same second: a room's own status, then a reading with a room id, then a flag (R10)."""
+    """Rank readings of the same second (docs/methods.md 1.2): a room's own status, a reading with a room id, a flag."""
     ended_for_sure = (pl.col("live_state") == "ended") & pl.col("strong")
     named = pl.col("strong") | pl.col("room_id").is_not_null()
     own = (pl.col("vendor").is_in(_ROOM_VENDORS) & named) | (pl.col("live_state") == "paused") | ended_for_sure
@@ -188,7 +188,7 @@ def _rank() -> pl.Expr:
 
 
 def _dated(on_air: pl.LazyFrame) -> pl.DataFrame:
-    """Readings of on air, each once, with `at`: when it was true at the latest (R2).
+    """Readings of on air, each once, with `at`: when it was true at the latest (docs/methods.md 1.2).
 
     A vendor that repeats the counts of its last answer may have kept that answer: it then speaks for as long ago
     as the vendor's cache reaches, but not for a time before the answer that it repeats.
@@ -229,7 +229,7 @@ def _same(column: str) -> pl.Expr:
 
 
 def _undisputed(known: pl.DataFrame) -> pl.DataFrame:
-    """`known` without the readings that a better one of the same second contradicts (R10)."""
+    """`known` without the readings that a better one of the same second contradicts (docs/methods.md 1.2)."""
     second = pl.col("at").dt.truncate("1s")
     together = _same("creator") & second.eq(second.shift(1)).fill_null(value=False)
     numbered = known.with_row_index("position").with_columns(

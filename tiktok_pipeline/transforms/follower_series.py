@@ -1,8 +1,8 @@
 """Follower counts of one creator as a series that rates can be read from: clean segments and the day's rhythm.
 
 A series holds counts of one vendor with one quantum: counts of two vendors, or of two precisions, are never
-subtracted from each other (methods, section 2.5). Steps 1, 2 and 4 of section 2.4 stand here; windows of streams
-are in `lift`, placebo windows in `placebos`.
+subtracted from each other (docs/methods.md 2.3). The organic rate (docs/methods.md 2.1) is computed here. Windows of
+streams are in `lift`, placebo windows in `placebos`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DIP_DEVIATIONS, _COMES_BACK_WITHIN = 4.0, 3
 
 
 def scale(expected: Floats, unit: int) -> Floats:
-    """How much a gain of `expected` followers scatters, up to a factor: methods, section 2.4, step 5."""
+    """How much a gain of `expected` followers scatters, up to a factor: docs/methods.md 2.2."""
     return np.asarray(np.abs(expected) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
 
 

@@ -1,4 +1,4 @@
-"""The `gift_estimates` mart: what can honestly be said of a stream's gifts without seeing them (methods, section 4.1).
+"""The `gift_estimates` mart: what can honestly be said of a stream's gifts without seeing them (docs/methods.md 7).
 
 By default an index without a unit: where a stream stands among those of its follower tier in the week. Diamonds are
 told only where somebody supplied streams that are known, with a range that says how little is known: `gift_ranges`.

@@ -3,7 +3,7 @@
 The logarithm of diamonds is fitted to the signals of the known streams (ridge); a creator with known streams of its
 own is moved by the mean of what the fit misses on them, drawn to 0 by n / (n + 0.5). The range is conformal: it holds
 90 % of the errors on known streams that were left out of the fit, one creator at a time for creators who have none,
-one stream at a time for those who do. So it is as wide as the fit is bad (methods, section 4.1).
+one stream at a time for those who do. So it is as wide as the fit is bad (docs/methods.md 7.2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ALPHA = 0.10
 
 # The prior of each slope, in standard scores: holds seven signals down where twenty streams are known.
 _RIDGE = 1.0
-# What a creator's own streams are worth against the roster's: methods, section 4.1.
+# What a creator's own streams are worth against the roster's: docs/methods.md 7.2.
 _OWN_PRIOR = 0.5
 
 _TOLD = {

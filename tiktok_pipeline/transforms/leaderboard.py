@@ -1,7 +1,7 @@
 """The `leaderboard` mart: who leads, by period, niche and metric.
 
 A stream counts in the period that it started in. Periods end with the day: the day itself, 7 days, 30 days; the
-period before has the same length. Sums of lift carry the interval of section 2.7 of the methods: errors of one
+period before has the same length. Sums of lift carry the interval of docs/methods.md 3.2: errors of one
 creator's streams are mildly correlated. One or two streams are luck: over a week or a month, lift is ranked from
 three on.
 """
@@ -19,7 +19,7 @@ PERIODS = {"day": 1, "week": 7, "month": 30}
 # How far back the streams of a board reach: the longest period and the one before it.
 LOOKBACK_DAYS = 2 * max(PERIODS.values())
 
-# Correlation between the errors of one creator's lifts: .05 covers .914 where 0 covers .81 (methods, 2.7).
+# Correlation between the errors of one creator's lifts: .05 covers .914 where 0 covers .81 (docs/methods.md 3.2).
 _LIFT_ERROR_CORRELATION = 0.05
 
 # Streams with a lift that a period needs before the lift is ranked; a day seldom has three.
@@ -39,7 +39,7 @@ _METRICS = (
 )
 _KEYS = ("period", "niche", "metric")
 
-# Streams whose lift is estimated but confounded: methods, 2.5 and 2.7.
+# Streams whose lift is estimated but confounded: docs/methods.md 3.2.
 CONFOUNDED = ("viral_overlap", "count_anomaly")
 
 
@@ -194,7 +194,7 @@ def _sum_or_null(column: str) -> pl.Expr:
 
 
 def _ranked(values: pl.DataFrame) -> pl.DataFrame:
-    """`values` with the rank by value, and by the lower bound, which asks to be sure (methods, 2.7)."""
+    """`values` with the rank by value, and by the lower bound, which asks to be sure (docs/methods.md 3.3)."""
 
     def rank(column: str) -> pl.Expr:
         return pl.col(column).rank("min", descending=True).over("niche", "metric").cast(pl.Int64)

@@ -2,7 +2,7 @@
 
     lift = (followers after - followers before) - organic rate * exposure between the two counts
 
-Method and constants are those of the methods, section 2.4; where counts come from is in `follower_series`, how
+Method and constants: docs/methods.md 2; where counts come from is in `follower_series`, how
 wide the interval is in `placebos`, what posts say of the window in `viral_posts`. It is the gain of a window, not a
 proven cause.
 
@@ -48,7 +48,7 @@ METHOD = "organic-local24-placebo/3"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 
-# Streams closer than this are one event to their audience (methods, section 2.5).
+# Streams closer than this are one event to their audience (docs/methods.md 2.3).
 _GROUP_H = 1.0
 # A lost stream may have gone on for this long after it was last seen, for all that anybody knows.
 _LOST_H = 12.0

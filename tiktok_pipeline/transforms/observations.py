@@ -165,7 +165,7 @@ _COLUMNS: dict[type, tuple[str, ...]] = {
 def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """`live` with "not found" turned to off air (weak) wherever the creator is known to exist.
 
-    KonbiniAPI says the same 404 for offline, private and unknown (vendors' notes, section 1). A profile that
+    KonbiniAPI says the same 404 for offline, private and unknown (docs/vendors.md 2.4). A profile that
     was found within `PROFILE_VOUCHES_FOR`, and not denied since, tells them apart. Before the first profile
     answer, the next one after vouches too.
 

@@ -1,6 +1,6 @@
 """The interval of a lift: how wrong the same estimate is where nothing happened.
 
-Steps 5 and 6 of the methods, section 2.4. A placebo window runs between two real counts with no stream near it, is
+See docs/methods.md 2.2. A placebo window runs between two real counts with no stream near it, is
 as long as the stream's window, and is estimated in the same way; its error is divided by the scale of the growth
 that was expected, so that errors of different windows and creators can stand in one line.
 
@@ -27,7 +27,7 @@ from tiktok_pipeline.transforms.rhythm import Floats, hours_until
 _LONGER, _LONGER_H = 1.5, 1.0
 # What one stream's placebos add to the pool: enough to show their spread, few enough for many streams.
 _POOLED_A_STREAM = 40
-# The difference of two counts rounded to u errs in (-u, u), as a triangle: 90 % of it within 0.7 u (methods, 2.5).
+# Two counts rounded to u: the error of their difference lies in (-u, u), 90 % within 0.7 u (docs/methods.md 2.10).
 _ROUNDING = 0.7
 # Clean time that a window must have to itself to tell something new, in its own lengths. With 1, five days of counts
 # covered .90 with 6 % false positives, without a bound .87 with 7 to 8 %; four weeks are the same with any.

@@ -1,6 +1,6 @@
 """The `recaps` mart: posts that show moments of a stream, by when they came and what their captions say.
 
-The score is the logistic one of methods, section 4.2: points for words and for the time after a known stream, less
+The score is logistic (docs/methods.md 6.1): points for words and for the time after a known stream, less
 points for announcements and for what only sounds like a stream. Which words hit is in `recap_lexicon`.
 """
 

@@ -1,6 +1,6 @@
 """Evidence to rooms: one row a room of a creator, with bounds of its start and of its end.
 
-Rules R1, R3 to R6 and R8 of the methods, section 3.2. A *spell* is a stretch of readings of on air that no
+Rules: docs/methods.md 1.3 to docs/methods.md 1.8. A *spell* is a stretch of readings of on air that no
 confirmed end interrupts; a room may span spells (it was reopened) and a spell may hold rooms (a reconnect). How
 rooms become streams is in `streams`, not here.
 """
@@ -15,16 +15,16 @@ import polars as pl
 from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.transforms.evidence import Evidence, room_created_at
 
-# A vendor's start this much after the first reading of on air is a clock that is off, not another stream (R4).
+# A reported start this much after the first reading of on air is clock skew, no new stream (docs/methods.md 1.4).
 _CLOCK_SKEW = pl.duration(minutes=1)
-# A vendor's start this long before the last reading of off air contradicts that reading (R4).
+# A vendor's start this long before the last reading of off air contradicts that reading (docs/methods.md 1.4).
 _START_TOLERANCE = pl.duration(minutes=10)
-# A room opens up to 89 s after its id was made, and never before it (vendors' notes, fact 8).
+# A room opens up to 89 s after its id was made, and never before it (docs/vendors.md 1.8).
 _ID_TOLERANCE = pl.duration(minutes=1)
 
-# A room that was closed for longer than this comes back only on proof (R6).
+# A room that was closed for longer than this comes back only on proof (docs/methods.md 1.6).
 _REOPENING = pl.duration(minutes=30)
-# A stated end may lie this long before a reading of on air: clocks differ (R5).
+# A stated end may lie this long before a reading of on air: clocks differ (docs/methods.md 1.5).
 _END_SLACK = pl.duration(seconds=60)
 
 _TIME = pl.Datetime("us", "UTC")
@@ -122,7 +122,7 @@ def _known(column: str) -> pl.Expr:
 
 
 def _runs(known: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """Each run of alike readings: its spell, and whether an end that R5 confirms follows it."""
+    """Each run of alike readings: its spell, and whether a confirmed end follows it (docs/methods.md 1.5)."""
     runs = known.group_by("run", maintain_order=True).agg(
         pl.col("creator", "on", "opens").first(),
         first=pl.col("at").first(),
@@ -146,7 +146,7 @@ def _runs(known: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 def _with_room(readings: pl.DataFrame) -> pl.DataFrame:
     """`readings` with a room each: one that nobody named belongs to the room that is open, or to a nameless one.
 
-    A room that is named later in the spell takes the readings before it, where it was open already (R1).
+    A room that is named later in the spell takes earlier readings, if it existed then (docs/methods.md 1.3).
     """
     named = pl.col("room_id").is_not_null()
     made = readings.with_columns(
@@ -173,7 +173,7 @@ def _with_room(readings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
-    """Positions in `on_air` of readings that contradict a confirmed end and are not enough to undo it (R6).
+    """Positions in `on_air` of readings that contradict a confirmed end without proof (docs/methods.md 1.6).
 
     A room that was closed comes back at once within the reopening time; after it, or after an end that the room's
     own status told, only on the proof that ends a stream: as many fresh readings over as long a span. The same is
@@ -335,7 +335,7 @@ def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, p
 
 
 def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """R4: the vendor's start, else the room id's, else the middle of what readings leave open, else the first."""
+    """Set the start (docs/methods.md 1.4): the vendor's, the room id's, the middle of the gap, or the first reading."""
     before = pl.when(pl.col("creator") == pl.col("creator").shift(1)).then(pl.col("last_live").shift(1))
     rooms = rooms.with_columns(
         created_at=room_created_at(pl.col("room_id")),
@@ -378,7 +378,7 @@ def _middle(earlier: str, later: str) -> pl.Expr:
 
 
 def _ended(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """R5 and R8: the end that the room's status tells, else the middle of what readings leave open, else none."""
+    """Set the end (docs/methods.md 1.5): that of the room's own status, the middle of the gap, or null."""
     last = pl.col("creator").ne_missing(pl.col("creator").shift(-1))
     another = pl.when(~last, pl.col("first_live").shift(-1) >= pl.col("last_live")).then(
         pl.max_horizontal(pl.col("started_at").shift(-1), "last_live")

@@ -1,6 +1,6 @@
 """The `streams` mart: rooms to streams, and what was measured of each.
 
-Rooms that follow each other within minutes are one stream with a reconnect (R7 of the methods, section 3.2). What
+Rooms that follow each other within minutes are one stream with a reconnect (docs/methods.md 1.7). What
 is believed of single readings is in `evidence`, what a room is in `rooms`; a broadcast that nobody saw on air is
 no stream.
 """
@@ -49,7 +49,7 @@ def streams(live: pl.DataFrame | pl.LazyFrame, *, settings: Streams, as_of: date
 
 
 def _joined(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """Rooms in order, each with the number of its stream: a gap longer than a reconnect begins another (R7)."""
+    """Number the streams: a gap longer than a reconnect begins another one (docs/methods.md 1.7)."""
     until = pl.coalesce("ended_at", "last_live").cum_max().shift(1).over("creator")
     apart = pl.col("started_at") - until > pl.duration(minutes=settings.merge_gap_minutes)
     return rooms.sort("creator", "started_at", "first_live", "room_id", "nameless", "opening").with_columns(
@@ -81,7 +81,7 @@ def _told(rooms: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_status(told: pl.DataFrame, settings: Streams, as_of: datetime) -> pl.DataFrame:
-    """R8: live while it was seen lately, ended where an end was seen, else lost; and `until`, where airtime stops."""
+    """Set the status (docs/methods.md 1.8), and `until`, the end of the airtime."""
     unseen = pl.lit(as_of, pl.Datetime("us", "UTC")) - pl.col("last_live")
     stale = pl.col("open") & (unseen > pl.duration(minutes=settings.stale_open_minutes))
     given_up = pl.col("open") & (unseen > pl.duration(hours=settings.censor_hours))

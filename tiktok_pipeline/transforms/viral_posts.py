@@ -1,6 +1,6 @@
 """Whether a post took off around a stream: the followers that it brought stand in the stream's lift.
 
-Section 2.5 of the methods. Between two captures of a post its views are read off a straight line, unless they lie
+See docs/methods.md 2.9. Between two captures of a post its views are read off a straight line, unless they lie
 too far apart; then only what the captures themselves say counts. What nobody looked at is unknown, not harmless.
 """
 
@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 # A post brings most of its followers within its first day.
 _BEFORE_START = _FIRST_DAY = timedelta(hours=24)
-# Within the window as many views as the creator's usual post has in three first days (methods, 2.5).
+# Within the window as many views as the creator's usual post has in three first days (docs/methods.md 2.9).
 _TIMES_USUAL = 3.0
 # Of fewer posts, nobody can say what is usual.
 _LEAST_POSTS = 3

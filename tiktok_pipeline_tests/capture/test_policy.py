@@ -126,7 +126,7 @@ def test_who_was_never_asked_is_asked_at_once() -> None:
 
 
 def test_more_streams_are_found_sooner_for_the_same_questions() -> None:
-    """The methods ask for half the delay and 0.6 of the misses, after two weeks of learning."""
+    """At most half the delay and 0.6 of the misses, after two weeks of learning."""
     world = World(seed=101, creators=60, start=datetime(2026, 3, 2, tzinfo=UTC))
     plain, adaptive = (simulate(world, every_min=15, adaptive=adaptive, days=35) for adaptive in (False, True))
     assert adaptive.questions <= plain.questions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,3 +259,11 @@ def test_dev_without_a_demo_says_what_to_run_first(tmp_path: Path) -> None:
 def test_a_demo_never_mixes_with_real_data(tmp_path: Path) -> None:
     (tmp_path / "data" / "lake").mkdir(parents=True)
     assert_refused(run(tmp_path, "demo"), "TIKTOK_PIPELINE_HOME")
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    done = run(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"tiktok-pipeline, version {project['version']}\n")
+    # A wrong setting of the environment does not keep it from saying so.
+    assert run(tmp_path, "--version", TIKTOK_PIPELINE_CLOCK="nonsense").returncode == 0

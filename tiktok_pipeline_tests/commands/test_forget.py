@@ -248,7 +248,7 @@ def test_a_keyword_that_is_the_same_word_as_a_handle_keeps_its_searches(tmp_path
 
 
 def test_what_a_running_window_still_holds_comes_back_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
-    """The reproduction of issue 10: 13 tables showed the creator again."""
+    """Without it, 13 tables showed the creator again."""
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(places.roster)}
     pipeline = Pipeline(environment=environment | {"TIKTOK_PIPELINE_HASH_KEY": "key"})

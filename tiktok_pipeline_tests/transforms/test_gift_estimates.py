@@ -129,7 +129,7 @@ def test_without_known_streams_there_are_no_diamonds_whatsoever() -> None:
 
 
 def world(creators: int, each: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Signals and diamonds of streams whose gifts follow their audience, the creator and chance (methods, 4.1)."""
+    """Signals and diamonds: gifts follow the audience, the creator and chance (docs/methods.md 7.2)."""
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(creators), each)
     audience = rng.normal(7, 1.5, creators)[owner] + rng.normal(0, 0.7, len(owner))

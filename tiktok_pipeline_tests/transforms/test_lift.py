@@ -290,7 +290,7 @@ def test_intervals_cover_what_they_say() -> None:
     ).with_columns(truth=pl.col("creator_id").replace_strict(truth))
     mine, naive = rows["lift"] - rows["truth"], rows["naive_delta"] - rows["truth"]
     covered = rows["truth"].is_between(rows["lift_lo"], rows["lift_hi"])
-    # What the methods promise of the real thing, with room for the luck of 200 draws.
+    # What docs/methods.md 9.2 states of the real thing, with room for the luck of 200 draws.
     assert mine.abs().mean() <= 0.48 * naive.abs().mean()  # type: ignore[operator]
     assert 0.85 <= covered.mean() <= 0.96  # type: ignore[operator]
     assert rows.filter(pl.col("truth") == 0)["is_significant"].mean() <= 0.12  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What single readings are worth: duplicates, old answers, damaged ids, vendors that disagree (R0, R1, R2, R10)."""
+"""What single readings are worth: duplicates, old answers, damaged ids, vendors that disagree (docs/methods.md 1.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tiktok_pipeline_tests.transforms.readings import (
 A, B = room(60), room(100)
 
 
-# Old answers (R2)
+# Old answers (docs/methods.md 1.2)
 
 
 def test_a_repeated_answer_speaks_for_as_long_ago_as_the_vendor_may_keep_it() -> None:
@@ -57,7 +57,7 @@ def test_answers_without_a_cumulative_count_cannot_be_told_to_repeat() -> None:
     assert only(live(65, A, viewers=5), live(85, A, viewers=5), off(90), off(95))["ended_at_lo"] == at(85)
 
 
-# The same second (R10)
+# The same second (docs/methods.md 1.2)
 
 
 def test_a_rooms_own_status_is_believed_over_a_live_answer_of_the_same_second() -> None:
@@ -89,7 +89,7 @@ def test_a_second_apart_both_are_heard() -> None:
     assert only(live(65, A), live(80, A), off(80.02), off(85))["ended_at_hi"] == at(80.02)
 
 
-# Room ids (R1)
+# Room ids (docs/methods.md 1.3)
 
 
 @pytest.mark.parametrize("nothing", ["", "0", "7137682087200560000"])
@@ -121,7 +121,7 @@ def test_only_ids_of_live_rooms_tell_a_time(room_id: str | None, minute: float |
     assert told == (None if minute is None else at(minute))
 
 
-# Order and repetition (R9)
+# Order and repetition (docs/methods.md 1.2)
 
 
 def story() -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""When a stream starts, ends, goes on and is one with another: rules R3 to R8."""
+"""When a stream starts, ends, goes on and is one with another: docs/methods.md 1.4 to docs/methods.md 1.8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_stream_is_named_after_its_room() -> None:
     assert (stream["stream_id"], stream["room_id"], stream["rooms"]) == (f"ana:{A}", A, 1)
 
 
-# Starts (R4)
+# Starts (docs/methods.md 1.4)
 
 
 def test_the_start_is_what_the_vendor_says() -> None:
@@ -108,7 +108,7 @@ def test_most_readings_decide_on_the_start() -> None:
     assert only(off(50), *rows)["started_at"] == at(61)
 
 
-# Ends (R5)
+# Ends (docs/methods.md 1.5)
 
 
 def test_two_offline_readings_end_a_stream_in_the_middle() -> None:
@@ -207,7 +207,7 @@ def test_off_air_before_a_new_room_bounds_the_end_even_when_read_once() -> None:
     assert (one["ended_at_hi"], one["ended_at"]) == (at(75), at(70))
 
 
-# Going on (R3, R6)
+# Going on (docs/methods.md 1.6)
 
 
 def test_paused_is_live() -> None:
@@ -260,7 +260,7 @@ def test_the_last_room_shown_again_does_not_interrupt_the_next_stream() -> None:
     assert (one["ended_at_lo"], two["ended_at_lo"], two["ended_at_hi"]) == (at(65), at(310), at(315))
 
 
-# One stream or two (R7)
+# One stream or two (docs/methods.md 1.7)
 
 
 def test_a_new_room_within_ten_minutes_is_a_reconnect() -> None:
@@ -309,7 +309,7 @@ def test_a_new_creator_is_not_measured_against_the_rooms_of_another() -> None:
     assert [stream["room_id"] for stream in drawn(*later, *early)] == [room(495), room(695), A]
 
 
-# Nobody named the room (R1)
+# Nobody named the room (docs/methods.md 1.3)
 
 
 def test_a_stream_without_a_room_is_named_after_its_start() -> None:
@@ -341,7 +341,7 @@ def test_a_flag_right_after_an_end_is_an_old_answer() -> None:
     assert (stream["ended_at_lo"], stream["observations"]) == (at(65), 1)
 
 
-# Open, stale, lost (R8)
+# Open, stale, lost (docs/methods.md 1.8)
 
 
 @pytest.mark.parametrize(

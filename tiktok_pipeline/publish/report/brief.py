@@ -27,7 +27,7 @@ CURVE_POINTS = 90
 
 TREND_DAYS, SPAN_DAYS = 14, 7
 
-# How much of the time, or of the readings, must be seen for a number to stand without a mark (design: 0.8).
+# How much of the time, or of the readings, must be seen for a number to stand without a mark (docs/methods.md 1.1).
 WELL_COVERED = 0.8
 
 

@@ -11,7 +11,7 @@ from tiktok_pipeline.publish.report import words
 
 METHODS = (Path(__file__).parents[3] / "docs" / "methods.md").read_text()
 # Flags of a stream and of its lift; those of other tables are not shown.
-METHODS = METHODS[METHODS.index("## A stream") : METHODS.index("## Conversions")]
+METHODS = METHODS[METHODS.index("## 1. Streams") : METHODS.index("## 5. Conversions")]
 
 
 def documented() -> set[str]:
