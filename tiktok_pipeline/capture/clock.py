@@ -51,7 +51,7 @@ class RealClock:
     replaying = False
 
     def __init__(self, *, speed: float = 1.0, anchor: datetime | None = None, start: datetime | None = None) -> None:
-        self._speed = speed
+        self.speed = speed
         self._anchor = anchor
         self._start = start or anchor
 
@@ -63,11 +63,11 @@ class RealClock:
         """What this clock shows at a time of day."""
         if self._anchor is None or self._start is None:
             return wall
-        return self._start + (wall - self._anchor) * self._speed
+        return self._start + (wall - self._anchor) * self.speed
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until `moment`."""
-        seconds = (moment - self.now()).total_seconds() / self._speed
+        seconds = (moment - self.now()).total_seconds() / self.speed
         if seconds > 0:
             await asyncio.sleep(seconds)
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import dagster as dg
 
-# `make dev` runs the world and the clock this many times faster; its schedules tick more often by as much.
-_SPEED = float(os.environ.get("TIKTOK_PIPELINE_CLOCK_SPEED") or 1)
-
-# Asking vendors costs money: what does is off until somebody says TIKTOK_PIPELINE_SCHEDULES=on, or switches it on in
-# the UI.
-_ON = os.environ.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
-STATUS = dg.DefaultScheduleStatus.RUNNING if _ON else dg.DefaultScheduleStatus.STOPPED
-SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _ON else dg.DefaultSensorStatus.STOPPED
+from tiktok_pipeline.capture.clock import real_clock
 
 # At many times real speed, a sensor looks no more often than this; a run costs some seconds before it does anything.
 _SHORTEST_INTERVAL_S = 10
@@ -33,31 +27,65 @@ _UNDER_WAY = [
 ]
 
 
-def every(*, hours: int = 0, minutes: int = 0, at_minute: int = 0) -> str:
-    """A cron line for a cadence, with the first tick of the hour at `at_minute`."""
-    if _SPEED != 1:
-        return f"*/{min(59, max(1, ceil((hours * 60 + minutes) / _SPEED)))} * * * *"
-    if hours:
-        hour = "0" if hours == 24 else "*" if hours == 1 else f"*/{hours}"
-        return f"{at_minute} {hour} * * *"
-    return f"{at_minute}-59/{minutes} * * * *"
+def switched_on(environment: Mapping[str, str]) -> bool:
+    """Whether TIKTOK_PIPELINE_SCHEDULES switches on what costs money: requests to vendors. It is off by default."""
+    return environment.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
 
 
-def interval(*, seconds: int) -> int:
+@dataclass(frozen=True)
+class Pace:
+    """How often schedules and sensors tick, and whether those that cost money are on.
+
+    Dagster fixes both when definitions are loaded. Call `from_environment` in a `@dg.definitions` function, never at
+    import. `make dev` runs the world and the clock `speed` times faster; its schedules tick more often by as much.
+    """
+
+    speed: float = 1.0
+    on: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Pace:
+        """The pace of the deployment.
+
+        Raises:
+            SettingsError: the speed of the clock is wrong.
+        """
+        return cls(real_clock(environment).speed, switched_on(environment))
+
+    @property
+    def schedules(self) -> dg.DefaultScheduleStatus:
+        """The default status of a schedule that costs money."""
+        return dg.DefaultScheduleStatus.RUNNING if self.on else dg.DefaultScheduleStatus.STOPPED
+
+    @property
+    def sensors(self) -> dg.DefaultSensorStatus:
+        """The default status of a sensor that costs money."""
+        return dg.DefaultSensorStatus.RUNNING if self.on else dg.DefaultSensorStatus.STOPPED
+
+    def cron(self, *, hours: int = 0, minutes: int = 0, at_minute: int = 0) -> str:
+        """A cron line for a cadence, with the first tick of the hour at `at_minute`."""
+        if self.speed != 1:
+            return f"*/{min(59, max(1, ceil((hours * 60 + minutes) / self.speed)))} * * * *"
+        if hours:
+            hour = "0" if hours == 24 else "*" if hours == 1 else f"*/{hours}"
+            return f"{at_minute} {hour} * * *"
+        return f"{at_minute}-59/{minutes} * * * *"
+
+
+def interval(seconds: int, *, speed: float) -> int:
     """Seconds between two looks of a sensor; at many times real speed not so short that looking is all that is done."""
-    return max(seconds if _SPEED == 1 else _SHORTEST_INTERVAL_S, ceil(seconds / _SPEED))
+    return max(seconds if speed == 1 else _SHORTEST_INTERVAL_S, ceil(seconds / speed))
 
 
-def given_up_after(length: timedelta, *, waits: bool = False) -> dict[str, str]:
-    """Run tags: a run that is still under way this long after its start, is not.
+def given_up_after(length: timedelta, *, speed: float = 1) -> dict[str, str]:
+    """Run tags: treat a run that is longer under way than `length` as dead.
 
-    A run that `waits` for the deployment's clock is shorter where that clock is fast; one that computes is not.
+    A run that waits for the deployment's clock is shorter where that clock is fast: name its `speed`.
 
     A run whose process was killed is noticed at once by the code server that started it. This is for runs that were
     lost with their machine: without it nothing would start beside them for hours.
     """
-    seconds = length.total_seconds() / (_SPEED if waits else 1)
-    return {"dagster/max_runtime": str(ceil(seconds) + _ENDING_S)}
+    return {"dagster/max_runtime": str(ceil(length.total_seconds() / speed) + _ENDING_S)}
 
 
 def stale(tick: datetime, cadence: timedelta, *, now: datetime | None = None) -> dg.SkipReason | None:
@@ -80,8 +108,10 @@ def under_way(instance: dg.DagsterInstance, job: str, *, one_may_wait: bool = Fa
     return None
 
 
-def succeeded_within(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], length: timedelta) -> bool:
+def succeeded_within(
+    instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], length: timedelta, *, speed: float
+) -> bool:
     """Return whether a run of `job` with these tags began within the last `length` and succeeded."""
-    began = datetime.now(UTC) - length / _SPEED
+    began = datetime.now(UTC) - length / speed
     lately = dg.RunsFilter(job_name=job, tags=dict(tags), statuses=[dg.DagsterRunStatus.SUCCESS], created_after=began)
     return bool(instance.get_run_records(lately, limit=1))

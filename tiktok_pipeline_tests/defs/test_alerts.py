@@ -17,6 +17,7 @@ from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES
 from tiktok_pipeline_tests.alerts.receiver import Receiver, receiving
 from tiktok_pipeline_tests.checks.rows import sound
+from tiktok_pipeline_tests.defs.ticks import sensor_tick
 from tiktok_pipeline_tests.providers.bodies import fetch_live, fetch_ok
 
 SECRET = "sk-live-0123456789"
@@ -48,13 +49,13 @@ class Sensor:
     """Ticks of one sensor, each with the cursor of the one before, as the daemon gives them."""
 
     def __init__(self, name: str, instance: dg.DagsterInstance) -> None:
-        self._sensor = build_definitions().get_repository_def().get_sensor_def(name)
+        self._repository = build_definitions().get_repository_def()
+        self._name = name
         self._instance = instance
         self.cursor: str | None = None
 
     def tick(self) -> str:
-        with dg.build_sensor_context(instance=self._instance, cursor=self.cursor) as context:
-            result = self._sensor.evaluate_tick(context)
+        result = sensor_tick(self._repository, self._instance, self._name, self.cursor)
         assert not result.run_requests
         self.cursor = result.cursor
         return result.skip_message or ""

@@ -25,6 +25,7 @@ from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
 from tiktok_pipeline.tables import RAW_LIVES, TABLES
+from tiktok_pipeline_tests.defs.ticks import sensor_tick
 
 # The deployment's clock shows an evening on which streams have just ended.
 BEGAN = datetime(2026, 3, 2, tzinfo=UTC)
@@ -40,8 +41,7 @@ class Deployed:
     stream: TrueStream
 
     def tick(self, cursor: str | None = None) -> dg.RunRequest | str:
-        with dg.build_sensor_context(instance=self.instance, repository_def=self.repository, cursor=cursor) as context:
-            data = self.repository.get_sensor_def("stream_boundaries").evaluate_tick(context)
+        data = sensor_tick(self.repository, self.instance, "stream_boundaries", cursor)
         if data.run_requests:
             (request,) = data.run_requests
             return request

@@ -27,6 +27,7 @@ from tiktok_pipeline.tables import (
     STREAM_LIFT,
     STREAMS,
 )
+from tiktok_pipeline_tests.defs.ticks import schedule_tick
 from tiktok_pipeline_tests.transforms.frames import frame
 
 DAY = date(2026, 3, 2)
@@ -127,11 +128,8 @@ def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
     lake.write_raw(RAW_LIVES, datetime.now(UTC), "watch-0000", RAW_LIVES.empty())
     lake.write_day(COVERAGE, today, COVERAGE.empty())
     repository = build_definitions().get_repository_def()
-    with dg.instance_for_test() as instance, dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=datetime.now(UTC),
-        repository_def=repository,
-    ) as context:  # fmt: skip
-        asked = repository.get_schedule_def("derive").evaluate_tick(context).run_requests
+    with dg.instance_for_test() as instance:
+        asked = schedule_tick(repository, instance, "derive").run_requests
     assert asked is not None
     last_days, older = asked
     assert last_days.tags["dagster/asset_partition_range_end"] == f"{today:%Y-%m-%d}"

@@ -17,6 +17,7 @@ from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
+from tiktok_pipeline_tests.defs.ticks import schedule_tick
 
 CAPTURES = (
     "watch",
@@ -45,10 +46,7 @@ def tick(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str, at: datetime | None = None
 ) -> dg.RunRequest | str:
     """What a tick comes to: the run that it asks for, or why it asks for none."""
-    with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=at or datetime.now(UTC), repository_def=repository
-    ) as context:
-        data = repository.get_schedule_def(name).evaluate_tick(context)
+    data = schedule_tick(repository, instance, name, at)
     if data.run_requests:
         return data.run_requests[0]
     assert data.skip_message
@@ -147,10 +145,7 @@ def test_derive_asks_for_a_run_that_makes_damaged_files_of_older_days_again_once
 
 def requests(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """What a tick of `derive` asks for."""
-    with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
-    ) as context:
-        return list(repository.get_schedule_def("derive").evaluate_tick(context).run_requests or [])
+    return list(schedule_tick(repository, instance, "derive").run_requests or [])
 
 
 def derive_up_to(home: Path, day: date, *, alone: bool = False) -> None:
@@ -208,6 +203,45 @@ def test_a_window_begins_with_its_tick_however_late_the_tick_is_looked_at(
     assert request.run_config["ops"]["raw_lives"]["config"]["window_start"] == ticked.isoformat()
     # The window and what a run takes beside it: one that was lost with its machine holds nothing up for longer.
     assert request.tags["dagster/max_runtime"] == "720"
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(10, [0, 10, 20]), (7, [0, 7, 14, 21]), (1, list(range(26)))])
+def test_windows_follow_each_other_as_the_setting_says(
+    repository: dg.RepositoryDefinition,
+    instance: dg.DagsterInstance,
+    deployed: Path,
+    minutes: int,
+    expected: list[int],
+) -> None:
+    (deployed / "settings.toml").write_text(f"[watch]\nwindow_minutes = {minutes}\n")
+    first = datetime.now(UTC).replace(second=0, microsecond=0)
+    assert repository.get_schedule_def("watch").cron_schedule == "0-59/1 * * * *"
+    begun = []
+    for minute in range(26):
+        # Ticks of the future are never stale.
+        request = tick(repository, instance, "watch", first + timedelta(minutes=minute))
+        if isinstance(request, dg.RunRequest):
+            begun.append(minute)
+            job = repository.get_job("watch")
+            instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.SUCCESS)
+        else:
+            assert "is not over: the next begins at" in request
+    assert begun == expected
+
+
+def test_a_changed_setting_counts_at_the_next_tick_and_a_lost_tick_at_the_one_after(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
+) -> None:
+    first = datetime.now(UTC).replace(second=0, microsecond=0)
+    request = tick(repository, instance, "watch", first)
+    assert isinstance(request, dg.RunRequest)
+    job = repository.get_job("watch")
+    instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.SUCCESS)
+    assert isinstance(tick(repository, instance, "watch", first + timedelta(minutes=5)), str)
+    # The tick of the tenth minute was lost: the next one starts the window.
+    assert isinstance(tick(repository, instance, "watch", first + timedelta(minutes=11)), dg.RunRequest)
+    (deployed / "settings.toml").write_text("[watch]\nwindow_minutes = 5\n")
+    assert isinstance(tick(repository, instance, "watch", first + timedelta(minutes=5)), dg.RunRequest)
 
 
 def test_the_next_window_waits_for_one_that_ends_late_and_no_third_does(

@@ -16,7 +16,7 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
 from tiktok_pipeline.defs.failures import failure_reason
-from tiktok_pipeline.defs.scheduling import STATUS
+from tiktok_pipeline.defs.scheduling import switched_on
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import RAW_LIVES
@@ -45,9 +45,8 @@ class _Seen(msgspec.Struct):
     "warnings of checks (staleness, budget, drift, vendors, coverage, quarantine), and missing responses. The same "
     "alert is sent once in `[alerts] repeat_minutes`. Does nothing while the variable is not set.",
 )
-def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def alerts_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """See the description. It polls runs, rather than being called for each: what could not be sent is sent later."""
-    pipeline = Pipeline()
     reason = nobody_to_tell(pipeline)
     if reason is not None:
         return reason
@@ -107,12 +106,12 @@ def _of_silence(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iter
     within = timedelta(minutes=pipeline.settings().checks.stale_minutes)
     landed = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now))
     newest = landed.select(pl.col("received_at").max()).collect().item()
-    if (newest is None or newest < now - within) and _capture_is_on(context.instance):
+    if (newest is None or newest < now - within) and _capture_is_on(context.instance, pipeline):
         yield wording.stale(within)
 
 
-def _capture_is_on(instance: dg.DagsterInstance) -> bool:
-    if STATUS == dg.DefaultScheduleStatus.RUNNING:
+def _capture_is_on(instance: dg.DagsterInstance, pipeline: Pipeline) -> bool:
+    if switched_on(pipeline.variables):
         return True
     lately = dg.RunsFilter(job_name="watch", created_after=datetime.now(UTC) - timedelta(days=1))
     return bool(instance.get_run_records(lately, limit=1))

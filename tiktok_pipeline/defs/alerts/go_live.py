@@ -31,9 +31,8 @@ class _Seen(msgspec.Struct):
     description="Every half minute, if `[alerts] go_live` is true: sends TIKTOK_PIPELINE_ALERT_WEBHOOK one notice for "
     "each started and ended stream, from the responses since the last tick.",
 )
-def go_live_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def go_live_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """See the description. It reads raw files and makes no requests."""
-    pipeline = Pipeline()
     reason = nobody_to_tell(pipeline)
     if reason is not None:
         return reason

@@ -7,7 +7,7 @@ import polars as pl
 
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
-from tiktok_pipeline.defs.scheduling import every, given_up_after, stale, succeeded_within, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, succeeded_within, under_way
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
@@ -48,20 +48,30 @@ derive = dg.define_asset_job(
 )
 
 
-@dg.schedule(
-    name="derive",
-    job=derive,
-    cron_schedule=every(minutes=15, at_minute=7),
-    # On from the start: it asks no vendor and costs nothing.
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every 15 minutes: derives today and yesterday and publishes. Once an hour: derives four days. "
+_EVERY = (
+    "Every 15 minutes: derives today and yesterday and publishes. Once an hour: derives four days. "
     "After a downtime: derives all days since. "
     "Skipped while the last run is under way or if there is no raw data. Also rebuilds older days "
-    "with an open stream, and damaged files of older days.",
+    "with an open stream, and damaged files of older days."
 )
-def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-    """See the description."""
-    pipeline = Pipeline()
+
+
+@dg.definitions
+def automation() -> dg.Definitions:
+    """The job and its schedule."""
+    schedule = dg.schedule(
+        name="derive",
+        job=derive,
+        cron_schedule=Pace.from_environment().cron(minutes=15, at_minute=7),
+        # On from the start: it asks no vendor and costs nothing.
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=_EVERY,
+    )
+    return dg.Definitions(jobs=[derive], schedules=[schedule(_tick)])
+
+
+def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | list[dg.RunRequest]:
+    """Return the runs of a tick, or the reason to skip it."""
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: derive with `tiktok-pipeline replay`")
     reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "derive")
@@ -69,14 +79,15 @@ def derive_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | li
         return reason
     if not pipeline.lake.days(RAW_LIVES):
         return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
-    today = pipeline.clock().now().date()
+    clock = pipeline.clock()
+    today = clock.now().date()
     first = oldest = first_unsettled_day(pipeline.lake, today)
     of_days = _ALL_DAYS
     # Tables made from a damaged file may lack its rows. Rebuild the day that has just left the regular range once more.
     if repaired_lately(context.instance):
         first = oldest = oldest - timedelta(days=1)
     elif (today - oldest).days < TRAILING_DAYS and succeeded_within(
-        context.instance, "derive", _ALL_DAYS, _ALL_DAYS_EVERY
+        context.instance, "derive", _ALL_DAYS, _ALL_DAYS_EVERY, speed=clock.speed
     ):
         first, of_days = max(oldest, today - timedelta(days=_NEWEST_DAYS - 1)), {}
     trailing = (today - first).days < TRAILING_DAYS

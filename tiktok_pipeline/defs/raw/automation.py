@@ -1,18 +1,21 @@
 """Jobs and schedules that capture: the watch, and a sweep of every other raw table."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
-from tiktok_pipeline.defs.scheduling import STATUS, every, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
-_WATCH_EVERY = timedelta(minutes=10)
+# The watch ticks every minute and starts a window when the last one, of `[watch] window_minutes`, is over: the setting
+# is read at each tick, because Dagster fixes the times of ticks when definitions are loaded.
+_WINDOW_TAG = "tiktok_pipeline/window_start"
+_NEWEST_RUNS = 5
 
 # A sweep may take as long as the time to the next, and with a slow vendor at least this.
 _SHORTEST_LIMIT = timedelta(hours=1)
@@ -29,14 +32,18 @@ class _Capture:
     said: str
 
     @property
-    def cadence(self) -> timedelta:
-        return timedelta(hours=EVERY_HOURS[self.asset]) if self.asset in EVERY_HOURS else _WATCH_EVERY
+    def watching(self) -> bool:
+        return self.job == "watch"
 
 
 # Each sweep ticks at a different minute, so that sweeps do not start at the same time.
 _CAPTURES = (
     _Capture(
-        "watch", "raw_lives", 0, "polls the live state of all creators in rounds for one window", "Every ten minutes"
+        "watch",
+        "raw_lives",
+        0,
+        "polls the live state of all creators in rounds for one window",
+        "Every `[watch] window_minutes`",
     ),
     _Capture("sweep_profiles", "raw_profiles", 5, "requests each creator's profile once", "Every hour at :05"),
     _Capture(
@@ -50,7 +57,7 @@ _CAPTURES = (
 
 
 def _job(capture: _Capture) -> Any:  # Dagster's type for it is not public
-    mode = {"mode": "watch"} if capture.job == "watch" else {}
+    mode = {"mode": "watch"} if capture.watching else {}
     return dg.define_asset_job(
         capture.job,
         selection=[capture.asset],
@@ -61,59 +68,74 @@ def _job(capture: _Capture) -> Any:  # Dagster's type for it is not public
     )
 
 
-def _schedule(capture: _Capture, job: Any) -> dg.ScheduleDefinition:
+def _schedule(capture: _Capture, job: Any, pace: Pace) -> dg.ScheduleDefinition:
     hours = EVERY_HOURS.get(capture.asset, 0)
-    cron = every(hours=hours, at_minute=capture.at_minute) if hours else every(minutes=10)
 
     @dg.schedule(
         name=capture.job,
         job=job,
-        cron_schedule=cron,
-        default_status=STATUS,
+        cron_schedule=pace.cron(minutes=1) if capture.watching else pace.cron(hours=hours, at_minute=capture.at_minute),
+        default_status=pace.schedules,
         description=f"{capture.said}: {capture.does}, unless the last run is still under way.",
     )
-    def tick(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-        return _request(context, capture)
+    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | dg.RunRequest:
+        return _request(context, pipeline, capture)
 
     return tick
 
 
-def _request(context: dg.ScheduleEvaluationContext, capture: _Capture) -> dg.SkipReason | dg.RunRequest:
+def _request(
+    context: dg.ScheduleEvaluationContext, pipeline: Pipeline, capture: _Capture
+) -> dg.SkipReason | dg.RunRequest:
     """Return a run for the hour of the tick, or the reason to skip it."""
-    pipeline = Pipeline()
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
-    watching = capture.job == "watch"
+    settings, clock = pipeline.settings(), pipeline.clock()
+    # A window begins at its tick, even if the tick is evaluated late: windows must not drift into each other.
+    start = clock.at(context.scheduled_execution_time)
+    window = timedelta(minutes=settings.watch.window_minutes)
+    cadence = window / clock.speed if capture.watching else timedelta(hours=EVERY_HOURS[capture.asset])
     # If a window ends late, the next one waits for it and still ends at its own time.
-    reason = stale(context.scheduled_execution_time, capture.cadence) or under_way(
-        context.instance, capture.job, one_may_wait=watching
+    reason = (
+        stale(context.scheduled_execution_time, cadence)
+        or (_not_due(context.instance, start, window, clock.speed) if capture.watching else None)
+        or under_way(context.instance, capture.job, one_may_wait=capture.watching)
     )
     if reason is not None:
         return reason
-    settings = pipeline.settings()
     if capture.job == "sweep_live_rankings" and not settings.sweeps.asks_rankings:
         return dg.SkipReason("no ranking to ask for: name [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
         return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")
-    # A window begins at its tick, even if the tick is evaluated late: windows must not drift into each other.
-    start = pipeline.clock().at(context.scheduled_execution_time)
     config = {"window_start": start.isoformat(timespec="seconds")}
-    length = max(capture.cadence, _SHORTEST_LIMIT)
-    if watching:
+    length, tags = max(cadence, _SHORTEST_LIMIT), {}
+    if capture.watching:
         config["mode"] = "watch"
-        length = timedelta(minutes=settings.watch.window_minutes)
+        length, tags = window, {_WINDOW_TAG: config["window_start"]}
     return dg.RunRequest(
         partition_key=hour_key(start),
         run_config={"ops": {capture.asset: {"config": config}}},
-        tags=given_up_after(length, waits=True),
+        tags={**given_up_after(length, speed=clock.speed), **tags},
     )
+
+
+def _not_due(instance: dg.DagsterInstance, start: datetime, window: timedelta, speed: float) -> dg.SkipReason | None:
+    """Why no window begins at `start`: the last one of the schedule is not over."""
+    records = instance.get_run_records(dg.RunsFilter(job_name="watch"), limit=_NEWEST_RUNS)
+    tags = [record.dagster_run.tags.get(_WINDOW_TAG) for record in records]
+    begun = max((datetime.fromisoformat(tag) for tag in tags if tag), default=None)
+    # Half a tick: where the clock is fast, ticks are not at whole seconds of it.
+    if begun is None or start >= begun + window - timedelta(seconds=30) * speed:
+        return None
+    return dg.SkipReason(f"the window of {begun:%H:%M} UTC is not over: the next begins at {begun + window:%H:%M} UTC")
 
 
 @dg.definitions
 def automation() -> dg.Definitions:
     """All of them, and the job of `tiktok-pipeline replay`."""
     jobs = [_job(capture) for capture in _CAPTURES]
-    schedules = [_schedule(capture, job) for capture, job in zip(_CAPTURES, jobs, strict=True)]
+    pace = Pace.from_environment()
+    schedules = [_schedule(capture, job, pace) for capture, job in zip(_CAPTURES, jobs, strict=True)]
     replay = dg.define_asset_job(
         "replay",
         selection=[table.name for table in tables.RAW_TABLES],

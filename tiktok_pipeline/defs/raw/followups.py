@@ -10,7 +10,7 @@ import dagster as dg
 
 from tiktok_pipeline.capture import due_followups, followups
 from tiktok_pipeline.capture.history import LiveHistory
-from tiktok_pipeline.defs.scheduling import SENSOR_STATUS, given_up_after, interval, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, interval, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
@@ -31,17 +31,23 @@ stream_boundaries = dg.define_asset_job(
 )
 
 
-@dg.sensor(
-    name="stream_boundaries",
-    job=stream_boundaries,
-    minimum_interval_seconds=interval(seconds=60),
-    default_status=SENSOR_STATUS,
-    description="Every minute: finds started and ended streams in the lake and requests one run for all creators with "
-    "a due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
-)
-def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason | dg.RunRequest]:
-    """See the description."""
-    pipeline = Pipeline()
+@dg.definitions
+def automation() -> dg.Definitions:
+    """The job and its sensor."""
+    pace = Pace.from_environment()
+    sensor = dg.sensor(
+        name="stream_boundaries",
+        job=stream_boundaries,
+        minimum_interval_seconds=interval(60, speed=pace.speed),
+        default_status=pace.sensors,
+        description="Every minute: finds started and ended streams in the lake and requests one run for all creators "
+        "with a due follow-up ([boundary] in settings.toml) that is not in raw yet. Makes no request to a vendor.",
+    )
+    return dg.Definitions(jobs=[stream_boundaries], sensors=[sensor(_tick)])
+
+
+def _tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[dg.SkipReason | dg.RunRequest]:
+    """Yield one run for all due follow-ups, or the reason to skip the tick."""
     if pipeline.replaying:
         yield dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: `tiktok-pipeline replay` asks at these moments itself")
         return
@@ -58,7 +64,7 @@ def stream_boundaries_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg
     asked = followups.reasons(due)
     start = now.isoformat(timespec="seconds")
     yield dg.RunRequest(
-        run_key=_key(due["creator_id"].to_list(), due["why"].to_list(), due["at"].to_list()),
+        run_key=_key(due["creator_id"].to_list(), due["why"].to_list(), due["at"].to_list(), speed=clock.speed),
         partition_key=hour_key(now),
         asset_selection=[dg.AssetKey(table) for table in asked],
         run_config={
@@ -77,7 +83,7 @@ def _history(lake: Path) -> LiveHistory:
     return LiveHistory()
 
 
-def _key(*columns: list[object]) -> str:
+def _key(*columns: list[object], speed: float) -> str:
     """Names a set of moments for some minutes: a tick that is evaluated twice asks once, a lost run is asked again."""
-    period = int(datetime.now(UTC).timestamp()) // interval(seconds=_AGAIN_AFTER_S)
+    period = int(datetime.now(UTC).timestamp()) // interval(_AGAIN_AFTER_S, speed=speed)
     return f"{sha256(repr(columns).encode()).hexdigest()[:16]}-{period}"

@@ -8,9 +8,9 @@ Polls the live state of creators and stores every response. A run by hand polls 
 of the schedule polls in rounds for one window (`[watch] window_minutes`). It also requests the rooms of creators on
 air.
 
-Runs every ten minutes by the schedule `watch`. Read by the normalized tables. Responses are not interpreted here: an
-error is a row, and bodies are stored unchanged except for redacted secrets. A backfill is not possible, because
-vendors return only the current state.
+Runs by the schedule `watch`, one window after the other. Read by the normalized tables. Responses are not interpreted
+here: an error is a row, and bodies are stored unchanged except for redacted secrets. A backfill is not possible,
+because vendors return only the current state.
 """
 
 raw_lives = raw_asset(RAW_LIVES, _ABOUT)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.scheduling import STATUS, every, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, under_way
 from tiktok_pipeline.resources import Pipeline
 
 _CADENCE = timedelta(days=1)
@@ -20,16 +20,23 @@ upkeep = dg.define_asset_job(
 )
 
 
-@dg.schedule(
-    name="upkeep",
-    job=upkeep,
-    cron_schedule=every(hours=24, at_minute=55),
-    default_status=STATUS,
-    description="Every day at 00:55: compacts, prunes and measures, unless the last run is still under way.",
-)
-def upkeep_schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-    """See the description."""
-    if Pipeline().replaying:
+@dg.definitions
+def automation() -> dg.Definitions:
+    """The job and its schedule."""
+    pace = Pace.from_environment()
+    schedule = dg.schedule(
+        name="upkeep",
+        job=upkeep,
+        cron_schedule=pace.cron(hours=24, at_minute=55),
+        default_status=pace.schedules,
+        description="Every day at 00:55: compacts, prunes and measures, unless the last run is still under way.",
+    )
+    return dg.Definitions(jobs=[upkeep], schedules=[schedule(_tick)])
+
+
+def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | dg.RunRequest:
+    """Return a run, or the reason to skip the tick."""
+    if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: after `tiktok-pipeline replay`, run it by hand")
     reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "upkeep")
     return reason or dg.RunRequest()
