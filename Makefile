@@ -31,7 +31,8 @@ lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/dagster definitions validate --log-level error --workspace workspace.yaml
+	@mkdir -p $(VENV)/dagster && cp tiktok_pipeline/commands/dagster.yaml $(VENV)/dagster/
+	@DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs
 
 superset-test: $(READY) ## Apache Superset on what is published: installs 890 MB, takes minutes
 	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/publish/test_superset.py

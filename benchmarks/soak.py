@@ -33,6 +33,7 @@ import polars as pl
 
 from tiktok_pipeline.capture.clock import RealClock, hours_between, real_clock
 from tiktok_pipeline.commands.demo import dev_environment, dev_settings
+from tiktok_pipeline.commands.instance import SHIPPED
 from tiktok_pipeline.config.settings import Settings
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import LINK
@@ -140,7 +141,7 @@ def deployed(home: Path, *, creators: int, speed: float, seed: int = 7) -> Itera
             start_in_process(seed=seed, creators=creators, start=start, clock=shown, speed=speed)
         )
         (home / "dagster").mkdir(parents=True)
-        (home / "dagster" / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+        (home / "dagster" / "dagster.yaml").write_text(SHIPPED.read_text())
         (home / "settings.toml").write_text(dev_settings(speed))
         (home / "workspace.yaml").write_text(
             f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: tiktok_pipeline}}}}]\n"

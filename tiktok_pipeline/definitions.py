@@ -26,5 +26,5 @@ def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Defin
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml` loads."""
+    """What `dg` and the code server load."""
     return build_definitions()

@@ -90,7 +90,15 @@ def _services(folder: Path) -> Iterator[tuple[str, str]]:
     with (
         _running([here / "tiktok-pipeline", "dev", "--port", str(dev)], environment),
         _running(
-            [here / "dagster-webserver", "--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", str(web)],
+            [
+                here / "dagster-webserver",
+                "--module-name",
+                "tiktok_pipeline.definitions",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(web),
+            ],
             environment | {"TIKTOK_PIPELINE_SCHEDULES": "on", "DAGSTER_HOME": str(home / "dagster")},
         ),
     ):

@@ -142,9 +142,10 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
         say(f"Dagster UI: http://127.0.0.1:{port} (schedules are on: watch them under Runs)")
-        dagster = Path(sys.executable).with_name("dagster")
-        command = [str(dagster), "dev", "--workspace", "workspace.yaml", "--port", str(port)]
-        _run_until_stopped([*command, "--host", "127.0.0.1"], say)
+        dg = Path(sys.executable).with_name("dg")
+        if not dg.exists():
+            raise PipelineError(f"{dg} is missing: install the development dependencies (`make dev` does)")
+        _run_until_stopped([str(dg), "dev", "--port", str(port), "--host", "127.0.0.1"], say)
 
 
 def dev_settings(speed: float) -> str:

@@ -15,6 +15,9 @@ from sqlalchemy import Engine, event
 from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.errors import SettingsError
 
+# The settings of an instance on one machine.
+SHIPPED = Path(__file__).with_name("dagster.yaml")
+
 # The header of an SQLite file gives its length: bytes a page (1 means 65,536) and the number of pages.
 _HEADER = b"SQLite format 3\x00"
 
@@ -29,14 +32,11 @@ def use_instance(places: Places) -> Path:
     """
     said = os.environ.get("DAGSTER_HOME")
     home = Path(said).absolute() if said else (places.home / "dagster").absolute()
-    shipped, used = Path("dagster.yaml").absolute(), home / "dagster.yaml"
+    used = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if shipped.exists() and shipped != used and not (said and used.exists()):
-            shutil.copyfile(shipped, used)
-        elif not used.exists():
-            # Started elsewhere than in the project's folder: Dagster's defaults, but nothing sent to its makers.
-            used.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+        if not (said and used.exists()):
+            shutil.copyfile(SHIPPED, used)
     except OSError as error:
         raise SettingsError(
             f"Dagster's folder {home} cannot be made ({error.strerror}): move away what is there, or name another "

@@ -18,10 +18,11 @@ from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, ROOT, unit, values
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 README = (DEPLOY / "README.md").read_text()
+SINGLE_MACHINE = ROOT / "tiktok_pipeline" / "commands" / "dagster.yaml"
 
 
 def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server() -> None:
-    laptop = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    laptop = yaml.safe_load(SINGLE_MACHINE.read_text())
     production = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     assert production.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
     queue = production["run_queue"]
@@ -31,7 +32,7 @@ def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server()
 
 
 def test_runs_are_watched_over_retried_once_and_never_pile_up() -> None:
-    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    instance = yaml.safe_load(SINGLE_MACHINE.read_text())
     assert instance["run_monitoring"]["enabled"]
     assert instance["run_retries"] == {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
     limits = instance["concurrency"]["runs"]["tag_concurrency_limits"]
