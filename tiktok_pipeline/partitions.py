@@ -50,7 +50,13 @@ def _range_tags(start: str, end: str) -> dict[str, str]:
 
 
 def neighbours(asset: str, *, before: int = 0, after: int = 0) -> dg.AssetDep:
-    """A dependency on a daily asset's days around the same day; days that do not exist yet are no obstacle."""
+    """A dependency on the days that a computation reads of a daily or hourly asset; missing days are no obstacle.
+
+    Args:
+        asset: the name of the asset.
+        before: days before the day that is made.
+        after: days after it.
+    """
     return dg.AssetDep(
         asset,
         partition_mapping=dg.TimeWindowPartitionMapping(

@@ -42,8 +42,8 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
 
 @dg.asset(
     deps=[
-        neighbours(STREAMS.name, before=2),
-        neighbours(STREAM_HOURS.name, before=2),
+        neighbours(STREAMS.name, before=STREAK_DAYS),
+        neighbours(STREAM_HOURS.name, before=LONGEST_STREAM_DAYS),
         neighbours(STREAM_LIFT.name),
         neighbours(COVERAGE.name),
         neighbours(PROFILE_OBSERVATIONS.name, before=1),

@@ -27,6 +27,9 @@ TRAILING_DAYS = 4
 # How far back the start of a stream may lie that is still on air.
 LONGEST_STREAM_DAYS = 60
 
+# Declared dependencies cover streams that go on over one midnight; longer ones read the days up to their end.
+OVER_MIDNIGHT_DAYS = 1
+
 # What the UI shows of a table's rows beside their number: numbers that it plots, a sketch. None is left out.
 Numbers = Callable[[pl.DataFrame], Mapping[str, Any]]
 

@@ -8,7 +8,7 @@ import polars as pl
 from tiktok_pipeline.config.known_gifts import read_known_gifts
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, around, last_day_on_air, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, OVER_MIDNIGHT_DAYS, around, last_day_on_air, write_each_day
 from tiktok_pipeline.lake.reads import Once
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import neighbours
@@ -22,6 +22,9 @@ Vendors do not report gifts. `gift_index` ranks a stream among those of its foll
 observable signals; it has no unit. `low`, `mid` and `high` are diamonds. They are null unless `[gifts]` in the settings
 names a file of streams with known gifts. Then they are a 90 % range, often a factor of ten wide. Never add them up, and
 never use them to explain lift: lift is one of the signals.
+
+The declared dependency covers streams over one midnight, and not the streams with known gifts: those are read on
+whichever day they were.
 """
 
 # Recaps of a stream come until three days after it.
@@ -30,10 +33,10 @@ _RECAP_DAYS = 3
 
 @dg.asset(
     deps=[
-        neighbours(STREAMS.name, before=2),
-        neighbours(STREAM_LIFT.name, before=2),
-        neighbours(RECAPS.name, before=2, after=2),
-        neighbours(LIVE_OBSERVATIONS.name, before=2, after=2),
+        neighbours(STREAMS.name, before=COMPARED_DAYS - 1),
+        neighbours(STREAM_LIFT.name, before=COMPARED_DAYS - 1),
+        neighbours(RECAPS.name, before=COMPARED_DAYS - 1, after=OVER_MIDNIGHT_DAYS + _RECAP_DAYS),
+        neighbours(LIVE_OBSERVATIONS.name, before=COMPARED_DAYS - 1, after=OVER_MIDNIGHT_DAYS),
         CREATORS.name,
     ],
     description=describe(GIFT_ESTIMATES, _ABOUT),

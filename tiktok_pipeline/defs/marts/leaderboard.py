@@ -24,9 +24,9 @@ need three such lifts. `confident_rank` ranks by the lower bound. The lift of th
 
 @dg.asset(
     deps=[
-        neighbours(STREAMS.name, before=2),
-        neighbours(STREAM_LIFT.name, before=2),
-        neighbours(RECAPS.name, before=2),
+        neighbours(STREAMS.name, before=LOOKBACK_DAYS),
+        neighbours(STREAM_LIFT.name, before=LOOKBACK_DAYS),
+        neighbours(RECAPS.name, before=LOOKBACK_DAYS),
         CREATORS.name,
     ],
     description=describe(LEADERBOARD, _ABOUT),

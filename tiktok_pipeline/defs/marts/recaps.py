@@ -24,10 +24,14 @@ With two streams within three days, the assigned stream may be the wrong one.
 _READ_DAYS_AFTER = 2
 # A stream ends at most 72 hours before its recap.
 _ENDED_DAYS_BEFORE = 3
+_STREAM_DAYS = _ENDED_DAYS_BEFORE + LONGEST_STREAM_DAYS
 
 
 @dg.asset(
-    deps=[neighbours(POST_OBSERVATIONS.name, before=1, after=_READ_DAYS_AFTER), neighbours(STREAMS.name, before=2)],
+    deps=[
+        neighbours(POST_OBSERVATIONS.name, before=1, after=_READ_DAYS_AFTER),
+        neighbours(STREAMS.name, before=_STREAM_DAYS),
+    ],
     description=describe(RECAPS, _ABOUT),
     **DAILY_MART,
     **shown(RECAPS),
@@ -35,12 +39,11 @@ _ENDED_DAYS_BEFORE = 3
 def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Recognize the recaps among the posts that were published on each day."""
     lake, settings = pipeline.lake, pipeline.settings().recaps
-    before = _ENDED_DAYS_BEFORE + LONGEST_STREAM_DAYS
 
     def recognize_day(day: date) -> pl.DataFrame:
         # The day before as well: where vendors disagree on the day, the earlier one has the post, and no other.
         posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=1, after=_READ_DAYS_AFTER))
-        streams = lake.scan_days(STREAMS, *around(day, day, before=before, after=0)).filter(
+        streams = lake.scan_days(STREAMS, *around(day, day, before=_STREAM_DAYS, after=0)).filter(
             pl.coalesce("ended_at", "ended_at_lo").dt.date() >= day - timedelta(days=_ENDED_DAYS_BEFORE)
         )
         published = posts.filter(pl.col("published_at").min().over("creator_id", "post_id").dt.date() == day)

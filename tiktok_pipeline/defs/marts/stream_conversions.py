@@ -7,7 +7,14 @@ import polars as pl
 
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, LONGEST_STREAM_DAYS, around, last_day_on_air, write_each_day
+from tiktok_pipeline.defs.marts.daily import (
+    DAILY_MART,
+    LONGEST_STREAM_DAYS,
+    OVER_MIDNIGHT_DAYS,
+    around,
+    last_day_on_air,
+    write_each_day,
+)
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import FOLLOWER_LIST_ENTRIES, STREAM_CONVERSIONS, STREAMS
@@ -18,6 +25,8 @@ Compares the newest followers of the last list before a stream with those of the
 followers who joined between the lists, for any reason. The two lists must overlap, lie within a day of the stream and
 have no other stream between them; `flags` give the reason of a missing number. Lists hide banned accounts and end after
 some pages: use `lift` for the total gain of a stream, and this table for the share of viewers who followed.
+
+The declared dependency covers streams over one midnight: a stream over more nights extends it.
 """
 
 # Lists lie at most a day before the start and a day after the end.
@@ -25,7 +34,10 @@ _REACH_DAYS = 1
 
 
 @dg.asset(
-    deps=[neighbours(STREAMS.name, before=2, after=2), neighbours(FOLLOWER_LIST_ENTRIES.name, before=1, after=2)],
+    deps=[
+        neighbours(STREAMS.name, before=_REACH_DAYS + LONGEST_STREAM_DAYS, after=_REACH_DAYS + OVER_MIDNIGHT_DAYS),
+        neighbours(FOLLOWER_LIST_ENTRIES.name, before=_REACH_DAYS, after=_REACH_DAYS + OVER_MIDNIGHT_DAYS),
+    ],
     description=describe(STREAM_CONVERSIONS, _ABOUT),
     **DAILY_MART,
     **shown(STREAM_CONVERSIONS),

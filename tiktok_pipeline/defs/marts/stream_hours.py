@@ -7,7 +7,7 @@ import polars as pl
 
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, last_day_on_air, numbers, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, OVER_MIDNIGHT_DAYS, last_day_on_air, numbers, write_each_day
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, STREAM_HOURS, STREAM_LIFT, STREAMS
@@ -17,11 +17,17 @@ _ABOUT = """
 The input of `creator_days` and `creator_hours`; sum it for your own heatmaps, in UTC or any other time zone. Viewers
 count in the hour of their reading and add up to the stream's. Lift is split by airtime, because the minute at which a
 stream gained followers is not known.
+
+The declared dependency covers streams over one midnight: a stream over more nights extends it.
 """
 
 
 @dg.asset(
-    deps=[neighbours(STREAMS.name), neighbours(STREAM_LIFT.name), neighbours(LIVE_OBSERVATIONS.name, after=2)],
+    deps=[
+        neighbours(STREAMS.name),
+        neighbours(STREAM_LIFT.name),
+        neighbours(LIVE_OBSERVATIONS.name, after=OVER_MIDNIGHT_DAYS),
+    ],
     description=describe(STREAM_HOURS, _ABOUT),
     **DAILY_MART,
     **shown(STREAM_HOURS),

@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts import sketches
-from tiktok_pipeline.defs.marts.daily import DAILY_MART, sketch, spoken_for_until, write_each_day
+from tiktok_pipeline.defs.marts.daily import DAILY_MART, OVER_MIDNIGHT_DAYS, sketch, spoken_for_until, write_each_day
 from tiktok_pipeline.derive.counted_days import CountedDays
 from tiktok_pipeline.lake.remembered import Remembered
 from tiktok_pipeline.partitions import neighbours
@@ -22,6 +23,9 @@ _ABOUT = """
 The naive difference of two follower counts, minus the creator's organic growth at that time of day, with an interval
 from placebo windows without a stream. `observable` is false if counts are too coarse. `is_final` is true once the day
 after the stream is known. Lift is the gain within a window, not proof of a cause.
+
+The declared dependency is the default `[lift] lookback_days`, and streams over one midnight: the setting, and a stream
+over more nights, extend it.
 """
 
 # The carry-over, and the day of the baseline after it, lie within the two days that follow an end.
@@ -34,10 +38,8 @@ _ESTIMATED_DAYS, _PRIORS = 8, 64
 
 @dg.asset(
     deps=[
-        neighbours(STREAMS.name, before=2, after=2),
-        neighbours(PROFILE_OBSERVATIONS.name, before=2, after=2),
-        neighbours(LIVE_OBSERVATIONS.name, before=2, after=2),
-        neighbours(POST_OBSERVATIONS.name, before=2, after=2),
+        neighbours(table.name, before=Lift().lookback_days, after=_AFTER_DAYS + OVER_MIDNIGHT_DAYS)
+        for table in (STREAMS, PROFILE_OBSERVATIONS, LIVE_OBSERVATIONS, POST_OBSERVATIONS)
     ],
     description=describe(STREAM_LIFT, _ABOUT),
     **DAILY_MART,

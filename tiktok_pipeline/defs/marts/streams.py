@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts import sketches
@@ -21,13 +22,16 @@ Rebuilt from the readings of the day and its neighbours, so that a stream over m
 `derive` rebuilds the last days, because open streams end later. An older day is rebuilt as long as one of its streams
 is open. Read by lift, boards and BI tools. Times are estimates with bounds: see `started_at_lo`, `started_at_hi` and
 `flags`. Streams without any reading are missing.
+
+The declared dependency is the default `[streams] lookback_days`: the setting, and a longer stream, extend it.
 """
 
 _DAY = pl.col("started_at").dt.date()
+_LOOKBACK_DAYS = Streams().lookback_days
 
 
 @dg.asset(
-    deps=[neighbours(LIVE_OBSERVATIONS.name, before=3, after=3)],
+    deps=[neighbours(LIVE_OBSERVATIONS.name, before=_LOOKBACK_DAYS, after=_LOOKBACK_DAYS)],
     description=describe(STREAMS, _ABOUT),
     **DAILY_MART,
     **shown(STREAMS),

@@ -11,6 +11,7 @@ from tiktok_pipeline.checks import health
 from tiktok_pipeline.defs.asset_checks import Results
 from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import DAILY_MART, numbers, write_each_day
+from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import RAW_TABLES, VENDOR_USAGE
 from tiktok_pipeline.transforms.raw_rows import usable
@@ -25,12 +26,7 @@ cost.
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep(
-            raw.name, partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
-        )
-        for raw in RAW_TABLES
-    ],
+    deps=[neighbours(raw.name) for raw in RAW_TABLES],
     description=describe(VENDOR_USAGE, _ABOUT),
     **DAILY_MART,
     **shown(VENDOR_USAGE),

@@ -18,7 +18,7 @@ from tiktok_pipeline.derive.decoded import KEPT_DAYS, DecodedHours, prune
 from tiktok_pipeline.derive.normalized import MADE, NormalizedDay, normalize_day
 from tiktok_pipeline.derive.sightings import listed_accounts
 from tiktok_pipeline.lake.store import Lake
-from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys
+from tiktok_pipeline.partitions import BY_THE_MONTH, DAILY, days_of_keys, neighbours
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (
@@ -39,6 +39,10 @@ _ABOUT = """
 Made from the raw rows of a day by the job `derive`, which reads every body once. A day is the day of the request; a
 cached response may describe the state some seconds earlier. Derived only from raw and the ids on the roster, so any day
 can be rebuilt. Responses about another account than the creator's are in quarantine.
+
+The declared dependency is the raw rows of the day and of the day before. Two reads are not declared: the sightings of
+all earlier days, because the same step makes them, and the raw rows of the next day, which are read only if an account
+is not identified by the end of its day.
 """
 
 
@@ -46,13 +50,8 @@ can be rebuilt. Responses about another account than the creator's are in quaran
     specs=[
         dg.AssetSpec(
             table.name,
-            deps=[
-                dg.AssetDep(
-                    raw.name,
-                    partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True),
-                )
-                for raw in RAW_TABLES
-            ],
+            # The day before as well: a profile vouches for a creator over midnight.
+            deps=[neighbours(raw.name, before=1) for raw in RAW_TABLES],
             description=describe(table, _ABOUT),
             partitions_def=DAILY,
             skippable=True,
