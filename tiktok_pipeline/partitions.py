@@ -37,16 +37,7 @@ def days_of_keys(keys: list[str]) -> list[date]:
 
 def day_range_tags(first: date, last: date) -> dict[str, str]:
     """Run tags that make one run materialize all days from `first` to `last`."""
-    return _range_tags(f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")
-
-
-def hour_range_tags(first: datetime, last: datetime) -> dict[str, str]:
-    """Run tags that make one run materialize all hours from `first` to `last`."""
-    return _range_tags(hour_key(first), hour_key(last))
-
-
-def _range_tags(start: str, end: str) -> dict[str, str]:
-    return {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end}
+    return {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
 
 
 def neighbours(asset: str, *, before: int = 0, after: int = 0) -> dg.AssetDep:

@@ -110,7 +110,6 @@ class _Room(msgspec.Struct):
     owner: _Owner | None = None
     cover: object = None
     stream_url: _StreamUrl | None = None
-    prompts: str | None = None
     message: str | None = None
 
 

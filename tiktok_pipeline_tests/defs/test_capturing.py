@@ -16,13 +16,21 @@ from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.defs.raw.raw_lives import raw_lives
 from tiktok_pipeline.defs.raw.raw_profiles import raw_profiles
 from tiktok_pipeline.lake.store import Lake
-from tiktok_pipeline.partitions import hour_key, hour_of_key, hour_range_tags
+from tiktok_pipeline.partitions import hour_key, hour_of_key
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES
 
 # The hour of every test: the deployments' clock stays in it, also when the wall clock's hour ends.
 _HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def range_tags(first: datetime, last: datetime) -> dict[str, str]:
+    """Tags of a run by hand over a range of hours."""
+    return {
+        "dagster/asset_partition_range_start": hour_key(first),
+        "dagster/asset_partition_range_end": hour_key(last),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +106,7 @@ def test_what_a_run_of_hours_came_to_is_not_shown_as_each_hours(deployed: Deploy
     result = dg.materialize(
         [raw_lives],
         resources={"pipeline": Pipeline(environment=deployed.environment | {"TIKTOK_PIPELINE_CLOCK": "replay"})},
-        tags=hour_range_tags(*hours),
+        tags=range_tags(*hours),
         run_config={"ops": {"raw_lives": {"config": {"mode": "watch"}}}},
     )
     assert result.success
