@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A Dagster instance with the shipped settings, which send nothing, for commands that look at definitions only.
+DG = mkdir -p $(VENV)/dagster && cp tiktok_pipeline/commands/dagster.yaml $(VENV)/dagster/ && \
+	DAGSTER_HOME=$(abspath $(VENV))/dagster $(BIN)/dg
 READY := $(VENV)/.ready
 
-.PHONY: demo test superset-test dev bench check lint clean help
+.PHONY: demo test superset-test dev bench check lint defs clean help
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,8 +34,10 @@ lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@mkdir -p $(VENV)/dagster && cp tiktok_pipeline/commands/dagster.yaml $(VENV)/dagster/
-	@DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs
+	@$(DG) check defs
+
+defs: $(READY) ## List assets, checks, jobs, schedules and sensors
+	@$(DG) list defs
 
 superset-test: $(READY) ## Apache Superset on what is published: installs 890 MB, takes minutes
 	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/publish/test_superset.py

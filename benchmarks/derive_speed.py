@@ -27,7 +27,7 @@ from tiktok_pipeline.derive.counted_days import CountedDays
 from tiktok_pipeline.lake.remembered import Remembered
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS
-from tiktok_pipeline.transforms.lift import Memory, lifts, stream_lift
+from tiktok_pipeline.transforms.lift import RememberedEstimates, lifts, stream_lift
 from tiktok_pipeline.transforms.streams import streams
 
 _READINGS, _CREATORS, _DAYS, _ROUNDS = 10_000_000, 2_000, 28, 2
@@ -140,7 +140,7 @@ def daily_lift_milliseconds() -> tuple[int, float, float]:
     spent = []
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(Path(folder))
-        memory = Memory(Remembered(lake, "lift-estimates", 8), Remembered(lake, "lift-priors", 8))
+        memory = RememberedEstimates(Remembered(lake, "lift-estimates", 8), Remembered(lake, "lift-priors", 8))
         # Half a day after the day, and a quarter of an hour later.
         for as_of in (noon, noon + timedelta(minutes=15)):
             known = h.profiles.filter(pl.col("observed_at") <= as_of)

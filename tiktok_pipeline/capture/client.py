@@ -25,9 +25,9 @@ from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rate_limit import Departures, Gate
 from tiktok_pipeline.capture.response import (
     ACCEPT_ENCODING,
+    BodyMemory,
     BodyReader,
-    Memory,
-    Room,
+    MemoryBudget,
     TooLargeError,
     UndecodableError,
     has_too_many_values,
@@ -127,7 +127,7 @@ class Client:
         self._routes = settings.routes
         self._land = land
         limit = int(settings.responses.max_mebibytes * 2**20)
-        memory = Memory(_LARGE_BODIES * limit)
+        memory = MemoryBudget(_LARGE_BODIES * limit)
         self._channels = {
             name: _Channel(
                 access, settings, clock, senders[name], BodyReader(limit, memory), budgets(name), departures(name)
@@ -341,7 +341,7 @@ class _Channel:
         return attempt
 
     async def _exchange(
-        self, request: Request, headers: dict[str, str], room: Room
+        self, request: Request, headers: dict[str, str], room: BodyMemory
     ) -> tuple[int, Mapping[str, str], bytes | str]:
         """Send one request; return status, headers, and the body or the reason why it was not read.
 

@@ -2,7 +2,7 @@
 
 Bytes are counted as they arrive and after each encoding is undone. Reading stops at the limit. Small bodies are read
 at once. A larger body needs room: each vendor reads one such body at a time, and all large bodies that a window holds
-stay below `Memory.capacity`. An attempt gives its room back when it is written and no code refers to it any more.
+stay below `MemoryBudget.capacity`. An attempt gives its room back when it is written and no code refers to it any more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class UndecodableError(Exception):
     """A body does not match its `Content-Encoding`."""
 
 
-class Memory:
+class MemoryBudget:
     """The bytes of large bodies that one window holds."""
 
     def __init__(self, capacity: int) -> None:
@@ -66,10 +66,10 @@ class Memory:
                 turn.set_result(None)
 
 
-class Room:
+class BodyMemory:
     """The room of one body, empty until `make`."""
 
-    def __init__(self, turn: asyncio.Semaphore, memory: Memory, limit: int) -> None:
+    def __init__(self, turn: asyncio.Semaphore, memory: MemoryBudget, limit: int) -> None:
         self._turn, self._memory, self._limit = turn, memory, limit
         self._held = self._kept = 0
 
@@ -102,21 +102,21 @@ class Room:
 class BodyReader:
     """Reads the bodies of one vendor, each up to `limit` bytes after decompression."""
 
-    def __init__(self, limit: int, memory: Memory) -> None:
+    def __init__(self, limit: int, memory: MemoryBudget) -> None:
         self._limit = limit
         self._memory = memory
         self._turn = asyncio.Semaphore(1)
 
     @asynccontextmanager
-    async def room(self) -> AsyncIterator[Room]:
+    async def room(self) -> AsyncIterator[BodyMemory]:
         """Hold room for one body within the block."""
-        room = Room(self._turn, self._memory, self._limit)
+        room = BodyMemory(self._turn, self._memory, self._limit)
         try:
             yield room
         finally:
             room.leave()
 
-    async def read(self, reply: Reply, room: Room) -> bytes:
+    async def read(self, reply: Reply, room: BodyMemory) -> bytes:
         """Return the whole body, decompressed.
 
         Raises:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
-from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.checks.check_result import MOST_EXAMPLES, CheckResult
 from tiktok_pipeline.tables import TIME, Table
 
 # When something was seen, or when we say that it began or ended. What vendors announce, such as a story's end, is
@@ -26,14 +26,14 @@ _SEEN = (
 )
 
 
-def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> Verdict:
+def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> CheckResult:
     """The table's schema, its required columns, its key, and that nothing was seen after `latest`.
 
     In that order; the first that is broken is told.
     """
     numbers = {"rows": float(frame.height), "null_values": 0.0, "repeated_keys": 0.0, "from_the_future": 0.0}
     if frame.schema != table.schema:
-        return Verdict(passed=False, message=_schema_difference(table, frame), numbers=numbers)
+        return CheckResult(passed=False, message=_schema_difference(table, frame), numbers=numbers)
     required = [column.name for column in table.columns if not column.nullable]
     nulls = frame.select(pl.col(required).null_count()).row(0, named=True) if required else {}
     numbers["null_values"] = float(sum(nulls.values()))
@@ -41,12 +41,12 @@ def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> Verdict:
         named = ", ".join(f"{name} ({count})" for name, count in nulls.items() if count)
         lacking = frame.filter(pl.any_horizontal(pl.col(required).is_null()))
         message = f"{table.name} has nulls where none may stand: {named}"
-        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, lacking))
+        return CheckResult(passed=False, message=message, numbers=numbers, examples=keys(table, lacking))
     repeated = frame.filter(pl.struct(table.key).is_duplicated()) if frame.height else frame
     numbers["repeated_keys"] = float(repeated.height)
     if repeated.height:
         message = f"{repeated.height} rows of {table.name} share a key ({', '.join(table.key)})"
-        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, repeated))
+        return CheckResult(passed=False, message=message, numbers=numbers, examples=keys(table, repeated))
     seen = [name for name in _SEEN if name in table.schema]
     ahead = (
         frame.filter(
@@ -58,8 +58,8 @@ def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> Verdict:
     numbers["from_the_future"] = float(ahead.height)
     if ahead.height:
         message = f"{ahead.height} rows of {table.name} are from after {latest:%Y-%m-%d %H:%M} UTC ({', '.join(seen)})"
-        return Verdict(passed=False, message=message, numbers=numbers, examples=keys(table, ahead))
-    return Verdict(passed=True, message=f"{frame.height} rows as tables.py says", numbers=numbers)
+        return CheckResult(passed=False, message=message, numbers=numbers, examples=keys(table, ahead))
+    return CheckResult(passed=True, message=f"{frame.height} rows as tables.py says", numbers=numbers)
 
 
 def keys(table: Table, frame: pl.DataFrame) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.checks.check_result import MOST_EXAMPLES, CheckResult
 from tiktok_pipeline.config.settings import Checks
 
 
@@ -28,7 +28,7 @@ class Change:
         return f"{self.vendor} {self.endpoint}: {self.path} {self.what}"
 
 
-def drift(today: pl.DataFrame, before: pl.DataFrame, *, settings: Checks) -> Verdict:
+def drift(today: pl.DataFrame, before: pl.DataFrame, *, settings: Checks) -> CheckResult:
     """What differs in a day's shapes from those of the days before.
 
     Args:
@@ -50,9 +50,9 @@ def drift(today: pl.DataFrame, before: pl.DataFrame, *, settings: Checks) -> Ver
         learning = today.join(known, on=["vendor", "endpoint"], how="anti").select("vendor", "endpoint").unique().height
         told = f"no field is new or gone; {learning} endpoints are still being learned" if learning else (
             "no field is new or gone")  # fmt: skip
-        return Verdict(passed=True, message=told, numbers=numbers)
+        return CheckResult(passed=True, message=told, numbers=numbers)
     more = f" and {len(changes) - MOST_EXAMPLES} more" if len(changes) > MOST_EXAMPLES else ""
-    return Verdict(
+    return CheckResult(
         passed=False,
         message=f"{len(new)} fields are new, {len(gone)} have vanished: "
         + "; ".join(str(change) for change in changes[:MOST_EXAMPLES])

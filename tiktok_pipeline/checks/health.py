@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from tiktok_pipeline.checks.verdict import MOST_EXAMPLES, Verdict
+from tiktok_pipeline.checks.check_result import MOST_EXAMPLES, CheckResult
 from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
@@ -15,7 +15,7 @@ from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
 _FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not Fate.ANSWER)
 
 
-def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> Verdict:
+def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> CheckResult:
     """Whether the newest reading is as young as the cadence makes it.
 
     Args:
@@ -24,12 +24,12 @@ def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> Ve
         settings: thresholds.
     """
     if newest is None:
-        return Verdict(passed=False, message="there is no reading at all: is the schedule `watch` on?")
+        return CheckResult(passed=False, message="there is no reading at all: is the schedule `watch` on?")
     minutes = (now - newest).total_seconds() / 60
     numbers = {"minutes_since_newest": round(minutes, 1)}
     if minutes <= settings.stale_minutes:
-        return Verdict(passed=True, message=f"the newest reading is {minutes:.0f} minutes old", numbers=numbers)
-    return Verdict(
+        return CheckResult(passed=True, message=f"the newest reading is {minutes:.0f} minutes old", numbers=numbers)
+    return CheckResult(
         passed=False,
         message=f"the newest reading is of {newest:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes ago; it should be "
         f"younger than {settings.stale_minutes}: is the schedule `watch` on, and do its runs succeed?",
@@ -37,7 +37,7 @@ def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> Ve
     )
 
 
-def completeness(coverage: pl.DataFrame, *, settings: Checks) -> Verdict:
+def completeness(coverage: pl.DataFrame, *, settings: Checks) -> CheckResult:
     """Whether everybody was asked about, and whether answers said something.
 
     Args:
@@ -46,7 +46,7 @@ def completeness(coverage: pl.DataFrame, *, settings: Checks) -> Verdict:
     """
     creators = coverage.height
     if creators == 0:
-        return Verdict(passed=True, message="there is nobody to watch", numbers={"creators": 0.0})
+        return CheckResult(passed=True, message="there is nobody to watch", numbers={"creators": 0.0})
     unasked = coverage.filter(pl.col("polls") == 0)
     polls, known = int(coverage["polls"].sum()), int(coverage["known_polls"].sum())
     unknown_share = (polls - known) / polls if polls else 0.0
@@ -62,12 +62,12 @@ def completeness(coverage: pl.DataFrame, *, settings: Checks) -> Verdict:
     if unknown_share > settings.unknown_share:
         said.append(f"{unknown_share:.0%} of {polls} readings say nothing: is a vendor in trouble?")
     if not said:
-        return Verdict(passed=True, message=f"{creators} creators, {polls} readings", numbers=numbers)
+        return CheckResult(passed=True, message=f"{creators} creators, {polls} readings", numbers=numbers)
     examples = tuple(sorted(unasked["creator_id"].to_list())[:MOST_EXAMPLES])
-    return Verdict(passed=False, message="; ".join(said), numbers=numbers, examples=examples)
+    return CheckResult(passed=False, message="; ".join(said), numbers=numbers, examples=examples)
 
 
-def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> Verdict:
+def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> CheckResult:
     """Whether vendors answer.
 
     Args:
@@ -87,16 +87,16 @@ def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> Verdict:
         pl.col("share") > settings.error_share, pl.col("requests") >= settings.error_min_requests
     )
     if failing.is_empty():
-        return Verdict(passed=True, message="vendors answer", numbers=numbers)
+        return CheckResult(passed=True, message="vendors answer", numbers=numbers)
     said = []
     for row in failing.iter_rows(named=True):
         most = max(_FAILURES, key=lambda name: row[name])
         said.append(f"{row['share']:.0%} of {row['requests']} attempts at {row['vendor']} failed, most as {most}")
     message = "; ".join(said) + ": `tiktok-pipeline check` says how each vendor is"
-    return Verdict(passed=False, message=message, numbers=numbers)
+    return CheckResult(passed=False, message=message, numbers=numbers)
 
 
-def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Checks) -> Verdict:
+def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Checks) -> CheckResult:
     """Whether a vendor's credits of the day come near their cap; a vendor without a cap has no share.
 
     Args:
@@ -117,12 +117,12 @@ def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Chec
         if share >= settings.budget_share:
             near.append(f"{vendor} has spent {credits:,.0f} of {limits.credits_per_day:,.0f} credits of the day")
     if not near:
-        return Verdict(passed=True, message="no vendor is near its cap", numbers=numbers)
+        return CheckResult(passed=True, message="no vendor is near its cap", numbers=numbers)
     message = "; ".join(near) + ": at the cap it is passed over until midnight UTC; raise credits_per_day or ask less"
-    return Verdict(passed=False, message=message, numbers=numbers)
+    return CheckResult(passed=False, message=message, numbers=numbers)
 
 
-def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) -> Verdict:
+def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) -> CheckResult:
     """Check that bodies can be read, and that no reader raised an unforeseen exception.
 
     Args:
@@ -147,9 +147,9 @@ def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) ->
         )
         examples = tuple(f"{vendor}: {reason}, {count} times" for vendor, reason, count in named.iter_rows())
         message = f"a bug in a vendor's reader cost {unforeseen.height} rows ({examples[0]}): please report it"
-        return Verdict(passed=False, message=message, numbers=numbers, examples=examples[:MOST_EXAMPLES])
+        return CheckResult(passed=False, message=message, numbers=numbers, examples=examples[:MOST_EXAMPLES])
     if share <= settings.quarantine_share:
-        return Verdict(passed=True, message=f"{broken} of {captures} captures are in quarantine", numbers=numbers)
+        return CheckResult(passed=True, message=f"{broken} of {captures} captures are in quarantine", numbers=numbers)
     reasons = (
         quarantine.group_by("vendor", "table", "reason", "field")
         .len()
@@ -161,10 +161,10 @@ def readability(quarantine: pl.DataFrame, captures: int, *, settings: Checks) ->
         for vendor, table, reason, where, count in reasons.iter_rows()
     )
     message = f"{share:.1%} of {captures} captures are in quarantine, most: {examples[0]}"
-    return Verdict(passed=False, message=message, numbers=numbers, examples=examples)
+    return CheckResult(passed=False, message=message, numbers=numbers, examples=examples)
 
 
-def whole_files(damaged: Collection[str]) -> Verdict:
+def whole_files(damaged: Collection[str]) -> CheckResult:
     """Check that every file that was read is readable.
 
     Args:
@@ -172,11 +172,11 @@ def whole_files(damaged: Collection[str]) -> Verdict:
     """
     numbers = {"damaged_files": float(len(damaged))}
     if not damaged:
-        return Verdict(passed=True, message="every file could be read", numbers=numbers)
+        return CheckResult(passed=True, message="every file could be read", numbers=numbers)
     examples = tuple(sorted(damaged)[:MOST_EXAMPLES])
     others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
     message = (
         f"passed over {examples[0]}{others}: put raw files back from a backup, or move them out of the lake; others "
         "are made again by the next `derive`"
     )
-    return Verdict(passed=False, message=message, numbers=numbers, examples=examples)
+    return CheckResult(passed=False, message=message, numbers=numbers, examples=examples)

@@ -14,8 +14,8 @@ from itertools import pairwise
 import polars as pl
 
 from tiktok_pipeline import tables
+from tiktok_pipeline.checks.check_result import CheckResult
 from tiktok_pipeline.checks.contract import keys
-from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline.tables import Table
 
@@ -31,7 +31,7 @@ class Rule:
     broken: pl.Expr
 
 
-def identities(table: Table, frame: pl.DataFrame) -> Verdict:
+def identities(table: Table, frame: pl.DataFrame) -> CheckResult:
     """Whether every rule of the table holds; the table must have some, and the frame its schema."""
     rules = RULES[table.name]
     counts = frame.select(
@@ -40,11 +40,11 @@ def identities(table: Table, frame: pl.DataFrame) -> Verdict:
     broken = {says: int(count) for says, count in counts.items() if count}
     numbers = {"rows": float(frame.height), "rows_that_break_a_rule": 0.0}
     if not broken:
-        return Verdict(passed=True, message=f"{len(rules)} rules hold", numbers=numbers)
+        return CheckResult(passed=True, message=f"{len(rules)} rules hold", numbers=numbers)
     breaking = frame.filter(pl.any_horizontal(pl.coalesce(rule.broken, False) for rule in rules if rule.says in broken))
     numbers["rows_that_break_a_rule"] = float(breaking.height)
     told = "; ".join(f"{says} (broken in {count} of {frame.height} rows)" for says, count in broken.items())
-    return Verdict(passed=False, message=f"{table.name}: {told}", numbers=numbers, examples=keys(table, breaking))
+    return CheckResult(passed=False, message=f"{table.name}: {told}", numbers=numbers, examples=keys(table, breaking))
 
 
 def _differ(left: pl.Expr, right: pl.Expr) -> pl.Expr:

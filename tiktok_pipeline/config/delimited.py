@@ -65,7 +65,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Record:
+class DelimitedRecord:
     """One record: its cells as typed, its lines (`first` from 0, `end` not included), and its error, if any.
 
     The cells of a record with a problem are its line cut at every separator.
@@ -133,7 +133,7 @@ def begin(lines: Sequence[str]) -> tuple[int, str | None]:
 
 def records(
     lines: Sequence[str], separator: str, start: int = 0, *, one_line: Collection[int] = ()
-) -> Iterator[Record]:
+) -> Iterator[DelimitedRecord]:
     """Read records from line `start` on, without empty lines. Below a record that cannot be read, go on with the line
     after its first.
 
@@ -158,12 +158,12 @@ def records(
                 if at - first > 1 and any(_BREAK.search(cell) for n, cell in enumerate(cells) if n in one_line):
                     raise csv.Error
                 if cells:
-                    yield Record(first, at, tuple(cells))
+                    yield DelimitedRecord(first, at, tuple(cells))
                 first = at
         except csv.Error:
             cut = tuple(cell.strip().strip('"') for cell in lines[first].split(separator))
             at = first + 1
-            yield Record(first, at, cut, OPEN_QUOTE)
+            yield DelimitedRecord(first, at, cut, OPEN_QUOTE)
 
 
 def line_of(cells: Sequence[str], separator: str, line_end: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tiktok_pipeline.config import delimited
-from tiktok_pipeline.config.delimited import Record, Text, line_of
+from tiktok_pipeline.config.delimited import DelimitedRecord, Text, line_of
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.files import replacing
@@ -140,7 +140,7 @@ class _Sheet:
 
     text: Text
     separator: str
-    header: Record | None
+    header: DelimitedRecord | None
     columns: dict[str, int]
     ignored: tuple[str, ...] = ()
 
@@ -150,7 +150,7 @@ class _Sheet:
         return len(self.header.cells) if self.header else 1
 
     @property
-    def records(self) -> Iterable[Record]:
+    def records(self) -> Iterable[DelimitedRecord]:
         """Every record below the header, blank ones left out."""
         start = self.header.end if self.header else delimited.begin(self.text.lines)[0]
         one_line = [at for name, at in self.columns.items() if name != "note"]
@@ -158,7 +158,7 @@ class _Sheet:
             if any(_trimmed(cell) for cell in record.cells):
                 yield record
 
-    def cells(self, record: Record) -> dict[str, str]:
+    def cells(self, record: DelimitedRecord) -> dict[str, str]:
         """The cells of a record by column, as typed; missing ones are empty."""
         return {name: record.cells[at] if at < len(record.cells) else "" for name, at in self.columns.items()}
 
@@ -215,7 +215,7 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
     raise RosterError(f"{name}, line {best.header.line}: {said}; columns are {', '.join(COLUMNS)}")
 
 
-def _columns(header: Record) -> tuple[dict[str, int], tuple[str, ...]]:
+def _columns(header: DelimitedRecord) -> tuple[dict[str, int], tuple[str, ...]]:
     """Where each known column stands, and the columns that are ignored. Its own name goes before its other names."""
     if header.problem:
         return {}, ()
@@ -277,14 +277,14 @@ def _notes(sheet: _Sheet, name: str) -> list[str]:
     return notes
 
 
-def _surplus(sheet: _Sheet, record: Record) -> str | None:
+def _surplus(sheet: _Sheet, record: DelimitedRecord) -> str | None:
     """Why the cells of a record do not fit the columns, if they do not."""
     if any(_trimmed(cell) for cell in record.cells[sheet.width :]):
         return f"{len(record.cells)} cells, the header has {sheet.width}: quote text that holds a separator"
     return None
 
 
-def _hides_lines(sheet: _Sheet, record: Record) -> bool:
+def _hides_lines(sheet: _Sheet, record: DelimitedRecord) -> bool:
     """Whether lines inside a quoted note read as lines of the roster: then its closing mark may be another's."""
     for line in sheet.text.lines[record.first + 1 : record.end]:
         cells = line.split(sheet.separator)

@@ -14,9 +14,9 @@ import dagster as dg
 import polars as pl
 
 from tiktok_pipeline import tables
+from tiktok_pipeline.checks.check_result import CheckResult, together
 from tiktok_pipeline.checks.contract import contract
 from tiktok_pipeline.checks.identities import RULES, identities
-from tiktok_pipeline.checks.verdict import Verdict, together
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake.blocked_days import BlockedDay, block, release
 from tiktok_pipeline.lake.store import Lake
@@ -73,7 +73,7 @@ class Checking:
     lake: Lake
     now: Callable[[], datetime]
     skew: timedelta
-    found: list[Verdict] = field(default_factory=list)
+    found: list[CheckResult] = field(default_factory=list)
     blocked: list[BlockedDay] = field(default_factory=list)
 
     @classmethod
@@ -96,7 +96,7 @@ class Checking:
         # A fault in one day of one table must not stop the others.
         except Exception as error:
             dg.get_dagster_logger().exception(f"{self.table.name} {part} was not replaced")
-            self._block(Verdict(passed=False, message=_said(error)), part)
+            self._block(CheckResult(passed=False, message=_said(error)), part)
             return None
         return frame if self.passes(frame, part) else None
 
@@ -116,9 +116,9 @@ class Checking:
 
     def unchanged(self) -> None:
         """Count a day that is up to date: it passed when it was written, and its file is the same."""
-        self.found.append(Verdict(passed=True, message="unchanged since it was checked"))
+        self.found.append(CheckResult(passed=True, message="unchanged since it was checked"))
 
-    def results(self, warnings: Mapping[str, Verdict]) -> Iterator[dg.AssetCheckResult]:
+    def results(self, warnings: Mapping[str, CheckResult]) -> Iterator[dg.AssetCheckResult]:
         """A result for every check of the table."""
         verdict = together(self.found)
         if self.blocked:
@@ -137,7 +137,7 @@ class Checking:
         each = next(each for each in self.blocked if each.part == part)
         return {"not_replaced": f"{each.reason}; blocked since {each.since:%Y-%m-%d %H:%M} UTC"}
 
-    def _block(self, verdict: Verdict, part: str) -> None:
+    def _block(self, verdict: CheckResult, part: str) -> None:
         self.found.append(verdict)
         self.blocked.append(block(self.lake, self.table, part, now=self.now(), reason=verdict.message))
 
@@ -156,7 +156,9 @@ def warn_of_damage(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
     return [f"{path.relative_to(lake.root)} ({reason})" for path, reason in lake.damaged.all().items()]
 
 
-def result(table: Table | str, name: str, verdict: Verdict, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def result(
+    table: Table | str, name: str, verdict: CheckResult, *, severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
     """A verdict as the UI shows it: the message, numbers that it plots, and where to look.
 
     A contract that holds shows no zeros: every run stores the result of every table.

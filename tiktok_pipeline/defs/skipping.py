@@ -14,7 +14,7 @@ import polars as pl
 
 from tiktok_pipeline.defs.repairing import REPAIR_TAG
 from tiktok_pipeline.derive import up_to_date
-from tiktok_pipeline.derive.up_to_date import Record
+from tiktok_pipeline.derive.up_to_date import DayRecord
 from tiktok_pipeline.lake.reads import recording
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
@@ -77,7 +77,7 @@ class Skipping:
             any(tag in context.run.tags for tag in _DERIVES_EVERYTHING),
         )
 
-    def up_to_date(self, day: date) -> Record | None:
+    def up_to_date(self, day: date) -> DayRecord | None:
         """The record of a day that needs no run."""
         return None if self.everything else up_to_date.up_to_date(self.lake, self.asset, day, self.version)
 
@@ -101,7 +101,7 @@ class Skipping:
             )
 
 
-def metadata_of(record: Record, table: Table) -> dict[str, Any]:
+def metadata_of(record: DayRecord, table: Table) -> dict[str, Any]:
     """Metadata of a day that was not derived: its numbers, and why."""
     since = f"{record.made_at:%Y-%m-%d %H:%M} UTC"
     return {

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from tiktok_pipeline.errors import LakeError
-from tiktok_pipeline.lake.remembered import Remembered, code_version, digest, identity
+from tiktok_pipeline.lake.remembered import Remembered, digest, identity, modules_version
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import follower_days
@@ -57,7 +57,7 @@ class CountedDays:
         if (day, version) not in self._indexes:
             remembered, key = (
                 Remembered(self.lake, "follower-index", _MOST_INDEXES),
-                digest(code_version(follower_days), f"{day}", version),
+                digest(modules_version(follower_days), f"{day}", version),
             )
             if (kept := remembered.get(key)) is not None:
                 self._indexes[day, version] = index_of_frame(kept)

@@ -10,7 +10,7 @@ import polars as pl
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.config.roster import Roster
 from tiktok_pipeline.derive.decoded import REQUESTS, DecodedHours
-from tiktok_pipeline.lake.remembered import Remembered, chained_keys, code_version, day_identities, longest
+from tiktok_pipeline.lake.remembered import Remembered, chained_keys, day_identities, longest, modules_version
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.accounts import Account
 from tiktok_pipeline.tables import (
@@ -64,7 +64,7 @@ def summary_of(lake: Lake, until: date) -> Summary:
     Summaries are remembered under the identities of the files, so that only days that came since are read.
     """
     files = day_identities(lake, ACCOUNT_SIGHTINGS, lake.days(ACCOUNT_SIGHTINGS, before=until))
-    days, keys = sorted(files), chained_keys(code_version(identity), files)
+    days, keys = sorted(files), chained_keys(modules_version(identity), files)
     parts = [Remembered(lake, f"sightings-{part}", _SUMMARIES) for part in _PARTS]
 
     def remembered(key: str) -> Summary | None:

@@ -32,7 +32,7 @@ FOLDER = "_derived"
 _FORMAT = 1
 
 
-class Record(msgspec.Struct, frozen=True):
+class DayRecord(msgspec.Struct, frozen=True):
     """What one day of an asset was made from, when, and what to show of it.
 
     `damaged` are the files that its reads passed over, with the reason; `numbers` is the metadata of each table.
@@ -47,7 +47,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 @cache
-def code_version() -> str:
+def package_version() -> str:
     """A hash of the package's sources and of Polars' version: another release may derive other rows."""
     package = Path(__file__).parent.parent
     digest = hashlib.blake2b(f"{_FORMAT} {pl.__version__}".encode(), digest_size=12)
@@ -59,19 +59,19 @@ def code_version() -> str:
 
 def version(*depends_on: object) -> str:
     """A hash of the code and of whatever else a day is made from beside files of the lake."""
-    digest = hashlib.blake2b(code_version().encode(), digest_size=12)
+    digest = hashlib.blake2b(package_version().encode(), digest_size=12)
     for each in depends_on:
         digest.update(b"\n" + (each if isinstance(each, bytes) else repr(each).encode()))
     return digest.hexdigest()
 
 
-def up_to_date(lake: Lake, asset: str, day: date, version: str) -> Record | None:
+def up_to_date(lake: Lake, asset: str, day: date, version: str) -> DayRecord | None:
     """Return the record of a day of which nothing has changed; None for a day that must be derived.
 
     Files that the day's reads passed over count as passed over again: `Lake.damaged`.
     """
     try:
-        record = msgspec.json.decode(_path(lake, asset, day).read_bytes(), type=Record)
+        record = msgspec.json.decode(_path(lake, asset, day).read_bytes(), type=DayRecord)
     except (OSError, msgspec.MsgspecError):
         return None
     if record.version != version:
@@ -112,7 +112,7 @@ def keep_record(
         table: {name: value for name, value in found.items() if isinstance(value, float | int)}
         for table, found in numbers.items()
     }
-    record = Record(version, now, inputs, outputs, read, plain)
+    record = DayRecord(version, now, inputs, outputs, read, plain)
     with contextlib.suppress(OSError):
         replace_bytes(_path(lake, asset, day), msgspec.json.encode(record))
 

@@ -47,7 +47,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 @cache
-def code_version(*modules: ModuleType) -> str:
+def modules_version(*modules: ModuleType) -> str:
     """Return a hash of the source of modules, and of the libraries that they compute with.
 
     It belongs into every key: an upgrade computes anew instead of mixing its results with older ones.

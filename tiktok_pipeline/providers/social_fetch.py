@@ -87,7 +87,7 @@ class _Head(msgspec.Struct, rename="camel"):
         return next((found for found in (self.videos, self.followers, self.users) if found is not None), None)
 
 
-class _Verdict(msgspec.Struct):
+class _LookupBody(msgspec.Struct):
     data: _Head | None = None
     meta: _Meta | None = None
     error: _Fault | None = None
@@ -181,7 +181,7 @@ class _BalanceBody(msgspec.Struct):
     data: _Balance = msgspec.field(default_factory=_Balance)
 
 
-_verdict = msgspec.json.Decoder(_Verdict)
+_lookup_body = msgspec.json.Decoder(_LookupBody)
 _profile_body = msgspec.json.Decoder(_ProfileBody)
 _post_item = msgspec.json.Decoder(_Post)
 _person_item = msgspec.json.Decoder(_Profile)
@@ -238,7 +238,7 @@ class SocialFetch(vendor.Vendor):
         if odd is not None:
             return vendor.with_credits(odd, unbilled)
         try:
-            answer = vendor.decode(_verdict, body)
+            answer = vendor.decode(_lookup_body, body)
         except Unreadable as error:
             return Verdict(
                 Outcome.SERVER_ERROR if status >= 500 else Outcome.MALFORMED,
@@ -298,7 +298,7 @@ class SocialFetch(vendor.Vendor):
         elif endpoint == LIVE and outcome in (Outcome.OK, Outcome.NOT_LIVE):
             yield from _live(vendor.decode(_live_body, body, notes).data, notes)
         elif endpoint in _ITEMS and outcome is Outcome.OK:
-            yield from _items(endpoint, vendor.decode(_verdict, body, notes).data, notes)
+            yield from _items(endpoint, vendor.decode(_lookup_body, body, notes).data, notes)
 
 
 def _judge_list(known: Verdict, head: _Head) -> Verdict:

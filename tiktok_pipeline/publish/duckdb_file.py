@@ -62,7 +62,7 @@ Mode = Literal["changed", "clean", "full"]
 
 
 @dataclass(frozen=True)
-class Publication:
+class ServedSnapshot:
     """What is served: the snapshot, rows by table, and whether this run made it.
 
     `built`: it was built from nothing. `files`: files of the lake that were new, changed or removed since the last one.
@@ -103,7 +103,7 @@ def publish(
     keep: int,
     observation_days: int | None = None,
     mode: Mode = "changed",
-) -> Publication:
+) -> ServedSnapshot:
     """Build, check and serve a snapshot of the lake; nothing happens where nothing has changed.
 
     Args:
@@ -140,7 +140,7 @@ class _Publisher:
     keep: int
     observation_days: int | None
 
-    def publish(self, mode: Mode) -> Publication:
+    def publish(self, mode: Mode) -> ServedSnapshot:
         """Publish as `mode` says."""
         known = Fingerprints(self.warehouse / FINGERPRINTS)
         made_of = parts(self.lake, now=self.now, observation_days=self.observation_days, fingerprints=known)
@@ -155,7 +155,7 @@ class _Publisher:
             return self._replace(made_of, stands_still, served, record, build=True)
         self._enter_damaged(made_of, record)
         self._heal_parquet(served, record)
-        return Publication(served, snapshots.rows_by_table(record.held), changed=False, built=record.built)
+        return ServedSnapshot(served, snapshots.rows_by_table(record.held), changed=False, built=record.built)
 
     def _replace(
         self,
@@ -165,11 +165,11 @@ class _Publisher:
         record: _Record | None,
         *,
         build: bool = False,
-    ) -> Publication:
+    ) -> ServedSnapshot:
         """Make a snapshot and its Parquet files, and serve them."""
         of = fingerprint(made_of, stands_still, self.observation_days)
         name = self._free_name(generation(self.now, of))
-        about = snapshots.Publication(name, self.now, of, stands_still, self.observation_days)
+        about = snapshots.PublicationRow(name, self.now, of, stands_still, self.observation_days)
         building, snapshot = self.warehouse / f"building-{name}.duckdb", self.warehouse / f"tiktok-{name}.duckdb"
         held: list[Held] | None = None
         rows: dict[str, int] = {}
@@ -207,10 +207,10 @@ class _Publisher:
         before = set() if record is None else {(each.table, each.day, each.fingerprint) for each in record.held}
         after = {(each.table, each.day, each.fingerprint) for each in held}
         files = len({each[:2] for each in before ^ after})
-        return Publication(snapshot, rows, changed=True, built=base is None, files=files)
+        return ServedSnapshot(snapshot, rows, changed=True, built=base is None, files=files)
 
     def _refresh(
-        self, building: Path, made_of: Sequence[Part], about: snapshots.Publication, served: Path, record: _Record
+        self, building: Path, made_of: Sequence[Part], about: snapshots.PublicationRow, served: Path, record: _Record
     ) -> tuple[list[Held] | None, dict[str, int]]:
         """Make the snapshot from a copy of the served one; None where the copy cannot be used."""
         try:

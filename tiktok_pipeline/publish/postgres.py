@@ -82,7 +82,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Publication:
+class PostgresUpdate:
     """What Postgres holds: rows by table; how many rows were sent, and whether anything had changed."""
 
     rows: dict[str, int]
@@ -97,7 +97,7 @@ def publish(
     now: datetime,
     observation_days: int | None = None,
     fingerprints: Path | None = None,
-) -> Publication:
+) -> PostgresUpdate:
     """Bring Postgres to what the lake holds, in one transaction; nothing is sent where nothing has changed.
 
     NUL characters, which Postgres cannot hold in text, are left out.
@@ -124,7 +124,9 @@ def publish(
             made_of = [replace(part, damaged=part.damaged or part.path == error.path) for part in made_of]
 
 
-def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime, observation_days: int | None) -> Publication:
+def _publish(
+    url: str, lake: Lake, made_of: Sequence[Part], now: datetime, observation_days: int | None
+) -> PostgresUpdate:
     stands_still = on_one_line(blocked_days(lake))
     of = fingerprint(made_of, stands_still, observation_days)
     sent = 0
@@ -148,7 +150,7 @@ def _publish(url: str, lake: Lake, made_of: Sequence[Part], now: datetime, obser
             server.announce(generation(now, of), now, of, stands_still, observation_days)
         rows = server.rows()
         server.commit()
-    return Publication(rows, sent, server.changed)
+    return PostgresUpdate(rows, sent, server.changed)
 
 
 def check(url: str) -> str:

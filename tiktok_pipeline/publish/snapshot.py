@@ -75,7 +75,7 @@ class StaleSnapshotError(Exception):
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublicationRow:
     """The row of the table `publication`."""
 
     generation: str
@@ -86,7 +86,7 @@ class Publication:
 
 
 def build(
-    connection: duckdb.DuckDBPyConnection, path: Path, lake: Lake, made_of: Sequence[Part], about: Publication
+    connection: duckdb.DuckDBPyConnection, path: Path, lake: Lake, made_of: Sequence[Part], about: PublicationRow
 ) -> list[Held]:
     """Build a snapshot of `made_of` in a new file; skip damaged files, and enter them in `lake`.
 
@@ -112,7 +112,7 @@ def refresh(
     path: Path,
     lake: Lake,
     made_of: Sequence[Part],
-    about: Publication,
+    about: PublicationRow,
     before: Sequence[Held],
 ) -> list[Held]:
     """Bring a copy of a snapshot that holds `before` to the rows of `made_of`.
@@ -348,7 +348,7 @@ def _as_stored(dtype: pl.DataType) -> str:
     return "TIMESTAMPTZ" if isinstance(dtype, pl.Datetime) else _TYPES[type(dtype)]
 
 
-def _announce(connection: duckdb.DuckDBPyConnection, about: Publication) -> None:
+def _announce(connection: duckdb.DuckDBPyConnection, about: PublicationRow) -> None:
     """Insert the row of `publication`."""
     moment = about.published_at.replace(tzinfo=None)
     connection.execute(

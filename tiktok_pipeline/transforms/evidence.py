@@ -35,7 +35,7 @@ _CACHE_ELSEWHERE_S = 300
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SettledReadings:
     """Settled readings, sorted by creator and time.
 
     `known` has one row a reading: creator (an Enum, in the order of the names), at, on, strong, room_id, ended_at,
@@ -48,8 +48,8 @@ class Evidence:
     on_air: pl.DataFrame
 
 
-def settle(live: pl.LazyFrame, as_of: datetime) -> Evidence:
-    """Evidence in `live` (LIVE_OBSERVATIONS schema, any order, repeated rows allowed) up to `as_of`."""
+def settle(live: pl.LazyFrame, as_of: datetime) -> SettledReadings:
+    """Settle the readings in `live` (LIVE_OBSERVATIONS schema, any order, repeated rows allowed) up to `as_of`."""
     said = _with_sound_rooms(live.filter(pl.col("observed_at") <= as_of))
     names = said.select(pl.col("creator_id").unique().sort()).collect().to_series()
     plain = said.with_columns(
@@ -93,7 +93,7 @@ def settle(live: pl.LazyFrame, as_of: datetime) -> Evidence:
     known = known[_order(known)]
     repeated = _same("creator") & _same("at") & _same("on") & _same("tie")
     known = _undisputed(known.filter(~repeated))
-    return Evidence(known.drop("tie", "rank"), on_air.drop("rank", "tie", "strong", "creator", "at"))
+    return SettledReadings(known.drop("tie", "rank"), on_air.drop("rank", "tie", "strong", "creator", "at"))
 
 
 def _order(known: pl.DataFrame) -> NDArray[np.int64]:

@@ -19,10 +19,10 @@ from tiktok_pipeline.transforms.follower_counts import as_of_true_times
 from tiktok_pipeline.transforms.follower_days import Counts
 from tiktok_pipeline.transforms.rhythm import (
     HOURS,
-    Evidence,
     Floats,
     Prior,
     Rhythm,
+    RhythmEvidence,
     hours_until,
     posterior,
     read_evidence,
@@ -75,7 +75,7 @@ class Series:
     followers: Floats
     exposure: Floats
     rhythm: Rhythm
-    evidence: Evidence | None
+    evidence: RhythmEvidence | None
     purge: Flags
     growth: Floats
     exposed: Floats

@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from tiktok_pipeline.config.settings import Lift
-from tiktok_pipeline.lake.remembered import code_version, digest
+from tiktok_pipeline.lake.remembered import digest, modules_version
 from tiktok_pipeline.tables import STREAM_LIFT
 from tiktok_pipeline.transforms import (
     follower_counts,
@@ -94,7 +94,7 @@ class Results(Protocol):
 
 
 @dataclass(frozen=True)
-class Memory:
+class RememberedEstimates:
     """What is kept from one call to the next: the estimates of each day, and what was learned for it."""
 
     estimates: Results
@@ -140,7 +140,7 @@ def lifts(
     settings: Lift,
     as_of: datetime,
     day: date | None = None,
-    memory: Memory | None = None,
+    memory: RememberedEstimates | None = None,
 ) -> pl.DataFrame:
     """The same from a history of follower counts; `memory` keeps estimates from one call to the next.
 
@@ -441,7 +441,7 @@ def _estimated(
     learned: _Learned,
     settings: Lift,
     name: str,
-    memory: Memory | None,
+    memory: RememberedEstimates | None,
 ) -> dict[str, list[_Estimate]]:
     """The estimates of each task by creator: remembered where counts, streams and what was learned are the same."""
     if memory is None:
@@ -460,7 +460,7 @@ def _estimated(
 
 def _version(settings: Lift) -> str:
     """A digest of the method: its code and its settings."""
-    code = code_version(
+    code = modules_version(
         sys.modules[__name__], follower_counts, follower_days, follower_series, other_streams, placebos, rhythm
     )
     return digest(METHOD, code, msgspec.json.encode(settings))
@@ -559,7 +559,11 @@ class _Learned:
 
 
 def _learned(
-    known: dict[str, _Streams], counts: FollowerHistory, settings: Lift, until: datetime, memory: Memory | None
+    known: dict[str, _Streams],
+    counts: FollowerHistory,
+    settings: Lift,
+    until: datetime,
+    memory: RememberedEstimates | None,
 ) -> _Learned:
     """Learn from the counts up to `until` of some creators with streams."""
     until_us = (until - _EPOCH) // timedelta(microseconds=1)

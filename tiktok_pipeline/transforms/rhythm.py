@@ -39,7 +39,7 @@ _LEARNING_ROUNDS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class RhythmEvidence:
     """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24) and precision times mean."""
 
     precision: Floats
@@ -107,7 +107,7 @@ def _spent(begin: Floats, end: Floats, row: NDArray[np.int64], rows: int) -> Flo
     return spent.reshape(rows, HOURS)
 
 
-def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | None:
+def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> RhythmEvidence | None:
     """The evidence of clean segments (hours since the epoch, hours, followers); None where they do not tell.
 
     Generalized least squares on relative growth. The level of each day is unknown, so days of which only the quiet
@@ -143,7 +143,7 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
         inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
         # Hours of a day by days: one product over both.
         weights = (inverse @ design).reshape(-1, HOURS)
-        evidence = Evidence(
+        evidence = RhythmEvidence(
             precision=weights.T @ design.reshape(-1, HOURS),
             weighted=weights.T @ said.ravel(),
         )
@@ -151,7 +151,7 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> Evidence | No
     return evidence
 
 
-def posterior(evidence: Evidence, prior: Prior) -> Rhythm:
+def posterior(evidence: RhythmEvidence, prior: Prior) -> Rhythm:
     """The rhythm that `evidence` shows, given `prior`."""
     covariance = np.linalg.solve(np.eye(HOURS) + prior.covariance @ evidence.precision, prior.covariance)
     covariance = (covariance + covariance.T) / 2
@@ -159,7 +159,7 @@ def posterior(evidence: Evidence, prior: Prior) -> Rhythm:
     return Rhythm(np.maximum(1.0 + mean, _LOWEST), covariance)
 
 
-def learned_prior(found: list[Evidence]) -> Prior:
+def learned_prior(found: list[RhythmEvidence]) -> Prior:
     """The prior under which creators with this evidence are most likely (EM), drawn to the default."""
     if not found:
         return DEFAULT_PRIOR

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from tiktok_pipeline.config.settings import Streams
-from tiktok_pipeline.transforms.evidence import Evidence, room_created_at
+from tiktok_pipeline.transforms.evidence import SettledReadings, room_created_at
 
 # A reported start this much after the first reading of on air is clock skew, no new stream (docs/methods.md 1.4).
 _CLOCK_SKEW = pl.duration(minutes=1)
@@ -42,7 +42,7 @@ class Rooms:
     readings: pl.DataFrame
 
 
-def draw_rooms(evidence: Evidence, settings: Streams) -> Rooms:
+def draw_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
     """The rooms that the evidence shows.
 
     A room has creator, room_id (null where no vendor named it) and nameless (tells such rooms apart); opening (from 0)

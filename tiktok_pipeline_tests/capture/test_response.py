@@ -14,7 +14,7 @@ import pytest
 
 from tiktok_pipeline.capture.response import (
     BodyReader,
-    Memory,
+    MemoryBudget,
     TooLargeError,
     UndecodableError,
     has_too_many_values,
@@ -45,7 +45,7 @@ class Sent:
 
 def read(body: bytes, encoding: str = "", *, piece: int = 16_384, limit: int = LIMIT) -> bytes:
     async def main() -> bytes:
-        reader = BodyReader(limit, Memory(3 * limit))
+        reader = BodyReader(limit, MemoryBudget(3 * limit))
         headers = {"content-encoding": encoding} if encoding else {}
         async with reader.room() as room:
             return await reader.read(Sent(body, piece, headers), room)
@@ -151,7 +151,7 @@ def test_a_bomb_ends_at_the_limit_in_little_memory(encoding: str, sent: bytes) -
 
 def test_reading_stops_where_the_limit_is_passed() -> None:
     async def main() -> int:
-        reader, sent = BodyReader(LIMIT, Memory(3 * LIMIT)), Sent(b"x" * (20 * LIMIT), 16_384)
+        reader, sent = BodyReader(LIMIT, MemoryBudget(3 * LIMIT)), Sent(b"x" * (20 * LIMIT), 16_384)
         async with reader.room() as room:
             with pytest.raises(TooLargeError):
                 await reader.read(sent, room)
@@ -166,7 +166,7 @@ class Owner:
 
 def test_large_bodies_that_are_held_leave_no_room_for_more_until_they_are_garbage() -> None:
     async def main() -> None:
-        memory = Memory(3 * LIMIT)
+        memory = MemoryBudget(3 * LIMIT)
         readers = [BodyReader(LIMIT, memory) for _ in range(4)]
         owners = []
         for reader in readers[:3]:
@@ -190,7 +190,7 @@ def test_large_bodies_that_are_held_leave_no_room_for_more_until_they_are_garbag
 
 def test_a_vendor_reads_one_large_body_at_a_time_and_small_ones_meanwhile() -> None:
     async def main() -> None:
-        reader = BodyReader(LIMIT, Memory(3 * LIMIT))
+        reader = BodyReader(LIMIT, MemoryBudget(3 * LIMIT))
         async with reader.room() as large, reader.room() as second, reader.room() as small:
             await large.make()
             assert await reader.read(Sent(BODY, 999), small) == BODY

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from tiktok_pipeline.checks.check_result import CheckResult
 from tiktok_pipeline.checks.drift import drift
-from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.tables import PAYLOAD_SHAPES
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes, sample
@@ -37,7 +37,7 @@ def shapes(*bodies: Any, day: int = 0, **more: Any) -> pl.DataFrame:
     return payload_shapes(raw(*bodies, day=day, **more), bodies=SETTINGS.shape_bodies)
 
 
-def judged(today: pl.DataFrame, *before: pl.DataFrame) -> Verdict:
+def judged(today: pl.DataFrame, *before: pl.DataFrame) -> CheckResult:
     known = pl.concat([frame.with_columns(day=pl.lit(day)) for day, frame in enumerate(before)]) if before else (
         PAYLOAD_SHAPES.empty().with_columns(day=pl.lit(0)))  # fmt: skip
     return drift(today, known, settings=SETTINGS)

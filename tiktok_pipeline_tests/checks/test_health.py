@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from tiktok_pipeline.checks.check_result import CheckResult, together
 from tiktok_pipeline.checks.health import budget, completeness, freshness, readability, vendor_errors
-from tiktok_pipeline.checks.verdict import Verdict, together
 from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.providers.vendor import Limits, Outcome
 from tiktok_pipeline.tables import COVERAGE, QUARANTINE, VENDOR_USAGE
@@ -136,7 +136,7 @@ def test_a_day_without_captures_has_nothing_to_read() -> None:
 
 
 def test_days_are_judged_together_and_only_broken_ones_are_told() -> None:
-    sound, broken = Verdict(True, "fine", {"rows": 2.0}), Verdict(False, "bad", {"rows": 3.0}, ("x",))
+    sound, broken = CheckResult(True, "fine", {"rows": 2.0}), CheckResult(False, "bad", {"rows": 3.0}, ("x",))
     both = together([sound, broken, sound])
     assert (both.passed, both.message, both.numbers, both.examples) == (False, "bad", {"rows": 7.0}, ("x",))
     assert together([sound, sound]).passed

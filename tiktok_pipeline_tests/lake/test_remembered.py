@@ -11,7 +11,7 @@ import pytest
 
 from tiktok_pipeline.erased.creators import ErasedCreators
 from tiktok_pipeline.erased.names import hashes_of
-from tiktok_pipeline.lake.remembered import Remembered, code_version, day_identities, digest, identity
+from tiktok_pipeline.lake.remembered import Remembered, day_identities, digest, identity, modules_version
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import PROFILE_OBSERVATIONS
 from tiktok_pipeline.transforms import follower_days, rhythm
@@ -98,5 +98,5 @@ def test_a_digest_tells_where_a_part_ends() -> None:
 
 
 def test_the_version_of_code_follows_its_modules() -> None:
-    assert code_version(rhythm) == code_version(rhythm)
-    assert code_version(rhythm) != code_version(rhythm, follower_days)
+    assert modules_version(rhythm) == modules_version(rhythm)
+    assert modules_version(rhythm) != modules_version(rhythm, follower_days)

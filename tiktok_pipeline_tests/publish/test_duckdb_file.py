@@ -19,7 +19,7 @@ import pytest
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.catalog import PUBLISHED
-from tiktok_pipeline.publish.duckdb_file import LINK, Publication, publish
+from tiktok_pipeline.publish.duckdb_file import LINK, ServedSnapshot, publish
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import COVERAGE, CREATORS, PUBLICATION, STREAMS
 from tiktok_pipeline_tests.transforms.frames import frame, hours
@@ -49,7 +49,9 @@ def fill(lake: Lake, generation: int, rows: int = 50) -> None:
     lake.write_day(COVERAGE, DAY, frame(COVERAGE, *covered))
 
 
-def publish_at(connection: duckdb.DuckDBPyConnection, folder: Path, generation: int, *, keep: int = 3) -> Publication:
+def publish_at(
+    connection: duckdb.DuckDBPyConnection, folder: Path, generation: int, *, keep: int = 3
+) -> ServedSnapshot:
     return publish(
         connection, Lake(folder / "lake"), folder / "warehouse", now=NOW + timedelta(seconds=generation), keep=keep
     )

@@ -16,7 +16,7 @@ import pytest
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish import catalog as published_files
 from tiktok_pipeline.publish.catalog import PUBLISHED, Fingerprints, parts
-from tiktok_pipeline.publish.duckdb_file import LINK, Mode, Publication, publish
+from tiktok_pipeline.publish.duckdb_file import LINK, Mode, ServedSnapshot, publish
 from tiktok_pipeline.tables import COVERAGE, CREATORS, LIVE_OBSERVATIONS, STREAMS, Table
 from tiktok_pipeline_tests.transforms.frames import frame
 
@@ -81,7 +81,7 @@ def publish_in(
     warehouse: str = "warehouse",
     mode: Mode = "changed",
     days: int | None = None,
-) -> Publication:
+) -> ServedSnapshot:
     return publish(
         connection, Lake(folder / "lake"), folder / warehouse, now=NOW, keep=2, observation_days=days, mode=mode
     )

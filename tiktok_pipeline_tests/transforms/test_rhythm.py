@@ -8,8 +8,8 @@ import pytest
 from tiktok_pipeline.transforms.rhythm import (
     DEFAULT_PRIOR,
     HOURS,
-    Evidence,
     Floats,
+    RhythmEvidence,
     hours_until,
     learned_prior,
     posterior,
@@ -24,7 +24,7 @@ def peaked(hour: Floats) -> Floats:
     return np.where((hour % HOURS >= 19) & (hour % HOURS < 21), 40.0, 10.0)
 
 
-def evidence_of(seen: Floats, days: int = 28, rate_of_day: Floats | None = None) -> Evidence:
+def evidence_of(seen: Floats, days: int = 28, rate_of_day: Floats | None = None) -> RhythmEvidence:
     """Exact growth of `peaked` in quarters of an hour, at the hours of the day that are `seen`."""
     begin = np.arange(0, days * HOURS, QUARTER)
     begin = begin[np.isin(begin % HOURS // 1, seen)]

@@ -10,7 +10,7 @@ from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.marts.daily import write_whole
 from tiktok_pipeline.derive.decoded import DecodedHours
 from tiktok_pipeline.derive.sightings import history, listed_accounts, summary_of
-from tiktok_pipeline.lake.remembered import Remembered, chained_keys, code_version, day_identities, longest
+from tiktok_pipeline.lake.remembered import Remembered, chained_keys, day_identities, longest, modules_version
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, CREATORS, PROFILE_OBSERVATIONS
@@ -65,7 +65,7 @@ def profile_history(lake: Lake) -> pl.DataFrame:
     """
     remembered = Remembered(lake, "profile-history", most=16)
     files = day_identities(lake, PROFILE_OBSERVATIONS, lake.days(PROFILE_OBSERVATIONS))
-    days, keys = sorted(files), chained_keys(code_version(transform), files)
+    days, keys = sorted(files), chained_keys(modules_version(transform), files)
     kept, done = longest(keys, remembered.get)
     rows = PROFILE_OBSERVATIONS.empty().select(COLUMNS) if kept is None else kept
     for number in range(done, len(days)):

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.checks.verdict import Verdict
+from tiktok_pipeline.checks.check_result import CheckResult
 from tiktok_pipeline.defs.asset_checks import Checking, Results, warn_of_damage
 from tiktok_pipeline.defs.skipping import Skipping, metadata_of
 from tiktok_pipeline.lake.blocked_days import WHOLE
@@ -37,7 +37,7 @@ Numbers = Callable[[pl.DataFrame], Mapping[str, Any]]
 _ROWS = "dagster/partition_row_count"
 
 # Check -> what it says of the newest of the run's days that has rows.
-Warnings = Mapping[str, Callable[[pl.DataFrame], Verdict]]
+Warnings = Mapping[str, Callable[[pl.DataFrame], CheckResult]]
 
 
 def days(context: dg.AssetExecutionContext) -> tuple[date, date]:

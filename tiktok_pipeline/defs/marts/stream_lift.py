@@ -16,7 +16,7 @@ from tiktok_pipeline.lake.remembered import Remembered
 from tiktok_pipeline.partitions import neighbours
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE_OBSERVATIONS, STREAM_LIFT, STREAMS
-from tiktok_pipeline.transforms.lift import Memory
+from tiktok_pipeline.transforms.lift import RememberedEstimates
 from tiktok_pipeline.transforms.lift import lifts as estimate
 
 _ABOUT = """
@@ -50,7 +50,9 @@ def stream_lift(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     lake, settings = pipeline.lake, pipeline.settings().lift
     # Shared by the days of the run: each file is read once. Rows do not depend on it.
     counted = CountedDays(lake)
-    memory = Memory(Remembered(lake, "lift-estimates", _ESTIMATED_DAYS), Remembered(lake, "lift-priors", _PRIORS))
+    memory = RememberedEstimates(
+        Remembered(lake, "lift-estimates", _ESTIMATED_DAYS), Remembered(lake, "lift-priors", _PRIORS)
+    )
 
     def estimate_day(day: date) -> pl.DataFrame:
         ends = lake.scan_days(STREAMS, day, day).select(pl.col("ended_at").max()).collect().item()

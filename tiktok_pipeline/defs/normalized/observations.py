@@ -7,9 +7,9 @@ from functools import partial
 import dagster as dg
 import polars as pl
 
+from tiktok_pipeline.checks.check_result import CheckResult
 from tiktok_pipeline.checks.drift import drift
 from tiktok_pipeline.checks.health import freshness, readability, whole_files
-from tiktok_pipeline.checks.verdict import Verdict
 from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.defs.asset_checks import Checking, Results, check_specs, warn_of_damage
 from tiktok_pipeline.defs.asset_metadata import describe, shown
@@ -156,13 +156,15 @@ def _frame(landed: NormalizedDay | None, failed: Exception | None, table: Table)
     return landed.frames[table.name]
 
 
-def _warnings(table: Table, read: NormalizedDay, pipeline: Pipeline) -> dict[str, Verdict]:
+def _warnings(table: Table, read: NormalizedDay, pipeline: Pipeline) -> dict[str, CheckResult]:
     """What is worth a warning of the newest day that was read."""
     settings, frame = pipeline.settings().checks, read.frames[table.name]
     if table is LIVE_OBSERVATIONS:
         now = pipeline.clock().now()
         if pipeline.replaying or read.day < (now - timedelta(days=1)).date():
-            return {"freshness": Verdict(passed=True, message="a run of past days says nothing of how fresh they are")}
+            return {
+                "freshness": CheckResult(passed=True, message="a run of past days says nothing of how fresh they are")
+            }
         newest = frame["observed_at"].max()
         return {"freshness": freshness(newest if isinstance(newest, datetime) else None, now=now, settings=settings)}
     if table is QUARANTINE:

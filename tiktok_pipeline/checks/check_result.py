@@ -10,7 +10,7 @@ MOST_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """One check's finding. `examples` name rows by their keys: never what somebody wrote, never a follower."""
 
     passed: bool
@@ -18,9 +18,9 @@ class Verdict:
     numbers: dict[str, float] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
 
-    def also(self, other: Verdict) -> Verdict:
-        """This verdict of a frame and another of the same frame."""
-        return Verdict(
+    def also(self, other: CheckResult) -> CheckResult:
+        """Combine two results of the same frame."""
+        return CheckResult(
             passed=self.passed and other.passed,
             message="; ".join(v.message for v in (self, other) if v.passed == (self.passed and other.passed)),
             numbers={**self.numbers, **other.numbers},
@@ -28,18 +28,18 @@ class Verdict:
         )
 
 
-def together(verdicts: Iterable[Verdict]) -> Verdict:
+def together(verdicts: Iterable[CheckResult]) -> CheckResult:
     """The verdict over several days: broken if one is; numbers are summed, messages of broken ones are kept."""
     found = list(verdicts)
     if not found:
-        return Verdict(passed=True, message="nothing was made anew")
+        return CheckResult(passed=True, message="nothing was made anew")
     broken = [verdict for verdict in found if not verdict.passed]
     numbers: dict[str, float] = {}
     for verdict in found:
         for name, number in verdict.numbers.items():
             numbers[name] = numbers.get(name, 0) + number
     said = "; ".join(dict.fromkeys(verdict.message for verdict in broken or found[-1:]))
-    return Verdict(
+    return CheckResult(
         passed=not broken,
         message=said if broken or len(found) == 1 else f"{len(found)} days hold; the last: {said}",
         numbers=numbers,
