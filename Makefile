@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # A Dagster instance with the shipped settings, which send nothing, for commands that look at definitions only.
-DG = mkdir -p $(VENV)/dagster && cp tiktok_pipeline/commands/dagster.yaml $(VENV)/dagster/ && \
+DG = mkdir -p $(VENV)/dagster && cp dagster.yaml $(VENV)/dagster/ && \
 	DAGSTER_HOME=$(abspath $(VENV))/dagster $(BIN)/dg
 READY := $(VENV)/.ready
 

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -182,7 +183,8 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
     Raises:
         PipelineError: it ended by itself, and not well.
     """
-    service = subprocess.Popen(command, start_new_session=True)
+    service = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    threading.Thread(target=_forward, args=(service.stderr,), daemon=True).start()
     asked = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # A signal may reach another thread, and a wait without an end would not notice.
@@ -205,6 +207,14 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
         service.wait()
         _give_up_runs()
         signal.signal(signal.SIGTERM, asked)
+
+
+def _forward(lines: Iterable[str]) -> None:
+    """Print the lines of a service, without Dagster's warning about the checkout's dagster.yaml, which was copied."""
+    for line in lines:
+        if "Found a dagster instance configuration value" not in line:
+            sys.stderr.write(line)
+            sys.stderr.flush()
 
 
 def _give_up_runs() -> None:

@@ -15,8 +15,8 @@ from sqlalchemy import Engine, event
 from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.errors import SettingsError
 
-# The settings of an instance on one machine.
-SHIPPED = Path(__file__).with_name("dagster.yaml")
+# The settings of an instance on one machine, in a checkout of the project.
+SHIPPED = Path(__file__).parents[2] / "dagster.yaml"
 
 # The header of an SQLite file gives its length: bytes a page (1 means 65,536) and the number of pages.
 _HEADER = b"SQLite format 3\x00"
@@ -36,7 +36,11 @@ def use_instance(places: Places) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (said and used.exists()):
-            shutil.copyfile(SHIPPED, used)
+            if SHIPPED.exists():
+                shutil.copyfile(SHIPPED, used)
+            elif not used.exists():
+                # Installed without a checkout: Dagster's defaults, without telemetry.
+                used.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(
             f"Dagster's folder {home} cannot be made ({error.strerror}): move away what is there, or name another "

@@ -126,7 +126,7 @@ def test_runs_execute_in_one_process(defs: dg.Definitions) -> None:
 
 
 def test_dagster_is_imported_only_where_it_belongs() -> None:
-    allowed = {"definitions.py", "resources.py", "partitions.py", "cli.py"}
+    allowed = {"definitions.py", "resources.py", "partitions.py", "commands/runs.py"}
     for path in (ROOT / "tiktok_pipeline").rglob("*.py"):
         place = path.relative_to(ROOT / "tiktok_pipeline")
         if place.parts[0] == "defs" or str(place) in allowed:

@@ -18,7 +18,7 @@ from tiktok_pipeline_tests.deploy.units import DEPLOY, NAMES, ROOT, unit, values
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 README = (DEPLOY / "README.md").read_text()
-SINGLE_MACHINE = ROOT / "tiktok_pipeline" / "commands" / "dagster.yaml"
+SINGLE_MACHINE = ROOT / "dagster.yaml"
 
 
 def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server() -> None:
