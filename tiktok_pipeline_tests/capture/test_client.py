@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import httpx
 import msgspec
@@ -18,17 +18,9 @@ from tiktok_pipeline.config.access import Access, accesses
 from tiktok_pipeline.config.settings import Retries, Settings
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline.providers.vendor import Limits, Target
+from tiktok_pipeline.providers.vendor import Limits
+from tiktok_pipeline_tests.capture.fake_vendors import KEYS, MIRA, START, Handler, respond
 from tiktok_pipeline_tests.providers import bodies
-
-START = datetime(2026, 11, 2, 10, tzinfo=UTC)
-MIRA = Target("mira.paints", "mira.paints")
-Handler = Callable[[httpx.Request], httpx.Response]
-
-KEYS = {
-    name: Access(vendor, f"https://{name}.example", tuple("sandbox-secret" for _ in vendor.credential_variables))
-    for name, vendor in VENDORS.items()
-}
 
 
 def limited(**limits: float) -> Settings:
@@ -80,10 +72,6 @@ class Capture:
     @property
     def outcomes(self) -> list[tuple[str, str, int]]:
         return [(a.vendor, a.verdict.outcome.value, a.attempt) for a in self.landed]
-
-
-def respond(status: int, body: bytes, **headers: str) -> httpx.Response:
-    return httpx.Response(status, content=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
 LIVE = bodies.fetch_ok(bodies.fetch_live())

@@ -17,8 +17,7 @@ from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.config.settings import Boundary, Routes
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import RAW_FOLLOWERS, RAW_LIVES, RAW_POSTS, RAW_PROFILES
-from tiktok_pipeline_tests.capture.test_client import respond
-from tiktok_pipeline_tests.capture.test_watch import MIRA, START, at, deployment, live_from
+from tiktok_pipeline_tests.capture.fake_vendors import MIRA, START, at, deployment, live_from, respond
 from tiktok_pipeline_tests.providers import bodies
 
 MERGE = timedelta(minutes=10)

@@ -14,8 +14,7 @@ from tiktok_pipeline.config.settings import Sweeps
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.tikhub import RANKING, RANKING_OF
 from tiktok_pipeline.tables import RAW_LIVE_RANKINGS, RAW_LIVES
-from tiktok_pipeline_tests.capture.test_client import respond
-from tiktok_pipeline_tests.capture.test_watch import MIRA, START, deployment, live_from
+from tiktok_pipeline_tests.capture.fake_vendors import MIRA, START, deployment, live_from, respond
 from tiktok_pipeline_tests.providers import bodies
 
 

@@ -28,28 +28,10 @@ from tiktok_pipeline.errors import BackfillError, CaptureError, SettingsError
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_PROFILES, STREAMS
-from tiktok_pipeline_tests.capture.test_client import KEYS, Handler, respond
-from tiktok_pipeline_tests.lake.test_store import landed as raw_rows
+from tiktok_pipeline_tests.capture.fake_vendors import KEYS, MIRA, START, Handler, at, deployment, live_from, respond
 from tiktok_pipeline_tests.providers import bodies
+from tiktok_pipeline_tests.raw_files import landed as raw_rows
 from tiktok_pipeline_tests.transforms.frames import frame
-
-START = datetime(2026, 11, 2, 10, tzinfo=UTC)
-MIRA = Target("mira.paints", "mira.paints")
-
-
-def at(request: httpx.Request) -> datetime:
-    return datetime.fromisoformat(request.headers["x-replay-at"])
-
-
-def deployment(folder: Path, handler: Handler, targets: list[Target], **settings: object) -> Deployment:
-    return Deployment(
-        Lake(folder),
-        Settings(**settings),  # type: ignore[arg-type]
-        KEYS,
-        targets,
-        run_id="run-1",
-        transport=httpx.MockTransport(handler),
-    )
 
 
 def landed(folder: Path, hours: int = 1) -> pl.DataFrame:
@@ -59,18 +41,6 @@ def landed(folder: Path, hours: int = 1) -> pl.DataFrame:
 
 def offline(request: httpx.Request) -> httpx.Response:
     return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")))
-
-
-def live_from(start: datetime, end: datetime) -> Handler:
-    """A vendor for whom Mira is live in [start, end)."""
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        on_air = start <= at(request) < end
-        if "tikhub" in request.url.host:
-            return respond(200, bodies.room_body(bodies.room(2 if on_air else 4)))
-        return respond(200, bodies.fetch_ok(bodies.fetch_live("live" if on_air else "offline")))
-
-    return handle
 
 
 def test_round_robin_gives_each_creator_a_phase_of_its_own() -> None:

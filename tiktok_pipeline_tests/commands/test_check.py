@@ -8,7 +8,7 @@ import pytest
 
 from tiktok_pipeline.commands import check
 from tiktok_pipeline.providers import VENDORS
-from tiktok_pipeline_tests.commands.test_cli import assert_refused, run
+from tiktok_pipeline_tests.commands.command_line import assert_refused, run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
+from tiktok_pipeline_tests.commands.command_line import assert_refused, run
 from tiktok_pipeline_tests.publish.report.rosters import small
 
 ROOT = Path(__file__).parents[2]
@@ -24,22 +24,6 @@ START = datetime(2026, 11, 2, tzinfo=UTC)
 def sandbox() -> Iterator[RunningSandbox]:
     with start_in_process(creators=2, start=START) as sandbox:
         yield sandbox
-
-
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    environment = {**kept, "TIKTOK_PIPELINE_HOME": str(folder / "data"), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("tiktok-pipeline: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
 
 
 def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:

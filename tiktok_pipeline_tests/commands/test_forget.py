@@ -24,8 +24,8 @@ from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATORS, RAW_LIVES, RAW_USER_SEARCHES, SEARCH_HITS
 from tiktok_pipeline.upkeep.forget.erase import forget
 from tiktok_pipeline_tests import small_lake
+from tiktok_pipeline_tests.publish.postgres_client import ask
 from tiktok_pipeline_tests.publish.report.rosters import small
-from tiktok_pipeline_tests.publish.test_postgres import ask
 from tiktok_pipeline_tests.raw_files import all_raw
 from tiktok_pipeline_tests.transforms.frames import frame
 

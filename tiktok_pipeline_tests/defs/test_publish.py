@@ -14,7 +14,7 @@ from tiktok_pipeline.defs.publish.warehouse import warehouse
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline_tests import small_lake
-from tiktok_pipeline_tests.publish.test_postgres import ask
+from tiktok_pipeline_tests.publish.postgres_client import ask
 
 
 def materialize(folder: Path, **environment: str) -> dg.ExecuteInProcessResult:

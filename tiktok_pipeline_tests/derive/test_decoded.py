@@ -18,12 +18,10 @@ from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.social_fetch import LIVE
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE, RAW_LIVES
 from tiktok_pipeline.upkeep.compaction import compact
+from tiktok_pipeline_tests.derive.off_air import OFF_AIR
 
 HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
 KEY = b"a hash key of this test"
-USER_ID = "6912345678901234567"
-OFF_AIR = {"data": {"lookupStatus": "found", "liveStatus": "offline", "live": None,
-                    "profile": {"handle": "ana", "platformUserId": USER_ID, "followerCount": 1200}}}  # fmt: skip
 
 
 def land(

@@ -11,6 +11,7 @@ import pytest
 from tiktok_pipeline.errors import LakeError
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
+from tiktok_pipeline_tests.raw_files import HOUR, landed
 
 DAY = date(2026, 11, 2)
 
@@ -70,17 +71,6 @@ def test_a_lake_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match="cannot be written"):
         Lake(tmp_path / "file").check_writable()
-
-
-HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
-
-
-def landed(*captures: str) -> pl.DataFrame:
-    row = dict.fromkeys(RAW_LIVES.schema) | {
-        "vendor": "konbini", "endpoint": "/v1/live", "subject": "ann", "page": 0, "requested_at": HOUR,
-        "received_at": HOUR, "observed_at": HOUR, "attempt": 1, "outcome": "ok", "headers": "{}",
-    }  # fmt: skip
-    return pl.DataFrame([row | {"capture_id": capture} for capture in captures], schema=RAW_LIVES.schema)
 
 
 def captures(lake: Lake) -> list[str]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -22,11 +22,10 @@ from tiktok_pipeline.publish.catalog import PUBLISHED
 from tiktok_pipeline.publish.duckdb_file import LINK, ServedSnapshot, publish
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import COVERAGE, CREATORS, PUBLICATION, STREAMS
+from tiktok_pipeline_tests.publish.generations import DAY, fill
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
-DAY = date(2026, 11, 2)
-
 # The generations that a reader sees: more than one is a mix.
 _MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM coverage"
 
@@ -35,18 +34,6 @@ _MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as connection:
         yield connection
-
-
-def fill(lake: Lake, generation: int, rows: int = 50) -> None:
-    """Two tables that agree on a generation, so that a reader can tell a mix."""
-    creators = [
-        {"creator_id": f"c{n}", "handle": f"c{n}", "followers": generation, "on_roster": True,
-         "previous_handles": ["old", "older"]}
-        for n in range(rows)
-    ]  # fmt: skip
-    lake.write_whole(CREATORS, frame(CREATORS, *creators))
-    covered = [{"day": DAY, "creator_id": f"c{n}", "polls": generation, "known_polls": 0} for n in range(rows)]
-    lake.write_day(COVERAGE, DAY, frame(COVERAGE, *covered))
 
 
 def publish_at(

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
@@ -27,7 +26,8 @@ from tiktok_pipeline.publish.postgres import check, publish
 from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline.tables import COUNT, COVERAGE, CREATORS, PUBLICATION, STREAMS, Column, Table
 from tiktok_pipeline_tests import small_lake
-from tiktok_pipeline_tests.publish.test_duckdb_file import fill
+from tiktok_pipeline_tests.publish.generations import fill
+from tiktok_pipeline_tests.publish.postgres_client import ask, do
 from tiktok_pipeline_tests.transforms.frames import frame
 
 NOW = datetime(2026, 11, 6, 9, tzinfo=UTC)
@@ -35,19 +35,6 @@ DAY = date(2026, 11, 2)
 
 # The generations that a query sees: more than one is a mix.
 _MIX = "SELECT DISTINCT followers FROM tiktok.creators UNION SELECT DISTINCT polls FROM tiktok.coverage"
-
-
-def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with closing(dbapi.connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SET TimeZone = 'UTC'")
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
-
-
-def do(url: str, *statements: str) -> None:
-    with closing(dbapi.connect(url, autocommit=True)) as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 @pytest.fixture

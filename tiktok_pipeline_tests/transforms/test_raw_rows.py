@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from tiktok_pipeline.transforms.raw_rows import usable
-from tiktok_pipeline_tests.lake.test_store import landed
+from tiktok_pipeline_tests.raw_files import landed
 
 
 @pytest.mark.parametrize("column", ["capture_id", "vendor", "endpoint", "requested_at", "observed_at", "outcome"])

@@ -10,7 +10,7 @@ import pytest
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, STREAM_LIFT, STREAMS, TABLES
 from tiktok_pipeline.upkeep.repair import Repair, repairs
-from tiktok_pipeline_tests.lake.test_store import landed
+from tiktok_pipeline_tests.raw_files import landed
 
 FIRST = date(2026, 1, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(50)]
