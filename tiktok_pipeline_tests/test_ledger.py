@@ -135,8 +135,13 @@ def _sweep_side_by_side(folder: Path, chosen: Settings) -> tuple[list[int], list
     with start_in_process(seed=7, creators=14, start=START) as sandbox:
         handles = [creator.handle for creator in sandbox.world.creators]
         work = [(folder, sandbox.environment, handles, chosen, n) for n in range(2)]
-        with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool = multiprocessing.get_context("spawn").Pool(2)
+        try:
             requests = pool.starmap(_sweep_beside, work)
+        finally:
+            # Leaving `with pool` would terminate the workers, which can hang.
+            pool.close()
+            pool.join()
         return requests, json.loads(urlopen(f"{sandbox.url}/truth/log").read())
 
 

@@ -1,0 +1,66 @@
+"""Run Dagster in the process of the tests at less cost.
+
+Dagster makes an engine and a connection for every event of a run, and starts four processes for each run to show its
+output twice. With one engine for each SQLite file and no such process, a small derive takes half the time. Processes
+that a test starts run Dagster as it is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution import compute_logs
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+from sqlalchemy import Engine, make_url
+
+# Each run has a file of its own, and is over when some other runs have begun.
+_KEPT = 16
+
+
+@contextmanager
+def quick_dagster() -> Iterator[None]:
+    """Keep engines, and their connections as long as an instance is open; show no output of runs."""
+    made: OrderedDict[tuple[object, ...], Engine] = OrderedDict()
+    create, dispose = sqlite_event_log.create_engine, dg.DagsterInstance.dispose
+
+    def create_once(url: str, **options: Any) -> Engine:
+        file = Path(make_url(url).database or "")
+        if not file.exists():
+            return create(url, **options)
+        found = file.stat()
+        # A file that a test replaces is another one.
+        key = (url, found.st_dev, found.st_ino)
+        if key not in made:
+            made[key] = create(url, **{**options, "poolclass": None})
+            # Dagster disposes of an engine after each use.
+            made[key].dispose = lambda close=True: None  # type: ignore[method-assign]
+        made.move_to_end(key)
+        while len(made) > _KEPT:
+            Engine.dispose(made.popitem(last=False)[1])
+        return made[key]
+
+    def dispose_connections(instance: dg.DagsterInstance) -> None:
+        dispose(instance)
+        for engine in made.values():
+            Engine.dispose(engine)
+
+    @contextmanager
+    def show_nothing(path: str, stream: object) -> Iterator[tuple[None, None]]:
+        yield None, None
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+            patched.setattr(module, "create_engine", create_once)
+        patched.setattr(dg.DagsterInstance, "dispose", dispose_connections)
+        patched.setattr(compute_logs, "tail_to_stream", show_nothing)
+        yield
+    for engine in made.values():
+        Engine.dispose(engine)
