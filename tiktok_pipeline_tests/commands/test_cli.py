@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
-from tiktok_pipeline_tests.commands.command_line import assert_refused, run
+from tiktok_pipeline_tests.commands.command_line import assert_refused, run, run_process
 from tiktok_pipeline_tests.publish.report.rosters import small
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +94,13 @@ def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
         assert run(tmp_path, *arguments).returncode == 2
 
 
+def test_a_process_has_the_exit_codes_and_lines_of_the_command(tmp_path: Path) -> None:
+    """Other tests run commands in their own process."""
+    assert run_process(tmp_path, "no-such-command").returncode == 2
+    assert run_process(tmp_path, "roster", "add", "mira.paints").returncode == 0
+    assert_refused(run_process(tmp_path, "roster", "add", "mira.paints"), "on the roster already")
+
+
 @pytest.mark.parametrize(
     ("start", "end", "clock", "said"),
     [
@@ -142,7 +149,7 @@ def test_numbers_that_make_no_sense_are_wrong_usage(tmp_path: Path, wrong: tuple
 def test_a_replay_against_nobody_says_who_did_not_answer(tmp_path: Path) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     (tmp_path / "settings.toml").write_text("[retries]\nattempts = 1\n")
-    done = run(
+    done = run_process(
         tmp_path, "replay", "--from", "2026-11-02", "--to", "2026-11-02T02:00", TIKTOK_PIPELINE_CLOCK="replay",
         SOCIAL_FETCH_API_KEY="sfk_x_secret", SOCIAL_FETCH_BASE_URL="http://127.0.0.1:9",
     )  # fmt: skip
@@ -224,7 +231,7 @@ def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path, sandbox: RunningSandbox) -> None:
     port = sandbox.url.rsplit(":", 1)[1]
-    assert_refused(run(tmp_path, "sandbox", "--port", port), "try --port 0")
+    assert_refused(run_process(tmp_path, "sandbox", "--port", port), "try --port 0")
 
 
 def test_the_report_is_made_again_by_command(tmp_path: Path) -> None:
