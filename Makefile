@@ -28,7 +28,8 @@ dev: $(READY) ## The demo's world at many times real speed, and the Dagster UI o
 	@$(BIN)/tiktok-pipeline dev
 
 test: $(READY) lint ## The whole suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# Dozens of processes import the package: compiled files are kept, also where the environment says otherwise.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Style, types, and whether the definitions load
 	@$(BIN)/ruff check

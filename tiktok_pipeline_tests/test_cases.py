@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,6 +36,7 @@ from tiktok_pipeline_tests.calm_and_odd import (
     served,
     user_id,
 )
+from tiktok_pipeline_tests.commands.command_line import run_here
 
 
 @dataclass
@@ -541,7 +540,7 @@ def handle_of(case: Case) -> str:
 
 
 def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Replayed:
-    """Replay the two hours for these creators by the command that a user runs."""
+    """Replay the two hours for these creators by the command that a user runs, in this process."""
     vendors = Vendors(creators)
     # One vendor takes only ids, and no other is there to tell them.
     ids = group.vendors == ("tikliveapi",)
@@ -550,9 +549,9 @@ def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Re
     # Several creators of a replay may be refused at once, and each shall be.
     (home / "settings.toml").write_text("[retries]\ncircuit_failures = 100\n", encoding="utf-8")
     with served(vendors) as url:
-        done = subprocess.run(
-            [sys.executable, "-m", "tiktok_pipeline.cli", "replay", f"--from={START:%FT%R}", f"--to={END:%FT%R}"],
-            env={
+        done = run_here(
+            ("replay", f"--from={START:%FT%R}", f"--to={END:%FT%R}"),
+            {
                 **os.environ,
                 **environment(url, group.vendors, group.credentials),
                 "TIKTOK_PIPELINE_HOME": str(home),
@@ -560,10 +559,9 @@ def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Re
                 "TIKTOK_PIPELINE_SETTINGS": str(home / "settings.toml"),
                 "TIKTOK_PIPELINE_CLOCK": "replay",
                 "DAGSTER_HOME": "",
-                "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
             },
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+            home,
+        )
     return Replayed(home / "lake", vendors, done.returncode, done.stdout + done.stderr)
 
 
