@@ -23,15 +23,16 @@ OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_"
 
 # Files that take longest begin first.
 FIRST = (
-    "test_unattended.py", "test_end_to_end.py", "test_queries.py", "test_damaged_files.py", "test_cases.py",
-    "test_recovery.py", "test_production.py", "test_erase.py", "test_lift_hard_worlds.py", "test_impostors.py",
+    "test_unattended.py", "test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py",
+    "test_damaged_files.py", "test_cases.py", "test_production.py", "test_erase.py", "test_recovery.py",
+    "test_impostors.py", "test_ledger.py", "test_lift_hard_worlds.py",
 )  # fmt: skip
 
 # Files whose tests share a fixture of the session: one worker makes it once.
-SHARED = {"test_end_to_end.py": "replayed", "test_queries.py": "replayed"}
+SHARED = dict.fromkeys(("test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py"), "replayed")
 
 # Files without a fixture of the module: each test may run beside the others of its file.
-DIVISIBLE = ("test_unattended.py", "test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
+DIVISIBLE = ("test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
 
 
 def pytest_configure() -> None:

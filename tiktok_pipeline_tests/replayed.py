@@ -22,10 +22,12 @@ import pytest
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline.sandbox.streams import TrueStream
+from tiktok_pipeline_tests.commands.command_line import run_here
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 DAYS = 2
 END = START + timedelta(days=DAYS)
+SPAN = ("replay", f"--from={START:%F}", f"--to={END:%F}")
 
 # Polling in rounds of five minutes sees an edge at most one round late; the start is told by vendors.
 ROUND = timedelta(seconds=300)
@@ -50,13 +52,11 @@ class Replayed:
             return connection.sql(sql).pl()
 
     def replay(self) -> subprocess.CompletedProcess[str]:
-        return self.run("replay", f"--from={START:%F}", f"--to={END:%F}")
+        return self.run(*SPAN)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+        """Run a command in this process."""
+        return run_here(arguments, self.environment, self.home)
 
     def watched(self) -> list[str]:
         """Handles, as on the roster, of public creators; one of them renames."""
@@ -92,7 +92,10 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
         }
         untouched = tmp_path_factory.mktemp("untouched") / "home"
         result = Replayed(home, untouched, sandbox, environment, "")
-        done = result.replay()
+        done = subprocess.run(
+            [sys.executable, "-m", "tiktok_pipeline.cli", *SPAN],
+            env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         result.said = done.stdout
         shutil.copytree(home, untouched, symlinks=True)

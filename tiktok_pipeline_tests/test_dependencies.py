@@ -23,6 +23,7 @@ NOT_IMPORTED = {
     "dagster-webserver": "the Dagster UI",
     "httptools": "a parser of uvicorn",
     "mypy": "a command",
+    "pytest-timeout": "a plugin of pytest",
     "ruff": "a command",
     "setuptools": "builds the package",
 }

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,9 @@ from tiktok_pipeline.commands.demo import WorldOnDisk
 from tiktok_pipeline.config.settings import SANDBOX_MARKER
 from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
+from tiktok_pipeline_tests.conftest import OURS
 
-pytestmark = pytest.mark.unattended
+pytestmark = [pytest.mark.unattended, pytest.mark.timeout(900)]
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
@@ -33,6 +36,14 @@ SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 PATIENCE_S = 300
 
 
+@pytest.fixture(scope="module")
+def stopped_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, str]]]:
+    """`dev` beside the other test: both wait most of the time, for schedules that tick once a minute."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(start_and_stop_dev, tmp_path_factory.mktemp("dev"))
+
+
+@pytest.mark.usefixtures("stopped_dev")
 def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
     """Nobody switches anything on, a watch is killed, and streams, boards and a warehouse come to be and stay fresh.
 
@@ -40,7 +51,7 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
     """
     with deployed(tmp_path / "home", creators=6, speed=60) as running:
         refused = materialize(running, ["raw_lives"], {"dagster/partition": an_hour_of_yesterday(running)})
-        backfill, days = backfill_days(running, 40)
+        backfill, days = backfill_days(running, 33)
         killed, files = kill_a_watch(running)
         running.sample()
 
@@ -74,35 +85,8 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
         assert not [problem for problem in problems if not any(words in problem for words in on_purpose)], said
 
 
-def test_make_dev_ends_cleanly_with_ctrl_c(tmp_path: Path) -> None:
-    environment = {**os.environ, "TIKTOK_PIPELINE_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "tiktok_pipeline.cli"]
-    # As after a demo that was interrupted at once.
-    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
-    (tmp_path / "home").mkdir()
-    world = WorldOnDisk(seed=41, creators=3, start=start, days=1)
-    (tmp_path / "home" / SANDBOX_MARKER).write_bytes(msgspec.json.encode(world))
-    log = tmp_path / "dev.log"
-    # What a shell starts in the background ignores Ctrl-C, and so do its children; what a terminal starts does not.
-    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with log.open("wb") as out:
-        dev = subprocess.Popen(
-            [*command, "dev", "--port", str(soak.free_port())],
-            env=environment,
-            stdout=out,
-            stderr=out,
-        )
-        signal.signal(signal.SIGINT, ours)
-        try:
-            deadline = time.monotonic() + PATIENCE_S
-            while b"Launched" not in log.read_bytes() and time.monotonic() < deadline:
-                time.sleep(1)
-            assert dev.poll() is None, log.read_text()[-2000:]
-            dev.send_signal(signal.SIGINT)
-            assert dev.wait(90) == 0
-        finally:
-            dev.kill()
-    said = log.read_text(errors="replace")
+def test_make_dev_ends_cleanly_with_ctrl_c(stopped_dev: Future[tuple[Path, str]]) -> None:
+    folder, said = stopped_dev.result()
     assert "stopped" in said
     assert "Traceback" not in said
     assert " DEBUG" not in plain(said)
@@ -111,7 +95,37 @@ def test_make_dev_ends_cleanly_with_ctrl_c(tmp_path: Path) -> None:
         line for line in plain(said).splitlines() if "WARNING" in line and "No cursor for event type" not in line
     ]
     assert warnings == []
-    assert not processes_of(tmp_path)
+    assert not processes_of(folder)
+
+
+def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
+    """Start `dev`, and press Ctrl-C at the start of its first run; its folder, and what it said."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment = {**others, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "tiktok_pipeline.cli"]
+    # As after a demo that was interrupted at once.
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
+    (folder / "home").mkdir()
+    world = WorldOnDisk(seed=41, creators=3, start=start, days=1)
+    (folder / "home" / SANDBOX_MARKER).write_bytes(msgspec.json.encode(world))
+    log = folder / "dev.log"
+    with log.open("wb") as out:
+        dev = subprocess.Popen(
+            [*command, "dev", "--port", str(soak.free_port())],
+            env=environment,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while b"Launched" not in log.read_bytes() and time.monotonic() < deadline:
+                time.sleep(0.5)
+            assert dev.poll() is None, log.read_text()[-2000:]
+            dev.send_signal(signal.SIGINT)
+            assert dev.wait(90) == 0
+        finally:
+            dev.kill()
+    return folder, log.read_text(errors="replace")
 
 
 def plain(said: str) -> str:

@@ -44,18 +44,20 @@ def run_here(
 
 @contextmanager
 def _as_process(arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    kept = dict(os.environ), os.getcwd(), sys.argv
+    kept = dict(os.environ), os.getcwd(), sys.argv, sys.stdin
     try:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
         sys.argv = list(arguments)
-        yield
+        with Path(os.devnull).open() as nobody:
+            sys.stdin = nobody
+            yield
     finally:
         os.environ.clear()
         os.environ.update(kept[0])
         os.chdir(kept[1])
-        sys.argv = kept[2]
+        sys.argv, sys.stdin = kept[2:]
 
 
 def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:

@@ -50,9 +50,16 @@ class Service:
     name: str
     log: Path
     process: subprocess.Popen[bytes]
+    stopped: bool = False
 
     def stop(self) -> int:
-        """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help."""
+        """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help.
+
+        A second call does nothing: the number of a process that has ended may be another's by then.
+        """
+        if self.stopped:
+            return self.process.returncode
+        self.stopped = True
         for signaled, patience in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 10)):
             try:
                 os.killpg(self.process.pid, signaled)

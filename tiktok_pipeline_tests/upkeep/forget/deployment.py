@@ -39,6 +39,7 @@ from tiktok_pipeline.publish import postgres
 from tiktok_pipeline.publish.duckdb_file import LINK, publish
 from tiktok_pipeline.publish.exports import export
 from tiktok_pipeline.publish.report.page import write_report
+from tiktok_pipeline_tests.commands.command_line import run_here
 from tiktok_pipeline_tests.publish.report import rosters
 from tiktok_pipeline_tests.transforms.frames import frame
 
@@ -85,11 +86,7 @@ class Deployment:
         return Places.from_environment(self.environment)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
-            cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=300, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        return run_here(arguments, self.environment, self.root)
 
 
 def build(root: Path, postgres_url: str | None = None) -> Deployment:
