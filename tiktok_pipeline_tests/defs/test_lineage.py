@@ -25,8 +25,8 @@ from tiktok_pipeline.tables import (
     STREAMS,
     TABLES,
 )
-from tiktok_pipeline_tests.defs.test_checks import Deployed, assets_of_the_deployment
-from tiktok_pipeline_tests.derive.test_decoded import OFF_AIR, USER_ID
+from tiktok_pipeline_tests.defs.deployed import Deployed, assets_of_the_deployment
+from tiktok_pipeline_tests.derive.off_air import OFF_AIR, USER_ID
 from tiktok_pipeline_tests.transforms.frames import frame
 
 DAY = date(2026, 11, 2)
