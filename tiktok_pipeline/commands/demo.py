@@ -183,8 +183,10 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
     Raises:
         PipelineError: it ended by itself, and not well.
     """
-    service = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    threading.Thread(target=_forward, args=(service.stderr,), daemon=True).start()
+    service = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    threading.Thread(target=_forward, args=(service.stdout,), daemon=True).start()
     asked = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # A signal may reach another thread, and a wait without an end would not notice.
@@ -213,8 +215,8 @@ def _forward(lines: Iterable[str]) -> None:
     """Print the lines of a service, without Dagster's warning about the checkout's dagster.yaml, which was copied."""
     for line in lines:
         if "Found a dagster instance configuration value" not in line:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 def _give_up_runs() -> None:
