@@ -85,7 +85,7 @@ def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
         added.add(zoe(), NOW)
         done.append("added")
 
-    with writing.obeyed(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
+    with writing.filtered(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
         other = threading.Thread(target=add)
         other.start()
         other.join(0.3)
@@ -93,7 +93,7 @@ def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
         assert allowed.height == 1
     other.join(5)
     assert done == ["added"]
-    with writing.obeyed(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
+    with writing.filtered(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
         assert allowed.is_empty()
 
 
@@ -137,5 +137,5 @@ def test_a_column_that_is_a_count_is_no_id(tmp_path: Path) -> None:
     listed = erased(tmp_path)
     listed.add(hashes_of(b"k", creator_ids=["a"], handles=["a"], ids=["77066"]), NOW)
     rows = frame(tables.CREATORS, {"creator_id": "b", "handle": "b", "followers": 77066})
-    with listed.obeyed(rows) as allowed:
+    with listed.filtered(rows) as allowed:
         assert allowed.equals(rows)
