@@ -99,7 +99,7 @@ def keep_record(
     tables: Iterable[Table],
     numbers: Mapping[str, Mapping[str, object]],
 ) -> None:
-    """DayRecord a day of an asset whose files of `tables` were written from the reads `of`.
+    """Record a day of an asset whose files of `tables` were written from the reads `of`.
 
     A failed write only costs time in the next run.
     """
