@@ -1,6 +1,6 @@
 """Estimate when each creator tends to go live, and how long streams last, from observed streams.
 
-A hierarchical Gamma-Poisson model in closed form (methods, section 1.2). The rates of all creators are the prior of a
+A hierarchical Gamma-Poisson model in closed form (docs/methods.md 8.1). The rates of all creators are the prior of a
 creator's day, and that day is the prior of the creator's week. A new creator starts at the common rate, so that polls
 go round robin at first. Estimates sharpen within weeks.
 """

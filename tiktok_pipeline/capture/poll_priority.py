@@ -1,6 +1,6 @@
 """Rank creators by the value of polling them next, when not all can be polled all the time.
 
-`most_valuable` computes the index of the methods, section 1.2: a poll is worth the detection delay that it saves. Its
+`most_valuable` computes the index of docs/methods.md 8.2: a poll is worth the detection delay that it saves. Its
 only inputs are in raw rows: the last poll of each creator, starts of current streams, and ends to be confirmed.
 """
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 REDACTED = b"[redacted]"
 
-# "Cookie": "tt_chain_token=..." as vendors return it beside a media address (notes, section 1.3), plain or escaped.
+# "Cookie": "tt_chain_token=..." as vendors return it beside a media address (docs/vendors.md 2.3), plain or escaped.
 # The lookahead is for speed: it rejects most quotes at the next byte.
 _SECRET_FIELDS = re.compile(
     rb'("(?=[acpsxACPSX])(?i:set-cookie|cookie|authorization|proxy-authorization|x-api-key|api_?key|access_?token'
