@@ -37,7 +37,7 @@ class LastSeen:
     identity_polled_at: datetime | None = None
     polled_at: datetime | None = None
     # First "not found" response in an unbroken series; None if the handle exists or its state is unknown.
-    gone_since: datetime | None = None
+    missing_since: datetime | None = None
     # Off air in one response after on air: must be confirmed by another poll.
     unconfirmed: bool = False
 
@@ -67,7 +67,7 @@ class LastSeen:
             room_polled_at=self.room_polled_at,
             identity_polled_at=self.identity_polled_at,
             polled_at=self.polled_at,
-            gone_since=None,
+            missing_since=None,
             unconfirmed=self.unconfirmed,
         )
 

@@ -138,8 +138,8 @@ class _Watcher:
         """Return the earliest next poll of a creator that was polled, or due, at `last`."""
         if seen.unconfirmed and seen.polled_at is not None:
             return seen.polled_at + self._gap
-        if seen.gone_since is not None and seen.polled_at is not None:
-            absence = min(seen.polled_at - seen.gone_since, LONGEST_ABSENCE)
+        if seen.missing_since is not None and seen.polled_at is not None:
+            absence = min(seen.polled_at - seen.missing_since, LONGEST_ABSENCE)
             last = max(last, last + absence - self._gap)
         return last + self._gap
 
@@ -170,7 +170,7 @@ class _Watcher:
         readings = _readings(response)
         if is_others(readings, target):
             # The state is unknown. Poll a creator who was on air again soon, and request the room once for its end.
-            after = replace(before, live=False, live_since=None, gone_since=None)
+            after = replace(before, live=False, live_since=None, missing_since=None)
         else:
             # "Not found" from a live endpoint may mean offline. For the decision to poll again, treat it as offline.
             after = before.after(readings, now).sighted(
@@ -179,8 +179,8 @@ class _Watcher:
             self.targets[index] = target = after.identified(target)
         new_room = after.live and after.room_id != before.room_id
         ended = before.live and not after.live
-        gone_since = (before.gone_since or before.polled_at) if _is_gone(response) else None
-        after = replace(after, unconfirmed=ended, gone_since=gone_since)
+        missing_since = (before.missing_since or before.polled_at) if _is_missing(response) else None
+        after = replace(after, unconfirmed=ended, missing_since=missing_since)
         self.seen[target.creator_id] = after
         period = timedelta(minutes=self.settings.room_minutes)
         stale = after.live and (after.room_polled_at is None or now - after.room_polled_at >= period)
@@ -294,10 +294,10 @@ async def current(client: Client, target: Target) -> Target:
 
 def _is_lost(response: Response, target: Target) -> bool:
     """Return whether the handle does not exist, or belongs to another account."""
-    return _is_gone(response) or is_others(_readings(response), target)
+    return _is_missing(response) or is_others(_readings(response), target)
 
 
-def _is_gone(response: Response) -> bool:
+def _is_missing(response: Response) -> bool:
     return response.outcome is Outcome.NOT_FOUND and not may_be_off_air(_readings(response))
 
 

@@ -130,7 +130,7 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
     noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
         ("identity_polled_at", _identities_polled(lake, now)),
-        ("gone_since", _gone_since(polls)),
+        ("missing_since", _missing_since(polls)),
         ("unconfirmed", dict.fromkeys(_unconfirmed(bodies, by_id), True)),
     )
     found: dict[str, dict[str, Any]] = {}
@@ -167,7 +167,7 @@ def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFram
     A missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
     """
     answered = _live_polls(recent).filter(pl.col("kind").is_not_null())
-    found = answered.filter(~pl.col("kind").is_in(_gone_kinds(answered)))["creator_id"].unique().implode()
+    found = answered.filter(~pl.col("kind").is_in(_missing_kinds(answered)))["creator_id"].unique().implode()
     since, until = now - 2 * LONGEST_ABSENCE - _RECENT, now - _RECENT
     return _live_polls(
         lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
@@ -230,7 +230,7 @@ def _last_answers(
         if not is_about_another(readings, targets.get(creator_id), subject):
             seen[creator_id] = last.after(readings, polled_at)
         else:
-            seen[creator_id] = replace(last, live=False, live_since=None, gone_since=None)
+            seen[creator_id] = replace(last, live=False, live_since=None, missing_since=None)
     return seen
 
 
@@ -240,17 +240,17 @@ def _last_polls(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
     return dict(recent.group_by("creator_id").agg(pl.col("requested_at").max()).iter_rows())
 
 
-def _gone_kinds(polls: pl.DataFrame) -> list[str]:
+def _missing_kinds(polls: pl.DataFrame) -> list[str]:
     """Return the kinds of response in `polls` that report a missing handle."""
     return [kind for kind in polls["kind"].drop_nulls().unique() if reports_missing(kind)]
 
 
-def _gone_since(polls: pl.DataFrame) -> dict[str, datetime]:
+def _missing_since(polls: pl.DataFrame) -> dict[str, datetime]:
     """Return the time since which a creator's handle is missing, if the last response reports it missing."""
     answered = polls.filter(pl.col("kind").is_not_null())
-    gone = pl.col("kind").is_in(_gone_kinds(answered))
-    missing = answered.filter(gone)
-    found = answered.filter(~gone).join(missing, on="creator_id", how="semi")
+    is_missing = pl.col("kind").is_in(_missing_kinds(answered))
+    missing = answered.filter(is_missing)
+    found = answered.filter(~is_missing).join(missing, on="creator_id", how="semi")
     absent = missing.join(
         found.group_by("creator_id").agg(last=pl.col("requested_at").max()), on="creator_id", how="left"
     ).filter((pl.col("requested_at") > pl.col("last")).fill_null(value=True))

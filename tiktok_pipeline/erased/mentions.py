@@ -89,9 +89,9 @@ def redact_text(text: str, names: Names, replace: Replace = _marked) -> str:
         name, stream = match["name"].rstrip("."), match["stream"]
         plain = name.lstrip(".").lower()
         known = (
-            (match["at"] and names.knows("handle", plain))
-            or (stream and names.knows("creator", plain))
-            or names.knows("word", plain)
+            (match["at"] and names.matches("handle", plain))
+            or (stream and names.matches("creator", plain))
+            or names.matches("word", plain)
         )
         if not known:
             return match[0]
@@ -99,7 +99,7 @@ def redact_text(text: str, names: Names, replace: Replace = _marked) -> str:
         return (match["at"] or "") + replace(name) + "." * dots + (stream or "")
 
     def long_id(match: re.Match[str]) -> str:
-        return replace(match[0]) if names.knows("id", match[0]) else match[0]
+        return replace(match[0]) if names.matches("id", match[0]) else match[0]
 
     return _LONG_NUMBER.sub(long_id, _LONG_TEXT.sub(long_id, _TOKEN.sub(token, text)))
 
@@ -108,7 +108,7 @@ def redact_names(text: str, names: Names, replace: Replace = _marked) -> str:
     """Replace every creator id and handle in a text that consists of names, for example a list of row keys."""
 
     def token(match: re.Match[str]) -> str:
-        known = names.knows("creator", match["name"].lower()) or names.knows("handle", match["name"].lower())
+        known = names.matches("creator", match["name"].lower()) or names.matches("handle", match["name"].lower())
         return (match["at"] or "") + replace(match["name"]) + (match["stream"] or "") if known else match[0]
 
     return redact_text(_TOKEN.sub(token, text), names, replace)
@@ -138,9 +138,11 @@ def _may_mention(body: str, names: Names) -> bool:
     if "%40" in body or _HIDDEN.search(body):
         return True
     return (
-        any(names.knows_any(token) for token in {token.strip(".").lower() for token in _WORDS.findall(body)})
-        or any(names.knows("id", token) for token in {*_LONG_NUMBER.findall(body), *_LONG_TEXT.findall(body)})
-        or any(names.knows("name", _decoded(text)) for text in set(_STRINGS.findall(body)) if len(text) < _LONGEST_NAME)
+        any(names.matches_any(token) for token in {token.strip(".").lower() for token in _WORDS.findall(body)})
+        or any(names.matches("id", token) for token in {*_LONG_NUMBER.findall(body), *_LONG_TEXT.findall(body)})
+        or any(
+            names.matches("name", _decoded(text)) for text in set(_STRINGS.findall(body)) if len(text) < _LONGEST_NAME
+        )
     )
 
 
@@ -156,7 +158,7 @@ def _redact_unstructured(body: str, names: Names) -> str:
     """Redact text that is not a JSON object: an HTML page, an error message, a JSON string."""
 
     def value(match: re.Match[str]) -> str:
-        return f'{match[1]}{MARK}"' if names.knows("handle", match[2]) else match[0]
+        return f'{match[1]}{MARK}"' if names.matches("handle", match[2]) else match[0]
 
     return redact_text(_FIELD_IN_TEXT.sub(value, body), names)
 
@@ -236,19 +238,19 @@ class _Scan:
         key = here.open_key if here is not None and here.kind == "{" else None
         if not token.startswith('"'):
             digits = token.partition(".")[0]
-            if digits.isdigit() and (key in _ID_FIELDS or len(digits) >= LONG_ID) and self._names.knows("id", digits):
+            if digits.isdigit() and (key in _ID_FIELDS or len(digits) >= LONG_ID) and self._names.matches("id", digits):
                 self._found(here, key, start, end, "null")
             return
         plain = _decoded(token)
         url = _PROFILE_URL.match(plain) if key in _URL_FIELDS else None
-        if here is not None and url is not None and self._names.knows("handle", url[1]):
+        if here is not None and url is not None and self._names.matches("handle", url[1]):
             here.has_erased_url = True
-        elif here is not None and key in _HANDLE_FIELDS and not self._names.knows("handle", plain):
+        elif here is not None and key in _HANDLE_FIELDS and not self._names.matches("handle", plain):
             here.has_other_handle = True
         if self._identifies(key, plain):
             self._found(here, key, start, end, json.dumps(MARK))
             return
-        if key in _NAME_FIELDS and self._names.knows("name", plain):
+        if key in _NAME_FIELDS and self._names.matches("name", plain):
             self.edits.append((start, end, json.dumps(MARK)))
             return
         redacted = self._inner(plain) if plain.startswith(("{", "[")) else redact_text(plain, self._names)
@@ -262,9 +264,9 @@ class _Scan:
 
     def _identifies(self, key: str | None, plain: str) -> bool:
         names = self._names
-        if (key in _ID_FIELDS or len(plain) >= LONG_ID) and len(plain) <= _LONGEST_ID and names.knows("id", plain):
+        if (key in _ID_FIELDS or len(plain) >= LONG_ID) and len(plain) <= _LONGEST_ID and names.matches("id", plain):
             return True
-        return key in _HANDLE_FIELDS and names.knows("handle", plain)
+        return key in _HANDLE_FIELDS and names.matches("handle", plain)
 
     def _found(self, here: _Container | None, key: str | None, start: int, end: int, instead: str) -> None:
         """Redact an identifier. It marks its object as erased if the field identifies the object, not a reference."""

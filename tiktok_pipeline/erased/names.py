@@ -40,7 +40,7 @@ class Names:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
-    def knows(self, kind: Kind, value: str) -> bool:
+    def matches(self, kind: Kind, value: str) -> bool:
         """Return whether `value` is a name of this kind. Only ids and display names are case-sensitive."""
         known = self._cache.get((kind, value))
         if known is None:
@@ -50,18 +50,18 @@ class Names:
             self._cache[kind, value] = known
         return known
 
-    def knows_any(self, token: str) -> bool:
+    def matches_any(self, token: str) -> bool:
         """Return whether a token is a creator_id, a handle or an id."""
-        return self.knows("handle", token) or self.knows("creator", token) or self.knows("id", token)
+        return self.matches("handle", token) or self.matches("creator", token) or self.matches("id", token)
 
     def any_of(
         self, creator_id: str | None, handle: str | None, user_id: str | None = None, sec_uid: str | None = None
     ) -> bool:
         """Return whether a creator with any of these ids is erased; None is not tested."""
         return (
-            (bool(creator_id) and self.knows("creator", str(creator_id)))
-            or (bool(handle) and self.knows("handle", str(handle)))
-            or any(self.knows("id", value) for value in (user_id, sec_uid) if value)
+            (bool(creator_id) and self.matches("creator", str(creator_id)))
+            or (bool(handle) and self.matches("handle", str(handle)))
+            or any(self.matches("id", value) for value in (user_id, sec_uid) if value)
         )
 
 

@@ -56,7 +56,7 @@ def clear(frame: pl.DataFrame, names: Names) -> Cleared:
             about.append(_is_about_erased(frame, column, kinds, names))
     if frame.schema.get("stream_id") == pl.String:
         ids = frame["stream_id"].drop_nulls().unique()
-        about.append(pl.col("stream_id").is_in([v for v in ids if names.knows("creator", v.partition(":")[0])]))
+        about.append(pl.col("stream_id").is_in([v for v in ids if names.matches("creator", v.partition(":")[0])]))
     kept = frame.filter(~pl.any_horizontal(about).fill_null(value=False))
     changes = [change for change in (_redact(kept, column, names) for column in kept.columns) if change is not None]
     bodies = _bodies(kept, names)
@@ -76,11 +76,11 @@ def clear(frame: pl.DataFrame, names: Names) -> Cleared:
 
 def _is_about_erased(frame: pl.DataFrame, column: str, kinds: tuple[Kind, ...], names: Names) -> pl.Expr:
     values = frame[column].drop_nulls().unique()
-    found = pl.col(column).is_in([value for value in values if any(names.knows(kind, value) for kind in kinds)])
+    found = pl.col(column).is_in([value for value in values if any(names.matches(kind, value) for kind in kinds)])
     if column != "subject":
         return found
     # Without a creator the subject is a keyword or a region. A keyword may be the same word as a handle.
-    ids = [value for value in values if len(value) >= LONG_ID and names.knows("id", value)]
+    ids = [value for value in values if len(value) >= LONG_ID and names.matches("id", value)]
     return pl.when(pl.col("creator_id").is_not_null()).then(found).otherwise(pl.col(column).is_in(ids))
 
 
@@ -98,7 +98,7 @@ def _redact(frame: pl.DataFrame, column: str, names: Names) -> pl.Series | None:
         if redacted != value:
             replaced[value] = redacted
     if column == "display_name":
-        replaced |= {value: MARK for value in values if names.knows("name", value)}
+        replaced |= {value: MARK for value in values if names.matches("name", value)}
     if column == "value" and "field" in frame.columns:
         return _redact_quarantined(frame, replaced, names)
     return series.replace(replaced) if replaced else None
@@ -107,7 +107,7 @@ def _redact(frame: pl.DataFrame, column: str, names: Names) -> pl.Series | None:
 def _redact_quarantined(frame: pl.DataFrame, replaced: dict[str, str], names: Names) -> pl.Series | None:
     """Redact quarantined values: mentions in text, and whole values of handle fields."""
     handles = frame.filter(pl.col("field").str.contains(_NAMES_A_HANDLE))["value"].drop_nulls().unique()
-    whole = [value for value in handles if names.knows("handle", value)]
+    whole = [value for value in handles if names.matches("handle", value)]
     if not replaced and not whole:
         return None
     is_whole = pl.col("field").str.contains(_NAMES_A_HANDLE) & pl.col("value").is_in(whole)
@@ -116,7 +116,7 @@ def _redact_quarantined(frame: pl.DataFrame, replaced: dict[str, str], names: Na
 
 
 def _redact_list(series: pl.Series, names: Names) -> pl.Series | None:
-    lists = [None if v is None else [n for n in v if not names.knows("handle", n)] for v in series.to_list()]
+    lists = [None if v is None else [n for n in v if not names.matches("handle", n)] for v in series.to_list()]
     changed = pl.Series(series.name, lists, dtype=series.dtype)
     return None if changed.equals(series) else changed
 
@@ -141,8 +141,8 @@ def is_in_a_cell(text: str, names: Names) -> bool:
     """Return whether a cell of CSV, or a value of XML, is a name of an erased creator."""
     for match in re.finditer(r"[^,;\t\r\n\"<>|]+", text):
         value = match[0].strip()
-        if names.knows("creator", value) or names.knows("handle", value) or names.knows("id", value):
+        if names.matches("creator", value) or names.matches("handle", value) or names.matches("id", value):
             return True
-        if ":" in value and names.knows("creator", value.partition(":")[0]):
+        if ":" in value and names.matches("creator", value.partition(":")[0]):
             return True
     return mentions(text, names)

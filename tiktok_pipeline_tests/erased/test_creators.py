@@ -119,8 +119,8 @@ def test_names_of_one_creator_join_the_same_entry(tmp_path: Path) -> None:
     assert (len(listed.entries()), both.begun) == (2, first.begun)
     assert listed.find("@ZOE_now7") == both
     listed.remove(both)
-    assert not listed.names().knows("handle", "zoe")
-    assert listed.names().knows("handle", "ann")
+    assert not listed.names().matches("handle", "zoe")
+    assert listed.names().matches("handle", "ann")
 
 
 def test_a_line_typed_into_the_roster_is_left_out_and_not_named(tmp_path: Path) -> None:
