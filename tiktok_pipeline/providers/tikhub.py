@@ -485,7 +485,7 @@ def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
         started_at=started,
         ended_at=ended,
         # user_count is reset to 0 at the end, so it is not a count then
-        viewers=notes.count(room.user_count, "user_count") if state in ("live", "paused") else None,
+        viewers=notes.count(room.user_count, "user_count") if state in ON_AIR else None,
         viewers_total=notes.supplied(stats.total_user, "stats.total_user"),
         likes=notes.supplied(room.like_count, "like_count"),
         gifters=notes.supplied(stats.gift_uv_count, "stats.gift_uv_count"),
