@@ -50,7 +50,7 @@ class Round:
         rate = math.ceil(self.enough_per_second * 1000) / 1000
         most = math.floor(self.polls * share)
         return (
-            f"{self.summary}. At {self.requests_per_second:g} requests a second a round takes "
+            f"{self.summary}: at {self.requests_per_second:g} requests a second a round is "
             f"{1 / share:.1f} times as long, and streams are found later. Set [watch] round_seconds (and "
             f"max_gap_minutes) to at least {_seconds(self.needed)} s, or [vendors.{self.vendor}] requests_per_second "
             f"to at least {rate:g} if your plan allows it, or keep at most {most:,} creators on the roster"

@@ -107,7 +107,7 @@ def test_another_key_is_refused_because_nobody_would_be_recognized(tmp_path: Pat
 
 def test_a_broken_list_is_an_error_and_never_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "_erased.json").write_text('{"key_check": 1')
-    with pytest.raises(LakeError, match="put it back from a backup"):
+    with pytest.raises(LakeError, match="restore it from a backup"):
         erased(tmp_path).names()
 
 
