@@ -102,7 +102,7 @@ def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
 
     async def main() -> None:
         async with open_client(accesses(sandbox.environment), settings, RealClock(), landed.append) as client:
-            asks: list[Awaitable[object]] = [client.ask("live", Target(h, h)) for h in handles]
+            asks: list[Awaitable[object]] = [client.request("live", Target(h, h)) for h in handles]
             await asyncio.gather(*asks)
 
     window._run_loop(main)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from tiktok_pipeline.capture.habits import Floats, Habits, learn
-from tiktok_pipeline.capture.policy import Known, most_valuable
+from tiktok_pipeline.capture.poll_priority import Known, most_valuable
 from tiktok_pipeline.sandbox.world import World
 
 _START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -92,8 +92,8 @@ def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAY
 
 
 def _round_robin(known: Known, count: int) -> list[int]:
-    order = np.lexsort((-known.asked, ~known.confirm))
-    return [int(n) for n in order if known.asked[n] >= _MIN_GAP][:count]
+    order = np.lexsort((-known.since_poll, ~known.confirm))
+    return [int(n) for n in order if known.since_poll[n] >= _MIN_GAP][:count]
 
 
 def _found(seen: dict[tuple[int, float], list[float]], names: list[str]) -> pl.DataFrame:

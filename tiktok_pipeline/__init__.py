@@ -1,1 +1,1 @@
-"""A Dagster pipeline that watches TikTok creators through data vendors. Start reading at definitions.py."""
+"""A Dagster pipeline that polls data vendors about TikTok creators. Start reading at definitions.py."""

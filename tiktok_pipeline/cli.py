@@ -1,6 +1,6 @@
 """The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | export | report | forget | roster`.
 
-Each command prints what it did; a failure is one line on stderr and exit 1, wrong usage exit 2.
+Each command prints its result. A failure prints one line on stderr and exits 1; wrong usage exits 2.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time as an aware datetime."""
+        """Parse a time; return it with a time zone."""
         if isinstance(value, datetime):
             return value
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no time: write 2026-11-02 or 2026-11-02T15:00", param, ctx)
+            self.fail(f"{value!r} is not a time: write 2026-11-02 or 2026-11-02T15:00", param, ctx)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -47,23 +47,27 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tiktok-pipeline", prog_name="tiktok-pipeline")
 def cli() -> None:
-    """Watch TikTok creators through data vendors: streams, honest lift, leaderboards."""
-    # Check the clock here, for every command: some commands read it late, and some do not read it.
+    """Poll TikTok creators through data vendors: streams, follower lift, leaderboards."""
+    # Check the clock for every command: some commands read it late, or not at all.
     replaying()
     real_clock()
 
 
 @cli.command()
-@click.option("--port", default=8777, show_default=True, help="Port on 127.0.0.1; 0 takes a free one.")
-@click.option("--seed", default=7, show_default=True, help="Another seed is another world.")
-@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Creators in the world.")
-@click.option("--start", type=MOMENT, default=None, help="Where its clock begins. [default: now]")
+@click.option("--port", default=8777, show_default=True, help="Port on 127.0.0.1; 0 for any free port.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the invented creators.")
+@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Number of creators.")
+@click.option("--start", type=MOMENT, default=None, help="Start time of the sandbox clock. [default: now]")
 @click.option(
-    "--speed", type=_SPEED, default=1.0, show_default=True, help="How much faster than real time its clock runs."
+    "--speed",
+    type=_SPEED,
+    default=1.0,
+    show_default=True,
+    help="Clock speed; 1 is real time.",
 )
 @click.option("--faults", default="none", show_default=True, help="none, mild, nasty, hostile or down-VENDOR.")
 def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: float, faults: str) -> None:
-    """Serve a world of creators with known truth, in the vendors' own wire formats."""
+    """Serve invented creators in the vendors' own response formats, with known true values."""
     from tiktok_pipeline.commands.serve import serve_and_tell  # noqa: PLC0415 - no other command needs it
 
     serve_and_tell(
@@ -72,13 +76,13 @@ def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: 
 
 
 @cli.command()
-@click.option("--from", "start", type=MOMENT, required=True, help="Begin of the span; whole hours.")
-@click.option("--to", "end", type=MOMENT, required=True, help="End of the span, not included; whole hours.")
+@click.option("--from", "start", type=MOMENT, required=True, help="Start of the span, a full hour.")
+@click.option("--to", "end", type=MOMENT, required=True, help="End of the span (not included), a full hour.")
 def replay(start: datetime, end: datetime) -> None:
-    """Run the assets over a span on the replay clock, raw through publish.
+    """Run all assets over a time span on the replay clock, from raw to publish.
 
-    Needs vendors that can answer for the past, such as the sandbox: each request carries X-Replay-At. Hours that
-    landed before are not asked again.
+    Needs vendors that can respond for past times, such as the sandbox: each request carries X-Replay-At. Hours that
+    are already captured are not requested again.
     """
     from tiktok_pipeline.commands.replay import replay as run  # noqa: PLC0415 - imports Dagster, which takes a second
 
@@ -86,11 +90,11 @@ def replay(start: datetime, end: datetime) -> None:
 
 
 @cli.command()
-@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Creators in the world.")
-@click.option("--days", type=_AT_LEAST_ONE, default=7, show_default=True, help="Days of polling.")
-@click.option("--seed", default=41, show_default=True, help="Another seed is another world.")
+@click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Number of creators.")
+@click.option("--days", type=_AT_LEAST_ONE, default=7, show_default=True, help="Days of polling to replay.")
+@click.option("--seed", default=41, show_default=True, help="Seed of the invented creators.")
 def demo(creators: int, days: int, seed: int) -> None:
-    """Start a sandbox, replay days of polling through the real jobs, publish, and show what came out."""
+    """Start a sandbox, replay days of polling through the real jobs, publish, and print where the results are."""
     from tiktok_pipeline.commands.demo import run_demo  # noqa: PLC0415
 
     run_demo(creators=creators, days=days, seed=seed, say=click.echo)
@@ -98,20 +102,24 @@ def demo(creators: int, days: int, seed: int) -> None:
 
 @cli.command()
 @click.option(
-    "--speed", type=_SPEED, default=60.0, show_default=True, help="How much faster than real time the world runs."
+    "--speed",
+    type=_SPEED,
+    default=60.0,
+    show_default=True,
+    help="Clock speed; 1 is real time.",
 )
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def dev(speed: float, port: int) -> None:
-    """Serve the sandbox at many times real speed and open the Dagster UI on it, schedules included."""
+    """Serve the sandbox at many times real speed, and open the Dagster UI with running schedules on it."""
     from tiktok_pipeline.commands.demo import run_dev  # noqa: PLC0415
 
     run_dev(speed=speed, port=port, say=click.echo)
 
 
 @cli.command()
-@click.option("--spend", is_flag=True, help="Also try the keys of vendors without a free endpoint: one credit each.")
+@click.option("--spend", is_flag=True, help="Also test keys of vendors without a free endpoint: one credit each.")
 def check(spend: bool) -> None:
-    """Check settings, roster, keys, vendors, lake and warehouse; say what is wrong and what to do."""
+    """Check settings, roster, keys, vendors, lake and warehouse; print each problem with its remedy."""
     from tiktok_pipeline.commands.check import check_deployment  # noqa: PLC0415
 
     findings = check_deployment(os.environ, spend=spend)
@@ -125,10 +133,15 @@ def check(spend: bool) -> None:
 @cli.command()
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(("csv", "xlsx", "parquet")), default="csv", show_default=True)
-@click.option("--from", "start", type=MOMENT, default=None, help="Only rows of this time or later, UTC.")
-@click.option("--to", "end", type=MOMENT, default=None, help="Only rows of an earlier time, UTC.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=None, help="[default: by the table]")
-@click.option("--exact", is_flag=True, help="CSV for programs: no byte order mark, no apostrophe before any text.")
+@click.option("--from", "start", type=MOMENT, default=None, help="Only rows at or after this time, UTC.")
+@click.option("--to", "end", type=MOMENT, default=None, help="Only rows before this time, UTC.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="[default: named after TABLE]",
+)
+@click.option("--exact", is_flag=True, help="CSV for programs: no byte order mark, no added apostrophes.")
 @click.option("--bom/--no-bom", "mark", default=True, show_default=True, help="Begin a CSV with a byte order mark.")
 def export(
     table: str,
@@ -139,10 +152,10 @@ def export(
     exact: bool,
     mark: bool,
 ) -> None:
-    """Write a published TABLE, or view, to a file: CSV, Excel or Parquet.
+    """Write a published TABLE or view to a CSV, Excel or Parquet file.
 
     A CSV is made for spreadsheets: it begins with a byte order mark, and text that a spreadsheet would change
-    (formulas, ids of 16 and more digits) begins with an apostrophe. --exact writes neither.
+    (formulas, ids of 16 and more digits) begins with an apostrophe. --exact adds neither.
     """
     from tiktok_pipeline.publish.exports import export as write  # noqa: PLC0415 - imports what other commands do not need
 
@@ -150,18 +163,18 @@ def export(
     written = write(warehouse, table, form, start=start, end=end, output=output, exact=exact, mark=mark)
     click.echo(f"{written.path}: {written.rows:,} rows of {table}, published as {written.generation}")
     if written.guarded:
-        click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact leaves them")
+        click.echo(f"{written.guarded:,} texts that look like formulas begin with an apostrophe; --exact adds none")
     if written.numbers:
         click.echo(
-            f"{written.numbers:,} ids that a spreadsheet would round begin with an apostrophe; --exact leaves them"
+            f"{written.numbers:,} ids that a spreadsheet would round begin with an apostrophe; --exact adds none"
         )
     if written.cut:
-        click.echo(f"{written.cut:,} texts were longer than an Excel cell holds and are cut")
+        click.echo(f"{written.cut:,} texts were truncated to the length of an Excel cell")
 
 
 @cli.command()
 def report() -> None:
-    """Make the HTML report of the newest published data again, and print where it is."""
+    """Make the HTML report from the newest published data again, and print its path."""
     from tiktok_pipeline.publish.duckdb_file import LINK  # noqa: PLC0415 - as DuckDB does
     from tiktok_pipeline.publish.report.page import write_report  # noqa: PLC0415 - Altair takes half a second to import
 
@@ -173,18 +186,18 @@ def report() -> None:
 @cli.command()
 @click.argument("handle")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--creator", "as_creator", default=None, help="Which creator_id, where several creators had HANDLE.")
+@click.option("--creator", "as_creator", default=None, help="The creator_id, if several creators have had HANDLE.")
 def forget(handle: str, yes: bool, as_creator: str | None) -> None:
-    """Erase a creator, by present or past HANDLE, from every layer and from what is published.
+    """Erase a creator, by present or past HANDLE, from every layer and from published data.
 
-    They stay erased: no window polls them again, until `roster add HANDLE --again`. An interrupted call is ended by
-    calling it again. On a terminal it asks for confirmation; a script is not asked, but an answer of `n` is obeyed.
+    Erased creators are not polled again, until `roster add HANDLE --again`. If the command is interrupted, run it
+    again to complete it. On a terminal it asks for confirmation. A script is not prompted, but `n` on stdin stops it.
     """
     from tiktok_pipeline.commands.forget import confirmed, run_forget  # noqa: PLC0415
 
-    if not yes and not confirmed(lambda: click.confirm("This deletes raw responses for good. Go on?", default=False)):
+    if not yes and not confirmed(lambda: click.confirm("This deletes raw data for good. Continue?", default=False)):
         raise PipelineError("nothing was removed: not confirmed")
-    # Progress is for people: a script reads one line on stderr, the reason of a failure.
+    # Progress is for a terminal. A script expects one line on stderr: the reason of a failure.
     progress = sys.stderr.isatty()
     run_forget(
         handle, as_creator=as_creator, say=click.echo, tell=lambda m: click.echo(m, err=True) if progress else None
@@ -193,24 +206,24 @@ def forget(handle: str, yes: bool, as_creator: str | None) -> None:
 
 @cli.group()
 def roster() -> None:
-    """Add, remove, list and validate the creators that are watched."""
+    """Add, remove, list and validate the creators to poll."""
 
 
 @roster.command("list")
 def roster_list() -> None:
-    """Show the roster."""
+    """List the creators on the roster."""
     for creator in _read_roster().creators:
         click.echo(f"{creator.handle:<26} {creator.niche:<12} {creator.tier}  {' '.join(creator.note.split())}")
 
 
 @roster.command("add")
 @click.argument("handle")
-@click.option("--niche", default="", help="Niche: boards are made for each.")
-@click.option("--tier", default="b", help="a, b or c.")
+@click.option("--niche", default="", help="Niche; each niche has its own leaderboards.")
+@click.option("--tier", default="b", help="Tier: a, b or c.")
 @click.option("--user-id", default="", help="Numeric user id, if known.")
 @click.option("--sec-uid", default="", help="secUid, if known.")
-@click.option("--note", default="")
-@click.option("--again", is_flag=True, help="Also if the creator was erased with `forget`: poll them again.")
+@click.option("--note", default="", help="Free text.")
+@click.option("--again", is_flag=True, help="Add the creator even if `forget` erased it before.")
 def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, note: str, again: bool) -> None:
     """Add HANDLE, or the URL of a profile, to the roster."""
     places = Places.from_environment()
@@ -227,7 +240,7 @@ def roster_add(handle: str, niche: str, tier: str, user_id: str, sec_uid: str, n
 @roster.command("remove")
 @click.argument("handle")
 def roster_remove(handle: str) -> None:
-    """Stop polling HANDLE; its data stays."""
+    """Remove HANDLE from the roster, so that it is no longer polled; its data stays."""
     path = Places.from_environment().roster
     removed = rosters.plain_handle(handle)
     if not rosters.remove_creator(path, removed):
@@ -239,21 +252,21 @@ def roster_remove(handle: str) -> None:
 @roster.command("import")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 def roster_import(file: Path) -> None:
-    """Add the creators in the CSV FILE to the roster; list its bad lines on stderr and exit 1 if there are any.
+    """Add the creators in the CSV FILE to the roster. Bad lines are listed on stderr, with exit status 1.
 
-    Separated by commas, semicolons or tabs; handles or profile URLs; UTF-8 or Excel's Unicode text. A file without a
-    header is read as a list of handles.
+    Accepts commas, semicolons or tabs as separators; handles or profile URLs; UTF-8 or Excel's Unicode text. A file
+    without a header is read as a list of handles.
     """
     places = Places.from_environment()
-    arriving = rosters.without_erased(rosters.read_roster(file, importing=True), file, _erased(places).names())
+    imported = rosters.without_erased(rosters.read_roster(file, importing=True), file, _erased(places).names())
     path = places.roster
     creators = _read_roster().creators if os.path.exists(path) else ()
     known = {creator.creator_id for creator in creators}
-    new = [creator for creator in arriving.creators if creator.creator_id not in known]
+    new = [creator for creator in imported.creators if creator.creator_id not in known]
     if new:
         rosters.add_creators(path, new)
-    click.echo(f"added {len(new)}, {len(arriving.creators) - len(new)} were there already")
-    _refuse(arriving, f"bad lines of {file.name} were not imported: mend them and import again")
+    click.echo(f"added {len(new)}, {len(imported.creators) - len(new)} were on the roster already")
+    _refuse(imported, f"bad lines of {file.name} were not imported: correct them and import again")
 
 
 @roster.command("validate")
@@ -270,7 +283,7 @@ def _erased(places: Places) -> ErasedCreators:
 
 
 def _allow(places: Places, new: rosters.Creator, *, again: bool) -> None:
-    """Refuse an erased creator, or with `again` take them off the list of erased creators."""
+    """Reject an erased creator, or with `again` remove it from the list of erased creators."""
     erased = _erased(places)
     for value in filter(None, (new.creator_id, new.user_id, new.sec_uid)):
         entry = erased.find(value)
@@ -281,11 +294,11 @@ def _allow(places: Places, new: rosters.Creator, *, again: bool) -> None:
         if entry.done is None:
             raise RosterError(f"`tiktok-pipeline forget {new.handle}` was interrupted: run it again first")
         erased.remove(entry)
-        click.echo(f"@{new.handle} was erased on {entry.begun:%Y-%m-%d}, and may be polled again from now on")
+        click.echo(f"@{new.handle} was erased on {entry.begun:%Y-%m-%d}, and can be polled again")
 
 
 def _read_roster() -> rosters.Roster:
-    """Read the roster and print its problems on stderr; they stop no command."""
+    """Read the roster and print its problems on stderr, without failing."""
     places = Places.from_environment()
     read = rosters.without_erased(rosters.read_roster(places.roster), places.roster, _erased(places).names())
     _show(read.notes, "note")
@@ -299,7 +312,7 @@ def _show(messages: Sequence[str], what: str) -> None:
 
 
 def _refuse(read: rosters.Roster, reason: str) -> None:
-    """Fail if there is a bad line. One bad line is the reason itself; of more, all are listed above it."""
+    """Fail if there are bad lines. A single one is the error message; several are listed before it."""
     _show(read.notes, "note")
     if len(read.problems) == 1:
         raise RosterError(read.problems[0])
@@ -320,7 +333,7 @@ def one_line_failures() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of `tiktok-pipeline`."""
-    # As Dagster does: what stands in the environment wins over the file.
+    # As in Dagster: the environment wins over the file.
     load_dotenv(".env", override=False)
     with one_line_failures():
         cli()

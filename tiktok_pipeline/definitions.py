@@ -1,6 +1,6 @@
-"""The deployment on one page: everything under defs/, the resources, and one executor.
+"""Assemble the deployment: everything under defs/, the resources, and one executor.
 
-Runs execute in one process: a process per step would cost five times what the steps do.
+Runs execute in one process: a process per step would take five times as long as the steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tiktok_pipeline.resources import build_resources
 
 
 def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """All assets, checks, jobs, schedules and sensors; `resources` replaces some, for tests."""
+    """Build all assets, checks, jobs, schedules and sensors; `resources` replaces some resources, for tests."""
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
         dg.Definitions(
@@ -26,5 +26,5 @@ def build_definitions(resources: Mapping[str, object] | None = None) -> dg.Defin
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dg` and the code server load."""
+    """Return the definitions that `dg` and the code server load."""
     return build_definitions()

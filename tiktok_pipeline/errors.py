@@ -1,17 +1,17 @@
-"""Every error that the project raises on purpose.
+"""Define the errors that the project raises on purpose.
 
 PipelineError
-├── SettingsError          settings.toml, an environment variable or a credential is wrong
+├── SettingsError          settings.toml, an environment variable or a credential is invalid
 ├── RosterError            the roster has a bad line
-├── LakeError              the lake cannot be read or written as asked
+├── LakeError              the lake cannot be read or written
 │   └── DamagedFileError   one file of the lake cannot be read as rows of its table
-├── BackfillError          raw was asked for a time that vendors cannot answer for
-├── CaptureError           a window ended without one answer
-├── PublishError           the warehouse could not be built or swapped, or Postgres not be published to
+├── BackfillError          raw was requested for a time that vendors do not report
+├── CaptureError           no request of a window got a usable response
+├── PublishError           the warehouse could not be built or swapped, or Postgres could not be written
 └── ExportError            a table could not be written to a file
 
-A message says what happened, to whom, and what to do. Commands print it in one line and exit 1.
-What a vendor answers is never an exception: it is an outcome, and lands as a raw row (see providers/vendor.py).
+A message states the problem, the creator or file, and the remedy. Commands print it in one line and exit 1.
+A vendor's response never raises an error here: it is an outcome, and lands as a raw row (see providers/vendor.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 
 
 class PipelineError(Exception):
-    """Base of all of them."""
+    """Base of all errors of the project."""
 
 
 class SettingsError(PipelineError):
-    """settings.toml, an environment variable or a credential is wrong."""
+    """settings.toml, an environment variable or a credential is invalid."""
 
 
 class RosterError(PipelineError):
@@ -32,11 +32,11 @@ class RosterError(PipelineError):
 
 
 class LakeError(PipelineError):
-    """The lake cannot be read or written as asked."""
+    """The lake cannot be read or written."""
 
 
 class DamagedFileError(LakeError):
-    """One file of the lake cannot be read as rows of its table: `path` and, in words, the `reason`."""
+    """One file of the lake cannot be read as rows of its table: `path`, and the `reason` as text."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be read ({reason})")
@@ -45,15 +45,15 @@ class DamagedFileError(LakeError):
 
 
 class BackfillError(PipelineError):
-    """Raw was asked for a time that vendors cannot answer for."""
+    """Raw was requested for a time that vendors do not report."""
 
 
 class CaptureError(PipelineError):
-    """A window ended without one answer from any vendor."""
+    """No request of a window got a usable response."""
 
 
 class PublishError(PipelineError):
-    """The warehouse could not be built or swapped, or Postgres not be published to."""
+    """The warehouse could not be built or swapped, or Postgres could not be written."""
 
 
 class ExportError(PipelineError):

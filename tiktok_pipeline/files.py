@@ -32,7 +32,7 @@ def replacing(
 
 
 def replace_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file as a whole, and create its folder if it is missing. See `replacing`."""
+    """Replace a file in one step; make its folder if it is missing. See `replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, durable=durable) as staged:
         staged.write_bytes(content)

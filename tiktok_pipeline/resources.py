@@ -1,4 +1,4 @@
-"""Thin resources: what assets need of the outside, read from the environment when a run starts."""
+"""Dagster resources: thin wrappers that read the environment when a run starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tiktok_pipeline.lake.store import Damaged, Lake
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turn an expected error into a failure in its own words: a stack trace would bury what to do about it."""
+    """Turn an expected error into a Dagster failure with its message only: a stack trace would hide the remedy."""
     try:
         yield
     except PipelineError as error:
@@ -30,10 +30,10 @@ def plain_failures() -> Iterator[None]:
 
 
 class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The deployment as the environment describes it; `environment` overrides single variables, for tests."""
+    """The deployment that the environment describes; `environment` overrides single variables, for tests."""
 
-    environment: dict[str, str] = Field(default={}, description="Variables that override the environment's.")
-    # Of all reads of a run, whichever asset made them.
+    environment: dict[str, str] = Field(default={}, description="Variables that override the environment.")
+    # Damaged files in all reads of a run, over all assets.
     _damaged: Damaged = PrivateAttr(default_factory=Damaged)
 
     @property
@@ -43,33 +43,33 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def places(self) -> settings.Places:
-        """Where things lie."""
+        """The paths of the deployment."""
         with plain_failures():
             return settings.Places.from_environment(self.variables)
 
     @property
     def lake(self) -> Lake:
-        """The lake: its writes obey the list of erased creators; damaged files are collected for the whole run."""
+        """The lake. Its writes leave out erased creators; damaged files are collected for the whole run."""
         return Lake(self.places.lake, ErasedCreators(self.places.lake, self.hash_key), self._damaged)
 
     def settings(self) -> settings.Settings:
-        """What settings.toml says."""
+        """Load settings.toml."""
         with plain_failures():
             return settings.load_settings(self.places.settings)
 
     def roster(self) -> roster.Roster:
-        """Who is watched."""
+        """Read the roster, without erased creators."""
         with plain_failures():
             erased = ErasedCreators(self.places.lake, self.hash_key)
             return roster.without_erased(roster.read_roster(self.places.roster), self.places.roster, erased.names())
 
     def postgres_url(self) -> str | None:
-        """The Postgres that is published to, if any: TIKTOK_PIPELINE_POSTGRES_URL."""
+        """Return the URL in TIKTOK_PIPELINE_POSTGRES_URL, to which tables are published; None if it is not set."""
         with plain_failures():
             return settings.postgres_url(self.variables)
 
     def hash_key(self) -> bytes:
-        """The key that followers' ids are hashed with: TIKTOK_PIPELINE_HASH_KEY, else one made for this home."""
+        """Return the key for hashing followers' ids: TIKTOK_PIPELINE_HASH_KEY, or else the one in this home."""
         with plain_failures():
             return settings.hash_key(self.places.home, self.variables)
 
@@ -80,12 +80,12 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
             return replaying(self.variables)
 
     def clock(self) -> RealClock:
-        """The real clock."""
+        """Return the real clock."""
         with plain_failures():
             return real_clock(self.variables)
 
     def deployment(self, run_id: str, progress: Callable[[str], None]) -> Deployment:
-        """What a capture window needs."""
+        """Return the inputs of a capture window."""
         with plain_failures():
             return Deployment(
                 lake=self.lake,
@@ -99,5 +99,5 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def build_resources() -> dict[str, object]:
-    """The resources of the deployment. DuckDB is in memory: snapshots are attached to it, never opened by it."""
+    """Build the resources. DuckDB runs in memory: snapshots are attached to it, and it never opens one itself."""
     return {"pipeline": Pipeline(), "duckdb": DuckDBResource(database=":memory:")}

@@ -1,11 +1,11 @@
-"""The contract of every table, once: columns, types, units, meaning, grain and key.
+"""The tables of the project: columns, types, units, meaning, grain and key of each, defined once.
 
-Everything else that speaks of a table reads it from here: the Polars schema that files are written with, the
-column schema that Dagster shows, the comments in DuckDB, the schema checks. To add a column, add it here and
-fill it in the transform that makes the table. Do not put formulas or vendors' field names here.
+All other uses read them from here: the Polars schema of files, the column schema in Dagster, the comments in DuckDB,
+the schema checks. To add a column, add it here and fill it in the transform that makes the table. Do not put formulas
+or vendors' field names here.
 
-Conventions: times are UTC with microseconds; ids are strings, because they exceed 2^53; counts are Int64 and
-null where the vendor did not say; durations are seconds unless the name says otherwise.
+Conventions: times are UTC with microseconds; ids are strings, because they exceed 2^53; counts are Int64, null if
+the vendor did not report them; durations are seconds unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Files = Literal["hour", "day", "whole"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Polars type, what a value means, and what null means where null may stand."""
+    """One column: its Polars type, the meaning of a value, and the meaning of null if it is nullable."""
 
     name: str
     dtype: pl.DataType
@@ -40,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: where its files lie (`layer`, `files`), one row per what (`grain`), and what makes it unique."""
+    """One table: the layout of its files (`layer`, `files`), its grain, its key and its columns."""
 
     name: str
     layer: Layer
@@ -49,13 +49,13 @@ class Table:
     key: tuple[str, ...]
     description: str
     columns: tuple[Column, ...]
-    # Column lineage: names of columns -> what they are made of, both apart by spaces. `table.column`, or `table.*`
-    # for the column of the same name; `roster.column` and `settings.section` are what the operator wrote.
+    # Column lineage: names of columns -> their source columns, both separated by spaces. `table.column`, or `table.*`
+    # for the column of the same name; `roster.column` and `settings.section` are entries of the operator.
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @cached_property
     def lineage(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Column -> the (table, column) pairs that it is made of, in the order of the columns; {} where none is told."""
+        """Column -> its source (table, column) pairs, in order of the columns; columns without sources are left out."""
         made_of = {
             name: tuple(_source(source, name) for source in sources.split())
             for names, sources in self.sources.items()
@@ -65,27 +65,27 @@ class Table:
 
     @cached_property
     def schema(self) -> pl.Schema:
-        """Polars schema, in the order of the contract."""
+        """The Polars schema, in the order of the columns."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Columns that the rows of a file are sorted by: readings by creator and time, then, or else, by the key.
+        """The columns by which the rows of a file are sorted: creator and time if present, then the key.
 
-        Rows of some creators are then in few row groups of a file.
+        So the rows of a few creators are in few row groups of a file.
         """
         first = ("creator_id", "observed_at") if {"creator_id", "observed_at"} <= self.schema.keys() else ()
         return (*first, *(name for name in self.key if name not in first))
 
     def empty(self) -> pl.DataFrame:
-        """A frame of no rows with the table's schema."""
+        """Return a frame of no rows with the table's schema."""
         return pl.DataFrame(schema=self.schema)
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """`frame` with exactly the table's columns in their order and types.
+        """Return `frame` with exactly the table's columns, in their order and types.
 
         Raises:
-            polars.exceptions.ColumnNotFoundError: a column of the contract is missing.
+            polars.exceptions.ColumnNotFoundError: a column of the table is missing.
             polars.exceptions.InvalidOperationError: a value does not fit its type.
         """
         return frame.select(pl.col(column.name).cast(column.dtype, strict=True) for column in self.columns)
@@ -100,41 +100,41 @@ def _required(name: str, dtype: pl.DataType, description: str) -> Column:
     return Column(name, dtype, description, nullable=False)
 
 
-_CREATOR = _required("creator_id", STRING, "The roster's id: the handle as first added, lower-case.")
+_CREATOR = _required("creator_id", STRING, "Creator id of the roster: the handle when first added, in lower case.")
 _STREAM = _required(
     "stream_id",
     STRING,
-    "creator_id:room id, or creator_id:start where no room id is known; creator_id:room id:start of a room that was "
-    "closed and opened again.",
+    "creator_id:room id, or creator_id:start if no room id is known; creator_id:room id:start if the room was closed "
+    "and opened again.",
 )
 _OBSERVED = (
     _CREATOR,
-    _required("vendor", STRING, "Who answered: konbini, social_fetch, tikliveapi or tikhub."),
-    _required("observed_at", TIME, "When the reading was true: receipt less the answer's Age."),
-    _required("capture_id", STRING, "The raw row that this was read from."),
+    _required("vendor", STRING, "The vendor: konbini, social_fetch, tikliveapi or tikhub."),
+    _required("observed_at", TIME, "Time for which the reading is valid: received_at minus the response's Age."),
+    _required("capture_id", STRING, "Source row in raw."),
 )
 
 _RAW_COLUMNS = (
-    _required("capture_id", STRING, "Unique id of the attempt; carries its capture window."),
+    _required("capture_id", STRING, "Unique id of the attempt; contains the id of its capture window."),
     _required("vendor", STRING, "konbini, social_fetch, tikliveapi or tikhub."),
     _required("endpoint", STRING, "The endpoint's path template."),
-    Column("creator_id", STRING, "Roster id; null for searches and rankings."),
-    _required("subject", STRING, "What was asked for: handle, user id, room id or keyword."),
+    Column("creator_id", STRING, "Creator id of the roster; null for searches and rankings."),
+    _required("subject", STRING, "Subject of the request: handle, user id, room id or keyword."),
     _required("page", pl.Int32(), "Page number from 0."),
-    Column("cursor", STRING, "Cursor sent; null on the first page."),
-    _required("requested_at", TIME, "When the request was sent."),
-    _required("received_at", TIME, "When the answer, or the failure, arrived."),
-    _required("observed_at", TIME, "received_at less the answer's Age."),
-    Column("elapsed_ms", RATIO, "Wall time from request to answer, ms; measured on the replay clock too."),
-    _required("attempt", pl.Int16(), "1 for the first try; every try is a row."),
-    Column("http_status", pl.Int16(), "HTTP status; null if no answer came."),
-    _required("outcome", STRING, "What the answer means: ok, empty, not_found, not_live, private, blocked, ..."),
+    Column("cursor", STRING, "Cursor in the request; null on the first page."),
+    _required("requested_at", TIME, "Time at which the request was sent."),
+    _required("received_at", TIME, "Time at which the response, or the failure, arrived."),
+    _required("observed_at", TIME, "received_at minus the response's Age."),
+    Column("elapsed_ms", RATIO, "Real time from request to response, ms, also on the replay clock."),
+    _required("attempt", pl.Int16(), "1 for the first attempt; every retry is a row of its own."),
+    Column("http_status", pl.Int16(), "HTTP status; null without a response."),
+    _required("outcome", STRING, "Outcome of the request: ok, empty, not_found, not_live, private, blocked, ..."),
     Column("error", STRING, "The vendor's error code or the network error; null when ok."),
     Column("request_id", STRING, "The vendor's id of the request."),
-    Column("credits", RATIO, "Credits charged, as told or else by price list; null if not known."),
-    _required("headers", STRING, "JSON of the answer's headers that matter; never a credential."),
-    Column("body", STRING, "The body as received, less cookies and credentials; null if none came."),
-    Column("run_id", STRING, "Dagster run that asked."),
+    Column("credits", RATIO, "Credits charged, as reported or else by price list; null if unknown."),
+    _required("headers", STRING, "JSON of selected response headers, without credentials."),
+    Column("body", STRING, "The body as received, without cookies and credentials; null if there is none."),
+    Column("run_id", STRING, "Dagster run that sent the request."),
 )
 
 
@@ -142,14 +142,14 @@ def _raw(name: str, description: str) -> Table:
     return Table(name, "raw", "hour", "one row an HTTP attempt", ("capture_id",), description, _RAW_COLUMNS)
 
 
-RAW_LIVES = _raw("raw_lives", "Who is live, asked of vendors: live and room endpoints, every attempt as it came.")
-RAW_PROFILES = _raw("raw_profiles", "Profiles asked of vendors: names, ids and counts, every attempt as it came.")
-RAW_STORIES = _raw("raw_stories", "Stories asked of vendors, page by page, every attempt as it came.")
+RAW_LIVES = _raw("raw_lives", "Responses of live and room endpoints, one row for every HTTP attempt, unchanged.")
+RAW_PROFILES = _raw("raw_profiles", "Responses with profiles: names, ids and counts; one row for every HTTP attempt.")
+RAW_STORIES = _raw("raw_stories", "Responses with stories, page by page; one row for every HTTP attempt.")
 
-RAW_POSTS = _raw("raw_posts", "Posts asked of vendors, page by page, every attempt as it came.")
-RAW_FOLLOWERS = _raw("raw_followers", "Follower lists asked of vendors, page by page, every attempt as it came.")
-RAW_LIVE_RANKINGS = _raw("raw_live_rankings", "Live rankings asked of vendors, every attempt as it came.")
-RAW_USER_SEARCHES = _raw("raw_user_searches", "Searches for users by keyword, every attempt as it came.")
+RAW_POSTS = _raw("raw_posts", "Responses with posts, page by page; one row for every HTTP attempt.")
+RAW_FOLLOWERS = _raw("raw_followers", "Responses with follower lists, page by page; one row for every HTTP attempt.")
+RAW_LIVE_RANKINGS = _raw("raw_live_rankings", "Responses with live rankings; one row for every HTTP attempt.")
+RAW_USER_SEARCHES = _raw("raw_user_searches", "Responses to user searches by keyword; one row for every HTTP attempt.")
 
 RAW_TABLES = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS, RAW_FOLLOWERS, RAW_LIVE_RANKINGS, RAW_USER_SEARCHES)
 
@@ -162,28 +162,28 @@ PROFILE_OBSERVATIONS = Table(
     "profile_observations",
     "normalized",
     "day",
-    "one row a payload that carries a profile",
+    "one row a response that contains a profile",
     ("capture_id", "source"),
-    "What a vendor said of a creator's profile, from any payload that carries one.",
+    "The profile of a creator as a vendor reported it, from any response that contains one.",
     (
         *_OBSERVED,
         Column("user_id", STRING, "TikTok's numeric user id."),
         Column("sec_uid", STRING, "TikTok's opaque stable user id."),
-        Column("handle", STRING, "Handle at that time, lower-case, without @."),
-        Column("display_name", STRING, "Name shown on the profile."),
+        Column("handle", STRING, "Handle at that time, in lower case, without @."),
+        Column("display_name", STRING, "Name on the profile."),
         Column("bio", STRING, "Profile text."),
         Column("avatar_url", STRING, "Address of the avatar, without signing tokens."),
         Column("verified", FLAG, "Verified by TikTok."),
         Column("private", FLAG, "Private account."),
-        Column("language", STRING, "Language code, as given."),
-        Column("region", STRING, "Region code, as given."),
-        Column("followers", COUNT, "Followers; exact or rounded by followers_precision."),
+        Column("language", STRING, "Language code, as reported."),
+        Column("region", STRING, "Region code, as reported."),
+        Column("followers", COUNT, "Followers; see followers_precision."),
         Column("following", COUNT, "Accounts followed."),
         Column("likes", COUNT, "Likes received."),
         Column("videos", COUNT, "Posts."),
-        Column("followers_precision", STRING, "exact or rounded; null when no count came."),
+        Column("followers_precision", STRING, "exact or rounded; null without a count."),
         Column("followers_unit", COUNT, "Quantum of the follower count: 1, 100, 100000, ..."),
-        _required("source", STRING, "Kind of payload: profile, live, room, story, post or followers."),
+        _required("source", STRING, "Kind of response: profile, live, room, story, post or followers."),
     ),
 )
 
@@ -191,24 +191,24 @@ LIVE_OBSERVATIONS = Table(
     "live_observations",
     "normalized",
     "day",
-    "one row a reading of somebody's live state",
+    "one row a reading of a creator's live state",
     ("capture_id",),
-    "Whether a creator was live by one vendor at one instant: live, paused, ended or unknown.",
+    "Live state of a creator at one time as one vendor reported it: live, paused, ended or unknown.",
     (
         *_OBSERVED,
         _required("live_state", STRING, "live, paused (still the same stream), ended or unknown."),
-        _required("evidence", STRING, "strong: names the room and its status; weak: a flag or an absence."),
+        _required("evidence", STRING, "strong: room and status reported; weak: only a flag, or a missing entry."),
         Column("room_id", STRING, "Room of the broadcast."),
         Column("title", STRING, "Title of the broadcast."),
-        Column("started_at", TIME, "Start as the vendor says it."),
-        Column("ended_at", TIME, "End as the vendor says it, only where the room's status is ended."),
+        Column("started_at", TIME, "Start as the vendor reported it."),
+        Column("ended_at", TIME, "End as the vendor reported it, only if the room's status is ended."),
         Column("viewers", COUNT, "Concurrent viewers."),
         Column("viewers_total", COUNT, "Cumulative viewers of the room."),
         Column("likes", COUNT, "Likes of the room."),
         Column("gifters", COUNT, "Distinct gifters of the room."),
         Column("new_followers", COUNT, "New follows in the room by TikTok's own count."),
         Column("cover_url", STRING, "Address of the cover, without signing tokens."),
-        Column("reason", STRING, "Why the state is what it is, where it is not plainly said."),
+        Column("reason", STRING, "Reason for the state, if the response does not report it directly."),
     ),
 )
 
@@ -216,22 +216,22 @@ STREAM_VARIANTS = Table(
     "stream_variants",
     "normalized",
     "day",
-    "one row a playback variant in a live payload",
+    "one row a playback variant in a live response",
     ("capture_id", "codec", "source", "quality"),
-    "Playback variants (codec, quality, bitrate) that a live payload lists.",
+    "Playback variants (codec, quality, bitrate) in live responses.",
     (
         *_OBSERVED,
         Column("room_id", STRING, "Room of the broadcast."),
         Column("codec", STRING, "h264 or h265."),
-        Column("source", STRING, "Bundle that the variant came from: primary or hevc."),
+        Column("source", STRING, "Bundle that contains the variant: primary or hevc."),
         Column("quality", STRING, "Quality key: origin, hd, sd, ..."),
-        Column("label", STRING, "Quality as shown to people."),
+        Column("label", STRING, "Quality as shown to viewers."),
         Column("flv_url", STRING, "FLV address, without signing tokens."),
         Column("hls_url", STRING, "HLS address, without signing tokens."),
         Column("cmaf_url", STRING, "CMAF address, without signing tokens."),
         Column("width", COUNT, "Pixels."),
         Column("height", COUNT, "Pixels."),
-        Column("bitrate_bps", COUNT, "Target bitrate, bits a second."),
+        Column("bitrate_bps", COUNT, "Target bitrate, bits per second."),
     ),
 )
 
@@ -239,14 +239,14 @@ STORY_OBSERVATIONS = Table(
     "story_observations",
     "normalized",
     "day",
-    "one row a story in a payload",
+    "one row a story in a response",
     ("capture_id", "story_id"),
-    "A story and its counts as one payload showed them.",
+    "Stories and their counts, as one response reported them.",
     (
         *_OBSERVED,
         _required("story_id", STRING, "TikTok's id of the story."),
-        Column("published_at", TIME, "When it was published."),
-        Column("expires_at", TIME, "When it goes away, 24 hours later."),
+        Column("published_at", TIME, "Time of publication."),
+        Column("expires_at", TIME, "Time of expiry, 24 hours after publication."),
         Column("media_type", STRING, "video or image."),
         Column("duration_s", RATIO, "Length, seconds."),
         Column("views", COUNT, "Views so far."),
@@ -265,14 +265,14 @@ POST_OBSERVATIONS = Table(
     "post_observations",
     "normalized",
     "day",
-    "one row a post in a payload",
+    "one row a post in a response",
     ("capture_id", "post_id"),
-    "A post and its counts as one payload showed them.",
+    "Posts and their counts, as one response reported them.",
     (
         *_OBSERVED,
         _required("post_id", STRING, "TikTok's id of the post."),
-        Column("published_at", TIME, "When it was published."),
-        Column("caption", STRING, "Caption; null where the post has none."),
+        Column("published_at", TIME, "Time of publication."),
+        Column("caption", STRING, "Caption; null if the post has none."),
         Column("pinned", FLAG, "Pinned to the top of the profile, out of order."),
         Column("duration_s", RATIO, "Length, seconds."),
         Column("views", COUNT, "Views so far."),
@@ -287,15 +287,15 @@ FOLLOWER_LIST_ENTRIES = Table(
     "follower_list_entries",
     "normalized",
     "day",
-    "one row a follower in a payload",
+    "one row a follower in a response",
     ("capture_id", "follower_key"),
-    "Who follows a creator, as one page of a list showed it; lists are never complete.",
+    "Followers of creators, as one page of a list reported them; lists are never complete.",
     (
         *_OBSERVED,
-        _required("follower_key", STRING, "Keyed hash of the follower's user id; the id itself is not stored here."),
-        _required("page", COUNT, "Page of the walk, from 0."),
-        _required("position", COUNT, "Place in the page, from 1; newest followers come first."),
-        Column("list_total", COUNT, "Followers in all, as the list says: exact where profiles round."),
+        _required("follower_key", STRING, "Keyed hash of the follower's user id; the id itself is not stored."),
+        _required("page", COUNT, "Page of the list, from 0."),
+        _required("position", COUNT, "Position on the page, from 1; newest followers come first."),
+        Column("list_total", COUNT, "Total of followers, as the list reports it: exact even if the profile rounds."),
     ),
 )
 
@@ -303,17 +303,17 @@ LIVE_RANKING_ENTRIES = Table(
     "live_ranking_entries",
     "normalized",
     "day",
-    "one row a place of a ranking in a payload",
+    "one row a place of a ranking in a response",
     ("capture_id", "ranked_user_id"),
-    "Who leads a live ranking of TikTok, in the ranking's own unit.",
+    "Entries of TikTok's live rankings, in each ranking's own unit.",
     (
-        Column("creator_id", STRING, "Null: a ranking is about nobody on the roster."),
+        Column("creator_id", STRING, "Always null: a ranking is not about a creator of the roster."),
         *_OBSERVED[1:],
-        _required("list", STRING, "Which ranking: hourly, daily, ..."),
-        Column("region", STRING, "Region that was asked for."),
-        Column("window_start", TIME, "Begin of the ranking's window, as TikTok says it."),
-        Column("rank", COUNT, "Rank from 1; null for who is not ranked."),
-        Column("score", COUNT, "Score in score_unit; null for who is not ranked."),
+        _required("list", STRING, "The ranking: hourly, daily, ..."),
+        Column("region", STRING, "Region in the request."),
+        Column("window_start", TIME, "Start of the ranking's window, as TikTok reports it."),
+        Column("rank", COUNT, "Rank from 1; null if not ranked."),
+        Column("score", COUNT, "Score in score_unit; null if not ranked."),
         Column("score_unit", STRING, "Unit of the score; it differs by list."),
         _required("ranked_user_id", STRING, "TikTok's numeric user id."),
         Column("ranked_handle", STRING, "Handle."),
@@ -324,17 +324,17 @@ SEARCH_HITS = Table(
     "search_hits",
     "normalized",
     "day",
-    "one row a hit of a search in a payload",
+    "one row a hit of a search in a response",
     ("capture_id", "rank"),
-    "Users that a search for a keyword found: candidates for a roster.",
+    "Users found by keyword searches: candidates for the roster.",
     (
-        Column("creator_id", STRING, "Null: a search is about nobody on the roster."),
+        Column("creator_id", STRING, "Always null: a search is not about a creator of the roster."),
         *_OBSERVED[1:],
-        _required("keyword", STRING, "What was searched for."),
-        _required("rank", COUNT, "Place among the hits, from 1."),
+        _required("keyword", STRING, "Keyword of the search."),
+        _required("rank", COUNT, "Position among the hits, from 1."),
         Column("handle", STRING, "Handle."),
         Column("user_id", STRING, "TikTok's numeric user id."),
-        Column("followers", COUNT, "Followers, as the search says them: mostly rounded."),
+        Column("followers", COUNT, "Followers, as the search reports them: mostly rounded."),
     ),
 )
 
@@ -344,14 +344,14 @@ QUARANTINE = Table(
     "day",
     "one row a body, or part of one, that could not be read",
     ("capture_id", "table", "field", "reason"),
-    "What could not be read, why, and the raw row it came from; the rest of the batch went on.",
+    "Values and bodies that could not be read, with the reason and the source row; the rest of the batch was kept.",
     (
-        Column("creator_id", STRING, "Roster id; null for searches and rankings."),
+        Column("creator_id", STRING, "Creator id of the roster; null for searches and rankings."),
         *_OBSERVED[1:],
         _required("table", STRING, "The raw table."),
-        _required("reason", STRING, "What is wrong."),
-        Column("field", STRING, "Path of the field, where one is to blame."),
-        Column("value", STRING, "The offending value or the body's beginning, cut to 200 characters."),
+        _required("reason", STRING, "Why it could not be read."),
+        Column("field", STRING, "Path of the field; null if the whole body is affected."),
+        Column("value", STRING, "The invalid value, or the start of the body; at most 200 characters."),
     ),
 )
 
@@ -361,18 +361,18 @@ PAYLOAD_SHAPES = Table(
     "day",
     "one row a day, vendor, endpoint, field and type",
     ("vendor", "endpoint", "path", "type"),
-    "Which fields vendors' bodies have, by a sample of each day: what drift is told from.",
+    "Fields of vendors' response bodies, from a sample of each day: the baseline of drift detection.",
     (
-        Column("creator_id", STRING, "Null: a shape is about nobody."),
-        _required("vendor", STRING, "Who answered."),
-        _required("observed_at", TIME, "First time in the day's sample that the field was seen."),
+        Column("creator_id", STRING, "Always null: a shape is not about a creator."),
+        _required("vendor", STRING, "The vendor."),
+        _required("observed_at", TIME, "First time at which the field occurs in the day's sample."),
         _required("capture_id", STRING, "The raw row of the example."),
         _required("endpoint", STRING, "The endpoint's path template."),
-        _required("path", STRING, "Names down to the field; [] is any element, * any key of a map."),
+        _required("path", STRING, "Path of the field; [] is any element, * any key of a map."),
         _required("type", STRING, "object, array, string, number, boolean or null."),
         _required("bodies", COUNT, "Bodies of the sample that have the field with this type."),
         _required("sampled", COUNT, "Bodies of the endpoint in the sample."),
-        Column("example", STRING, "What a value looks like: letters are a, digits 0, cut to 40 characters."),
+        Column("example", STRING, "Form of a value: letters as a, digits as 0, at most 40 characters."),
     ),
 )
 
@@ -388,11 +388,11 @@ ACCOUNT_SIGHTINGS = Table(
         _required("observed_at", TIME, "First response of the run."),
         _required("capture_id", STRING, "The raw row of the first response."),
         _required("endpoint", STRING, "The endpoint's path template."),
-        _required("subject", STRING, "What was requested: handle, user id or room id."),
-        _required("asked_by", STRING, "What the subject is: handle, user_id, room_id or other."),
+        _required("subject", STRING, "Subject of the request: handle, user id or room id."),
+        _required("asked_by", STRING, "Kind of the subject: handle, user_id, room_id or other."),
         Column("user_id", STRING, "User id in the response."),
         Column("sec_uid", STRING, "secUid in the response."),
-        Column("handle", STRING, "Handle in the response; null where it has not the form of one."),
+        Column("handle", STRING, "Handle in the response; null if it does not have the form of one."),
         _required("last_observed_at", TIME, "Last response of the run."),
         _required("responses", COUNT, "Responses of the run."),
     ),
@@ -404,28 +404,28 @@ CREATORS = Table(
     "whole",
     "one row a creator",
     ("creator_id",),
-    "Everybody on the roster or ever observed, with the latest identity and counts.",
+    "All creators on the roster or ever observed, with their latest identity and counts.",
     (
         _CREATOR,
-        Column("handle", STRING, "Newest handle observed, else the roster's."),
-        Column("previous_handles", NAMES, "Handles observed before, oldest first."),
+        Column("handle", STRING, "Newest observed handle, or else the roster's."),
+        Column("previous_handles", NAMES, "Earlier handles, oldest first."),
         Column("user_id", STRING, "TikTok's numeric user id."),
         Column("sec_uid", STRING, "TikTok's opaque stable user id."),
         Column("niche", STRING, "Niche, from the roster."),
         Column("tier", STRING, "Tier a, b or c, from the roster."),
-        Column("display_name", STRING, "Name shown on the profile."),
+        Column("display_name", STRING, "Name on the profile."),
         Column("verified", FLAG, "Verified by TikTok."),
-        Column("followers", COUNT, "Newest follower count of the best precision seen in the last 7 days."),
+        Column("followers", COUNT, "Newest follower count of the best precision in the last 7 days."),
         Column("followers_precision", STRING, "exact or rounded."),
-        Column("first_seen_at", TIME, "First time that a vendor knew the creator."),
-        Column("last_seen_at", TIME, "Last time that a vendor knew the creator."),
+        Column("first_seen_at", TIME, "First time at which a vendor found the creator."),
+        Column("last_seen_at", TIME, "Last time at which a vendor found the creator."),
         _required("on_roster", FLAG, "Whether the roster still lists the creator."),
         Column(
             "identified_by",
             STRING,
-            "How the account is known: roster (ids given), responses (they agreed for half an hour); null: a presumption.",
+            "Source of the account: roster (ids given), responses (they agreed for half an hour); null: presumed only.",
         ),
-        Column("handle_taken_by", STRING, "Account (user id, else secUid) that vendors now give under the handle."),
+        Column("handle_taken_by", STRING, "Account (user id, or else secUid) that vendors now report for the handle."),
         Column("handle_taken_at", TIME, "First response about that account; null while the handle is the creator's."),
     ),
     sources={
@@ -453,37 +453,37 @@ STREAMS = Table(
     (
         _STREAM,
         _CREATOR,
-        Column("room_id", STRING, "Room id of the stream's first room; null when no vendor said one."),
+        Column("room_id", STRING, "Room id of the stream's first room; null if no vendor reported one."),
         Column("title", STRING, "Last title observed."),
         _required("started_at", TIME, "Best estimate of the start."),
-        Column("started_at_lo", TIME, "Earliest possible start: last reading of off air; null when censored."),
-        _required("started_at_hi", TIME, "Latest possible start: first reading of on air."),
+        Column("started_at_lo", TIME, "Earliest possible start: last off-air reading before it; null if censored."),
+        _required("started_at_hi", TIME, "Latest possible start: first on-air reading."),
         Column("ended_at", TIME, "Best estimate of the end; null while live."),
-        Column("ended_at_lo", TIME, "Earliest possible end: last reading of on air."),
+        Column("ended_at_lo", TIME, "Earliest possible end: last on-air reading."),
         Column("ended_at_hi", TIME, "Latest possible end; null while open."),
         _required("status", STRING, "live, ended, or lost (observation stopped before an end was seen)."),
-        _required("rooms", COUNT, "Rooms that make up the stream."),
+        _required("rooms", COUNT, "Number of rooms of the stream."),
         _required("reconnects", COUNT, "rooms - 1."),
-        _required("airtime_s", RATIO, "Start to end, or to the last reading while live, s."),
-        _required("observed_s", RATIO, "Airtime that polling covers, s: a gap counts up to the cap."),
+        _required("airtime_s", RATIO, "Time from start to end, or to the last reading while live, s."),
+        _required("observed_s", RATIO, "Airtime that polling covers, s; a gap between readings counts up to the cap."),
         _required(
             "coverage_ratio", RATIO, "Share of the airtime that polling covers: observed_s / airtime_s, at most 1."
         ),
-        _required("observations", COUNT, "Readings of on air."),
+        _required("observations", COUNT, "Number of on-air readings."),
         Column("peak_viewers", COUNT, "Most concurrent viewers observed: a lower bound."),
-        Column("peak_at", TIME, "When."),
+        Column("peak_at", TIME, "Time of peak_viewers."),
         Column(
             "average_viewers",
             RATIO,
-            "Weighted by time, edges included: hours_watched / observed hours; null without a viewer count.",
+            "Time-weighted average, edges included: hours_watched / observed hours; null without a viewer count.",
         ),
         Column("hours_watched", RATIO, "average_viewers x observed hours (observed_s / 3600), viewer-hours."),
         Column("viewers_total", COUNT, "Cumulative viewers, summed over rooms."),
         Column("likes", COUNT, "Likes, summed over rooms."),
-        Column("gap_since_previous_s", RATIO, "From the previous stream's end, s; null for the first known."),
-        _required("vendors", NAMES, "Vendors that saw the stream on air."),
-        Column("detection_delay_s", RATIO, "First on-air reading less the start, s; null where start is a guess."),
-        _required("flags", NAMES, "What to know: censored_start, censored_end, disagree_start, over_24h, ..."),
+        Column("gap_since_previous_s", RATIO, "Time since the end of the previous stream, s; null for the first one."),
+        _required("vendors", NAMES, "Vendors that reported the stream on air."),
+        Column("detection_delay_s", RATIO, "First on-air reading minus the start, s; null if the start is a guess."),
+        _required("flags", NAMES, "Limitations: censored_start, censored_end, disagree_start, over_24h, ..."),
     ),
     sources={
         "stream_id": "live_observations.creator_id live_observations.room_id live_observations.started_at",
@@ -507,7 +507,7 @@ STREAM_LIFT = Table(
     "day",
     "one row a stream, in the day of its start",
     ("stream_id",),
-    "Followers gained around a stream over what the creator would have gained anyway, with an interval.",
+    "Followers gained around a stream beyond the expected organic growth, with an interval.",
     (
         _STREAM,
         _CREATOR,
@@ -518,41 +518,39 @@ STREAM_LIFT = Table(
         Column("ended_at_lo", TIME, "Earliest possible end."),
         Column("ended_at_hi", TIME, "Latest possible end."),
         Column("followers_before", COUNT, "Last follower count at or before the start."),
-        Column("before_at", TIME, "When that was."),
+        Column("before_at", TIME, "Time of that count."),
         Column("followers_after", COUNT, "First follower count after end + carry-over (or the next start)."),
-        Column("after_at", TIME, "When that was."),
+        Column("after_at", TIME, "Time of that count."),
         Column("provider_before", STRING, "Vendor of the count before."),
-        Column("provider_after", STRING, "Vendor of the count after; the same as before by construction."),
-        Column("before_gap_s", RATIO, "Start less before_at, s."),
-        Column("after_gap_s", RATIO, "after_at less the window's end, s."),
-        _required("carry_over_min", COUNT, "Minutes after the end that count as the stream's."),
+        Column("provider_after", STRING, "Vendor of the count after; always the same as before."),
+        Column("before_gap_s", RATIO, "Start minus before_at, s."),
+        Column("after_gap_s", RATIO, "after_at minus the end of the window, s."),
+        _required("carry_over_min", COUNT, "Minutes after the end that count as part of the stream."),
         Column("naive_delta", COUNT, "followers_after - followers_before."),
-        Column("baseline_rate_per_h", RATIO, "Organic followers an hour around the stream."),
-        Column("baseline_hours", RATIO, "Clean off-air hours that the rate rests on."),
+        Column("baseline_rate_per_h", RATIO, "Organic followers per hour around the stream."),
+        Column("baseline_hours", RATIO, "Clean off-air hours from which the rate is estimated."),
         _required("profile_used", FLAG, "Whether the creator's hour-of-day profile was used."),
-        Column("expected_organic", RATIO, "Followers expected without the stream, between the snapshots."),
-        Column(
-            "lift", RATIO, "Followers beyond what the creator would have gained anyway: naive_delta - expected_organic."
-        ),
+        Column("expected_organic", RATIO, "Followers expected between the two counts without the stream."),
+        Column("lift", RATIO, "Followers gained beyond the expected organic growth: naive_delta - expected_organic."),
         Column("lift_lo", RATIO, "Lower end of the 90 % interval."),
         Column("lift_hi", RATIO, "Upper end of the 90 % interval."),
         Column(
             "lift_shared",
             RATIO,
-            "Part of the half-width that errors of the creator's other streams share: it does not average out in a sum.",
+            "Part of the half-width from errors that the creator's streams share: a sum does not average it out.",
         ),
-        Column("interval_level", RATIO, "Nominal level of the interval; null where there is none."),
-        Column("lift_pct", RATIO, "lift in percent of followers_before."),
+        Column("interval_level", RATIO, "Nominal level of the interval; null without an interval."),
+        Column("lift_pct", RATIO, "Lift in percent of followers_before."),
         Column("lift_per_hour", RATIO, "Lift / hours of airtime."),
-        Column("resolution", COUNT, "Quantum of the coarser snapshot, followers."),
-        _required("observable", FLAG, "False where counts are missing or too coarse for the delta to mean much."),
+        Column("resolution", COUNT, "Quantum of the coarser of the two counts, followers."),
+        _required("observable", FLAG, "False if counts are missing, or too coarse for a meaningful difference."),
         Column("platform_new_followers", COUNT, "TikTok's own count of new follows in the stream's rooms."),
-        _required("placebos", COUNT, "Placebo windows behind the interval; those that overlap weigh less in it."),
-        Column("is_significant", FLAG, "Whether the whole interval lies above zero: lift_lo > 0."),
+        _required("placebos", COUNT, "Placebo windows behind the interval; overlapping ones have less weight."),
+        Column("is_significant", FLAG, "Whether the whole interval is above zero: lift_lo > 0."),
         _required(
             "is_final",
             FLAG,
-            "False while later counts may change the lift; true once the window of the baseline has closed.",
+            "False while later counts may change the lift; true once the baseline window has closed.",
         ),
         _required("flags", NAMES, "late_before, below_resolution, overlap_next, viral_overlap, few_placebo, ..."),
         _required("method", STRING, "Name and version of the method."),
@@ -577,22 +575,22 @@ STREAM_HOURS = Table(
     "stream_hours",
     "marts",
     "day",
-    "one row a stream and clock hour (UTC) that it was on air in, in the day of the stream's start",
+    "one row a stream and clock hour (UTC) with airtime, in the day of the stream's start",
     ("stream_id", "hour"),
-    "Each stream split over the hours that it overlaps: what days, heatmaps and any range of hours are summed from.",
+    "Each stream split over its clock hours: the source of sums by day, by hour of the week and by any range of hours.",
     (
         _STREAM,
         _CREATOR,
-        _required("hour", TIME, "Begin of the hour, UTC."),
+        _required("hour", TIME, "Start of the hour, UTC."),
         _required("started_at", TIME, "The stream's start."),
-        _required("airtime_s", RATIO, "Airtime within the hour, s; adds up to the stream's."),
+        _required("airtime_s", RATIO, "Airtime within the hour, s; sums to the stream's."),
         Column(
-            "counted_s", RATIO, "Observed time within the hour, s: adds up to observed_s; null without a viewer count."
+            "counted_s", RATIO, "Observed time within the hour, s: sums to observed_s; null without a viewer count."
         ),
-        Column("hours_watched", RATIO, "Viewer-hours within the hour; add up to the stream's; null where no count is."),
-        Column("average_viewers", RATIO, "hours_watched / hours of counted_s; null without any."),
-        Column("peak_viewers", COUNT, "Most concurrent viewers read within the hour; null without a reading in it."),
-        Column("lift", RATIO, "The stream's lift, shared by airtime; null where the lift is not observable."),
+        Column("hours_watched", RATIO, "Viewer-hours within the hour; sum to the stream's; null without a count."),
+        Column("average_viewers", RATIO, "hours_watched / hours of counted_s; null if counted_s is 0."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers observed within the hour; null without a reading."),
+        Column("lift", RATIO, "The stream's lift, split by airtime; null if the lift is not observable."),
     ),
     sources={
         "stream_id creator_id started_at": "streams.*",
@@ -608,37 +606,39 @@ CREATOR_DAYS = Table(
     "creator_days",
     "marts",
     "day",
-    "one row a day and creator, since the creator is known",
+    "one row a day and creator, from the creator's first day on",
     ("day", "creator_id"),
-    "A creator's day: streams, airtime, audience, followers, lift and streaks, also for days without a stream.",
+    "Days of creators: streams, airtime, audience, followers, lift and streaks, also for days without a stream.",
     (
         _required("day", pl.Date(), "Day, UTC."),
         _CREATOR,
-        Column("active_day", FLAG, "Whether a stream started; null where none was seen and nobody knew all day."),
-        Column("streams", COUNT, "Streams that started; null where active_day is."),
-        Column("airtime_s", RATIO, "Time on air within the day, s, of streams of the day before too; null likewise."),
-        Column("hours_watched", RATIO, "Viewer-hours within the day; null where a stream has none, or like airtime_s."),
-        Column("average_viewers", RATIO, "Viewer-hours over hours that viewer counts cover; null without any."),
-        Column("peak_viewers", COUNT, "Most concurrent viewers read within the day; null without a reading on air."),
-        Column("followers_end", COUNT, "Last follower count of the day, exact before rounded; null without any."),
-        Column("followers_at", TIME, "When that count was read; null without any."),
-        Column("followers_vendor", STRING, "Who said it; null without any."),
+        Column("active_day", FLAG, "Whether a stream started; null if none was seen and the state was never known."),
+        Column("streams", COUNT, "Streams that started; null if active_day is null."),
+        Column(
+            "airtime_s", RATIO, "Time on air within the day, s, also of earlier streams; null if active_day is null."
+        ),
+        Column("hours_watched", RATIO, "Viewer-hours within the day; null if a stream has none, or airtime_s is null."),
+        Column("average_viewers", RATIO, "Viewer-hours / hours covered by viewer counts; null without any."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers observed within the day; null if never on air."),
+        Column("followers_end", COUNT, "Last follower count of the day, exact ones preferred; null without any."),
+        Column("followers_at", TIME, "Time of that count; null without any."),
+        Column("followers_vendor", STRING, "Vendor of that count; null without any."),
         Column("followers_precision", STRING, "exact or rounded; null without any."),
         Column("followers_unit", COUNT, "Quantum of the count; null without any."),
         Column(
             "followers_change",
             COUNT,
-            "followers_end less the day before's; null unless both are by one vendor in one precision and quantum.",
+            "followers_end minus that of the day before; null unless vendor, precision and quantum are the same.",
         ),
-        Column("lift", RATIO, "Sum of the observable lifts of the streams that started; null where there is none."),
-        Column("lift_streams", COUNT, "Streams behind lift; null where active_day is."),
+        Column("lift", RATIO, "Sum of the observable lifts of the streams that started; null without any."),
+        Column("lift_streams", COUNT, "Streams with an observable lift; null if active_day is null."),
         Column(
             "current_streak_days",
             COUNT,
-            "Active days in a row up to this one, at most 366; 0 on an idle day, null where active_day is.",
+            "Consecutive active days up to this one, at most 366; 0 on an idle day, null if active_day is null.",
         ),
         _required("longest_streak_days", COUNT, "Longest run of active days in the 366 days up to this one."),
-        Column("days_since_last_stream", COUNT, "Days since the last start, 0 today; null without one in 366 days."),
+        Column("days_since_last_stream", COUNT, "Days since the last start, 0 on the same day; null after 366 days."),
     ),
     sources={
         "day": "coverage.day",
@@ -662,19 +662,19 @@ CREATOR_HOURS = Table(
     "creator_hours",
     "marts",
     "whole",
-    "one row a creator, weekday and hour of the day (UTC) that the creator was ever on air in",
+    "one row a creator, weekday and hour of the day (UTC) with airtime",
     ("creator_id", "weekday", "hour"),
-    "When a creator is on air, and what comes of it, by hour of the week: each stream split over the hours it overlaps.",
+    "Airtime, audience and lift of creators by hour of the week: each stream is split over the hours it overlaps.",
     (
         _CREATOR,
         _required("weekday", COUNT, "ISO weekday, UTC: 1 Monday to 7 Sunday."),
         _required("hour", COUNT, "Hour of the day, UTC: 0 to 23."),
-        _required("streams", COUNT, "Streams that were on air in it."),
+        _required("streams", COUNT, "Streams on air in this hour."),
         _required("airtime_s", RATIO, "Airtime, s."),
-        Column("hours_watched", RATIO, "Viewer-hours; null where no stream has any."),
-        Column("average_viewers", RATIO, "Viewer-hours over hours that viewer counts cover; null without any."),
-        Column("peak_viewers", COUNT, "Most concurrent viewers read; null without a reading."),
-        Column("lift", RATIO, "Observable lifts, shared by airtime; null where there is none."),
+        Column("hours_watched", RATIO, "Viewer-hours; null if no stream has any."),
+        Column("average_viewers", RATIO, "Viewer-hours / hours covered by viewer counts; null without any."),
+        Column("peak_viewers", COUNT, "Most concurrent viewers observed; null without a reading."),
+        Column("lift", RATIO, "Observable lifts, split by airtime; null without any."),
     ),
     sources={
         "creator_id airtime_s hours_watched peak_viewers lift": "stream_hours.*",
@@ -690,36 +690,32 @@ STREAM_CONVERSIONS = Table(
     "day",
     "one row a stream, in the day of its start",
     ("stream_id",),
-    "Followers who came and went between the follower lists around a stream, and how many of its viewers that is.",
+    "New and lost followers between the follower lists around a stream, and new followers per viewer.",
     (
         _STREAM,
         _CREATOR,
         _required("started_at", TIME, "The stream's start."),
-        Column(
-            "joined", COUNT, "Followers new between the two lists, still there after; null where it cannot be told."
-        ),
-        Column("left", COUNT, "Followers gone between the two lists; null unless both cover the whole list."),
+        Column("joined", COUNT, "Followers only in the list after the stream; null if the lists cannot be compared."),
+        Column("left", COUNT, "Followers only in the list before the stream; null unless both are complete."),
         Column(
             "left_recent",
             COUNT,
-            "Gone of the newest followers whom both lists reach: a part of left; null where the lists do not meet.",
+            "Part of left among the newest followers that both lists cover; null if the lists do not overlap.",
         ),
-        Column("compared", COUNT, "Followers of the list before whom the list after reaches; null likewise."),
-        Column("list_seen", COUNT, "Followers read in the list after the stream; null without a list."),
-        Column("list_total", COUNT, "Followers in all, as that list says; null where it does not."),
+        Column("compared", COUNT, "Followers of the list before that the list after covers; null without overlap."),
+        Column("list_seen", COUNT, "Followers in the list after the stream; null without a list."),
+        Column("list_total", COUNT, "Total of followers, as that list reports it; null if it reports none."),
         Column(
             "complete", FLAG, "Whether both lists were read to the end; null without both, or without their totals."
         ),
-        Column("viewers_total", COUNT, "Cumulative viewers of the stream; null where no vendor said."),
+        Column("viewers_total", COUNT, "Cumulative viewers of the stream; null if no vendor reported them."),
         Column(
-            "conversion", RATIO, "joined / viewers_total; null where either is, or a list lies too far from the stream."
+            "conversion", RATIO, "joined / viewers_total; null if either is, or if a list is too far from the stream."
         ),
-        Column(
-            "before_at", TIME, "When the list before was read, at most some minutes into the stream; null without one."
-        ),
-        Column("after_at", TIME, "When the list after was read; null without one in reach."),
-        Column("vendor", STRING, "Who said both lists; null without both."),
-        _required("flags", NAMES, "What to know: no_list_before, lists_do_not_meet, wide_bracket, late_before, ..."),
+        Column("before_at", TIME, "Time of the list before, at most some minutes after the start; null without one."),
+        Column("after_at", TIME, "Time of the list after; null without one close enough."),
+        Column("vendor", STRING, "Vendor of both lists; null without both."),
+        _required("flags", NAMES, "Limitations: no_list_before, lists_do_not_meet, wide_bracket, late_before, ..."),
     ),
     sources={
         "stream_id creator_id started_at viewers_total": "streams.*",
@@ -738,19 +734,19 @@ RECAPS = Table(
     "recaps",
     "marts",
     "day",
-    "one row a creator and post that looks like a recap of a stream, in the day it was published",
+    "one row a creator and post that looks like a recap of a stream, in the day of publication",
     ("creator_id", "post_id"),
-    "Posts that show moments of a stream, by when they came and what their captions say, with the stream if one is known.",
+    "Posts that probably show parts of a stream, judged by time and caption, with the stream if one is known.",
     (
-        Column("stream_id", STRING, "The newest stream begun before the post; null when only the lexicon says so."),
+        Column("stream_id", STRING, "The newest stream started before the post; null if only the caption matches."),
         _required("post_id", STRING, "TikTok's id of the post."),
         _CREATOR,
-        _required("published_at", TIME, "When it was published."),
-        _required("score", RATIO, "0 to 1; a row is here from the threshold of the settings on. A score, no share."),
-        _required("band", STRING, "When, by the stream: during, 3h, 24h or 72h after its end, or none."),
-        _required("hits", NAMES, "Rules that hit the caption: live, recap, tag, announcement, noise."),
-        Column("views", COUNT, "Views at the last observation until two days after the day; null where not said."),
-        Column("likes", COUNT, "Likes at that observation; null where not said."),
+        _required("published_at", TIME, "Time of publication."),
+        _required("score", RATIO, "0 to 1, at least the threshold in the settings. A score, not a probability."),
+        _required("band", STRING, "Time of the post: during the stream, 3h, 24h or 72h after its end, or none."),
+        _required("hits", NAMES, "Rules that match the caption: live, recap, tag, announcement, noise."),
+        Column("views", COUNT, "Views at the last observation up to two days after the day; null if not reported."),
+        Column("likes", COUNT, "Likes at that observation; null if not reported."),
         _required("method", STRING, "Name and version of the rules."),
     ),
     sources={
@@ -770,8 +766,8 @@ GIFT_ESTIMATES = Table(
     "day",
     "one row a stream, in the day of its start",
     ("stream_id",),
-    "An estimate of a stream's gifts, not a ledger: an index by what can be seen; diamonds only where somebody supplied "
-    "known streams.",
+    "Estimates of a stream's gifts, not measured values: an index from visible signals; diamonds only if the operator "
+    "supplied known streams.",
     (
         _STREAM,
         _CREATOR,
@@ -779,19 +775,21 @@ GIFT_ESTIMATES = Table(
         Column(
             "gift_index",
             RATIO,
-            "0 to 100: percentile among streams of the follower tier in the 7 days up to the day; null with under 5.",
+            "0 to 100: percentile among streams of the follower tier in the 7 days up to the day; null below 5.",
         ),
-        Column("follower_tier", STRING, "Tier compared in: under_10k, 10k_100k, 100k_1m, over_1m; null if unknown."),
+        Column("follower_tier", STRING, "Follower tier: under_10k, 10k_100k, 100k_1m or over_1m; null if unknown."),
         _required("compared_with", COUNT, "Streams in the comparison, this one included."),
-        _required("signals", NAMES, "What the index rests on; a signal that is missing counts as average."),
+        _required("signals", NAMES, "Signals in the index; a missing signal counts as average."),
         Column("low", RATIO, "Lower end of the 90 % range, diamonds; null without enough known streams."),
-        Column("mid", RATIO, "Middle of the range, diamonds; null under 30 known streams."),
+        Column("mid", RATIO, "Middle of the range, diamonds; null below 30 known streams."),
         Column("high", RATIO, "Upper end of the 90 % range, diamonds; null without enough known streams."),
-        _required("basis", STRING, "none (index only), roster (others' known streams), creator (its own too), known."),
+        _required(
+            "basis", STRING, "none (index only), roster (known streams of others), creator (own ones too), known."
+        ),
         _required(
             "known_streams",
             COUNT,
-            "Known streams that the range rests on: 0 without a range, 1 for one that is known itself.",
+            "Known streams behind the range: 0 without a range, 1 if the stream itself is known.",
         ),
         _required("method", STRING, "Name and version of the method."),
     ),
@@ -812,28 +810,26 @@ LEADERBOARD = Table(
     "day",
     "one row a period, niche, metric and creator, as of the end of the day",
     ("as_of", "period", "niche", "metric", "creator_id"),
-    "Who leads, by period, niche and metric; periods end with the day.",
+    "Rankings of creators by period, niche and metric; each period ends with the day.",
     (
         _required("as_of", pl.Date(), "Last day of the period, UTC."),
         _required("period", STRING, "day, week (7 days) or month (30 days), ending with as_of."),
         _required("niche", STRING, "Niche of the roster; * for all."),
         _required("metric", STRING, "airtime (s), streams, peak_viewers, hours_watched, lift, ..."),
         _CREATOR,
-        _required(
-            "value", RATIO, "The metric over the streams that started in the period; recaps: posts published in it."
-        ),
-        Column("value_lo", RATIO, "Lower end of the 90 % interval; null where the value is exact."),
-        Column("value_hi", RATIO, "Upper end of the 90 % interval; null where the value is exact."),
-        Column("share", RATIO, "Share of the board's total; null where a sum means nothing."),
+        _required("value", RATIO, "The metric over streams that started in the period; recaps: posts published in it."),
+        Column("value_lo", RATIO, "Lower end of the 90 % interval; null if the value is exact."),
+        Column("value_hi", RATIO, "Upper end of the 90 % interval; null if the value is exact."),
+        Column("share", RATIO, "Share of the board's total; null if a sum is meaningless."),
         _required("rank", COUNT, "Rank by value; ties share a rank."),
-        Column("previous_rank", COUNT, "Rank in the period of the same length before."),
+        Column("previous_rank", COUNT, "Rank in the previous period of the same length."),
         Column(
             "rank_change",
             COUNT,
-            "Places gained since the period before: previous_rank - rank; null when absent before.",
+            "Places gained since the previous period: previous_rank - rank; null if absent there.",
         ),
-        Column("confident_rank", COUNT, "Rank by value_lo, which thin data cannot win; null where the value is exact."),
-        Column("is_new", FLAG, "Absent in the period before; null where the creator was not watched all through it."),
+        Column("confident_rank", COUNT, "Rank by value_lo: few data give no high rank; null if the value is exact."),
+        Column("is_new", FLAG, "Absent in the previous period; null if the creator was not polled during all of it."),
     ),
     sources={
         "as_of period": "streams.started_at",
@@ -850,26 +846,26 @@ STORIES = Table(
     "stories",
     "marts",
     "day",
-    "one row a creator and story, in the day it was published",
+    "one row a creator and story, in the day of publication",
     ("creator_id", "story_id"),
     "Stories with their last known counts and the views at 1, 6 and 24 hours of age.",
     (
         _required("story_id", STRING, "TikTok's id of the story."),
         _CREATOR,
-        _required("published_at", TIME, "When it was published."),
-        Column("expires_at", TIME, "When it goes away."),
+        _required("published_at", TIME, "Time of publication."),
+        Column("expires_at", TIME, "Time of expiry."),
         Column("media_type", STRING, "video or image."),
         Column("views", COUNT, "Views at the last observation."),
         Column("likes", COUNT, "Likes at the last observation."),
         Column("comments", COUNT, "Comments at the last observation."),
         Column("shares", COUNT, "Shares at the last observation."),
         Column("saves", COUNT, "Saves at the last observation."),
-        Column("views_1h", COUNT, "Views at 1 h of age, interpolated; null unless observed around it."),
-        Column("views_6h", COUNT, "Views at 6 h of age, interpolated; null unless observed around it."),
-        Column("views_24h", COUNT, "Views at 24 h of age: last observation past 23 h; else null."),
-        _required("observations", COUNT, "Times that it was observed."),
-        _required("last_observed_at", TIME, "Last time that it was observed."),
-        _required("completeness", RATIO, "Share of its 24 hours between publishing and the last observation."),
+        Column("views_1h", COUNT, "Views at 1 h of age, interpolated; null without observations around that age."),
+        Column("views_6h", COUNT, "Views at 6 h of age, interpolated; null without observations around that age."),
+        Column("views_24h", COUNT, "Views at 24 h of age: last observation after 23 h; null without one."),
+        _required("observations", COUNT, "Number of observations."),
+        _required("last_observed_at", TIME, "Time of the last observation."),
+        _required("completeness", RATIO, "Share of its 24 hours up to the last observation."),
     ),
     sources={
         "story_id creator_id published_at expires_at media_type views likes comments shares saves": "story_observations.*",
@@ -886,30 +882,30 @@ VENDOR_USAGE = Table(
     "day",
     "one row a day, vendor and endpoint",
     ("day", "vendor", "endpoint"),
-    "Requests, outcomes, latency and credits by vendor and endpoint: the ledger.",
+    "Requests, outcomes, latency and credits by vendor and endpoint.",
     (
         _required("day", pl.Date(), "Day of the request, UTC."),
         _required("vendor", STRING, "Vendor."),
         _required("endpoint", STRING, "The endpoint's path template."),
-        _required("requests", COUNT, "Requests sent, every attempt counted."),
-        _required("ok", COUNT, "Attempts answered with data."),
-        _required("empty", COUNT, "Answered, with nothing in it."),
-        _required("not_found", COUNT, "Answered: no such creator or room."),
-        _required("not_live", COUNT, "Answered: not live."),
-        _required("private", COUNT, "Answered: private account."),
-        _required("blocked", COUNT, "Refused by TikTok or a bot wall: says nothing of the creator."),
-        _required("rate_limited", COUNT, "Refused: too many requests."),
-        _required("unauthorized", COUNT, "Refused: key wrong, disabled or expired."),
+        _required("requests", COUNT, "Requests sent, retries included."),
+        _required("ok", COUNT, "Responses with data."),
+        _required("empty", COUNT, "Responses without data."),
+        _required("not_found", COUNT, "Responses: no such creator or room."),
+        _required("not_live", COUNT, "Responses: not live."),
+        _required("private", COUNT, "Responses: private account."),
+        _required("blocked", COUNT, "Refused by TikTok or by bot protection; no information about the creator."),
+        _required("rate_limited", COUNT, "Refused by the rate limit."),
+        _required("unauthorized", COUNT, "Refused: invalid, disabled or expired key."),
         _required("out_of_credits", COUNT, "Refused: no credits left."),
         _required("session_expired", COUNT, "Refused: the vendor's session expired."),
-        _required("invalid_request", COUNT, "Refused: the request is wrong."),
-        _required("server_error", COUNT, "Failed on the vendor's side."),
-        _required("network_error", COUNT, "No answer."),
-        _required("malformed", COUNT, "Answered with something that cannot be read."),
-        Column("credits", RATIO, "Credits charged; null where nothing is known."),
-        _required("not_billed", COUNT, "Attempts known to have cost nothing."),
-        Column("p50_ms", RATIO, "Median wall time of an answer, ms."),
-        Column("p95_ms", RATIO, "95th percentile of the wall time of an answer, ms."),
+        _required("invalid_request", COUNT, "Refused: invalid request."),
+        _required("server_error", COUNT, "Errors on the vendor's side."),
+        _required("network_error", COUNT, "Requests without a response."),
+        _required("malformed", COUNT, "Responses that cannot be read."),
+        Column("credits", RATIO, "Credits charged; null if unknown for all requests."),
+        _required("not_billed", COUNT, "Attempts that are known to be free."),
+        Column("p50_ms", RATIO, "Median response time, ms of real time."),
+        Column("p95_ms", RATIO, "95th percentile of the response time, ms of real time."),
     ),
     sources={
         "day": _of_all_raw("requested_at"),
@@ -928,19 +924,19 @@ COVERAGE = Table(
     "day",
     "one row a day and creator",
     ("day", "creator_id"),
-    "How well each creator was watched that day: what the other numbers can be trusted for.",
+    "Quality of polling by creator and day: how far the other tables can be trusted.",
     (
         _required("day", pl.Date(), "Day, UTC."),
         _CREATOR,
-        _required("polls", COUNT, "Readings of the live state, unknown included."),
-        _required("known_polls", COUNT, "Readings that said live, paused or ended."),
+        _required("polls", COUNT, "Readings of the live state, including unknown ones."),
+        _required("known_polls", COUNT, "Readings with the state live, paused or ended."),
         Column(
             "largest_gap_s",
             RATIO,
             "Longest time without a known reading between the day's first and last, s.",
         ),
         Column("median_gap_s", RATIO, "Median time between known readings, s."),
-        Column("unknown_share", RATIO, "Readings that said nothing / readings."),
+        Column("unknown_share", RATIO, "Readings with an unknown state / readings."),
     ),
     sources={
         "day": "live_observations.observed_at",
@@ -951,28 +947,28 @@ COVERAGE = Table(
     },
 )
 
-# Made by publishing itself: it lies in no lake, and is no source of anything.
+# Made by publishing: it is not in the lake, and no table depends on it.
 PUBLICATION = Table(
     "publication",
     "published",
     "whole",
     "one row",
     ("generation",),
-    "What this publication is, and the moment that its data speaks for.",
+    "The name, time and inputs of this publication.",
     (
-        _required("generation", STRING, "Name of the publication: when it was made, and of what."),
-        _required("published_at", TIME, "When it was made."),
-        _required("fingerprint", STRING, "Hash of everything that it was made of."),
-        _required("as_of", TIME, "The newest reading of somebody's live state: what `now` means in the views."),
+        _required("generation", STRING, "Name of the publication, from its time and its inputs."),
+        _required("published_at", TIME, "Time of the publication."),
+        _required("fingerprint", STRING, "Hash of all inputs."),
+        _required("as_of", TIME, "Time of the newest reading of a live state: `now` in the views."),
         Column(
             "stands_still",
             STRING,
-            "Blocked days: days of tables that keep an earlier version because a check failed, and since when; null if none.",
+            "Blocked days: a check failed, so that an earlier version stays; with the time since when; null if none.",
         ),
         Column(
             "observation_days",
             COUNT,
-            "Days of observations that are published, back from the newest day; null: all. Marts are always whole.",
+            "Published days of observations, back from the newest day; null: all. Marts are always whole.",
         ),
     ),
 )

@@ -385,7 +385,7 @@ def test_moments_around_streams_leave_out_another_accounts_stream(tmp_path: Path
     targets = known_accounts.identified(deployed.lake, deployed.targets, at_minutes(240))
     assert targets == [known_target()]
     readings = on_air_readings(deployed.lake, START, at_minutes(240), targets)
-    on_air = readings.filter("on_air")["asked_at"]
+    on_air = readings.filter("on_air")["polled_at"]
     assert (on_air.min(), on_air.max()) == (at_minutes(60), at_minutes(95))
     assert WindowState(deployed.deployment(), START, at_minutes(240)).on_air(targets, at_minutes(200)) == []
     assert last_rooms(deployed.lake, targets, START, at_minutes(240))[0].room_id == MINE.room_id

@@ -56,7 +56,7 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
         running.sample()
 
         running.wait(lambda: status(running, refused) is FAILURE, PATIENCE_S, "raw of the past is refused")
-        assert "vendors only know now" in failure(running, refused)
+        assert "vendors report only the current state" in failure(running, refused)
 
         running.wait(lambda: backfill_status(running, backfill) != "REQUESTED", PATIENCE_S, "the backfill ends")
         assert backfill_status(running, backfill) == "COMPLETED_SUCCESS"

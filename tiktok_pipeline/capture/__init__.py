@@ -1,1 +1,1 @@
-"""The client side of every call: who is due, politeness, budget, retries, and landing what came. No Dagster."""
+"""Poll vendors and land their responses: poll order, rate limits, budgets, retries, raw rows. No Dagster."""

@@ -1,7 +1,7 @@
-"""What a vendor has cost today, against the cap of the day: no request is sent that the cap has no room for.
+"""Keep each vendor's daily spending within `credits_per_day`: a request over the cap is not sent.
 
-Every window begins with what had landed, so that a restart forgets nothing; windows that run beside each other on
-the real clock also share a small file, because what one of them has just spent has not landed yet.
+A window starts from the credits in raw rows, so a restart loses no spending. On the real clock, concurrent windows also
+share a small file, because their newest requests are not in raw rows yet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
-# Yesterday may still be settled; what is older is nobody's concern.
+# Requests sent yesterday may still be settled after midnight; older days are not needed.
 _DAYS_KEPT = 2
 
 
@@ -25,7 +25,7 @@ _MOST = 1e15
 
 
 def known_credits(credits: float | None) -> float | None:
-    """Return credits as charged; None (not known) where they are negative, NaN or infinite."""
+    """Return the credits as charged; None if they are missing, negative, NaN or infinite."""
     return credits if credits is not None and math.isfinite(credits) and credits >= 0 else None
 
 
@@ -33,17 +33,17 @@ class Budget(Protocol):
     """The spending of one vendor, by day, in credits."""
 
     def affords(self, day: date, price: float, cap: float) -> bool:
-        """Whether `price` more would still lie within `cap`."""
+        """Return whether `price` more is within `cap`."""
 
     def reserve(self, day: date, price: float, cap: float) -> bool:
-        """Take `price` from the day's budget before a request leaves; False, and nothing taken, where it is spent."""
+        """Add `price` to the day's spending before a request is sent; False, without adding, if it exceeds `cap`."""
 
     def settle(self, day: date, difference: float) -> None:
-        """Correct a reservation by what the answer cost more, or less."""
+        """Correct a reservation by the difference between the charged credits and the price."""
 
 
 class OwnBudget:
-    """Spending of one window, over what had landed when it began."""
+    """Spending of one window, added to the credits in raw rows at its start."""
 
     def __init__(self, landed: Mapping[date, float] | None = None) -> None:
         self._spent = {day: _amount(credits) for day, credits in (landed or {}).items()}
@@ -66,16 +66,16 @@ class OwnBudget:
 
 
 class SharedBudget:
-    """Spending of every process of this deployment, in a small file under a lock.
+    """Spending of all processes of this deployment, in a small locked file.
 
-    A file that is lost is no loss: what landed is counted when a window begins. A window that was killed leaves its
-    last reservation in the file: the day then ends a little early, never late. While the file cannot be read or
-    written, as on a full disk, this process goes on with the totals that it knows.
+    A lost file does no harm: each window counts the credits in raw rows when it begins. A killed window leaves its
+    last reservation in the file, so the cap is reached a little early, never late. While the file cannot be read or
+    written, for example on a full disk, this process continues with its own totals.
     """
 
     def __init__(self, path: Path, landed: Mapping[date, float] | None = None) -> None:
         self._path = path
-        # The totals at the last read, and the amounts that this process could not write since.
+        # The totals at the last read, and the amounts of this process that are not in the file yet.
         self._known: dict[str, float] = {}
         self._unwritten: dict[str, float] = {}
         with self._held() as spent:
@@ -140,7 +140,7 @@ _FILE_BYTES = 512
 
 
 def _read(descriptor: int) -> dict[str, float]:
-    """Return the totals in the file; no totals if the file is truncated or not valid."""
+    """Return the totals in the file; empty if the file is truncated or invalid."""
     try:
         found = json.loads(os.pread(descriptor, 2 * _FILE_BYTES, 0) or b"{}")
     except (OSError, ValueError):
@@ -151,7 +151,7 @@ def _read(descriptor: int) -> dict[str, float]:
 
 
 def _write(descriptor: int, spent: Mapping[str, float]) -> bool:
-    """Write the newest days; return whether all of it is in the file."""
+    """Write the newest days; return whether the write was complete."""
     content = json.dumps(dict(sorted(spent.items())[-_DAYS_KEPT:])).encode().ljust(_FILE_BYTES)
     try:
         return os.pwrite(descriptor, content, 0) == len(content)
@@ -160,5 +160,5 @@ def _write(descriptor: int, spent: Mapping[str, float]) -> bool:
 
 
 def _amount(credits: float) -> float:
-    """Credits as an amount that can be added to: 0 to `_MOST`."""
+    """Clamp credits to 0 to `_MOST`, so that sums stay finite; 0 for NaN."""
     return min(max(credits, 0.0), _MOST) if not math.isnan(credits) else 0.0

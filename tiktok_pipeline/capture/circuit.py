@@ -1,4 +1,4 @@
-"""When a vendor is left alone: after a refusal that no retry mends, or after failures in a row."""
+"""Circuit breaker: pause requests to a vendor after an account error, or after repeated failures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 
 from tiktok_pipeline.providers.vendor import Fate, Verdict
 
-# Doubling pauses end here: a vendor that comes back is found again within the quarter of an hour.
+# The pause doubles up to this limit: a recovered vendor is used again within 15 minutes.
 _LONGEST_PAUSE = timedelta(minutes=15)
 
 
 class Circuit:
-    """Closed: ask. Open: pass the vendor over until the pause ends, then let one request try (half-open).
+    """Closed: requests pass. Open: the vendor is skipped until the pause ends, then one trial passes (half-open).
 
-    A refusal of the whole account (key, credits, session) opens it at once; `failures` failed attempts in a row
-    open it for `pause`, doubled each time that the trial fails.
+    An error of the whole account (key, credits, session) opens it at once. `failures` failed attempts in a row
+    open it for `pause`, which doubles after each failed trial.
     """
 
     def __init__(self, failures: int, pause_s: float) -> None:
@@ -26,7 +26,7 @@ class Circuit:
         self.reason: str | None = None
 
     def allows(self, now: datetime) -> bool:
-        """Whether a request may be sent; when half-open, to one caller at a time."""
+        """Return whether a request may be sent; when half-open, allow one at a time."""
         if self._open_until is None:
             return True
         if now < self._open_until or self._trying:
@@ -35,13 +35,13 @@ class Circuit:
         return True
 
     def record(self, verdict: Verdict, now: datetime) -> None:
-        """What the last attempt came to."""
+        """Update the circuit with the verdict of an attempt."""
         trial, self._trying = self._trying, False
         if verdict.fate in (Fate.ANSWER, Fate.PERMANENT):
             self._in_a_row, self._open_until, self._next_pause, self.reason = 0, None, self._pause, None
             return
         if self._open_until is not None and not trial:
-            return  # was on its way when the circuit opened: one trouble, not many
+            return  # sent before the circuit opened: already counted as one failure
         self._in_a_row += 1
         if verdict.fate is Fate.VENDOR or self._in_a_row >= self._failures:
             self.reason = verdict.error or verdict.outcome.value

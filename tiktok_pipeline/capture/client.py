@@ -1,7 +1,7 @@
-"""The one client through which every call goes: routes, politeness, budget, retries, redaction, landing.
+"""Send all HTTP requests to vendors: routes, rate limits, budgets, retries, redaction, landing.
 
-`Client.ask` puts one question to the vendors of its route in turn, until one answers. Every HTTP attempt, good
-or bad, becomes one `Attempt` that is handed to `land` before anybody looks at it.
+`Client.request` tries the vendors of a route in order until one gives a usable response. Every HTTP attempt becomes one
+`Attempt`, whether it failed or not. `land` receives it before any other code uses it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, known_credits
 from tiktok_pipeline.capture.circuit import Circuit
-from tiktok_pipeline.capture.clock import Clock, written
+from tiktok_pipeline.capture.clock import Clock, rfc3339
 from tiktok_pipeline.capture.connections import Sender, Wrapped, fault
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rate_limit import Departures, Gate
@@ -55,60 +55,60 @@ _LARGE_BODIES = 2
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A settled question: who answered, and the attempt that carries the answer."""
+class Response:
+    """A response that settles a request: its vendor, and its attempt."""
 
     vendor: Vendor
     attempt: Attempt
 
     @property
     def outcome(self) -> Outcome:
-        """What the answer came to."""
+        """The outcome of the response."""
         return self.attempt.verdict.outcome
 
     def readings(self) -> Iterator[Reading | Problem]:
-        """What the body says; a body that cannot be read is one problem."""
+        """Return the readings in the body; one problem if the body cannot be decoded."""
         return guard.read(self.vendor, self.attempt.request.endpoint, self.outcome, self.attempt.body or b"")
 
 
 @dataclass
 class Tally:
-    """What a window did, in numbers: for metadata and messages."""
+    """Totals of one window, for metadata and messages."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     credits: float = 0.0
     troubles: dict[str, str] = field(default_factory=dict)
-    # Attempts whose response raised an unforeseen exception in `judge`, by vendor and exception.
+    # Attempts for which `judge` raised an unforeseen exception, by vendor and exception.
     unforeseen: Counter[str] = field(default_factory=Counter)
     # Failed flushes, and the largest number of rows that waited in memory after one.
     flush_failures: int = 0
     most_rows_waiting: int = 0
-    # (capability, why each vendor of the route had no answer) -> whom it was about.
+    # (capability, the reasons of all vendors of the route) -> creators or handles without a response.
     unanswered: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
-    def leave_unanswered(self, capability: str, target: Target, reasons: Sequence[str]) -> None:
-        """Note a question that no vendor of its route answered, and why."""
+    def note_unanswered(self, capability: str, target: Target, reasons: Sequence[str]) -> None:
+        """Count a request without a usable response from any vendor of its route, with the reasons."""
         why = "; ".join(reasons) or "no vendor on the route has credentials"
         self.unanswered.setdefault((capability, why), Counter())[target.creator_id or target.handle] += 1
 
     @property
-    def unanswered_questions(self) -> int:
-        """Questions that no vendor of their route answered."""
-        return sum(who.total() for who in self.unanswered.values())
+    def unanswered_requests(self) -> int:
+        """Requests without a usable response from any vendor of their route."""
+        return sum(creators.total() for creators in self.unanswered.values())
 
     @property
     def requests(self) -> int:
-        """HTTP attempts."""
+        """HTTP attempts, retries included."""
         return sum(self.outcomes.values())
 
     @property
     def answered(self) -> int:
-        """Attempts that settled a question."""
+        """HTTP attempts with a response that settled a request."""
         return sum(self.outcomes[outcome] for outcome in ("ok", "empty", "not_found", "not_live", "private"))
 
 
 class Client:
-    """Asks vendors. Use within `open_client`."""
+    """Sends requests to vendors. Use within `open_client`."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class Client:
             for name, access in accesses.items()
         }
 
-    async def ask(
+    async def request(
         self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None, only: str | None = None
-    ) -> Answer | None:
-        """The first settled answer along the route of `capability`; None when no vendor had one.
+    ) -> Response | None:
+        """Request `capability` from the vendors of its route in order; return the first usable response, or None.
 
-        A vendor without credentials, with an open circuit, a spent budget, or without the id that it needs is
-        passed over. `only` keeps the later pages of a walk with the vendor of the first.
+        A vendor is skipped if it has no credentials, its circuit is open, its budget is spent, or an id that it needs
+        is missing. `only` keeps the later pages of a walk with the vendor of the first page.
         """
         if not self.may_poll(target):
             return None
@@ -152,24 +152,24 @@ class Client:
                 continue
             request = channel.vendor.request(capability, target, page=page, cursor=cursor)
             if request is None:
-                reasons.append(f"{name}: needs an id of the creator that is not known yet")
+                reasons.append(f"{name}: needs an id of the creator that is still missing")
                 continue
-            attempt = await self._ask_vendor(channel, request)
+            attempt = await self._request(channel, request)
             if attempt is None:
-                reasons.append(f"{name}: {channel.passed_over()}")
+                reasons.append(f"{name}: {channel.skip_reason()}")
             elif attempt.verdict.fate is Fate.ANSWER:
-                return Answer(channel.vendor, attempt)
+                return Response(channel.vendor, attempt)
             else:
                 reasons.append(f"{name}: {attempt.verdict.outcome.value}")
             attempt = None  # frees its body, which may be large, before the request to the next vendor
-        self.tally.leave_unanswered(capability, target, reasons)
+        self.tally.note_unanswered(capability, target, reasons)
         return None
 
-    async def ask_vendor(self, name: str, capability: str, target: Target) -> Attempt | None:
-        """The settled answer of one vendor, whatever the routes say; None when it had none."""
+    async def request_from(self, name: str, capability: str, target: Target) -> Attempt | None:
+        """Request `capability` from one vendor, without regard to routes; return None without a usable response."""
         channel = self._channels[name]
         request = channel.vendor.request(capability, target)
-        attempt = await self._ask_vendor(channel, request) if request is not None else None
+        attempt = await self._request(channel, request) if request is not None else None
         return attempt if attempt is not None and attempt.verdict.fate is Fate.ANSWER else None
 
     async def walk(
@@ -178,32 +178,32 @@ class Client:
         target: Target,
         *,
         pages: int,
-        enough: Callable[[Answer], bool] = lambda answer: False,
-    ) -> list[Answer]:
-        """Request the pages of one listing from one vendor and return them.
+        enough: Callable[[Response], bool] = lambda response: False,
+    ) -> list[Response]:
+        """Request the pages of one listing from one vendor and return their responses, without bodies.
 
-        A walk ends with the vendor's end, a repeated cursor, `pages`, or a page that is `enough`. An empty page that
-        reports a next page is skipped once. The attempts carry no body: all pages may not fit in memory.
+        Stop at the last page, at a repeated cursor, after `pages`, or after a page for which `enough` is true. One
+        empty page that reports a next page is tolerated. Bodies are dropped, because all pages may not fit in memory.
         """
-        answers: list[Answer] = []
+        responses: list[Response] = []
         seen: set[str] = set()
         cursor: str | None = None
         empty = 0
-        while len(answers) < pages:
-            only = answers[0].vendor.name if answers else None
-            answer = await self.ask(capability, target, page=len(answers), cursor=cursor, only=only)
-            if answer is None:
+        while len(responses) < pages:
+            only = responses[0].vendor.name if responses else None
+            response = await self.request(capability, target, page=len(responses), cursor=cursor, only=only)
+            if response is None:
                 break
-            answers.append(Answer(answer.vendor, replace(answer.attempt, body=None)))
-            cursor = answer.attempt.verdict.next_cursor
-            empty += answer.outcome is Outcome.EMPTY
-            if cursor is None or cursor in seen or empty > 1 or enough(answer):
+            responses.append(Response(response.vendor, replace(response.attempt, body=None)))
+            cursor = response.attempt.verdict.next_cursor
+            empty += response.outcome is Outcome.EMPTY
+            if cursor is None or cursor in seen or empty > 1 or enough(response):
                 break
-            del answer
+            del response
             seen.add(cursor)
-        return answers
+        return responses
 
-    async def _ask_vendor(self, channel: _Channel, request: Request) -> Attempt | None:
+    async def _request(self, channel: _Channel, request: Request) -> Attempt | None:
         attempt = None
         for number in range(1, channel.retries.attempts + 1):
             attempt = await channel.send(request, number)
@@ -225,7 +225,7 @@ class Client:
 
 
 class _Channel:
-    """One vendor as this window sees it: gate, circuit and budget."""
+    """Rate limit, circuit and budget of one vendor in this window."""
 
     def __init__(
         self,
@@ -240,7 +240,7 @@ class _Channel:
         self.vendor = access.vendor
         self.retries = settings.retries
         self._limits = settings.vendors[access.vendor.name]
-        # Encoded once: a base URL may have a host of non-ASCII letters.
+        # Encoded once: the host of a base URL may contain non-ASCII letters.
         self._base_url = str(httpx.URL(access.base_url)).rstrip("/")
         self._headers = {
             "User-Agent": USER_AGENT,
@@ -258,12 +258,12 @@ class _Channel:
         self._budget = budget
 
     async def send(self, request: Request, number: int) -> Attempt | None:
-        """One attempt; None when the vendor is to be passed over."""
+        """Make one attempt; return None if the vendor must be skipped."""
         cap, price = self._limits.credits_per_day, self._limits.credits_per_request
-        if self._spent_up():
+        if self._is_budget_spent():
             return None
         async with self._gate.passing():
-            # Asked here, not before: circuit and budget may change while a request waits for its turn.
+            # Checked here, after the wait: circuit and budget may have changed since.
             now = self._clock.now()
             if cap is not None and not self._budget.reserve(now.date(), price, cap):
                 return None
@@ -279,22 +279,22 @@ class _Channel:
         return attempt
 
     def pause(self, attempt: Attempt, number: int) -> float | None:
-        """Seconds until the next try; None when there is to be none."""
+        """Return the seconds until the next retry; None for no retry."""
         verdict = attempt.verdict
         if verdict.fate is not Fate.RETRY or verdict.error in _NOT_AGAIN or number >= self.retries.attempts:
             return None
-        asked = attempt.verdict.retry_after_s
-        if asked is None:
-            # Seeded, so that a replay is the same each time; jittered, so that retries do not march in step.
+        wait = attempt.verdict.retry_after_s
+        if wait is None:
+            # Seeded, so that a replay gives the same result; jittered, so that retries do not coincide.
             chance = random.Random(f"{self.vendor.name} {attempt.request.subject} {attempt.requested_at}")
-            asked = self.retries.backoff_seconds * 2 ** (number - 1) * chance.uniform(0.5, 1.5)
-        return asked if asked <= self.retries.longest_wait_seconds else None
+            wait = self.retries.backoff_seconds * 2 ** (number - 1) * chance.uniform(0.5, 1.5)
+        return wait if wait <= self.retries.longest_wait_seconds else None
 
-    def passed_over(self) -> str:
-        """Why this vendor was not asked."""
-        return "credits of the day are spent" if self._spent_up() else f"circuit open ({self._circuit.reason})"
+    def skip_reason(self) -> str:
+        """Return why this vendor was skipped."""
+        return "daily credit budget is spent" if self._is_budget_spent() else f"circuit open ({self._circuit.reason})"
 
-    def _spent_up(self) -> bool:
+    def _is_budget_spent(self) -> bool:
         cap = self._limits.credits_per_day
         today = self._clock.now().date()
         return cap is not None and not self._budget.affords(today, self._limits.credits_per_request, cap)
@@ -303,7 +303,7 @@ class _Channel:
         requested_at = _milliseconds(self._clock.now())
         headers = dict(self._headers)
         if self._clock.replaying:
-            headers["X-Replay-At"] = written(requested_at)
+            headers["X-Replay-At"] = rfc3339(requested_at)
         started = time.perf_counter()
         status: int | None = None
         kept: dict[str, str] = {}
@@ -311,16 +311,16 @@ class _Channel:
         age = 0.0
         async with self._reader.room() as room:
             try:
-                status, answered, content = await self._exchange(request, headers, room)
+                status, reply_headers, content = await self._exchange(request, headers, room)
             except TimeoutError:
                 verdict = Verdict(Outcome.NETWORK_ERROR, DEADLINE)
             except Exception as error:
                 verdict = Verdict(Outcome.NETWORK_ERROR, fault(error))
             else:
-                kept = self._redactor.headers(answered)
+                kept = self._redactor.headers(reply_headers)
                 body = None if isinstance(content, str) else self._redactor.body(content)
-                verdict = self._redacted(self._judge(request.endpoint, status, answered, content))
-                age = age_s(answered)
+                verdict = self._redacted(self._judge(request.endpoint, status, reply_headers, content))
+                age = age_s(reply_headers)
                 del content
             elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
             received_at = _milliseconds(self._clock.now())
@@ -346,8 +346,8 @@ class _Channel:
         """Send one request; return status, headers, and the body or the reason why it was not read.
 
         Raises:
-            TimeoutError: the deadline of the whole exchange has passed. It is real time, also on the replay clock.
-            Exception: any error of the transport; no complete response arrived.
+            TimeoutError: the whole exchange exceeded its deadline. The deadline is real time, also on a replay clock.
+            Exception: any transport error; no complete response arrived.
         """
         async with asyncio.timeout(self._deadline_s):
             reply = await self._sender.get(
@@ -365,7 +365,7 @@ class _Channel:
             return reply.status, reply.headers, content
 
     def _judge(self, endpoint: str, status: int, headers: Mapping[str, str], content: bytes | str) -> Verdict:
-        """Judge a response. It is malformed if its body is missing or must not be decoded."""
+        """Judge a response: malformed if its body is missing or must not be decoded."""
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
             return Verdict(Outcome.NETWORK_ERROR, PROXY_AUTHENTICATION)
         why = content if isinstance(content, str) else TOO_MANY_VALUES if has_too_many_values(content) else None
@@ -376,13 +376,13 @@ class _Channel:
         return replace(guard.judge(self.vendor, endpoint, status, headers, b""), outcome=Outcome.MALFORMED, error=why)
 
     def _without_secrets(self, request: Request) -> Request:
-        """Return the cursor without secrets: it comes from a body, which may repeat one."""
+        """Redact secrets in the cursor: it comes from a body, which may repeat one."""
         if request.cursor is None:
             return request
         return replace(request, cursor=self._redactor.own(request.cursor))
 
     def _redacted(self, verdict: Verdict) -> Verdict:
-        """A vendor's code and request id may repeat the key that it refuses."""
+        """Redact the error code and request id of a verdict: they may repeat the rejected key."""
         error, request_id = verdict.error, verdict.request_id
         return replace(
             verdict,
@@ -392,9 +392,9 @@ class _Channel:
         )
 
     def _priced(self, verdict: Verdict, status: int | None) -> Verdict:
-        """An answer that does not say what it cost, cost what the price list says; so does a spoilt HTTP 200.
+        """Fill in a missing cost: the list price for usable responses and for every HTTP 200, malformed ones included.
 
-        What failed otherwise and does not say, stays unknown.
+        For other failures without a reported cost, the cost stays missing.
         """
         if verdict.credits is not None or (verdict.fate is not Fate.ANSWER and status != 200):
             return verdict
@@ -412,12 +412,19 @@ async def open_client(
     departures: Callable[[str], Departures | None] = lambda vendor: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Client]:
-    """A client with its connections; `budgets` and `departures` tell it of a vendor's other windows.
+    """Open a client and its connections.
 
-    `transport` is for tests.
+    Args:
+        accesses: credentials and addresses by vendor.
+        settings: routes, limits and retry policy.
+        clock: real or replay.
+        land: receives each attempt.
+        budgets: the daily budget of a vendor, which other windows may share.
+        departures: the send times of a vendor, which other windows may share.
+        transport: replaces the network, for tests.
 
     Raises:
-        SettingsError: a proxy or certificate variable cannot be used.
+        SettingsError: a proxy or certificate variable is invalid.
     """
     async with AsyncExitStack() as stack:
         senders: dict[str, Sender] = {}
@@ -428,5 +435,5 @@ async def open_client(
 
 
 def _milliseconds(moment: datetime) -> datetime:
-    """Cut to milliseconds, the precision that `X-Replay-At` carries."""
+    """Truncate to milliseconds, the precision of `X-Replay-At`."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

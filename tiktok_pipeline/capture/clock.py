@@ -1,12 +1,11 @@
-"""The one clock: all time in the project comes from here.
+"""The clocks. All capture code takes its time from one of them.
 
-The real clock waits. The replay clock jumps: when everybody who runs on it is asleep, it moves to the earliest
-moment that somebody sleeps for, so that the same code polls days in seconds, and politeness holds in replayed
-time. It never goes back, and it does not move while an answer is on its way: a replayed answer is received at
-the instant that it was asked for.
+The real clock waits. The replay clock jumps: when all its tasks sleep, it moves to the earliest wake-up time. So the
+same code replays days in seconds, and rate limits hold in replayed time. It never goes back. It stands still during a
+request, so a replayed response is received at the time of its request.
 
-`gather`, `park` and `wake` exist because the replay clock has to know who runs: code that waits for something
-other than time or an answer says so with them. On the real clock they are plain asyncio.
+The replay clock must know which tasks run. A task that waits for anything but time or a response uses `gather`, `park`
+and `wake`. On the real clock these are plain asyncio.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """What capture code may ask of time."""
+    """Time and waiting for capture code."""
 
     replaying: bool
 
@@ -33,20 +32,20 @@ class Clock(Protocol):
         """The time, UTC."""
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Return at `moment`, at once if it has passed."""
+        """Wait until `moment`; return at once if it has passed."""
 
     async def gather(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Run them together and return their results in order."""
+        """Run coroutines concurrently and return their results in order."""
 
     async def park(self, future: asyncio.Future[None]) -> None:
-        """Wait for somebody else on this clock to `wake` the future."""
+        """Wait until another task on this clock calls `wake` for the future."""
 
     def wake(self, future: asyncio.Future[None]) -> None:
-        """Let whoever parked on the future go on."""
+        """Resume the task that waits for the future."""
 
 
 class RealClock:
-    """The time of day. With `speed` and `start`, that of a server whose clock runs fast: see `make dev`."""
+    """The system time, or with `speed` and `start` the time of a server whose clock runs fast: see `make dev`."""
 
     replaying = False
 
@@ -60,7 +59,7 @@ class RealClock:
         return self.at(datetime.now(UTC))
 
     def at(self, wall: datetime) -> datetime:
-        """What this clock shows at a time of day."""
+        """Convert a system time to the time of this clock."""
         if self._anchor is None or self._start is None:
             return wall
         return self._start + (wall - self._anchor) * self.speed
@@ -80,13 +79,13 @@ class RealClock:
         await future
 
     def wake(self, future: asyncio.Future[None]) -> None:
-        """Resolve the future, unless its waiter has gone."""
+        """Resolve the future, unless it is done or cancelled."""
         if not future.done():
             future.set_result(None)
 
 
 class ReplayClock:
-    """A clock that stands still while anybody runs and jumps when all are asleep."""
+    """A clock that stands still while a task runs, and jumps when all tasks sleep."""
 
     replaying = True
 
@@ -94,7 +93,7 @@ class ReplayClock:
         self._now = start
         self._order = itertools.count()
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
-        # Whoever calls first runs; gather() adds those it starts, sleeping and parking take away.
+        # Tasks that run: the first caller, plus those of gather(), less those that sleep or are parked.
         self._running = 1
 
     def now(self) -> datetime:
@@ -102,7 +101,7 @@ class ReplayClock:
         return self._now
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Be the next to run once all others are asleep and none sleeps for an earlier moment."""
+        """Wait until all other tasks sleep and no earlier wake-up time is left."""
         if moment <= self._now:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -111,7 +110,7 @@ class ReplayClock:
         await future
 
     async def gather(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Run them together; the last to finish hands its turn back to the caller."""
+        """Run coroutines concurrently; the caller counts as running again when the last one ends."""
         pending = list(coroutines)
         left = len(pending)
         if not left:
@@ -136,12 +135,12 @@ class ReplayClock:
             raise
 
     async def park(self, future: asyncio.Future[None]) -> None:
-        """Wait without holding the clock."""
+        """Wait for the future; the clock may jump meanwhile."""
         self._rest()
         await future
 
     def wake(self, future: asyncio.Future[None]) -> None:
-        """Let the one who parked run again before the clock moves."""
+        """Count the parked task as running before the clock moves, and resume it."""
         if not future.done():
             self._running += 1
             future.set_result(None)
@@ -155,21 +154,21 @@ class ReplayClock:
 
 
 def replaying(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether TIKTOK_PIPELINE_CLOCK says `replay`.
+    """Return whether TIKTOK_PIPELINE_CLOCK is `replay`.
 
     Raises:
-        SettingsError: it says something else than `real` or `replay`.
+        SettingsError: the variable is neither `real` nor `replay`.
     """
-    said = environment.get("TIKTOK_PIPELINE_CLOCK") or "real"
-    if said not in ("real", "replay"):
+    value = environment.get("TIKTOK_PIPELINE_CLOCK") or "real"
+    if value not in ("real", "replay"):
         raise SettingsError("TIKTOK_PIPELINE_CLOCK must be real or replay")
-    return said == "replay"
+    return value == "replay"
 
 
 def real_clock(environment: Mapping[str, str] = os.environ) -> RealClock:
-    """The real clock; fast where TIKTOK_PIPELINE_CLOCK_SPEED and _ANCHOR say so (`make dev` sets them).
+    """Return the real clock; a fast one if TIKTOK_PIPELINE_CLOCK_SPEED and _ANCHOR are set, as `make dev` does.
 
-    _ANCHOR is `<wall time>/<time that the clock showed then>`, both RFC 3339, so that every process agrees.
+    _ANCHOR is `<system time>/<time of the fast clock then>`, both RFC 3339, so that all processes agree.
     """
     speed, anchor = environment.get("TIKTOK_PIPELINE_CLOCK_SPEED"), environment.get("TIKTOK_PIPELINE_CLOCK_ANCHOR")
     if not speed or not anchor:
@@ -179,19 +178,21 @@ def real_clock(environment: Mapping[str, str] = os.environ) -> RealClock:
         clock = RealClock(speed=float(speed), anchor=datetime.fromisoformat(wall), start=datetime.fromisoformat(shown))
         if not 0 < float(speed) < float("inf"):
             raise ValueError("the speed must be above 0")
-        clock.now()  # refuses times without a zone, and times out of range
+        clock.now()  # raises for times without a zone, and for times out of range
     except (ValueError, TypeError, OverflowError) as error:
-        raise SettingsError(f"TIKTOK_PIPELINE_CLOCK_SPEED or TIKTOK_PIPELINE_CLOCK_ANCHOR is wrong: {error}") from None
+        raise SettingsError(
+            f"TIKTOK_PIPELINE_CLOCK_SPEED or TIKTOK_PIPELINE_CLOCK_ANCHOR is invalid: {error}"
+        ) from None
     return clock
 
 
-def written(moment: datetime) -> str:
-    """RFC 3339 with milliseconds and Z, as the `X-Replay-At` header carries it."""
+def rfc3339(moment: datetime) -> str:
+    """Format as RFC 3339 with milliseconds and Z, for the `X-Replay-At` header."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def hours_between(start: datetime, end: datetime) -> list[datetime]:
-    """The starts of the hours that [start, end) touches."""
+    """Return the starts of the hours that overlap [start, end)."""
     hour = start.replace(minute=0, second=0, microsecond=0)
     hours = []
     while hour < end:

@@ -1,4 +1,4 @@
-"""Send the requests of a window: GET over kept connections, by aiohttp.
+"""Send the requests of a window: GET over persistent connections, with aiohttp.
 
 aiohttp is used directly, because httpx spends a third of a window's CPU time on request, header and cookie objects.
 One `Connections` serves one vendor. It
@@ -25,7 +25,7 @@ from yarl import URL
 _CHUNK = 16 * 1024
 _KEPT_S = 30.0
 
-# Errors that name what happened themselves. The cause of any other error is more precise.
+# Errors whose own name is precise. For any other error, the name of its cause is more precise.
 _PRECISE = (
     aiohttp.ClientConnectionError,
     aiohttp.ClientPayloadError,
@@ -49,7 +49,7 @@ class Reply(Protocol):
 
 
 class Sender(Protocol):
-    """What sends requests to one vendor."""
+    """Sends requests to one vendor."""
 
     async def get(self, url: str, params: Mapping[str, str], headers: Mapping[str, str], timeout_s: float) -> Reply:
         """Send one GET request and return its reply once the headers have arrived.
@@ -162,7 +162,7 @@ def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
 
 
 class Wrapped:
-    """A `Sender` over a transport of httpx, which tests give."""
+    """A `Sender` over a transport of httpx, for tests."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""What every capture window needs to know of the deployment."""
+"""The configuration and services that every capture window needs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from tiktok_pipeline.providers.vendor import Target
 
 @dataclass(frozen=True)
 class Deployment:
-    """Whom to ask about whom, where to land it, and whom to tell how it goes.
+    """The inputs of a capture window.
 
-    `gates` is a folder in which the processes of a deployment tell each other when they asked a vendor; `transport`
-    is for tests.
+    lake: where raw rows are written; settings: routes, limits, intervals; accesses: credentials by vendor, only vendors
+    that have them; targets: the creators of the roster; run_id: the Dagster run, a column of raw; gates: a folder with
+    the send times and spending that concurrent processes share, None without sharing; progress: receives progress
+    messages; transport: replaces the network in tests.
     """
 
     lake: Lake
@@ -38,10 +40,10 @@ class Deployment:
         return [name for name in getattr(self.settings.routes, capability) if name in self.accesses]
 
     def require_route(self, capability: str) -> None:
-        """Refuse a window that no vendor can serve.
+        """Check that a vendor can serve this capability.
 
         Raises:
-            SettingsError: no vendor of the route has credentials; names the variables.
+            SettingsError: no vendor of the route has credentials; the message names the missing variables.
         """
         if not self.vendors_for(capability):
             route = getattr(self.settings.routes, capability)
@@ -49,7 +51,7 @@ class Deployment:
             raise SettingsError(f"no vendor can be polled for {capability}: set {wanted}")
 
     def may_poll(self, target: Target) -> bool:
-        """Return whether the creator may be polled, that is, is not erased. Reads the list at each call."""
+        """Return whether the creator may be polled: False if erased. Reads the erasure list at each call."""
         erased = self.lake.erased
         return erased is None or not erased.names().any_of(
             target.creator_id, target.handle, target.user_id, target.sec_uid

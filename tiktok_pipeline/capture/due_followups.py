@@ -1,4 +1,4 @@
-"""The follow-ups of streams that raw rows report, and which of them are due."""
+"""Find the follow-ups of streams in raw rows, and those that are due."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tiktok_pipeline.capture.known_accounts import identified
 from tiktok_pipeline.capture.on_air import on_air_readings
 
 
-def followup_moments(deployment: Deployment, since: datetime, until: datetime) -> pl.DataFrame:
-    """The moments in [since, until) of streams that landed, of creators on the roster (`followups.MOMENTS`)."""
+def planned_followups(deployment: Deployment, since: datetime, until: datetime) -> pl.DataFrame:
+    """Return the follow-ups in [since, until) of creators on the roster (`followups.FOLLOWUPS`)."""
     settings = deployment.settings
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
     begin = since - followups.reach(settings.boundary) - merge_gap
     targets = identified(deployment.lake, deployment.targets, until)
     readings = on_air_readings(deployment.lake, begin, until, targets)
     listed = [target.creator_id for target in deployment.targets]
-    found = followups.moments(readings, settings.boundary, merge_gap=merge_gap)
-    return found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
+    planned = followups.plan(readings, settings.boundary, merge_gap=merge_gap)
+    return planned.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
 
 
 def due_followups(deployment: Deployment, now: datetime, history: LiveHistory | None = None) -> pl.DataFrame:
-    """Return the follow-ups that are due: begun, not expired, without an answer, with a vendor (`followups.MOMENTS`).
+    """Return the follow-ups that are due: begun, not expired, without a response, with a vendor (`FOLLOWUPS`).
 
-    With `history`, the state of earlier calls for the same lake, only what landed since is read; the result is the
-    same.
+    `history` holds the state of earlier calls for the same lake. With it only new raw files are read; the result is
+    the same.
     """
     settings = deployment.settings
     since = now - timedelta(minutes=settings.boundary.patience_minutes)
@@ -40,8 +40,8 @@ def due_followups(deployment: Deployment, now: datetime, history: LiveHistory | 
     )
     listed = {target.creator_id for target in deployment.targets}
     streamers = set(readings.filter("on_air")["creator_id"].unique()) & listed
-    possible = [table for table, asks in followups.CAPABILITIES.items() if deployment.vendors_for(asks)]
-    found = followups.moments(
+    possible = [table for table, capability in followups.CAPABILITIES.items() if deployment.vendors_for(capability)]
+    planned = followups.plan(
         readings.filter(pl.col("creator_id").is_in(sorted(streamers))), settings.boundary, merge_gap=merge_gap
     ).filter(pl.col("at") >= since, pl.col("table").is_in(possible))
-    return followups.due(found, answered, now)
+    return followups.due(planned, answered, now)

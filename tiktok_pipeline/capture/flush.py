@@ -1,4 +1,4 @@
-"""Write the rows of a window to the lake, again and again while it runs."""
+"""Write the rows of a window to the lake at intervals while the window runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ _WAITING_BYTES = 8 * 2**20
 # Retry policy of a window's last flush while the lake cannot be written: total time, and shortest interval.
 _LAST_FLUSH_S = 600.0
 
-
 _LAST_FLUSH_EVERY_S = 10.0
 
 
 class Flusher:
-    """Writes the rows that wait: every `flush_seconds`, when their bodies are large, and when a replayed hour is over.
+    """Writes waiting rows: every `flush_seconds`, when their bodies are large, and at the end of a replayed hour.
 
-    On the real clock a flush that fails is reported, and its rows wait for the next one.
+    On the real clock a failed flush is reported, and its rows wait for the next one.
     """
 
     def __init__(
@@ -45,15 +44,15 @@ class Flusher:
 
     @contextlib.asynccontextmanager
     async def keeping_time(self) -> AsyncIterator[None]:
-        """On the real clock, flush by time: a lull in the asking must not keep answers in memory."""
+        """On the real clock, flush at intervals, so that responses do not stay in memory when requests pause."""
 
-        async def flush_again_and_again() -> None:
+        async def flush_repeatedly() -> None:
             while True:
                 await asyncio.sleep(self._seconds)
                 self._try_flush()
                 self._report(self._clock.now())
 
-        timer = None if self._clock.replaying else asyncio.create_task(flush_again_and_again())
+        timer = None if self._clock.replaying else asyncio.create_task(flush_repeatedly())
         try:
             yield
         finally:
@@ -61,7 +60,7 @@ class Flusher:
                 timer.cancel()
 
     def add(self, attempt: Attempt) -> None:
-        """Take an attempt; flush when a replayed hour is over, or when the waiting bodies are large."""
+        """Add an attempt; flush when a replayed hour is over, or when the waiting bodies are large."""
         self._landings.add(attempt)
         if self._clock.replaying:
             hour = hour_of(attempt.requested_at)
@@ -81,7 +80,7 @@ class Flusher:
         """Write all waiting rows at the end of a window; on failure, retry for ten minutes.
 
         Raises:
-            LakeError: it still fails; says how many rows are lost.
+            LakeError: the last retry failed; the message reports the number of lost rows.
         """
         until = time.monotonic() + _LAST_FLUSH_S
         while (error := self._try_flush()) is not None:
@@ -105,21 +104,21 @@ class Flusher:
     def _report(self, moment: datetime) -> None:
         tally, waiting = self.tally, self._landings.waiting
         self._progress(
-            f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} asked, "
+            f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} requests, "
             f"{tally.answered:,} answered, {tally.credits:,.0f} credits"
             + (f", {waiting:,} rows wait in memory" if waiting else "")
         )
 
 
 def check_answered(tally: Tally, table: Table) -> None:
-    """Fail a window whose requests all stayed without a response.
+    """Fail a window in which no request got a usable response.
 
     Raises:
-        CaptureError: says how each vendor failed.
+        CaptureError: the message names the failure of each vendor.
     """
     if tally.requests and not tally.answered:
         troubles = "; ".join(f"{vendor}: {trouble}" for vendor, trouble in sorted(tally.troubles.items()))
         raise CaptureError(
             f"{table.name}: no vendor answered any of {tally.requests} requests ({troubles}). "
-            "What came back is landed. Run `tiktok-pipeline check`."
+            "The responses are landed. Run `tiktok-pipeline check`."
         )

@@ -1,11 +1,11 @@
-"""What is asked around the start and the end of a stream, beside watches and sweeps, and what of it is due.
+"""Plan follow-up requests at the start and the end of streams, and select those that are due.
 
-`moments` turns readings of who is on air into moments, each with whom to ask for what, from when and until when;
-`due` takes away what has landed. Both are pure. On the real clock a sensor asks for one run for all that is due, and
-because a moment is due until its answer has landed, what a lost run did not ask comes back by itself. On the replay
-clock a sweep of the same table asks at these moments.
+`plan` turns on-air readings into follow-ups: a table, a creator, and the time within which to make the request. `due`
+removes follow-ups that already have a response. Both are pure functions. On the real clock a sensor requests one run
+for all due follow-ups. A follow-up stays due until its response is landed, so a lost run is repeated. On the replay
+clock, the sweep of the same table makes these requests.
 
-A moment depends on no reading after it, so a replay of hours and a sensor that looks at each minute find the same.
+A follow-up depends on no later reading. So a replay of hours and a sensor that runs every minute find the same ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.config.settings import Boundary
 
-# Capability that each table's moments ask for.
+# Capability that each table's follow-ups request.
 CAPABILITIES = {
     tables.RAW_LIVES.name: "room",
     tables.RAW_PROFILES.name: "profile",
@@ -27,13 +27,13 @@ CAPABILITIES = {
     tables.RAW_FOLLOWERS.name: "followers",
 }
 
-MOMENTS = pl.Schema(
+FOLLOWUPS = pl.Schema(
     {
         "table": pl.String(),
         "creator_id": pl.String(),
         "why": pl.String(),
         "at": pl.Datetime("us", "UTC"),
-        # An answer counts if it was asked for from here on.
+        # Responses to requests from this time on count.
         "counts_from": pl.Datetime("us", "UTC"),
         "until": pl.Datetime("us", "UTC"),
     }
@@ -41,81 +41,85 @@ MOMENTS = pl.Schema(
 
 
 def reach(settings: Boundary) -> timedelta:
-    """How far back readings matter: the latest moment after an end, and as long as it stays due."""
+    """Return how far back readings matter: the latest follow-up after an end, plus the time it stays due."""
     latest = max((minutes for offsets in _after_end(settings).values() for minutes in offsets), default=0)
     return timedelta(minutes=latest + settings.patience_minutes)
 
 
-def moments(readings: pl.DataFrame, settings: Boundary, *, merge_gap: timedelta) -> pl.DataFrame:
-    """When to ask for what around the streams in `readings`.
+def plan(readings: pl.DataFrame, settings: Boundary, *, merge_gap: timedelta) -> pl.DataFrame:
+    """Return the follow-ups of the streams in `readings`.
 
-    A stream starts with the first reading of on air, unless the last one is so near that it goes on (`merge_gap`);
-    it ends with the first reading of off air. What was due after an end is not, once the creator is on air again.
+    A stream starts at the first on-air reading. If the previous on-air reading is within `merge_gap`, the stream
+    continues instead. It ends at the first off-air reading. A follow-up after an end is dropped if the creator is on
+    air again by then.
 
     Args:
-        readings: creator_id, asked_at, on_air (null: nobody knows), any order.
+        readings: creator_id, polled_at, on_air (null: not reported), in any order.
+        settings: the section [boundary].
+        merge_gap: longest interruption within a stream.
 
     Returns:
-        MOMENTS schema, sorted by time: table to land in, creator, why, and the time within which to ask.
+        FOLLOWUPS schema, sorted by time.
     """
     known = (
         readings.filter(pl.col("on_air").is_not_null())
-        .sort("creator_id", "asked_at", "on_air")
+        .sort("creator_id", "polled_at", "on_air")
         .with_columns(
             was=pl.col("on_air").shift().over("creator_id"),
-            live_at=pl.when("on_air").then("asked_at"),
+            live_at=pl.when("on_air").then("polled_at"),
         )
         .with_columns(
             live_before=pl.col("live_at").shift().forward_fill().over("creator_id"),
             live_after=pl.col("live_at").backward_fill().over("creator_id"),
         )
     )
-    goes_on = (pl.col("asked_at") - pl.col("live_before") <= merge_gap).fill_null(value=False)
+    goes_on = (pl.col("polled_at") - pl.col("live_before") <= merge_gap).fill_null(value=False)
     starts = known.filter("on_air", ~pl.col("was").fill_null(value=False), ~goes_on)
     ends = known.filter(~pl.col("on_air"), pl.col("was"))
     found = [
-        _frame(starts, table, "start", pl.col("asked_at"), pl.col("asked_at"), settings)
+        _frame(starts, table, "start", pl.col("polled_at"), pl.col("polled_at"), settings)
         for table in _at_start(settings)
     ]
     for table, offsets in _after_end(settings).items():
         for minutes in offsets:
-            at = pl.col("asked_at") + timedelta(minutes=minutes)
-            # On air again by then: the moment belongs to no end.
+            at = pl.col("polled_at") + timedelta(minutes=minutes)
+            # On air again by then: the follow-up belongs to no end.
             stays = ends.filter((pl.col("live_after") > at).fill_null(value=True))
             why = f"end + {minutes} min" if minutes else "end"
-            # A room that was asked after the end has said what it knows of it; counts are of their moment.
-            counts_from = pl.col("asked_at") if table == tables.RAW_LIVES.name else at
+            # A room response after the end reports its final state; counts are valid only at the follow-up's time.
+            counts_from = pl.col("polled_at") if table == tables.RAW_LIVES.name else at
             found.append(_frame(stays, table, why, at, counts_from, settings))
-    return pl.concat([MOMENTS.to_frame(), *found]).unique().sort("at", "table", "creator_id", "why")
+    return pl.concat([FOLLOWUPS.to_frame(), *found]).unique().sort("at", "table", "creator_id", "why")
 
 
-def due(moments: pl.DataFrame, answered: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """The moments that have come, are not over, and whose answer has not landed.
+def due(followups: pl.DataFrame, answered: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Return the follow-ups that have begun, have not expired, and have no response.
 
     Args:
-        moments: MOMENTS schema.
-        answered: table, creator_id, asked_at of questions that were answered; any question of the table's
-            capability counts, whoever asked it.
+        followups: FOLLOWUPS schema.
+        answered: table, creator_id, polled_at of requests with a response; any request of the table's capability
+            counts, also one of a watch or a sweep.
+        now: the current time.
 
     Returns:
-        MOMENTS schema. One answer serves every moment that had come when it was asked.
+        FOLLOWUPS schema. One response counts for all follow-ups that had begun at its request.
     """
-    open_now = moments.filter(pl.col("at") <= now, pl.col("until") > now)
-    newest = answered.group_by("table", "creator_id").agg(pl.col("asked_at").max())
+    open_now = followups.filter(pl.col("at") <= now, pl.col("until") > now)
+    newest = answered.group_by("table", "creator_id").agg(pl.col("polled_at").max())
     return (
         open_now.join(newest, on=["table", "creator_id"], how="left")
-        .filter((pl.col("asked_at") < pl.col("counts_from")).fill_null(value=True))
-        .select(MOMENTS.names())
+        .filter((pl.col("polled_at") < pl.col("counts_from")).fill_null(value=True))
+        .select(FOLLOWUPS.names())
     )
 
 
 def reasons(due: pl.DataFrame) -> dict[str, dict[str, str]]:
-    """Whom to ask and why, by table: what a run is told."""
-    asked: dict[str, dict[str, str]] = {}
+    """Return the reasons by table and creator: the configuration of a run."""
+    by_table: dict[str, dict[str, str]] = {}
     for table, creator_id, why in due.sort("at").select("table", "creator_id", "why").iter_rows():
-        whys = asked.setdefault(table, {})
+        whys = by_table.setdefault(table, {})
         whys[creator_id] = f"{whys[creator_id]}, {why}" if creator_id in whys else why
-    return {table: dict(sorted(whys.items())) for table, whys in sorted(asked.items())}
+    return {table: dict(sorted(whys.items())) for table, whys in sorted(by_table.items())}
 
 
 def _frame(

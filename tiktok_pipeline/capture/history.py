@@ -1,12 +1,12 @@
-"""The on-air history of the last day, kept in the memory of the process that looks for follow-ups every minute.
+"""Keep the on-air history of the last day in memory, for the process that looks for follow-ups every minute.
 
-`LiveHistory.update` reads only raw files that it has not read. A compacted file that holds nothing but files that were
-read is not read again. A file that was changed or removed, as by `forget`, and a clock that was set back make it start
-anew. So does a new process: the state is never written to disk, because it names creators.
+`LiveHistory.update` reads only new raw files. It skips a compacted file whose parts have all been read. It rebuilds its
+state if a file was changed or removed, for example by `forget`, and if the clock was set back. A new process also
+starts empty: the state is never written to disk, because it names creators.
 
-Of readings in a row that agree, those in the middle are dropped: `boundary.moments` finds the same without them.
-Readings of a creator are read again from the lake where a late one lies between dropped ones and contradicts them, and
-where the creator's account has become known or has changed, because that decides which responses count.
+Of consecutive readings that agree, those in the middle are dropped. `followups.plan` gives the same result without
+them. A creator's readings are read from the lake again in two cases: a late reading lies between dropped ones and
+contradicts them, or the creator's account has become known or has changed. The account decides which responses count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.followups import CAPABILITIES
 from tiktok_pipeline.capture.known_accounts import UNDERIVED, names_account
 from tiktok_pipeline.capture.last_seen import LastSeen, known
-from tiktok_pipeline.capture.live_states import ANSWERS, KIND, asks, decode, readings_of, reported_on_air
+from tiktok_pipeline.capture.live_states import ANSWERS, KIND, decode, is_request_for, readings_of, reported_on_air
 from tiktok_pipeline.errors import DamagedFileError, LakeError
 from tiktok_pipeline.lake.store import Lake, landed_names
 from tiktok_pipeline.providers import VENDORS
@@ -36,11 +36,11 @@ from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.tables import Table
 
 READINGS = pl.Schema(
-    {"creator_id": pl.String(), "asked_at": pl.Datetime("us", "UTC"), "on_air": pl.Boolean()},
+    {"creator_id": pl.String(), "polled_at": pl.Datetime("us", "UTC"), "on_air": pl.Boolean()},
 )
-ANSWERED = pl.Schema({"table": pl.String(), "creator_id": pl.String(), "asked_at": pl.Datetime("us", "UTC")})
+ANSWERED = pl.Schema({"table": pl.String(), "creator_id": pl.String(), "polled_at": pl.Datetime("us", "UTC")})
 
-# Compaction removes files between listing and reading; a second one within a second does not happen.
+# Compaction may remove files between listing and reading; it does not run twice within a second.
 _LISTINGS = 10
 
 # Version of a file: size in bytes, time of change in ns, inode.
@@ -49,7 +49,7 @@ _Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _File:
-    """A file that was read, and the names of the landed files that it is or holds."""
+    """A file that was read, with the names of the landed files that it is or contains."""
 
     version: _Version
     names: frozenset[str]
@@ -68,14 +68,14 @@ class _Naming:
 
 @dataclass
 class _State:
-    """What was read."""
+    """The state of `LiveHistory`: the files and rows read so far."""
 
     now: datetime
     # By hour folder and name.
     files: dict[Path, dict[str, _File]] = field(default_factory=dict)
     readings: pl.DataFrame = field(default_factory=READINGS.to_frame)
     answered: pl.DataFrame = field(default_factory=ANSWERED.to_frame)
-    # Rows whose request lies ahead of the clock.
+    # Rows whose request time is later than the clock.
     ahead: list[tuple[Table, pl.DataFrame]] = field(default_factory=list)
     # Creators with a response that was decoded, and the account that decided which responses count.
     decoded: set[str] = field(default_factory=set)
@@ -87,38 +87,38 @@ class _State:
 
 
 class _ChangedError(Exception):
-    """A file that was read has changed or is gone: the state says something else than the lake."""
+    """A file that was read has changed or was removed: the state no longer matches the lake."""
 
 
 class LiveHistory:
-    """See the module. Use `update`, then `readings` and `answered`; thread-safe."""
+    """The history in memory (see the module). `update` returns it; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._state: _State | None = None
         self._span: timedelta | None = None
-        # Rows that `update` has read since the beginning: for tests and logs.
+        # Rows that `update` has read in total: for tests and logs.
         self.rows_read = 0
 
     def update(
         self, lake: Lake, targets: Sequence[Target], begin: datetime, now: datetime, *, span: timedelta
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Read what landed since the last call.
+        """Read new raw files and return the history.
 
         Args:
             lake: the lake; always the same one.
-            targets: the roster. Responses about other accounts than theirs are no readings.
+            targets: the roster. Responses about other accounts are ignored.
             begin: readings from here on are kept.
-            now: rows that were requested later wait for a later call.
-            span: the shortest time between `begin` and a reading that starts a stream which is looked for. No gap
-                of this length is made by dropping readings.
+            now: rows with a later request time wait for a later call.
+            span: the shortest time between `begin` and a reading that starts a stream of interest. Dropping readings
+                makes no gap of this length.
 
         Returns:
-            Known readings of [begin, now], READINGS schema, for `boundary.moments` equal to all of them; and the
-            newest answered request of each table and creator, ANSWERED schema.
+            Readings of [begin, now] with a known state, READINGS schema: `followups.plan` gives the same result for
+            them as for all readings. And the newest answered request by table and creator, ANSWERED schema.
 
         Raises:
-            LakeError: files go away while they are read.
+            LakeError: files are removed repeatedly while they are read.
         """
         with self._lock:
             for _ in range(_LISTINGS):
@@ -132,7 +132,7 @@ class LiveHistory:
                     continue
                 self._state = state
                 return state.readings, state.answered
-        raise LakeError(f"raw files of {lake.root} change while they are read: who changes them?")
+        raise LakeError(f"raw files of {lake.root} change while they are read; find the process that changes them")
 
     def _advance(
         self,
@@ -150,7 +150,7 @@ class LiveHistory:
         state.now = now
         listed = _listed(state, targets)
         unknown = {t.creator_id for t in targets if t.handle == t.creator_id and not listed[t.creator_id]}
-        # The account of a creator who joins the roster may be named in files that were read before.
+        # A new creator of the roster: files that were read before may name the account.
         late = sorted(unknown - state.namings.keys())
         state.namings = {creator_id: state.namings.get(creator_id, {}) for creator_id in sorted(unknown)}
         batches = [(table, self._rows(lake, table, files, unknown)) for table, files in new]
@@ -159,13 +159,13 @@ class LiveHistory:
             self._find_namings(lake, state, late, hours_between(until - UNDERIVED, until))
         lives = []
         for table, rows in batches:
-            came = rows.filter(pl.col("requested_at") <= now)
-            if came.height < rows.height:
+            landed = rows.filter(pl.col("requested_at") <= now)
+            if landed.height < rows.height:
                 state.ahead.append((table, rows.filter(pl.col("requested_at") > now)))
-            _note_namings(state, came)
-            _note_answers(state, table, came)
+            _note_namings(state, landed)
+            _note_answers(state, table, landed)
             if table is tables.RAW_LIVES:
-                lives.append(came)
+                lives.append(landed)
         accounts = listed | _named(state, targets, until)
         changed = {
             creator_id for creator_id in state.decoded if accounts.get(creator_id) != state.accounts.get(creator_id)
@@ -183,25 +183,25 @@ class LiveHistory:
         begin: datetime,
         span: timedelta,
     ) -> None:
-        """Add the readings of new rows; read those of `changed` creators again."""
+        """Add the readings of new rows; read the rows of `changed` creators again."""
         found = [_readings(state, rows) for rows in lives]
-        new = pl.concat([READINGS.to_frame(), *found]).filter(pl.col("asked_at") >= begin)
-        old = state.readings.filter(pl.col("asked_at") >= begin)
-        again = changed | _contradicted(old, new)
-        if again:
-            mine = pl.col("creator_id").is_in(sorted(again))
+        new = pl.concat([READINGS.to_frame(), *found]).filter(pl.col("polled_at") >= begin)
+        old = state.readings.filter(pl.col("polled_at") >= begin)
+        stale = changed | _contradicted(old, new)
+        if stale:
+            of_stale = pl.col("creator_id").is_in(sorted(stale))
             reread = [
                 _readings(state, rows.filter(pl.col("requested_at") <= state.now))
-                for rows in self._landed(lake, tables.RAW_LIVES, hours, mine, frozenset())
+                for rows in self._landed(lake, tables.RAW_LIVES, hours, of_stale, frozenset())
             ]
-            new = pl.concat([new.filter(~mine), *reread]).filter(pl.col("asked_at") >= begin)
-            old = old.filter(~mine)
+            new = pl.concat([new.filter(~of_stale), *reread]).filter(pl.col("polled_at") >= begin)
+            old = old.filter(~of_stale)
         state.readings = _thinned(pl.concat([old, new]), span / 2)
 
     def _find_namings(self, lake: Lake, state: _State, creators: Sequence[str], hours: Sequence[datetime]) -> None:
-        mine = pl.col("creator_id").is_in(list(creators))
+        of_creators = pl.col("creator_id").is_in(list(creators))
         for table in (tables.RAW_LIVES, tables.RAW_PROFILES):
-            for rows in self._landed(lake, table, hours, mine, frozenset(creators)):
+            for rows in self._landed(lake, table, hours, of_creators, frozenset(creators)):
                 _note_namings(state, rows.filter(pl.col("requested_at") <= state.now))
 
     def _landed(
@@ -221,9 +221,9 @@ class LiveHistory:
         unknown: Collection[str],
         predicate: pl.Expr | None = None,
     ) -> pl.DataFrame:
-        """Return the answered requests in files, with the bodies that must be decoded, others as null."""
-        answered = pl.col("outcome").is_in(ANSWERS) & pl.col("creator_id").is_not_null()
-        wanted = answered & pl.col("endpoint").is_in(_endpoints(_WANTED[table.name]))
+        """Return the answered requests in files; `body` is null where it is not decoded."""
+        is_answered = pl.col("outcome").is_in(ANSWERS) & pl.col("creator_id").is_not_null()
+        wanted = is_answered & pl.col("endpoint").is_in(_endpoints(_WANTED[table.name]))
         if predicate is not None:
             wanted &= predicate
         ok = pl.col("outcome") == Outcome.OK.value
@@ -232,7 +232,7 @@ class LiveHistory:
             needs_body |= names_account(sorted(unknown))
         rows = lake.read_raw_files(table, files, _COLUMNS, wanted)
         self.rows_read += rows.height
-        rows = rows.filter(pl.any_horizontal(asks(capability) for capability in _WANTED[table.name]))
+        rows = rows.filter(pl.any_horizontal(is_request_for(capability) for capability in _WANTED[table.name]))
         if table is not tables.RAW_LIVES and not unknown:
             return rows.with_columns(body=pl.lit(None, pl.String))
         bodies = lake.read_raw_files(table, files, ["capture_id", "body"], wanted & needs_body)
@@ -241,7 +241,7 @@ class LiveHistory:
 
 _COLUMNS = ("capture_id", "creator_id", "vendor", "endpoint", "subject", "outcome", "requested_at", "observed_at")
 
-# What is read of each table: what counts as an answer of a follow-up, what reports on air, what names an account.
+# Capabilities read of each table: those of follow-ups, those that report on air, those that name an account.
 _WANTED = {
     **{table: {capability} for table, capability in CAPABILITIES.items()},
     tables.RAW_LIVES.name: {CAPABILITIES[tables.RAW_LIVES.name], "live"},
@@ -250,15 +250,15 @@ _WANTED = {
 
 
 def _endpoints(capabilities: Iterable[str]) -> list[str]:
-    """The endpoints of all vendors that answer these capabilities; some are of other vendors' other capabilities."""
-    return sorted({e for v in VENDORS.values() for e, answered in v.endpoints.items() if answered in capabilities})
+    """Return the endpoints of all vendors for these capabilities; another vendor may use one for something else."""
+    return sorted({e for v in VENDORS.values() for e, capability in v.endpoints.items() if capability in capabilities})
 
 
 def _new_files(lake: Lake, state: _State, hours: Sequence[datetime]) -> list[tuple[Table, list[Path]]]:
-    """Return the files that must be read, by table and hour, and enter them as read.
+    """Return the files that must be read, by table and hour, and record them as read.
 
     Raises:
-        _ChangedError: a file that was read has changed, or has gone and no compacted file holds it.
+        _ChangedError: a file that was read has changed, or was removed and no compacted file contains it.
     """
     new: list[tuple[Table, list[Path]]] = []
     folders: set[Path] = set()
@@ -266,19 +266,19 @@ def _new_files(lake: Lake, state: _State, hours: Sequence[datetime]) -> list[tup
         for hour in hours:
             folder = lake.hour_folder(table, hour)
             folders.add(folder)
-            there, read = _versions(folder), state.files.get(folder, {})
-            if any(there.get(name, file.version) != file.version for name, file in read.items()):
+            listed, read = _versions(folder), state.files.get(folder, {})
+            if any(listed.get(name, file.version) != file.version for name, file in read.items()):
                 raise _ChangedError
-            came = {
+            added = {
                 name: _File(version, _names_in(lake, folder / name))
-                for name, version in sorted(there.items())
+                for name, version in sorted(listed.items())
                 if name not in read
             }
-            if not came and len(there) == len(read):
+            if not added and len(listed) == len(read):
                 continue
             known_names = {held for file in read.values() for held in file.names}
-            files = [folder / name for name, file in came.items() if not (file.names and file.names <= known_names)]
-            now = {name: file for name, file in read.items() if name in there} | came
+            files = [folder / name for name, file in added.items() if not (file.names and file.names <= known_names)]
+            now = {name: file for name, file in read.items() if name in listed} | added
             held_now = {held for file in now.values() for held in file.names}
             if not known_names <= held_now:
                 raise _ChangedError
@@ -290,7 +290,7 @@ def _new_files(lake: Lake, state: _State, hours: Sequence[datetime]) -> list[tup
 
 
 def _names_in(lake: Lake, file: Path) -> frozenset[str]:
-    """Names of the landed files that a file holds; those of a damaged file are not known."""
+    """Return the names of the landed files that a file contains; none for a damaged file."""
     try:
         return frozenset(landed_names(file))
     except DamagedFileError as error:
@@ -320,17 +320,17 @@ def _note_namings(state: _State, rows: pl.DataFrame) -> None:
 
 
 def _note_answers(state: _State, table: Table, rows: pl.DataFrame) -> None:
-    answered = rows.filter(asks(CAPABILITIES[table.name])).select(
-        pl.lit(table.name).alias("table"), "creator_id", asked_at="requested_at"
+    answered = rows.filter(is_request_for(CAPABILITIES[table.name])).select(
+        pl.lit(table.name).alias("table"), "creator_id", polled_at="requested_at"
     )
     if answered.height:
         state.answered = (
-            pl.concat([state.answered, answered]).group_by("table", "creator_id").agg(pl.col("asked_at").max())
+            pl.concat([state.answered, answered]).group_by("table", "creator_id").agg(pl.col("polled_at").max())
         )
 
 
 def _listed(state: _State, targets: Sequence[Target]) -> dict[str, Account]:
-    """Return the account of each target by its own ids; without ids where they are not known."""
+    """Return the account of each target by the ids of the roster; without ids if they are unknown."""
     before = state.listed
     state.listed = {
         target.creator_id: entry
@@ -342,7 +342,7 @@ def _listed(state: _State, targets: Sequence[Target]) -> dict[str, Account]:
 
 
 def _named(state: _State, targets: Sequence[Target], until: datetime) -> dict[str, Account]:
-    """Return the accounts that responses agreed on, of targets without ids: as `known_accounts.identified` does."""
+    """Return the accounts that responses agreed on, for targets without ids; see `known_accounts.identified`."""
     first = hours_between(until - UNDERIVED, until)[0]
     accounts = {}
     for target in targets:
@@ -358,8 +358,8 @@ def _named(state: _State, targets: Sequence[Target], until: datetime) -> dict[st
 
 
 def _readings(state: _State, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the known readings of on air or off air in rows of raw_lives."""
-    polls = rows.filter(asks("live")).with_columns(kind=KIND)
+    """Return the on-air and off-air readings in rows of raw_lives; rows without a state are left out."""
+    polls = rows.filter(is_request_for("live")).with_columns(kind=KIND)
     ok = pl.col("outcome") == Outcome.OK.value
     settled, decided = polls.filter(~ok), polls.filter(ok)
     off = [kind for kind in settled["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False]
@@ -369,7 +369,7 @@ def _readings(state: _State, rows: pl.DataFrame) -> pl.DataFrame:
         account = state.accounts.get(creator_id)
         target = None if account is None else Target(creator_id, subject, account.user_id, account.sec_uid)
         states.append(reported_on_air(kind, readings_of(kind, body), target, subject))
-    columns = ("creator_id", pl.col("requested_at").alias("asked_at"))
+    columns = ("creator_id", pl.col("requested_at").alias("polled_at"))
     return pl.concat(
         [
             settled.filter(pl.col("kind").is_in(off)).select(*columns, on_air=pl.lit(value=False)),
@@ -379,17 +379,17 @@ def _readings(state: _State, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contradicted(old: pl.DataFrame, new: pl.DataFrame) -> set[str]:
-    """Return the creators with a new reading between two old ones that agree with each other and not with it.
+    """Return the creators with a new reading that contradicts the old ones directly before and after it.
 
-    Readings between those two may have been dropped.
+    Readings between those two old ones may have been dropped.
     """
-    last = old.group_by("creator_id").agg(last=pl.col("asked_at").max())
-    late = new.join(last, on="creator_id").filter(pl.col("asked_at") <= pl.col("last")).drop("last")
+    last = old.group_by("creator_id").agg(last=pl.col("polled_at").max())
+    late = new.join(last, on="creator_id").filter(pl.col("polled_at") <= pl.col("last")).drop("last")
     if late.is_empty():
         return set()
     among = old.join(late.select("creator_id").unique(), on="creator_id", how="semi")
     both = pl.concat([among.with_columns(was=pl.col("on_air")), late.with_columns(was=pl.lit(None, pl.Boolean))])
-    beside = both.sort("creator_id", "asked_at", "on_air").with_columns(
+    beside = both.sort("creator_id", "polled_at", "on_air").with_columns(
         before=pl.col("was").forward_fill().over("creator_id"), after=pl.col("was").backward_fill().over("creator_id")
     )
     found = beside.filter(
@@ -399,9 +399,9 @@ def _contradicted(old: pl.DataFrame, new: pl.DataFrame) -> set[str]:
 
 
 def _thinned(readings: pl.DataFrame, width: timedelta) -> pl.DataFrame:
-    """Drop readings between two that agree with them and lie within one interval of `width`."""
-    interval = pl.col("asked_at").dt.epoch("us") // max(1, width // timedelta(microseconds=1))
-    ordered = readings.unique().sort("creator_id", "asked_at", "on_air")
+    """Drop readings whose neighbours on both sides agree with them and lie in the same interval of `width`."""
+    interval = pl.col("polled_at").dt.epoch("us") // max(1, width // timedelta(microseconds=1))
+    ordered = readings.unique().sort("creator_id", "polled_at", "on_air")
     same = (
         (pl.col("creator_id") == pl.col("creator_id").shift())
         & (pl.col("on_air") == pl.col("on_air").shift())

@@ -1,4 +1,4 @@
-"""The account of each creator: from the roster, the derived tables, or responses that agreed on one."""
+"""Find the account of each creator: in the roster, the derived tables, or responses that agree on one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.last_seen import LastSeen, known
 from tiktok_pipeline.capture.live_states import (
-    asks,
     decode,
+    is_request_for,
 )
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.accounts import Account, Sighting
@@ -24,10 +24,10 @@ UNDERIVED = timedelta(hours=24)
 
 
 def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
-    """`targets` under their newest handles and with the ids that were learned: the roster keeps the first."""
+    """Return `targets` with their newest handles and the ids in the derived tables; the roster keeps the first ones."""
     rows = (
         lake.scan_all(tables.CREATORS)
-        # An account that is only presumed must not be used for requests.
+        # A presumed account must not be used for requests.
         .filter(pl.col("identified_by").is_not_null())
         .select("creator_id", "handle", "user_id", "sec_uid")
         .collect()
@@ -38,7 +38,7 @@ def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
 
 def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str | None) -> Target:
     listed, learned = known(target), Account.of(user_id, sec_uid)
-    # The operator may have given other ids since the table was derived.
+    # The operator may have set other ids in the roster since the table was derived.
     if listed.is_same(learned) is False:
         return target
     account = listed.filled(learned)
@@ -46,26 +46,26 @@ def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str
 
 
 def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
-    """Return `targets`; fill in missing accounts that responses had agreed on by `now`."""
+    """Return `targets` with missing accounts filled in, as far as responses agreed on them by `now`."""
     seen = find_sightings(lake, [target for target in targets if not known(target)], now)
     return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
 
 
 def names_account(creators: Sequence[str]) -> pl.Expr:
-    """Return whether a raw row may name the account of one of `creators`: a response to a request by first handle."""
+    """Match raw rows that may name the account of one of `creators`: responses to requests by first handle."""
     return (
         pl.col("creator_id").is_in(list(creators))
         & (pl.col("subject") == pl.col("creator_id"))
         & pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value])
-        & (asks("live") | asks("profile") | asks("user_id"))
+        & (is_request_for("live") | is_request_for("profile") | is_request_for("user_id"))
     )
 
 
 def find_sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict[str, tuple[Sighting, ...]]:
-    """Return the accounts in responses of the last day to requests by the targets' handles, until they agreed.
+    """Return the accounts in responses of the last day to requests by the targets' handles, by creator.
 
-    Only for targets that no derived table identifies yet. Hours are read in order, because the first account is the
-    creator's. Reading stops for a target as soon as it is identified.
+    Only targets that no derived table identifies yet are searched. Hours are read in order, because the first account
+    is the creator's. Reading stops for a target as soon as responses have identified it.
     """
     left = {target.creator_id: target for target in targets if target.handle == target.creator_id}
     found: dict[str, LastSeen] = {}

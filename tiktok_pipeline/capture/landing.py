@@ -1,7 +1,7 @@
-"""Landing: attempts become raw rows, rows become files, and nothing is interpreted.
+"""Land attempts: turn them into raw rows and write the rows to files, without interpreting bodies.
 
-A capture window has an id; its files are `<window>-<flush>.parquet` in the hour that the request was sent in,
-and its capture ids carry the window, so that whatever lands can be told from whatever else lands.
+A capture window has an id. Its files are `<window>-<flush>.parquet` in the hour of the request. Its capture ids contain
+the window's id, so that ids of different windows never collide.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TABLE_OF_CAPABILITY = {
 
 @dataclass(frozen=True)
 class Attempt:
-    """One HTTP attempt, redacted, as it will be landed."""
+    """One HTTP attempt, redacted, ready to be landed."""
 
     vendor: str
     request: Request
@@ -60,9 +60,9 @@ class Landing:
     On the real clock a window belongs to one run. Its flushes get the next free numbers, also after an earlier attempt
     of the window or another window with the same name: a file is never replaced.
 
-    On the replay clock a window is an hour, and asking again gives the same answers: its files are replaced. Flush
-    0 is written when the hour is over, so that an hour without it is polled again as a whole. If an hour holds more
-    than fits in memory, flushes from 1 on are written before.
+    On the replay clock a window is an hour. Repeating it gives the same responses, so its files are replaced. Flush 0
+    is written when the hour is over; an hour without it is polled again as a whole. If an hour holds more than fits in
+    memory, flushes from 1 on are written before.
     """
 
     lake: Lake
@@ -73,7 +73,7 @@ class Landing:
     rows: int = 0
     # Rows on disk, by hour.
     hours: dict[datetime, int] = field(default_factory=dict)
-    # Approximate size of the rows that wait.
+    # Approximate size of the waiting rows.
     waiting_bytes: int = 0
     _waiting: list[Attempt] = field(default_factory=list)
     _flush: int = 0
@@ -90,12 +90,12 @@ class Landing:
         self.waiting_bytes += _size(attempt)
 
     def flush(self, before: datetime | None = None, *, partly: bool = False) -> None:
-        """Write what waits, one file an hour touched; with `before`, only what was sent before that moment.
+        """Write waiting rows, one file per hour; with `before`, only rows of requests before that time.
 
-        With `partly`, more rows of the same hours may follow; on the real clock they always may.
+        With `partly`, more rows of the same hours may follow; on the real clock this is always possible.
 
         Raises:
-            LakeError: an hour could not be written. Its rows wait for the next flush; the other hours are written.
+            LakeError: an hour could not be written. Its rows wait for the next flush; other hours are written.
         """
         by_hour: dict[datetime, list[Attempt]] = defaultdict(list)
         for attempt in self._waiting:
@@ -120,7 +120,7 @@ class Landing:
             self._write(hour, [], partly=False)
 
     def name(self, hour: datetime) -> str:
-        """The window's id: the run's, or on the replay clock the hour's."""
+        """Return the window's id: that of the run, or on the replay clock that of the hour."""
         return self.window or f"{self.kind}-{hour:%Y%m%dT%H}"
 
     def _write(self, hour: datetime, attempts: Sequence[Attempt], *, partly: bool) -> None:
@@ -158,7 +158,7 @@ class Landing:
 
 @dataclass
 class Landings:
-    """The landings of one window: a question that leads to another may land in another table."""
+    """The landings of one window, by table: one request may lead to another, whose response goes to another table."""
 
     lake: Lake
     kind: str
@@ -167,13 +167,13 @@ class Landings:
     _by_table: dict[str, Landing] = field(default_factory=dict)
 
     def of(self, table: tables.Table) -> Landing:
-        """The landing of one table."""
+        """Return the landing of one table."""
         if table.name not in self._by_table:
             self._by_table[table.name] = Landing(self.lake, table, self.kind, self.window, self.run_id)
         return self._by_table[table.name]
 
     def add(self, attempt: Attempt) -> None:
-        """Keep an attempt, for the table of what was asked."""
+        """Keep an attempt for the table of its capability."""
         capability = VENDORS[attempt.vendor].endpoints[attempt.request.endpoint]
         self.of(TABLE_OF_CAPABILITY[capability]).add(attempt)
 
@@ -215,17 +215,17 @@ def _flushes(names: Iterable[str]) -> list[int]:
 
 
 def captures_of(table: tables.Table, window: str) -> str:
-    """What the ids of all captures of a window (or of one of its flushes) begin with."""
+    """Return the common prefix of all capture ids of a window, or of one of its flushes."""
     return f"{table.name.removeprefix('raw_')}-{window}-"
 
 
 def hour_of(moment: datetime) -> datetime:
-    """The hour that a moment is in."""
+    """Truncate a time to its hour."""
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def raw_frame(attempts: Sequence[Attempt], prefix: str, run_id: str | None) -> pl.DataFrame:
-    """Attempts as rows of a raw table, sorted by creator and time; capture ids are `<prefix>-<number>`."""
+    """Convert attempts to rows of a raw table, sorted by creator and time; capture ids are `<prefix>-<number>`."""
     return pl.DataFrame(
         {
             "capture_id": [f"{prefix}-{number:06d}" for number in range(len(attempts))],
@@ -254,9 +254,9 @@ def raw_frame(attempts: Sequence[Attempt], prefix: str, run_id: str | None) -> p
 
 
 def _bodies(attempts: Sequence[Attempt]) -> pl.Series:
-    """Bodies as text. Bytes that are not UTF-8 become the replacement mark, which shows where they were.
+    """Convert bodies to text. Bytes that are not UTF-8 become replacement characters at their positions.
 
-    By way of bytes: as Python text, one character beyond Latin makes a body of 16 MiB one of 64 MiB.
+    Through bytes: as a Python str, one character beyond Latin-1 turns a body of 16 MiB into one of 64 MiB.
     """
     return pl.Series("body", [_utf8(a.body) for a in attempts], dtype=pl.Binary).cast(pl.String)
 

@@ -1,4 +1,4 @@
-"""What a window remembers of each creator from one poll to the next."""
+"""The state of each creator that a window keeps between polls."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from tiktok_pipeline.providers.accounts import Account, Links, Sighting, contrad
 from tiktok_pipeline.providers.observations import ON_AIR, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Target
 
-# Limit: if vendors contradict each other this often, the window stops comparing, and the derived tables decide.
+# Limit: if vendors contradict each other this often, the window stops comparing; the derived tables decide.
 _MOST_SIGHTINGS = 100
 
 
-# A handle that stays gone is asked again after as long as it has been gone, and after this at the latest: an account
-# that comes back is found within the hour, and one that does not costs 24 questions a day instead of 288.
+# Longest delay between polls of a missing handle. The delay equals the time since the handle went missing, up to this
+# limit: a returning account is found within the hour, and a deleted one costs 24 requests a day instead of 288.
 LONGEST_ABSENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class LastSeen:
-    """What is remembered of a creator from one question to the next."""
+    """The state of one creator between polls."""
 
     live: bool = False
-    # Since when, as far as a vendor says or as long as it has been seen; None off air.
+    # Start of the stream as reported, or first on-air response; None off air.
     live_since: datetime | None = None
     room_id: str | None = None
     # The account in the responses, and the handle that the newest of them gave it.
     user_id: str | None = None
     sec_uid: str | None = None
     handle: str | None = None
-    # Accounts in responses under the roster's handle, as long as the creator's account is not known.
+    # Accounts in responses to the roster's handle, kept until the creator's account is known.
     sightings: tuple[Sighting, ...] = ()
-    room_asked_at: datetime | None = None
-    identity_asked_at: datetime | None = None
-    asked_at: datetime | None = None
-    # Nobody has had the handle since; None where somebody has, or nobody knows.
-    gone_since: datetime | None = None
-    # Off air once after on air: to be confirmed.
+    room_polled_at: datetime | None = None
+    identity_polled_at: datetime | None = None
+    polled_at: datetime | None = None
+    # First "not found" response in an unbroken series; None if the handle exists or its state is unknown.
+    missing_since: datetime | None = None
+    # Off air in one response after on air: must be confirmed by another poll.
     unconfirmed: bool = False
 
     def after(self, readings: Iterable[object], at: datetime) -> LastSeen:
-        """This, and what an answer at `at` added."""
+        """Return this state updated by the readings of a response at `at`."""
         live, live_since, room_id = self.live, self.live_since, self.room_id
         last, newest_handle = Account(self.user_id, self.sec_uid), self.handle
         for reading in readings:
@@ -64,15 +64,15 @@ class LastSeen:
             sec_uid=last.sec_uid,
             handle=newest_handle,
             sightings=self.sightings,
-            room_asked_at=self.room_asked_at,
-            identity_asked_at=self.identity_asked_at,
-            asked_at=self.asked_at,
-            gone_since=None,
+            room_polled_at=self.room_polled_at,
+            identity_polled_at=self.identity_polled_at,
+            polled_at=self.polled_at,
+            missing_since=None,
             unconfirmed=self.unconfirmed,
         )
 
     def sighted(self, readings: Iterable[object], target: Target, vendor: str, at: datetime) -> LastSeen:
-        """This, and the account in a response under the roster's handle, while the creator's account is not known."""
+        """Return this state with the account in a response to the roster's handle; unchanged if one is known."""
         if known(target) or target.handle != target.creator_id or len(self.sightings) >= _MOST_SIGHTINGS:
             return self
         seen = self
@@ -85,7 +85,7 @@ class LastSeen:
         return seen
 
     def identified(self, target: Target) -> Target:
-        """`target` with the ids that responses agreed on, or that belong to the ids that are known."""
+        """Return `target` with ids filled in: those that responses agreed on, or those linked to its known ids."""
         account = known(target)
         if not account:
             links = Links.of((sighting.account, sighting.responses) for sighting in self.sightings)
@@ -96,14 +96,14 @@ class LastSeen:
         return replace(target, user_id=account.user_id, sec_uid=account.sec_uid)
 
     def named(self, target: Target) -> Target:
-        """Return `target` with its newest handle, if that handle's account is known to be the creator's."""
+        """Return `target` with its newest handle, if the account of that handle is known to be the creator's."""
         if self.handle is None or not known(target).is_same(Account(self.user_id, self.sec_uid)):
             return target
         return replace(target, handle=self.handle)
 
 
 def known(target: Target) -> Account:
-    """Return the known account of a target; an account without ids if it is not known."""
+    """Return the account of a target in the roster; an account without ids if the target has none."""
     return Account.of(target.user_id, target.sec_uid)
 
 
@@ -115,5 +115,5 @@ def is_own(readings: Iterable[object], target: Target) -> bool:
 
 
 def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
-    """Return whether a response to a request for `target` is about another account, so that nothing of it counts."""
+    """Return whether a response to a request for `target` is about another account; such a response is ignored."""
     return contradiction(readings, known(target), target.handle if by_handle else None) is not None

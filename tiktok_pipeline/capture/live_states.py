@@ -1,6 +1,6 @@
-"""What a raw row of a live poll reports: on air, off air, a missing handle, or nothing.
+"""Decode what a raw row of a live poll reports: on air, off air, a missing handle, or nothing.
 
-The outcome decides for all but `ok` responses; those are decoded.
+The outcome decides for all responses except `ok`; those are decoded.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from tiktok_pipeline.providers.accounts import contradiction
 from tiktok_pipeline.providers.observations import ABSENT, ON_AIR, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
-# Outcomes of a response that answers its request.
+# Outcomes of a response that settles its request.
 ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
 
-# The kind of a response: all that decides what it reports, except its body.
+# The kind of a response: everything that decides its meaning, except its body.
 KIND = pl.concat_str("vendor", "endpoint", "outcome", separator=" ")
 
 
-def asks(capability: str) -> pl.Expr:
-    """Return whether a raw row is a request of this capability about a creator."""
+def is_request_for(capability: str) -> pl.Expr:
+    """Match raw rows of requests for this capability about a creator."""
     endpoints = [
         (pl.col("vendor") == vendor.name) & (pl.col("endpoint") == endpoint)
         for vendor in VENDORS.values()
-        for endpoint, answered in vendor.endpoints.items()
-        if answered == capability
+        for endpoint, provided in vendor.endpoints.items()
+        if provided == capability
     ]
     return pl.any_horizontal(endpoints) & pl.col("creator_id").is_not_null()
 
@@ -40,23 +40,23 @@ def readings_of(kind: str, body: str | None) -> list[LiveReading | ProfileReadin
 
 
 def decode(vendor: str, endpoint: str, outcome: str, body: str | None) -> list[LiveReading | ProfileReading]:
-    """Return the live state and profile in a response; nothing if it cannot be read."""
+    """Return the live state and profile in a response; nothing if the body cannot be decoded."""
     readings = guard.read(VENDORS[vendor], endpoint, Outcome(outcome), (body or "").encode())
     return [reading for reading in readings if isinstance(reading, LiveReading | ProfileReading)]
 
 
 def reports_missing(kind: str) -> bool:
-    """Return whether this kind of response reports a missing handle; False if it means off air as well."""
+    """Return whether this kind of response reports a missing handle; False if it may also mean off air."""
     return kind.endswith(f" {Outcome.NOT_FOUND.value}") and not may_be_off_air(readings_of(kind, None))
 
 
 def reported_on_air(
     kind: str, readings: Sequence[LiveReading | ProfileReading], target: Target | None = None, subject: str = ""
 ) -> bool | None:
-    """Return whether a response reports on air; None if it does not report, or is about another account.
+    """Return whether a response reports on air; None if it reports no state, or is about another account.
 
-    "Not found" counts as off air if the endpoint responds so for creators who are off air: for the decision to poll
-    again, both are the same.
+    "Not found" counts as off air if the endpoint gives the same response for creators who are off air. The decision
+    to poll again is the same for both.
     """
     if kind.endswith(f" {Outcome.NOT_LIVE.value}"):
         return False
@@ -79,5 +79,5 @@ def is_about_another(readings: Iterable[object], target: Target | None, subject:
 
 
 def may_be_off_air(readings: Iterable[object]) -> bool:
-    """Whether "not found" says no more than off air: some vendors say the same of both."""
+    """Return whether "not found" may also mean off air: some vendors do not distinguish the two."""
     return any(isinstance(reading, LiveReading) and reading.reason == ABSENT for reading in readings)

@@ -1,4 +1,4 @@
-"""The on-air readings and rooms of a span, read from raw live polls."""
+"""Read on-air readings and rooms of a time span from raw live polls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.live_states import (
     ANSWERS,
     KIND,
-    asks,
     is_about_another,
+    is_request_for,
     readings_of,
     reported_on_air,
 )
@@ -24,17 +24,17 @@ from tiktok_pipeline.providers.vendor import Outcome, Target
 
 
 def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Iterable[Target] = ()) -> pl.DataFrame:
-    """Who was asked about being live in [since, until), and whether they were: creator_id, asked_at, on_air.
+    """Return the live polls in [since, until) with their on-air state: creator_id, polled_at, on_air.
 
-    `on_air` is null where the answer did not say, or is about another account than that of `targets`, and only
-    creators who were on air at all are in it. Bodies are read where the outcome leaves the state open, which is of
-    those on air; a day of 2,000 creators takes a second.
+    `on_air` is null if the response reports no state, or is about another account than that of `targets`. Creators
+    who were never on air are left out. Bodies are decoded only for outcomes that leave the state open, mostly those of
+    creators on air; a day of 2,000 creators takes a second.
     """
-    asked = answered_polls(lake, tables.RAW_LIVES, "live", since, until)
-    columns = ("creator_id", "asked_at", "kind")
-    plain = asked.filter(pl.col("outcome") != Outcome.OK.value).select(*columns)
-    said = asked.filter(pl.col("outcome") == Outcome.OK.value).select(*columns, "subject", "body")
-    open_bodies, settled = pl.collect_all([said, plain])
+    polls = answered_polls(lake, tables.RAW_LIVES, "live", since, until)
+    columns = ("creator_id", "polled_at", "kind")
+    plain = polls.filter(pl.col("outcome") != Outcome.OK.value).select(*columns)
+    ok = polls.filter(pl.col("outcome") == Outcome.OK.value).select(*columns, "subject", "body")
+    open_bodies, settled = pl.collect_all([ok, plain])
     by_id = {target.creator_id: target for target in targets}
     states = [
         reported_on_air(kind, readings_of(kind, body), by_id.get(creator_id), subject)
@@ -48,12 +48,12 @@ def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Itera
 
 
 def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: datetime) -> list[Target]:
-    """`targets` with the room that each was last seen on air in, and the user id that was told with it."""
+    """Return `targets` with the room of their last on-air response, and with the user id in it."""
     by_id = {target.creator_id: target for target in targets}
     rows = (
         answered_polls(lake, tables.RAW_LIVES, "live", since, until)
         .filter(pl.col("creator_id").is_in(list(by_id)), pl.col("outcome") == Outcome.OK.value)
-        .sort("asked_at")
+        .sort("polled_at")
         .select("creator_id", "kind", "subject", "body")
         .collect()
     )
@@ -72,17 +72,17 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
 
 
 def answered_polls(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
-    """Answered questions of one capability: creator_id, asked_at, kind ("vendor endpoint outcome"), outcome, body."""
+    """Scan answered requests of one capability: creator_id, polled_at, kind (`live_states.KIND`), outcome, body."""
     return (
         lake.scan_raw(table, hours_between(since, until))
-        .filter(asks(capability), pl.col("outcome").is_in(ANSWERS))
+        .filter(is_request_for(capability), pl.col("outcome").is_in(ANSWERS))
         .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until)
         .select(
             "creator_id",
             "outcome",
             "subject",
             "body",
-            asked_at="requested_at",
+            polled_at="requested_at",
             kind=KIND,
         )
     )

@@ -1,8 +1,8 @@
-"""How hard one vendor is asked: requests in any second, and requests in flight.
+"""Limit the requests to one vendor: per second, and in flight.
 
-The rate is a sliding window: request n leaves no sooner than a second after request n - rate, so that no second,
-wherever it begins, holds more than `requests_per_second`. Windows that run beside each other share it: on the real
-clock through a file of the last departures, on the replay clock through what the others have landed.
+The limit is a sliding window: no interval of one second holds more than `requests_per_second` requests. Concurrent
+windows share it: on the real clock through a file of the last send times, on the replay clock through the request times
+of rows that other windows have landed.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from typing import Protocol
 
 from tiktok_pipeline.capture.clock import Clock
 
-# Requests are timed where they leave, and counted where they arrive: one that opens a connection, on a busy machine,
-# arrives later than the next on an open one. A tenth of the rate is given up for that.
+# Requests are timed at send, but vendors count them on arrival. On a busy machine, a request on a new connection
+# arrives later than the next request on an open one. A tenth of the rate is reserved as a margin for that.
 _MARGIN_S = 0.1
 
 
 class Departures(Protocol):
-    """The departures of one vendor: when the next may be, and that one is."""
+    """The send times of one vendor's requests."""
 
     def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
-        """Note a departure at `now` and return `now`, or return the earliest time to try again."""
+        """Record a request at `now` and return `now`, or return the earliest time to try again."""
 
 
 class OwnDepartures:
-    """Departures of this window, beside those that other windows of the same time have landed."""
+    """Send times of this window and of concurrent windows that have landed rows."""
 
-    def __init__(self, others: Sequence[datetime] = ()) -> None:
-        self._all = sorted(others)
+    def __init__(self, landed: Sequence[datetime] = ()) -> None:
+        self._all = sorted(landed)
 
     def try_leave(self, now: datetime, burst: int, window: timedelta) -> datetime:
-        """See `Departures`. Others may also lie ahead: a replay captures one table after the other."""
+        """See `Departures`. Send times may lie ahead of `now`: a replay captures one table after the other."""
         first, last = bisect_right(self._all, now - window), bisect_left(self._all, now + window)
         if last - first < burst or not self._too_many(now, burst, window, first, last):
             insort(self._all, now)
             return now
-        # The earliest departure that is in the way leaves the window first.
+        # The earliest of the conflicting requests leaves the window first.
         return max(self._all[first] + window, now + timedelta(milliseconds=1))
 
     def _too_many(self, now: datetime, burst: int, window: timedelta, first: int, last: int) -> bool:
-        """Whether any window that holds `now` would hold more than `burst` with one more."""
+        """Return whether one more request at `now` would put more than `burst` into a window that contains `now`."""
         near = self._all[first:last]
         insort(near, now)
         return any(near[n + burst] - near[n] < window for n in range(len(near) - burst))
 
 
 class SharedDepartures:
-    """Departures of every process of this deployment, in a small file under a lock.
+    """Send times of all processes of this deployment, in a small locked file.
 
-    While the file cannot be read or written, as on a full disk, this process goes on with what it knows.
+    While the file cannot be read or written, for example on a full disk, this process uses its own send times.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,10 +77,10 @@ class SharedDepartures:
                     written = file.read()
             count = len(written) // 8
             recent = sorted((*struct.unpack(f"<{count}d", written[: count * 8]), *self._unwritten))
-            # Another process may have left since `now` was read; further ahead is a clock that was set back, which
-            # must not hold everybody up.
+            # Another process may have sent since `now` was read. Later times come from a clock that was set back since;
+            # they are dropped, so that they do not block requests.
             latest = now.timestamp() + window.total_seconds()
-            recent = [sent for sent in recent if sent <= latest][-burst:]
+            recent = [time for time in recent if time <= latest][-burst:]
             if len(recent) == burst and now.timestamp() - recent[0] < window.total_seconds():
                 return datetime.fromtimestamp(recent[0], UTC) + window
             departures = sorted((*recent, now.timestamp()))[-burst:]
@@ -108,29 +108,29 @@ class SharedDepartures:
 
 
 def sustained_rate(requests_per_second: float, *, replaying: bool = False) -> float:
-    """Return the requests a second that a gate with this limit lets through in the long run."""
+    """Return the sustained requests per second that a gate with this limit allows."""
     burst, window = _burst(requests_per_second, replaying=replaying)
     return burst / window.total_seconds()
 
 
 def limit_for(sustained: float, *, replaying: bool = False) -> float:
-    """Return the lowest limit, in requests a second, whose sustained rate is `sustained`: a whole number above 1."""
+    """Return the lowest limit, in requests per second, with this sustained rate: a whole number above 1."""
     margin = 0.0 if replaying else _MARGIN_S
     whole = sustained * (1 + margin)
     return float(math.ceil(whole)) if whole > 1 else 1 / (1 / sustained - margin)
 
 
 def _burst(requests_per_second: float, *, replaying: bool) -> tuple[int, timedelta]:
-    """Return a number of requests, and the window that holds no more than these."""
+    """Return a number of requests, and the window that may hold at most that many."""
     burst = max(1, int(requests_per_second))
     window = timedelta(seconds=max(1.0, burst / requests_per_second))
     return burst, window if replaying else window + timedelta(seconds=_MARGIN_S)
 
 
 class Gate:
-    """Lets a request through when fewer than `max_in_flight` are out and the rate allows it.
+    """Admits a request if fewer than `max_in_flight` are in flight and the rate limit allows it.
 
-    Below one request a second the window is longer than a second.
+    Below one request per second the window is longer than a second.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Gate:
 
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
-        """Wait for a turn; the turn ends with the block."""
+        """Wait for admission; the request counts as in flight within the block."""
         await self._enter()
         try:
             yield
@@ -162,8 +162,8 @@ class Gate:
                 await self._clock.park(turn)
                 continue
             now = self._clock.now()
-            again = self._departures.try_leave(now, self._burst, self._window)
-            if again <= now:
+            earliest = self._departures.try_leave(now, self._burst, self._window)
+            if earliest <= now:
                 self._in_flight += 1
                 return
-            await self._clock.sleep_until(again)
+            await self._clock.sleep_until(earliest)

@@ -1,4 +1,4 @@
-"""What must never reach a file or a log: credentials, cookies, and the tokens of signed addresses.
+"""Redact credentials, cookies and the tokens of signed addresses before anything is written or logged.
 
 Redaction works on the bytes of a body, because it must not change anything else in it. Two rules:
 
@@ -6,8 +6,8 @@ Redaction works on the bytes of a body, because it must not change anything else
 - A vendor's own secrets, in that vendor's requests and responses only, in every form in which a server can repeat them:
   plain, JSON-escaped, percent-encoded, HTML-escaped, Base64, and mixtures of these.
 
-A secret that is a word or a number occurs in data by chance, so that only the general shapes and its forms with the
-user name apply. A user name is replaced alone only where it could not be a TikTok handle.
+A secret that is a word or a number occurs in data by chance. Only the general shapes apply to it, and its forms with
+the user name. A user name alone is replaced only if it cannot be a TikTok handle.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 REDACTED = b"[redacted]"
 
-# "Cookie": "tt_chain_token=..." as vendors put beside a media address (docs/vendors.md 2.3), plain or escaped.
+# "Cookie": "tt_chain_token=..." as vendors return it beside a media address (docs/vendors.md 2.3), plain or escaped.
 # The lookahead is for speed: it rejects most quotes at the next byte.
 _SECRET_FIELDS = re.compile(
     rb'("(?=[acpsxACPSX])(?i:set-cookie|cookie|authorization|proxy-authorization|x-api-key|api_?key|access_?token'
     rb'|password)\\?"\s*:\s*\\?")((?:[^"\\]|\\(?!").)*)'
 )
-# Query parameters that sign an address or name a session; & may be written as \u0026 inside a string. There is a
-# pattern for each way in which one can begin: a search for a literal is ten times as fast as one for a choice.
+# Query parameters that sign an address or name a session; & may be written as \u0026 inside a string. One pattern for
+# each possible prefix: searching a literal prefix is ten times as fast as searching alternatives.
 _SIGNED = tuple(
     re.compile(
         rb"(" + start + rb"(?i:x-signature|signature|sign|sig|refresh_token|token|access_token|session_id|session"
@@ -37,7 +37,7 @@ _SIGNED = tuple(
 _COOKIES = (b"tt_chain_token=", b"ttwid=", b"sessionid", b"msToken=", b"sid_tt=", b"sid_guard=")
 _COOKIE_VALUES = re.compile(rb"((?:tt_chain_token|ttwid|sessionid(?:_ss)?|msToken|sid_tt|sid_guard)=)([^;&\"'\\\s]+)")
 
-# Headers that matter to somebody who reads raw: all others may carry secrets and tell nothing.
+# Headers that readers of raw need. Other headers may carry secrets and are not useful.
 _KEPT_HEADERS = (
     "age",
     "content-type",
@@ -62,7 +62,7 @@ class Redactor:
         self._own = _OwnSecrets(list(secrets), list(user_names))
 
     def body(self, body: bytes) -> bytes:
-        """`body` with every secret replaced by `[redacted]`; all other bytes as they came."""
+        """Replace every secret in `body` by `[redacted]`; all other bytes stay unchanged."""
         body = self._own.replace(body)
         lowered = body.lower()
         if any(word in lowered for word in (b"cookie", b"authorization", b"key", b"token", b"password")):
@@ -74,15 +74,15 @@ class Redactor:
         return body
 
     def text(self, text: str) -> str:
-        """The same for a message."""
+        """Replace every secret in a message by `[redacted]`."""
         return self.body(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
     def own(self, text: str) -> str:
-        """`text` without the given secrets; the general shapes stay."""
+        """Replace only the given secrets in `text`; the general shapes stay."""
         return self._own.replace(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The answer's headers that matter, in lower case."""
+        """Return the response headers that are kept, with names in lower case."""
         return {name: self.text(headers[name]) for name in _KEPT_HEADERS if name in headers}
 
 
@@ -118,9 +118,9 @@ class _Needle:
 class _OwnSecrets:
     """Finds given secrets in any encoding.
 
-    Nearly no body holds one. So a body is searched for the longest run of letters and digits of each secret, and for
-    letters and digits that are escaped, which no usual encoder does. Only if one of them is there, the body is
-    decoded, in every order of the encodings, with the place of every byte, and searched again.
+    Few bodies contain one. So a body is first searched for the longest run of letters and digits of each secret, and
+    for escaped letters and digits, which usual encoders do not produce. Only after a hit is the body decoded, in every
+    order of encodings, with the position of every byte, and searched again.
     """
 
     def __init__(self, secrets: list[str], user_names: list[str]) -> None:
@@ -190,7 +190,7 @@ _MOST_DECODINGS = 2_000
 
 _ALNUM = rb"(?:3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])"
 _REFERENCE = rb"[0-9xX][0-9a-fA-F]{1,7}(?:;|(?:%|\\u0025)(?:25)*3[bB]|\\u003[bB])"
-# Behind a literal, because looking for that is fast.
+# Each with a literal that precedes it, because a literal is fast to find.
 _HIDDEN = (
     # \u0041, also with a backslash that is encoded itself; \u0025 before two digits is an encoded percent sign.
     (b"u00", re.compile(rb"u00" + _ALNUM)),
@@ -206,7 +206,7 @@ _HIDDEN = (
 
 
 def _hides_letters(body: bytes) -> bool:
-    """Whether letters or digits of `body` are escaped."""
+    """Return whether letters or digits of `body` are escaped."""
     return any(literal in body and pattern.search(body) for literal, pattern in _HIDDEN)
 
 
@@ -236,7 +236,7 @@ _ENCODINGS = (
 def _decoded(
     text: bytes, places: Sequence[int], escape: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes | None]
 ) -> tuple[bytes, Sequence[int]]:
-    """Decode one layer of one encoding: the text, and for each of its bytes and its end the place in the body."""
+    """Decode one layer of one encoding: return the text, and the position in the body of each byte and of the end."""
     parts: list[bytes] = []
     after: list[int] = []
     end = 0
@@ -250,7 +250,7 @@ def _decoded(
 
 
 def _base64_forms(plain: bytes) -> Iterator[_Needle]:
-    """Yield what Base64 of any text that holds `plain` holds: for each of three alignments, in two alphabets."""
+    """Yield the Base64 forms of `plain` within a longer text: three alignments, two alphabets."""
     for offset in range(3):
         padded = base64.b64encode(b"\0" * offset + plain + b"\0" * (-(offset + len(plain)) % 3))
         first = -(-offset * 8 // 6)
@@ -264,7 +264,7 @@ def _base64_forms(plain: bytes) -> Iterator[_Needle]:
 
 
 def _extended(text: bytes, start: int, stop: int, needle: _Needle) -> tuple[int, int]:
-    """Widen a place by the characters of Base64 that hold the last bits of the secret, and its padding."""
+    """Extend a match by the Base64 characters that hold the last bits of the secret, and by its padding."""
     start = max(0, start - needle.before)
     if needle.after:
         stop += needle.after

@@ -1,4 +1,4 @@
-"""Replay hours on a clock that jumps: the same polls as in production, over any number of hours at once."""
+"""Replay hours on a clock that jumps: the same polls as in production, for any number of hours at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiktok_pipeline.capture import followups
 from tiktok_pipeline.capture.client import Client, Tally
 from tiktok_pipeline.capture.clock import ReplayClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.due_followups import followup_moments
+from tiktok_pipeline.capture.due_followups import planned_followups
 from tiktok_pipeline.capture.landing import captures_of, is_over
 from tiktok_pipeline.capture.window import SWEEPS, WindowReport, run_window, watch_until
 from tiktok_pipeline.capture.window_state import WindowState
@@ -28,11 +28,11 @@ def replay_hours(
 ) -> WindowReport:
     """Replay `hours`: as a watch, or as a sweep at the start of every hour that `every_hours` divides.
 
-    A sweep also asks at the moments around streams, as far as their watch has landed. An hour that this kind of
-    window has landed is not asked again, unless no vendor answered in it then.
+    A sweep also makes the follow-up requests of streams, as far as live polls are landed. An hour that this kind of
+    window has already landed is skipped, unless it contains no response at all.
 
     Raises:
-        CaptureError: a whole span went by and no vendor answered.
+        CaptureError: no request of a whole span got a usable response.
     """
     poll, _ = SWEEPS[table.name]
     report = WindowReport()
@@ -58,34 +58,34 @@ def replay_hours(
 def _agenda(
     deployment: Deployment, table: Table, start: datetime, end: datetime, every_hours: int
 ) -> list[tuple[datetime, list[Target]]]:
-    """When a replayed sweep asks about whom: everybody at its hours, some at moments of their streams."""
+    """Return times with the creators to poll: all of them at sweep hours, some at follow-ups of their streams."""
     agenda = [
         (hour, list(deployment.targets))
         for hour in hours_between(start, end)
         if every_hours == 1 or hour.hour % every_hours == 0
     ]
-    # Rooms are asked by the watch itself; what no moment asks for needs no look at who was on air.
+    # The watch requests rooms itself. A table without follow-ups needs no on-air history.
     if table is tables.RAW_LIVES or table.name not in followups.CAPABILITIES:
         return agenda
     by_id = {target.creator_id: target for target in deployment.targets}
-    found = followup_moments(deployment, start, end).filter(pl.col("table") == table.name)
-    for at, creator_ids in found.group_by("at").agg(pl.col("creator_id").unique().sort()).iter_rows():
+    planned = planned_followups(deployment, start, end).filter(pl.col("table") == table.name)
+    for at, creator_ids in planned.group_by("at").agg(pl.col("creator_id").unique().sort()).iter_rows():
         agenda.append((at, [by_id[creator_id] for creator_id in creator_ids]))
     return sorted(agenda, key=lambda entry: entry[0])
 
 
 def _landed(lake: Lake, table: Table, hour: datetime, kind: str) -> bool:
-    """Return whether a replayed window is complete on disk: nothing was due in it, or a vendor responded."""
+    """Return whether a replayed window is complete on disk: it needed no requests, or a vendor responded."""
     window = f"{kind}-{hour:%Y%m%dT%H}"
     if not is_over(lake, table, hour, window):
         return False
-    mine = pl.col("capture_id").str.starts_with(captures_of(table, window))
-    statuses = lake.scan_raw(table, [hour]).filter(mine).select("http_status").collect()["http_status"]
+    in_window = pl.col("capture_id").str.starts_with(captures_of(table, window))
+    statuses = lake.scan_raw(table, [hour]).filter(in_window).select("http_status").collect()["http_status"]
     return statuses.is_empty() or statuses.null_count() < len(statuses)
 
 
 def _spans(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
-    """Hours joined to spans without a hole."""
+    """Join adjacent hours to spans without a gap."""
     spans: list[tuple[datetime, datetime]] = []
     for hour in sorted(hours):
         if spans and spans[-1][1] == hour:
@@ -98,8 +98,8 @@ def _spans(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
 def _add(total: Tally, part: Tally) -> None:
     total.outcomes.update(part.outcomes)
     total.credits += part.credits
-    for question, who in part.unanswered.items():
-        total.unanswered.setdefault(question, Counter()).update(who)
+    for reasons, creators in part.unanswered.items():
+        total.unanswered.setdefault(reasons, Counter()).update(creators)
     total.troubles.update(part.troubles)
     total.unforeseen.update(part.unforeseen)
     total.flush_failures += part.flush_failures

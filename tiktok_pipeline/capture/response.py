@@ -1,8 +1,8 @@
-"""Read the body of any response within limits of size and memory.
+"""Read response bodies within limits of size and memory.
 
-Bytes are counted as they arrive and after each encoding is undone. Reading stops at the limit. Small bodies are read
-at once. A larger body needs room: each vendor reads one such body at a time, and all large bodies that a window holds
-stay below `MemoryBudget.capacity`. An attempt gives its room back when it is written and no code refers to it any more.
+Bytes are counted as they arrive and after each decompression. Reading stops at the limit. Small bodies are read at
+once. A larger body must reserve memory: each vendor reads one such body at a time, and all large bodies that a window
+holds stay below `MemoryBudget.capacity`. The reservation ends when the attempt is written and no code refers to it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tiktok_pipeline.capture.connections import Reply
 # Sent as Accept-Encoding. Brotli and zstd are decompressed too, because some servers send them without a request.
 ACCEPT_ENCODING = "gzip, deflate"
 
-# A body up to this size needs no room: 64 of them at once are 16 MiB.
+# A body up to this size needs no reservation: 64 of them at once are 16 MiB.
 _SMALL = 256 * 1024
 
-# A value takes 100 to 250 bytes once it is decoded, and an escape 60 while it is, however short they are in JSON: this
-# many take 100 MB. A page of 50 posts holds 20,000. Below the size, a body cannot hold too many.
+# A decoded value takes 100 to 250 bytes, and an escape 60 during decoding, even if they are short in JSON: this number
+# takes 100 MB. A page of 50 posts holds 20,000. A body below `_UNCOUNTED` bytes cannot contain too many.
 _MOST_VALUES = 500_000
 _UNCOUNTED = 1024 * 1024
 
@@ -50,7 +50,7 @@ class MemoryBudget:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self, size: int) -> None:
-        """Wait until `size` more bytes fit, and hold them. More than the capacity fits when nothing is held."""
+        """Reserve `size` bytes; wait until they fit. A size over the capacity fits when nothing is reserved."""
         while self.held and self.held + size > self.capacity:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -67,14 +67,14 @@ class MemoryBudget:
 
 
 class BodyMemory:
-    """The room of one body, empty until `make`."""
+    """The memory reservation of one body, empty until `make`."""
 
     def __init__(self, turn: asyncio.Semaphore, memory: MemoryBudget, limit: int) -> None:
         self._turn, self._memory, self._limit = turn, memory, limit
         self._held = self._kept = 0
 
     async def make(self) -> None:
-        """Wait for room for a body of any allowed size."""
+        """Reserve memory for a body of any allowed size; wait if necessary."""
         if self._held:
             return
         await self._turn.acquire()
@@ -86,13 +86,13 @@ class BodyMemory:
         self._held = self._limit
 
     def keep(self, size: int, owner: object) -> None:
-        """Keep `size` bytes of the room until `owner` is garbage."""
+        """Keep `size` bytes of the reservation until `owner` is garbage-collected."""
         if self._held and size:
             self._kept = size
             weakref.finalize(owner, self._memory.give_back, size).atexit = False
 
     def leave(self) -> None:
-        """Release the room that is not kept."""
+        """Release the part of the reservation that is not kept."""
         if self._held:
             self._memory.give_back(self._held - self._kept)
             self._turn.release()
@@ -109,7 +109,7 @@ class BodyReader:
 
     @asynccontextmanager
     async def room(self) -> AsyncIterator[BodyMemory]:
-        """Hold room for one body within the block."""
+        """Provide a reservation for one body within the block."""
         room = BodyMemory(self._turn, self._memory, self._limit)
         try:
             yield room
@@ -120,8 +120,8 @@ class BodyReader:
         """Return the whole body, decompressed.
 
         Raises:
-            TooLargeError: it, or the content of one of its encodings, is over the limit; reading has stopped.
-            UndecodableError: it is not what its Content-Encoding says.
+            TooLargeError: the body, or the output of one of its encodings, is over the limit; reading has stopped.
+            UndecodableError: the body does not match its Content-Encoding.
         """
         decoded = _decoding(reply.headers.get("content-encoding", ""), self._limit)
         body, received = bytearray(), 0
@@ -174,10 +174,10 @@ class _Plain:
 
 
 class _Inflate:
-    """gzip, also of several members, and deflate with or without the zlib header.
+    """gzip, also with several members, and deflate with or without the zlib header.
 
-    A body that is cut short yields what arrived. A body that is not compressed at all passes through: some proxies
-    decompress and leave the header.
+    A truncated body yields the part that arrived. An uncompressed body passes through: some proxies decompress it and
+    leave the header.
     """
 
     def __init__(self, name: str, limit: int) -> None:
@@ -224,9 +224,9 @@ class _Inflate:
         while data and not self._over:
             assert self._zlib is not None
             if self._zlib.eof:
-                # Another gzip member, or trailing bytes without meaning.
+                # Another gzip member, or meaningless trailing bytes.
                 self._over = not (self._gzip and data.startswith(b"\x1f"))
-                # Empty members hold no bytes, but take time.
+                # Empty members yield no bytes, but take time.
                 self._left -= _PIECE
                 self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
                 continue
@@ -246,7 +246,7 @@ class _Inflate:
 
 
 class _Arrow:
-    """Brotli and zstd, which the standard library does not know: gathered, and undone at the end."""
+    """Brotli and zstd, which the standard library does not support: collected, and decompressed at the end."""
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = "brotli" if name == "br" else name

@@ -1,4 +1,4 @@
-"""Whether a round of live polls fits: the roster's size and the vendor's rate limit against `[watch] round_seconds`."""
+"""Check that a round of live polls fits: roster size and rate limit against `[watch] round_seconds`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tiktok_pipeline.config.settings import Settings
 class Round:
     """One round of live polls: a poll for each creator, by the first vendor of the route that has credentials.
 
-    polls: polls of one round; planned: its length by the settings; needed: the shortest length by the rate limit;
-    enough_per_second: the lowest rate limit with which a round fits.
-    Requests for rooms, retries and sweeps come on top, and so do slow responses: `needed` is a lower bound.
+    polls: polls of one round; planned: its length in the settings; needed: its shortest length by the rate limit;
+    enough_per_second: the lowest rate limit for which a round fits.
+    Room requests, retries, sweeps and slow responses take additional time: `needed` is a lower bound.
     """
 
     vendor: str
@@ -34,7 +34,7 @@ class Round:
 
     @property
     def summary(self) -> str:
-        """How long a round takes and should take."""
+        """The needed and the planned length of a round."""
         return (
             f"{self.vendor} needs {_seconds(self.needed)} s for a round of {self.polls:,} polls; "
             f"planned are {_seconds(self.planned)} s"
@@ -42,11 +42,11 @@ class Round:
 
     @property
     def problem(self) -> str | None:
-        """What does not fit, by how much, and what to change; None where a round fits."""
+        """The size of the excess, and the settings to change; None if a round fits."""
         if self.fits:
             return None
         share = self.planned / self.needed
-        # Rounded up, so that a limit below 1 that is copied from here is enough.
+        # Rounded up, so that a rate below 1 is enough when it is copied from this message.
         rate = math.ceil(self.enough_per_second * 1000) / 1000
         most = math.floor(self.polls * share)
         return (

@@ -1,9 +1,9 @@
-"""Credits that raw rows report, by vendor and day, with the sums of closed hours kept in small files.
+"""Sum the credits in raw rows by vendor and day; cache the sums of closed hours in small files.
 
-    lake/_sums/credits/YYYY-MM-DD.json     the sums of one day's closed hours, each with the files that it was made of
+    lake/_sums/credits/YYYY-MM-DD.json     the sums of one day's closed hours, each with its list of source files
 
-A sum counts only while its hour holds the same files (see `reads`). A late file, a compaction and an erased creator
-change them, and the hour is read again. The files can be deleted at any time. They name vendors, and no creator.
+A sum is valid only while its hour contains the same files (see `reads`). A late file, a compaction or an erased creator
+changes them; then the hour is read again. The files can be deleted at any time. They name vendors, but no creator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.providers.vendor import Limits
 from tiktok_pipeline.tables import RAW_TABLES, Table
 
-# Raise it when a sum of the same rows changes.
+# Increase this when the sum of the same rows changes.
 _VERSION = 1
 
 # Files of older days are deleted: windows read the credits of today and, around midnight, of yesterday.
@@ -39,7 +39,7 @@ class _Sum(msgspec.Struct, frozen=True):
 
 
 class _Hour(msgspec.Struct, frozen=True):
-    """Sums by vendor, and a hash of the files that they were made of."""
+    """Sums by vendor, and a hash of the source files."""
 
     files: str
     vendors: dict[str, _Sum]
@@ -56,8 +56,8 @@ def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> di
     """Return credits by vendor and day. A row that reports no cost counts as the price of one request.
 
     Args:
-        lake: where the raw rows and the kept sums are.
-        days: the days to add up.
+        lake: the raw rows and the cached sums.
+        days: the days to sum.
         vendors: price of a request by vendor; 1 credit for other vendors.
     """
     totals: dict[tuple[str, date], float] = {}
@@ -72,7 +72,7 @@ def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> di
 
 
 def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
-    """Sums of every hour and table of a day; reads the hours without a kept sum, and keeps theirs."""
+    """Return the sums of every hour and table of a day; read hours without a cached sum, and cache their sums."""
     path = lake.root / "_sums" / "credits" / f"{day}.json"
     kept = _read(path)
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -88,7 +88,7 @@ def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
                 continue
             sums = _sums(lake, table, hour)
             damaged = any(lake.hour_folder(table, hour) in path.parents for path in lake.damaged.all())
-            # Hours whose files change meanwhile, and those with damaged files, are read again by the next window.
+            # Not cached: hours whose files changed meanwhile, and hours with damaged files. The next window reads them.
             if lake.hour_signature(table, hour) == files and not damaged:
                 now[key] = _Hour(files, sums)
             else:
@@ -112,7 +112,7 @@ def _sums(lake: Lake, table: Table, hour: datetime) -> dict[str, _Sum]:
 
 
 def _read(path: Path) -> _Day:
-    """The kept sums; none where the file is missing, damaged or of another version."""
+    """Read the cached sums; empty if the file is missing, damaged or of another version."""
     try:
         day = msgspec.json.decode(path.read_bytes(), type=_Day)
     except (OSError, msgspec.MsgspecError):
@@ -121,7 +121,7 @@ def _read(path: Path) -> _Day:
 
 
 def _write(path: Path, day: _Day) -> None:
-    """Replace the kept sums. A lake that cannot be written costs time only: the hours are read again."""
+    """Replace the cached sums. A failed write costs only time: the hours are read again."""
     with contextlib.suppress(OSError):
         replace_bytes(path, msgspec.json.encode(day))
         oldest = date.fromisoformat(path.stem) - _DAYS_KEPT

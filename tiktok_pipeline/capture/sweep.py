@@ -1,4 +1,4 @@
-"""Sweeps: everybody is asked once."""
+"""Sweeps: poll every creator, search and ranking of one raw table once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from tiktok_pipeline import tables
-from tiktok_pipeline.capture.client import Answer, Client
+from tiktok_pipeline.capture.client import Client, Response
 from tiktok_pipeline.capture.last_seen import is_others
 from tiktok_pipeline.capture.watch import current
 from tiktok_pipeline.capture.window_state import WindowState
@@ -15,9 +15,9 @@ from tiktok_pipeline.providers.vendor import Outcome, Target
 
 Sweep = Callable[[Client, Sequence[Target], WindowState], Awaitable[None]]
 
-# How often each sweep runs, hours: by its schedule, and in a replay. Follower counts move by the hour; a story that
-# is seen every two hours of its 24 is missed by nobody; posts gain most of their views within a day; follower lists
-# and searches are dear and change slowly; an hourly ranking is gone after its hour.
+# Interval of each sweep, hours, for its schedule and for replays. Follower counts change hourly. Stories live for 24
+# hours, so two hours miss none. Posts gain most of their views within a day. Follower lists and searches are expensive
+# and change slowly. An hourly ranking is not available after its hour.
 EVERY_HOURS = {
     tables.RAW_PROFILES.name: 1,
     tables.RAW_STORIES.name: 2,
@@ -27,29 +27,29 @@ EVERY_HOURS = {
     tables.RAW_USER_SEARCHES.name: 24,
 }
 
-# A page holds 35 stories and they live a day: whoever has more than 70 alive is not a person.
+# A page holds 35 stories, and stories live for a day. More than 70 at once indicate an automated account.
 _STORY_PAGES = 2
 
 _RANKINGS = ("hourly", "daily")
 
 
 async def sweep_lives(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask once who is live."""
-    await client.clock.gather(_run(client.ask("live", target)) for target in targets)
+    """Request the live state of each target once."""
+    await client.clock.gather(_run(client.request("live", target)) for target in targets)
 
 
 async def sweep_rooms(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask once for the rooms that the targets were last live in; an ended room knows its end."""
-    await client.clock.gather(_run(client.ask("room", target)) for target in targets)
+    """Request the last known room of each target once; an ended room reports its end."""
+    await client.clock.gather(_run(client.request("room", target)) for target in targets)
 
 
 async def sweep_profiles(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask once for every profile; for the user id too, where neither roster nor profile says it."""
+    """Request every profile once; also the user id if neither roster nor profile contains it."""
     await client.clock.gather(_profile(client, target) for target in targets)
 
 
 async def sweep_stories(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask once for everybody's stories, page by page."""
+    """Request the stories of every target, page by page."""
     await client.clock.gather(_run(client.walk("stories", target, pages=_STORY_PAGES)) for target in targets)
 
 
@@ -58,10 +58,10 @@ async def sweep_posts(client: Client, targets: Sequence[Target], state: WindowSt
     known = state.known_posts
     pages = state.settings.sweeps.post_pages
 
-    def all_known(target: Target) -> Callable[[Answer], bool]:
-        def enough(answer: Answer) -> bool:
+    def all_known(target: Target) -> Callable[[Response], bool]:
+        def enough(response: Response) -> bool:
             # Pinned posts come first, out of order, marked or not: one known post does not end a walk.
-            posts = [reading.post_id for reading in answer.readings() if isinstance(reading, PostReading)]
+            posts = [reading.post_id for reading in response.readings() if isinstance(reading, PostReading)]
             return bool(posts) and all((target.creator_id, post_id) in known for post_id in posts)
 
         return enough
@@ -72,25 +72,29 @@ async def sweep_posts(client: Client, targets: Sequence[Target], state: WindowSt
 
 
 async def sweep_followers(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask for the newest followers of everybody, page by page."""
+    """Request the newest followers of every target, page by page."""
     pages = state.settings.sweeps.follower_pages
     await client.clock.gather(_run(client.walk("followers", target, pages=pages)) for target in targets)
 
 
 async def sweep_live_rankings(client: Client, targets: Sequence[Target], state: WindowState) -> None:
-    """Ask for the live rankings of every region in the settings, and for the places of who is on air."""
+    """Request the live rankings of every region in the settings, and the ranks of creators who are on air."""
     sweeps = state.settings.sweeps
     subjects = [f"{kind}:{region}" for region in sweeps.ranking_regions for kind in _RANKINGS]
-    await client.clock.gather(_run(client.ask("live_ranking", Target("", "", subject=subject))) for subject in subjects)
+    await client.clock.gather(
+        _run(client.request("live_ranking", Target("", "", subject=subject))) for subject in subjects
+    )
     if sweeps.ranking_of_live:
         on_air = state.on_air(targets, client.clock.now())
-        await client.clock.gather(_run(client.ask("live_ranking_of", target)) for target in on_air)
+        await client.clock.gather(_run(client.request("live_ranking_of", target)) for target in on_air)
 
 
 async def sweep_user_searches(client: Client, targets: Sequence[Target], state: WindowState) -> None:
     """Search for users by every keyword in the settings."""
     keywords = state.settings.sweeps.keywords
-    await client.clock.gather(_run(client.ask("user_search", Target("", "", subject=keyword))) for keyword in keywords)
+    await client.clock.gather(
+        _run(client.request("user_search", Target("", "", subject=keyword))) for keyword in keywords
+    )
 
 
 async def _run(request: Coroutine[Any, Any, object]) -> None:
@@ -99,19 +103,19 @@ async def _run(request: Coroutine[Any, Any, object]) -> None:
 
 
 async def _profile(client: Client, target: Target) -> None:
-    answer = await client.ask("profile", target)
-    if answer is None:
+    response = await client.request("profile", target)
+    if response is None:
         return
-    readings = list(answer.readings())
-    if answer.outcome is Outcome.NOT_FOUND or is_others(readings, target):
+    readings = list(response.readings())
+    if response.outcome is Outcome.NOT_FOUND or is_others(readings, target):
         if target.user_id:
             renamed = await current(client, target)
             if renamed.handle != target.handle:
-                await client.ask("profile", renamed)
+                await client.request("profile", renamed)
         return
-    if answer.outcome is not Outcome.OK or target.user_id:
+    if response.outcome is not Outcome.OK or target.user_id:
         return
-    tells_id = any(isinstance(reading, ProfileReading) and reading.user_id for reading in readings)
-    del answer, readings  # a body may be large, and is not read again
-    if not tells_id:
-        await client.ask("user_id", target)
+    has_id = any(isinstance(reading, ProfileReading) and reading.user_id for reading in readings)
+    del response, readings  # the body may be large, and is not read again
+    if not has_id:
+        await client.request("user_id", target)

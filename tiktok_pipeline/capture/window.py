@@ -31,7 +31,7 @@ from tiktok_pipeline.tables import Table
 
 Work = Callable[[Client, WindowState], Awaitable[None]]
 
-# The poll that a sweep of each raw table makes, and the capability that it needs.
+# The sweep of each raw table, and the capability that it needs.
 SWEEPS: dict[str, tuple[sweep.Sweep, str]] = {
     tables.RAW_LIVES.name: (sweep.sweep_lives, "live"),
     tables.RAW_PROFILES.name: (sweep.sweep_profiles, "profile"),
@@ -42,37 +42,37 @@ SWEEPS: dict[str, tuple[sweep.Sweep, str]] = {
     tables.RAW_USER_SEARCHES.name: (sweep.sweep_user_searches, "user_search"),
 }
 
-# How late a scheduled run may begin: the queue may be long, and `make dev` counts hours in minutes.
+# Longest delay of a scheduled run: the queue may be long, and under `make dev` an hour passes in minutes.
 _LATEST_START = timedelta(hours=12)
 
 
 @dataclass
 class WindowReport:
-    """What a window requested and landed."""
+    """The totals of a window: requests and landed rows."""
 
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
-    # Rows of the window's own table, by the hour that they landed in.
+    # Rows of the window's own table, by hour.
     hours: dict[datetime, int] = field(default_factory=dict)
     hours_skipped: int = 0
     seconds: float = 0.0
 
 
 def check_partition(hour: datetime, now: datetime, asked_for: datetime | None = None) -> None:
-    """Refuse to capture for another hour than the current one: vendors only report the current state.
+    """Refuse to capture for another hour than the current one: vendors report only the current state.
 
-    A scheduled run may begin late, and lands in the hour in which it runs; `asked_for` is the time of its tick. If
-    `asked_for` is long ago, the run is an old one that was started again, and is refused.
+    A scheduled run may begin late. Its rows then land in the hour in which it runs. `asked_for` is the time of its
+    tick. If that is too long ago, an old run was started again, and it is refused.
 
     Raises:
-        BackfillError: `hour` is not the hour of `now`, and no run was requested for it just now.
+        BackfillError: `hour` is not the current hour, and the run is no delayed run of that hour.
     """
     late = asked_for is not None and hour_of(asked_for) == hour and timedelta(0) <= now - asked_for <= _LATEST_START
     if hour_of(now) != hour and not late:
         raise BackfillError(
-            f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors only know now "
-            f"({now:%Y-%m-%d %H:%M} UTC). Nothing was asked and nothing was touched. Materialize the current hour; "
-            "normalized tables and marts can be backfilled from what landed."
+            f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors report only the current state "
+            f"({now:%Y-%m-%d %H:%M} UTC). No request was made and no file was changed. Materialize the current hour. "
+            "Normalized tables and marts can be backfilled from raw."
         )
 
 
@@ -85,14 +85,14 @@ def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: st
 
 
 def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> WindowReport:
-    """Poll live states again and again until `until`."""
+    """Poll live states repeatedly until `until`."""
     return run_window(deployment, tables.RAW_LIVES, clock, "watch", window, watch_until(until))
 
 
 def followups_now(
     deployment: Deployment, table: Table, clock: RealClock, creator_ids: Collection[str], window: str
 ) -> WindowReport:
-    """Make the follow-up requests about these creators; creators that are not on the roster are left out.
+    """Make the follow-up requests of these creators; creators that are not on the roster are left out.
 
     A window without a response is no failure: its follow-ups stay due, and the next window requests them again.
     """
@@ -115,7 +115,7 @@ def followups_now(
 
 
 def watch_until(until: datetime) -> Work:
-    """Return the work of a watch that starts from the window's state and ends at `until`."""
+    """Return the work of a watch: start from the window's state, end at `until`."""
 
     async def work(client: Client, state: WindowState) -> None:
         await watch(client, state.watched, state.settings.watch, until=until, seen=state.seen, habits=state.habits)
@@ -139,7 +139,7 @@ def run_window(
     span: the hours of a replayed window; by default the window begins now and ends within an hour.
 
     Raises:
-        CaptureError: `must_answer`, and no request got a response.
+        CaptureError: with `must_answer`: no request got a usable response.
         LakeError: rows could not be written, for ten minutes after the window's end.
     """
     begun = time.perf_counter()
@@ -178,8 +178,8 @@ def run_window(
     try:
         tally = _run_loop(main)
     finally:
-        # However the window ended, its responses are landed. A replayed hour that was cut short is not landed, so that
-        # the next replay requests it as a whole.
+        # Responses are landed even if the window failed. An interrupted replayed hour is not landed, so that the next
+        # replay repeats it as a whole.
         if not clock.replaying:
             flusher.flush_last()
     if clock.replaying:
@@ -196,7 +196,7 @@ def run_window(
 
 
 def _run_loop(main: Callable[[], Awaitable[Tally]]) -> Tally:
-    """Run on uvloop where it is installed: it costs a seventh less a request."""
+    """Run on uvloop if it is installed: it saves a seventh of the time per request."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not installed on every platform

@@ -19,9 +19,9 @@ from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, known
 from tiktok_pipeline.capture.live_states import (
     ANSWERS,
     KIND,
-    asks,
     decode,
     is_about_another,
+    is_request_for,
     readings_of,
     reported_on_air,
     reports_missing,
@@ -33,19 +33,19 @@ from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.tables import RAW_TABLES
 
-# Whoever was live longer ago than this is found again by the round.
+# A creator whose last on-air response is older than this is treated as off air until the next poll.
 _RECENT = timedelta(minutes=60)
 
 
-# Streams longer ago than this teach next to nothing: their weight is a sixteenth.
+# Older streams have next to no effect: their weight is at most a sixteenth.
 _TEACHING = timedelta(weeks=12)
 
 
 class WindowState:
-    """What a window knows when it begins. Each part is read from the lake once, when it is first used."""
+    """The poller's state at the start of a window. Each part is read from the lake once, at its first use."""
 
     def __init__(self, deployment: Deployment, start: datetime, end: datetime) -> None:
-        """Describe the window [start, end); nothing is read yet."""
+        """Describe the window [start, end); read nothing yet."""
         self.settings = deployment.settings
         self._lake = deployment.lake
         self._targets = deployment.targets
@@ -59,13 +59,13 @@ class WindowState:
 
     @cached_property
     def watched(self) -> list[Target]:
-        """The creators with the accounts and handles that responses gave since the tables were last derived."""
+        """The creators with the accounts and handles in responses that are newer than the derived tables."""
         known = [self.seen[t.creator_id].identified(t) if t.creator_id in self.seen else t for t in self._targets]
         return [self.seen[t.creator_id].named(t) if t.creator_id in self.seen else t for t in known]
 
     @cached_property
     def habits(self) -> Habits | None:
-        """The habits of the watched creators, learned from derived streams; None if polls go round robin."""
+        """The habits of the watched creators, estimated from derived streams; None if polls go round robin."""
         if self.settings.watch.policy != "adaptive":
             return None
         streams = self._lake.scan_days(tables.STREAMS, (self._start - _TEACHING).date(), self._start.date())
@@ -125,12 +125,12 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
     recent = _polls(lake, now - _RECENT, now)
     bodies = _Bodies(lake, recent)
     polls = pl.concat([_older_polls(lake, recent, now), _live_polls(recent)])
-    asked = {creator_id: LastSeen(asked_at=asked_at) for creator_id, asked_at in _lives_asked(polls, now).items()}
-    seen = _last_answers(bodies, by_id, asked)
+    polled = {creator_id: LastSeen(polled_at=polled_at) for creator_id, polled_at in _last_polls(polls, now).items()}
+    seen = _last_answers(bodies, by_id, polled)
     noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
-        ("identity_asked_at", _identities_asked(lake, now)),
-        ("gone_since", _gone_since(polls)),
+        ("identity_polled_at", _identities_polled(lake, now)),
+        ("missing_since", _missing_since(polls)),
         ("unconfirmed", dict.fromkeys(_unconfirmed(bodies, by_id), True)),
     )
     found: dict[str, dict[str, Any]] = {}
@@ -156,18 +156,18 @@ def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
 
 
 def _live_polls(polls: pl.DataFrame) -> pl.DataFrame:
-    """Live polls of `_polls`: creator_id, requested_at, kind (null: without an answer)."""
+    """Return the live polls in `_polls`: creator_id, requested_at, kind (null: no usable response)."""
     kind = pl.when(pl.col("outcome").is_in(ANSWERS)).then(KIND)
-    return polls.filter(asks("live")).select("creator_id", "requested_at", kind=kind)
+    return polls.filter(is_request_for("live")).select("creator_id", "requested_at", kind=kind)
 
 
 def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Live polls before the last hour, as far as they matter: of creators whose handle was not found since.
+    """Return live polls before the last hour, only of creators whose handle was not found since.
 
-    Every missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
+    A missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
     """
     answered = _live_polls(recent).filter(pl.col("kind").is_not_null())
-    found = answered.filter(~pl.col("kind").is_in(_gone_kinds(answered)))["creator_id"].unique().implode()
+    found = answered.filter(~pl.col("kind").is_in(_missing_kinds(answered)))["creator_id"].unique().implode()
     since, until = now - 2 * LONGEST_ABSENCE - _RECENT, now - _RECENT
     return _live_polls(
         lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
@@ -191,7 +191,7 @@ class _Bodies:
     def read(self, chosen: pl.DataFrame) -> list[list[LiveReading | ProfileReading]]:
         """Return the readings of each chosen row, in their order."""
         missing = chosen.filter(~pl.col("capture_id").is_in(list(self._read)))
-        # A file holds some minutes: by short spans of time, Parquet statistics skip the files without a chosen row.
+        # A file covers some minutes: with short time spans, Parquet statistics skip files without a chosen row.
         for _, rows in missing.group_by(pl.col("requested_at").dt.truncate("5m")):
             self._decode(rows)
         return [self._read[capture_id] for capture_id in chosen["capture_id"]]
@@ -215,42 +215,42 @@ class _Bodies:
 
 
 def _last_answers(
-    bodies: _Bodies, targets: Mapping[str, Target], asked: Mapping[str, LastSeen] | None = None
+    bodies: _Bodies, targets: Mapping[str, Target], polled: Mapping[str, LastSeen] | None = None
 ) -> dict[str, LastSeen]:
-    """Return what the last response of each creator, vendor and endpoint reports, by creator, added to `asked`."""
+    """Decode the last response of each creator, vendor and endpoint, and add it to the states in `polled`."""
     last_of_each = bodies.polls.unique(["creator_id", "vendor", "endpoint"], keep="last", maintain_order=True)
-    asks_room = asks("room")
-    seen = dict(asked or {})
-    for creator_id, asked_at in last_of_each.filter(asks_room).select("creator_id", "requested_at").iter_rows():
-        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), room_asked_at=asked_at)
-    lives = last_of_each.filter(~asks_room)
+    is_room = is_request_for("room")
+    seen = dict(polled or {})
+    for creator_id, polled_at in last_of_each.filter(is_room).select("creator_id", "requested_at").iter_rows():
+        seen[creator_id] = replace(seen.get(creator_id, LastSeen()), room_polled_at=polled_at)
+    lives = last_of_each.filter(~is_room)
     rows = lives.select("creator_id", "requested_at", "subject").iter_rows()
-    for (creator_id, asked_at, subject), readings in zip(rows, bodies.read(lives), strict=True):
+    for (creator_id, polled_at, subject), readings in zip(rows, bodies.read(lives), strict=True):
         last = seen.get(creator_id, LastSeen())
         if not is_about_another(readings, targets.get(creator_id), subject):
-            seen[creator_id] = last.after(readings, asked_at)
+            seen[creator_id] = last.after(readings, polled_at)
         else:
-            seen[creator_id] = replace(last, live=False, live_since=None, gone_since=None)
+            seen[creator_id] = replace(last, live=False, live_since=None, missing_since=None)
     return seen
 
 
-def _lives_asked(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
-    """When each creator was last polled, whatever the response."""
+def _last_polls(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
+    """Return the time of each creator's last poll, with or without a response."""
     recent = polls.filter(pl.col("requested_at") >= now - LONGEST_ABSENCE - _RECENT)
     return dict(recent.group_by("creator_id").agg(pl.col("requested_at").max()).iter_rows())
 
 
-def _gone_kinds(polls: pl.DataFrame) -> list[str]:
-    """The kinds of response among `polls` that report a missing handle."""
+def _missing_kinds(polls: pl.DataFrame) -> list[str]:
+    """Return the kinds of response in `polls` that report a missing handle."""
     return [kind for kind in polls["kind"].drop_nulls().unique() if reports_missing(kind)]
 
 
-def _gone_since(polls: pl.DataFrame) -> dict[str, datetime]:
-    """Since when a creator's handle is missing, for those whose last response reports that."""
+def _missing_since(polls: pl.DataFrame) -> dict[str, datetime]:
+    """Return the time since which a creator's handle is missing, if the last response reports it missing."""
     answered = polls.filter(pl.col("kind").is_not_null())
-    gone = pl.col("kind").is_in(_gone_kinds(answered))
-    missing = answered.filter(gone)
-    found = answered.filter(~gone).join(missing, on="creator_id", how="semi")
+    is_missing = pl.col("kind").is_in(_missing_kinds(answered))
+    missing = answered.filter(is_missing)
+    found = answered.filter(~is_missing).join(missing, on="creator_id", how="semi")
     absent = missing.join(
         found.group_by("creator_id").agg(last=pl.col("requested_at").max()), on="creator_id", how="left"
     ).filter((pl.col("requested_at") > pl.col("last")).fill_null(value=True))
@@ -260,19 +260,19 @@ def _gone_since(polls: pl.DataFrame) -> dict[str, datetime]:
 def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
     """Return the creators who were off air at the last reading and on air at the one before.
 
-    Only `ok` responses can report on air. They are decoded from the newest back, as far as the answer depends on them.
+    Only `ok` responses can report on air. They are decoded from the newest back, only as far as needed.
     """
-    asked = bodies.polls.filter(asks("live"))
+    polls = bodies.polls.filter(is_request_for("live"))
     ok = pl.col("outcome") == Outcome.OK.value
-    asked = asked.join(asked.filter(ok).select("creator_id").unique(), on="creator_id", how="semi")
-    asked = asked.with_columns(kind=KIND).reverse()
+    polls = polls.join(polls.filter(ok).select("creator_id").unique(), on="creator_id", how="semi")
+    polls = polls.with_columns(kind=KIND).reverse()
     off = {
-        kind for kind in asked.filter(~ok)["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False
+        kind for kind in polls.filter(~ok)["kind"].unique() if reported_on_air(kind, readings_of(kind, None)) is False
     }
     newest_first: dict[str, list[int]] = {}
     # Known states by row; null: the response does not report one.
     states: dict[int, bool | None] = {}
-    for row, (creator_id, outcome, kind) in enumerate(asked.select("creator_id", "outcome", "kind").iter_rows()):
+    for row, (creator_id, outcome, kind) in enumerate(polls.select("creator_id", "outcome", "kind").iter_rows()):
         newest_first.setdefault(creator_id, []).append(row)
         if outcome != Outcome.OK.value:
             states[row] = False if kind in off else None
@@ -292,7 +292,7 @@ def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
                     break
             if last == [False, True]:
                 found.append(creator_id)
-        rows = asked[list(needed.values())]
+        rows = polls[list(needed.values())]
         columns = rows.select("creator_id", "kind", "subject").iter_rows()
         for row, (creator_id, kind, subject), readings in zip(needed.values(), columns, bodies.read(rows), strict=True):
             states[row] = reported_on_air(kind, readings, targets.get(creator_id), subject)
@@ -300,14 +300,16 @@ def _unconfirmed(bodies: _Bodies, targets: Mapping[str, Target]) -> list[str]:
     return found
 
 
-def _identities_asked(lake: Lake, now: datetime) -> dict[str, datetime]:
-    """When each creator's user id was last asked about, within the last hour."""
-    endpoints = [e for vendor in VENDORS.values() for e, answers in vendor.endpoints.items() if answers == "identity"]
-    asked = (
+def _identities_polled(lake: Lake, now: datetime) -> dict[str, datetime]:
+    """Return the time of each creator's last identity request within the last hour."""
+    endpoints = [
+        e for vendor in VENDORS.values() for e, capability in vendor.endpoints.items() if capability == "identity"
+    ]
+    polls = (
         lake.scan_raw(tables.RAW_PROFILES, hours_between(now - _RECENT, now))
         .filter(pl.col("endpoint").is_in(endpoints), pl.col("creator_id").is_not_null(), pl.col("requested_at") < now)
         .group_by("creator_id")
         .agg(pl.col("requested_at").max())
         .collect()
     )
-    return dict(asked.iter_rows())
+    return dict(polls.iter_rows())

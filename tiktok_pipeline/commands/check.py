@@ -178,7 +178,7 @@ async def _balance(access: Access, configured: settings.Settings) -> Finding:
     what = f"vendor {access.vendor.name}"
     landed: list[Attempt] = []
     async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
-        answer = await client.ask_vendor(access.vendor.name, "balance", Target("", ""))
+        answer = await client.request_from(access.vendor.name, "balance", Target("", ""))
     if answer is not None:
         return Finding(what, True, f"reachable, the key is good, {access.vendor.describe_balance(answer.body or b'')}")
     if not landed:
@@ -201,7 +201,7 @@ async def _spend(access: Access, configured: settings.Settings, path: Path) -> F
         return Finding(what, False, "nobody on the roster to ask about: the key was not tried")
     landed: list[Attempt] = []
     async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
-        answer = await client.ask_vendor(access.vendor.name, "profile", targets[0])
+        answer = await client.request_from(access.vendor.name, "profile", targets[0])
     spent = sum(attempt.verdict.credits or 0.0 for attempt in landed)
     if answer is not None:
         return Finding(what, True, f"the key is good (asked for @{targets[0].handle}, {spent:g} credits)")

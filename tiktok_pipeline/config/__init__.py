@@ -1,1 +1,1 @@
-"""What the operator writes: settings, roster, known gifts, and the access to vendors."""
+"""The operator's configuration: settings, roster, known gifts, and access to vendors."""

@@ -14,7 +14,7 @@ from tiktok_pipeline.providers import VENDORS, Vendor
 
 @dataclass(frozen=True)
 class Access:
-    """A vendor with what it takes to ask it. Credentials are left out of every repr and message."""
+    """A vendor with its base URL, credentials and network settings. Credentials appear in no repr and no message."""
 
     vendor: Vendor
     base_url: str
@@ -30,10 +30,10 @@ class Access:
 
 
 def accesses(environment: Mapping[str, str] = os.environ) -> dict[str, Access]:
-    """The vendors that have all their credentials; one without is off.
+    """Return the vendors that have all their credentials; others are off.
 
     Raises:
-        SettingsError: a base URL or a proxy cannot be used, or a credential cannot stand in a header.
+        SettingsError: a base URL or a proxy is invalid, or a credential cannot be sent in a header.
     """
     network = Network.from_environment(environment)
     found = {}
@@ -46,11 +46,11 @@ def accesses(environment: Mapping[str, str] = os.environ) -> dict[str, Access]:
                 raise SettingsError(f"{variable} has characters that no HTTP header can carry; copy it again")
         variable = vendor.base_url_variable
         base_url = checked_url(variable, environment.get(variable, "").strip() or vendor.base_url)
-        network.proxy(base_url)  # refuses a proxy that cannot be used before anything is requested
+        network.proxy(base_url)  # raises for an invalid proxy before the first request
         found[name] = Access(vendor, base_url, credentials, network)
     return found
 
 
 def missing(vendor: Vendor, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The credential variables of `vendor` that are not set."""
+    """Return the credential variables of `vendor` that are not set."""
     return [variable for variable in vendor.credential_variables if not environment.get(variable, "").strip()]

@@ -1,7 +1,7 @@
 """Read delimited text as spreadsheets write it: encoding, separator, line ends, and records with their line numbers.
 
-Nothing here knows what the columns mean; roster.py does. The text is kept line by line, so that a change of one record
-leaves the bytes of all others as they are.
+This module does not interpret columns; roster.py does. The text is kept line by line, so that a change of one record
+leaves the bytes of all others unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 SEPARATORS = (",", ";", "\t", "|")
 
-# The longer marks first: that of UTF-32 begins with that of UTF-16.
+# Longer marks first: the UTF-32 mark begins with the UTF-16 mark.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -27,7 +27,7 @@ _BYTE_ORDER_MARKS = (
 # Excel's workbooks, new (a zip archive) and old.
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
-# Control characters that no text file has: all but tab, line ends, form feeds and the end mark of DOS.
+# Control characters that text files do not contain: all but tab, line ends, form feeds and the end mark of DOS.
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 # Excel reads the separator from a first line such as `sep=;`.
@@ -35,7 +35,7 @@ _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 
 _BREAK = re.compile(r"[\r\n]")
 
-# A quoted cell may span lines. Longer records are read as an open quote; the limit also bounds the work on such files.
+# A quoted cell may span lines. A longer record is treated as an open quote; this also bounds the work on such files.
 _LONGEST_RECORD = 50
 
 OPEN_QUOTE = "a quotation mark is not closed, or text follows the closing one"
@@ -43,7 +43,7 @@ OPEN_QUOTE = "a quotation mark is not closed, or text follows the closing one"
 
 @dataclass(frozen=True)
 class Text:
-    """A text file: its lines with their ends, and what is needed to write the same bytes again."""
+    """A text file: its lines with their ends, and the encoding and byte order mark to write it back."""
 
     lines: tuple[str, ...]
     encoding: str = "utf-8"
@@ -51,12 +51,12 @@ class Text:
 
     @property
     def line_end(self) -> str:
-        """The end of the first line; a line feed where there is none."""
+        """The end of the first line; a line feed if it has none."""
         ends = re.search(r"\r\n|\r|\n", self.lines[0]) if self.lines else None
         return ends[0] if ends else "\n"
 
     def encode(self, lines: Sequence[str]) -> bytes:
-        """The bytes of a file with these lines, in the same encoding.
+        """Return the bytes of a file with these lines, in the same encoding.
 
         Raises:
             UnicodeEncodeError: the encoding lacks a character.
@@ -68,7 +68,7 @@ class Text:
 class DelimitedRecord:
     """One record: its cells as typed, its lines (`first` from 0, `end` not included), and its error, if any.
 
-    The cells of a record with a problem are its line cut at every separator.
+    The cells of a record with a problem are its line split at every separator.
     """
 
     first: int
@@ -78,7 +78,7 @@ class DelimitedRecord:
 
     @property
     def line(self) -> int:
-        """The number of its first line, from 1."""
+        """The number of its first line, counted from 1."""
         return self.first + 1
 
 
@@ -86,7 +86,7 @@ def decode(raw: bytes) -> Text:
     """Decode UTF-8, UTF-16, UTF-32 or Windows-1252, with or without a byte order mark.
 
     Raises:
-        ValueError: the bytes are not text; says what they are and what to do.
+        ValueError: the bytes are not text; the message describes them and how to convert them.
     """
     if raw.startswith(_WORKBOOKS):
         raise ValueError("is a workbook or an archive, not text: save the sheet as CSV UTF-8")
@@ -100,7 +100,7 @@ def decode(raw: bytes) -> Text:
         text, encoding = _windows(body), "cp1252"
     if _BINARY.search(text):
         raise ValueError("is not text: save it as CSV UTF-8")
-    # Only these end a line; str.splitlines also splits at separators that may stand inside a cell.
+    # Only these end a line; str.splitlines also splits at separators that may occur inside a cell.
     return Text(tuple(io.StringIO(text, newline="")), encoding, mark)
 
 
@@ -119,7 +119,7 @@ def _windows(body: bytes) -> str:
 
 
 def begin(lines: Sequence[str]) -> tuple[int, str | None]:
-    """The first line that may be a header, and the separator that a line `sep=` above it names."""
+    """Return the index of the first line that may be a header, and the separator from a line `sep=` above it."""
     at, separator = 0, None
     while at < len(lines):
         named = _SEPARATOR_LINE.fullmatch(lines[at].lstrip("\ufeff"))
@@ -134,14 +134,15 @@ def begin(lines: Sequence[str]) -> tuple[int, str | None]:
 def records(
     lines: Sequence[str], separator: str, start: int = 0, *, one_line: Collection[int] = ()
 ) -> Iterator[DelimitedRecord]:
-    """Read records from line `start` on, without empty lines. Below a record that cannot be read, go on with the line
-    after its first.
+    """Yield the records from line `start` on, without empty lines.
+
+    After an unreadable record, continue with the line after its first line.
 
     Args:
         lines: lines with their ends.
         separator: one character.
         start: the first line to read, from 0.
-        one_line: places of cells that hold no line break: a break in one of them is an open quote.
+        one_line: indices of cells that contain no line break: a break in one of them is treated as an open quote.
     """
     at = first = start
 
@@ -167,7 +168,7 @@ def records(
 
 
 def line_of(cells: Sequence[str], separator: str, line_end: str) -> str:
-    """One record as a line, quoted where it must be."""
+    """Format one record as a line, quoted where necessary."""
     text = io.StringIO()
     csv.writer(text, delimiter=separator, lineterminator=line_end).writerow(cells)
     return text.getvalue()

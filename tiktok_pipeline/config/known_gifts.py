@@ -1,7 +1,7 @@
-"""The operator's list of streams whose gifts are known: a CSV file with `stream_id` and `diamonds`.
+"""Read the operator's list of streams with known gifts: a CSV file with `stream_id` and `diamonds`.
 
-`[gifts] known_streams` in settings.toml names it. From creators' own statistics, never from this project: no vendor
-tells gifts. Errors name the line.
+`[gifts] known_streams` in settings.toml names the file. Its numbers come from creators' own statistics, because no
+vendor reports gifts. Errors name the line.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _SCHEMA = {"stream_id": pl.String, "diamonds": pl.Float64}
 
 
 def read_known_gifts(path: Path | None) -> pl.DataFrame:
-    """stream_id and diamonds, a stream once; an empty frame without a path.
+    """Read stream_id and diamonds, one row a stream; return an empty frame without a path.
 
     Raises:
-        SettingsError: the file cannot be read, or a line of it says nothing usable or repeats a stream.
+        SettingsError: the file cannot be read, or a line is invalid or repeats a stream.
     """
     if path is None:
         return pl.DataFrame(schema=_SCHEMA)
     rows: dict[str, float] = {}
     for number, row in _lines(path):
-        stream_id, said = (row.get(column) or "" for column in COLUMNS)
+        stream_id, typed = (row.get(column) or "" for column in COLUMNS)
         try:
-            diamonds = float(said)
+            diamonds = float(typed)
         except ValueError:
             diamonds = -1.0
         if ":" not in stream_id or not 0 <= diamonds < float("inf"):
             raise SettingsError(
-                f"{path.name}, line {number}: {stream_id!r}, {said!r} is no stream_id with its diamonds, 0 or more"
+                f"{path.name}, line {number}: {stream_id!r}, {typed!r} is not a stream_id with its diamonds, 0 or more"
             )
         if stream_id in rows:
-            raise SettingsError(f"{path.name}, line {number}: {stream_id} is there already")
+            raise SettingsError(f"{path.name}, line {number}: {stream_id} is listed twice")
         rows[stream_id] = diamonds
     return pl.DataFrame({"stream_id": list(rows), "diamonds": list(rows.values())}, schema=_SCHEMA)
 
 
 def forget_known_gifts(path: Path | None, creator_id: str) -> int:
-    """Take a creator's streams out of the file; how many there were.
+    """Remove a creator's streams from the file; return the number of removed lines.
 
     Raises:
         SettingsError: the file cannot be read.

@@ -1,15 +1,15 @@
 """Build HTTP connections from the network settings of the environment: proxies and certificate authorities.
 
-`check`, every capture window and the alert webhook use this module, so that they obey the same rule:
+`check`, every capture window and the alert webhook use this module, so that the same rules apply to all:
 
 - `http_proxy` or `HTTP_PROXY` is the proxy of http:// addresses, `https_proxy` or `HTTPS_PROXY` of https:// addresses,
   `all_proxy` or `ALL_PROXY` of both where the specific variable is not set. Lower case wins. Loopback is no exception.
-- `no_proxy` or `NO_PROXY` lists what is requested directly, separated by commas or spaces: `*`, a host name (its
+- `no_proxy` or `NO_PROXY` lists destinations without a proxy, separated by commas or spaces: `*`, a host name (its
   subdomains too), an IP address (IPv6 with or without brackets), a network such as `10.0.0.0/8`; each host or address
   may carry a port.
 - `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the built-in certificate authorities.
 
-Nothing else of the environment changes a request. No message holds a user name or password of a URL.
+No other variable affects a request. Messages contain no user name or password of a URL.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NO_ADDRESS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 class Network:
     """Proxies and certificate authorities. The default is direct requests and the built-in authorities.
 
-    A proxy is a pair of the variable that names it and its URL; the URL may hold a password, so there is no repr.
+    A proxy is a pair: the variable that names it, and its URL. The URL may contain a password, so there is no repr.
     """
 
     http_proxy: tuple[str, str] | None = None
@@ -47,7 +47,7 @@ class Network:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Network:
-        """Read the variables; they are checked when a URL first needs them."""
+        """Read the variables; each is validated when a URL first needs it."""
 
         def first(*names: str) -> tuple[str, str] | None:
             cased = (name for each in names for name in (each, each.upper()))
@@ -64,10 +64,10 @@ class Network:
         )
 
     def proxy(self, url: str) -> httpx.Proxy | None:
-        """Return the proxy of `url`; None where it is requested directly.
+        """Return the proxy of `url`; None for a direct request.
 
         Raises:
-            SettingsError: the proxy's URL cannot be used; names the variable.
+            SettingsError: the proxy's URL is invalid; names the variable.
         """
         chosen = self._chosen(url)
         return _proxy(*chosen) if chosen else None
@@ -87,7 +87,7 @@ class Network:
         """Return new connections for requests to `url`. They are opened at the first request.
 
         Raises:
-            SettingsError: a proxy or certificate variable cannot be used; names the variable.
+            SettingsError: a proxy or certificate variable is invalid; names the variable.
         """
         proxy = self.proxy(url)
         return Connections(self._context(url, proxy), proxy)
@@ -96,21 +96,21 @@ class Network:
         """Return a new client for single requests to `url`.
 
         Raises:
-            SettingsError: a proxy or certificate variable cannot be used; names the variable.
+            SettingsError: a proxy or certificate variable is invalid; names the variable.
         """
         proxy = self.proxy(url)
         return httpx.Client(proxy=proxy, verify=self._context(url, proxy), timeout=timeout_s, trust_env=False)
 
     def _context(self, url: str, proxy: httpx.Proxy | None) -> ssl.SSLContext:
         secure = httpx.URL(url).scheme == "https" or (proxy is not None and proxy.url.scheme == "https")
-        # Reading the authorities takes 30 ms. A context without any refuses every certificate.
+        # Loading the authorities takes 30 ms. A context without authorities rejects every certificate.
         return self.ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context that verifies certificates.
 
         Raises:
-            SettingsError: a file or folder of certificates cannot be used; names the variable.
+            SettingsError: a certificate file or folder cannot be read; names the variable.
         """
         if self.ca_file and not Path(self.ca_file).is_file():
             raise SettingsError(f"SSL_CERT_FILE is not a file: {self.ca_file}; name a PEM file of certificates")
@@ -120,7 +120,7 @@ class Network:
         try:
             if self.ca_file or folders:
                 return ssl.create_default_context(cafile=self.ca_file or None, capath=self.ca_folder or None)
-            # certifi's list and the operating system's: companies install their own authorities there.
+            # certifi's list and that of the operating system: companies install their own authorities there.
             context = httpx.create_ssl_context(trust_env=False)
             context.load_default_certs()
         except (OSError, ValueError) as error:
@@ -137,7 +137,7 @@ def checked_url(variable: str, url: str) -> str:
     """Return `url` without trailing slashes if requests can be sent to it.
 
     Raises:
-        SettingsError: it is no http or https address, or holds a user name or password; names the variable only.
+        SettingsError: it is not an http or https address, or contains a user name or password; names only the variable.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise SettingsError(f"{variable} must begin with http:// or https://")
@@ -152,8 +152,8 @@ def checked_url(variable: str, url: str) -> str:
     return url.rstrip("/")
 
 
-def _proxy(variable: str, written: str) -> httpx.Proxy:
-    url = written if "://" in written else f"http://{written}"
+def _proxy(variable: str, value: str) -> httpx.Proxy:
+    url = value if "://" in value else f"http://{value}"
     scheme = url.partition("://")[0].lower()
     if scheme.startswith("socks"):
         raise SettingsError(f"{variable} names a SOCKS proxy: only http:// and https:// proxies are supported")
@@ -176,7 +176,7 @@ def _proxy(variable: str, written: str) -> httpx.Proxy:
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL. Raises ValueError or httpx.InvalidURL where its host or port cannot be used."""
+    """Split a URL. Raises ValueError or httpx.InvalidURL if its host or port is invalid."""
     split, parsed = urlsplit(url), httpx.URL(url)
     if _NO_ADDRESS.search(url) or not _HOST.fullmatch(split.hostname or "") or not parsed.host or split.port == 0:
         raise ValueError

@@ -1,8 +1,8 @@
 """Read and change roster.csv, the list of creators that are polled.
 
 The file may come from a spreadsheet: any usual encoding, separator, line end and column name is read, and a handle may
-be a profile URL. A bad line is reported with its number and does not stop the others. A change writes only the lines
-that it is about; all others keep their bytes.
+be a profile URL. A bad line is reported with its number and does not stop the others. A change rewrites only the lines
+that it affects; all others keep their bytes.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _SEC_UID = re.compile(r"MS4wLjAB[A-Za-z0-9_-]{1,248}={0,2}")
 _PROFILE_URL = re.compile(r"(?:https?:)?(?:/{2,})?(?:[a-z0-9-]+\.)*tiktok\.com/+(?:@|%40)([^/?#]*)(?:[/?#].*)?", re.I)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:/{1,2}|(?:[a-z0-9-]+\.)+[a-z]{2,}/", re.I)
 
-# A spreadsheet holds 15 digits of a number and writes zeros for the others, or an exponent.
+# A spreadsheet keeps 15 digits of a number and replaces the others by zeros, or by an exponent.
 _DIGITS_OF_A_SPREADSHEET = 15
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+", re.I)
 _DECIMAL = re.compile(r"([0-9]+)[.,][0-9]+")
 
-# A roster of a hundred thousand creators has some 6 MB.
+# A roster of a hundred thousand creators has about 6 MB.
 LARGEST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Creator:
-    """One line of the roster. `handle` is as first added, lower-case: it is the creator_id, for good."""
+    """One line of the roster. `handle` is the first one, in lower case: it is the creator_id and never changes."""
 
     handle: str
     niche: str = ""
@@ -53,19 +53,19 @@ class Creator:
 
     @property
     def creator_id(self) -> str:
-        """The id that never changes, also when the creator renames."""
+        """The id of the creator: it stays the same when the creator renames."""
         return self.handle
 
     @property
     def target(self) -> Target:
-        """Whom vendors are asked for."""
+        """The identifiers for requests to vendors."""
         return Target(self.creator_id, self.handle, self.user_id or None, self.sec_uid or None)
 
 
 COLUMNS = tuple(column.name for column in fields(Creator))
 
-# Other names of the columns, compared as letters and digits in lower case; of two that a file has, the first goes
-# before. `id` and `name` are left out on purpose: one is often a row number, the other a display name.
+# Other names of the columns, compared as letters and digits in lower case. If a file has several, the first in the list
+# wins. `id` and `name` are left out on purpose: one is often a row number, the other a display name.
 _NAMES = {
     "handle": (
         "handle", "handles", "username", "usernames", "uniqueid", "tiktokhandle", "tiktokusername", "creatorhandle",
@@ -79,15 +79,15 @@ _NAMES = {
     "note": ("note", "notes", "comment", "comments", "remark", "remarks"),
 }  # fmt: skip
 
-# One of these above a list may be its header or a handle: nothing is guessed.
+# If one of these is the first line of a list, it may be a header or a handle: report it instead of guessing.
 _AMBIGUOUS = {"name", "names", "id", "ids", "list", "nickname", "displayname", "tiktok"}
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The creators of a file in its order, the problems of its bad lines, and notes on what was read with tolerance.
+    """The creators of a file in its order, the problems of its bad lines, and notes on tolerated deviations.
 
-    Each problem and note names the file, and the line where there is one.
+    Each problem and note names the file, and the line if it concerns one.
     """
 
     creators: tuple[Creator, ...]
@@ -100,8 +100,8 @@ def read_roster(path: Path, *, importing: bool = False) -> Roster:
 
     Args:
         path: a file with a header, separated by commas, semicolons or tabs.
-        importing: read a file of somebody else's. A list of handles without a header is accepted. A line with a damaged
-            id is left out; otherwise its creator is kept without the id, so that polling goes on.
+        importing: read a file from another source. A list of handles without a header is accepted. A line with a
+            damaged id is left out; in the roster itself, the creator is kept without the id, so that polling continues.
 
     Raises:
         RosterError: the file cannot be read, is not text, is too large, or has no column `handle`.
@@ -110,7 +110,7 @@ def read_roster(path: Path, *, importing: bool = False) -> Roster:
 
 
 def without_erased(read: Roster, path: Path, erased: Names) -> Roster:
-    """Leave out creators that were erased with `forget`; a problem names the line of each, and not the creator."""
+    """Leave out creators that `forget` erased; a problem names the line of each, without naming the creator."""
     refused = [
         creator
         for creator in (read.creators if erased else ())
@@ -136,7 +136,7 @@ def parse_roster(text: str, name: str = "roster.csv", *, importing: bool = False
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A file with its header: where each known column stands, and the records below."""
+    """A file with its header: the index of each known column, and the records below."""
 
     text: Text
     separator: str
@@ -146,12 +146,12 @@ class _Sheet:
 
     @property
     def width(self) -> int:
-        """How many cells a record may have."""
+        """The number of cells that a record may have."""
         return len(self.header.cells) if self.header else 1
 
     @property
     def records(self) -> Iterable[DelimitedRecord]:
-        """Every record below the header, blank ones left out."""
+        """Every record below the header, without blank ones."""
         start = self.header.end if self.header else delimited.begin(self.text.lines)[0]
         one_line = [at for name, at in self.columns.items() if name != "note"]
         for record in delimited.records(self.text.lines, self.separator, start, one_line=one_line):
@@ -159,7 +159,7 @@ class _Sheet:
                 yield record
 
     def cells(self, record: DelimitedRecord) -> dict[str, str]:
-        """The cells of a record by column, as typed; missing ones are empty."""
+        """Return the cells of a record by column, unchanged; missing ones are empty."""
         return {name: record.cells[at] if at < len(record.cells) else "" for name, at in self.columns.items()}
 
 
@@ -185,7 +185,7 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
     """Find separator and header.
 
     Raises:
-        RosterError: no column is `handle`, and the file is not a list of handles that is imported.
+        RosterError: no column is `handle`, and the file is not an imported list of handles.
     """
     start, separator = delimited.begin(text.lines)
     found = []
@@ -194,7 +194,7 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
         if header is not None:
             columns, ignored = _columns(header)
             found.append(_Sheet(text, candidate, header, columns, ignored))
-    # Of several that give as many known columns, the one that separates most; then the first, which max keeps.
+    # Of candidates with equally many known columns, take the one with the most cells; then the first, as max does.
     best = max(
         found, key=lambda sheet: (len(sheet.columns), len(sheet.header.cells if sheet.header else ())), default=None
     )
@@ -209,14 +209,14 @@ def _sheet(text: Text, name: str, *, importing: bool) -> _Sheet:
                 raise RosterError(
                     f"{name}, line {start + 1}: {typed!r} may be a header or a handle: write `handle` above"
                 )
-            # Nothing in a list of handles is quoted or separated; what is, is reported as a bad handle.
+            # A list of handles has no quotes and separators; a line that has them is reported as a bad handle.
             return _Sheet(text, ",", None, {"handle": 0})
-    said = best.header.problem or "has no column handle"
-    raise RosterError(f"{name}, line {best.header.line}: {said}; columns are {', '.join(COLUMNS)}")
+    reason = best.header.problem or "has no column handle"
+    raise RosterError(f"{name}, line {best.header.line}: {reason}; columns are {', '.join(COLUMNS)}")
 
 
 def _columns(header: DelimitedRecord) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Where each known column stands, and the columns that are ignored. Its own name goes before its other names."""
+    """Return the index of each known column, and the ignored columns. A column's own name wins over other names."""
     if header.problem:
         return {}, ()
     plain = [_plain_name(cell) for cell in header.cells]
@@ -244,7 +244,7 @@ def _parse(text: Text, name: str, *, importing: bool) -> Roster:
         creator, wrong, damaged = _creator(**sheet.cells(record))
         surplus = record.problem or _surplus(sheet, record)
         if surplus:
-            # Its cells may stand under the wrong columns: what they hold is no further problem.
+            # Its cells may be in the wrong columns: do not report their contents as further problems.
             problems.append(where + surplus)
             continue
         if not wrong and creator.creator_id in creators:
@@ -278,14 +278,14 @@ def _notes(sheet: _Sheet, name: str) -> list[str]:
 
 
 def _surplus(sheet: _Sheet, record: DelimitedRecord) -> str | None:
-    """Why the cells of a record do not fit the columns, if they do not."""
+    """Return why the cells of a record do not fit the columns; None if they fit."""
     if any(_trimmed(cell) for cell in record.cells[sheet.width :]):
         return f"{len(record.cells)} cells, the header has {sheet.width}: quote text that holds a separator"
     return None
 
 
 def _hides_lines(sheet: _Sheet, record: DelimitedRecord) -> bool:
-    """Whether lines inside a quoted note read as lines of the roster: then its closing mark may be another's."""
+    """Return whether lines inside a quoted note look like roster lines: a quotation mark may be missing."""
     for line in sheet.text.lines[record.first + 1 : record.end]:
         cells = line.split(sheet.separator)
         at = sheet.columns["handle"]
@@ -297,10 +297,10 @@ def _hides_lines(sheet: _Sheet, record: DelimitedRecord) -> bool:
 def make_creator(
     handle: str = "", niche: str = "", tier: str = "", user_id: str = "", sec_uid: str = "", note: str = ""
 ) -> Creator:
-    """Make a creator of what an operator typed. `@` and case of the handle are ignored; a profile URL is read.
+    """Make a creator from typed values. `@` and case of the handle are ignored; a profile URL is accepted.
 
     Raises:
-        RosterError: values that cannot be right; names all of them.
+        RosterError: invalid values; names all of them.
     """
     creator, wrong, damaged = _creator(handle, niche, tier, user_id, sec_uid, note)
     if wrong or damaged:
@@ -320,9 +320,9 @@ def _creator(
     if tier not in TIERS:
         wrong.append(f"{_named(plain)} has tier {_shown(tier)}; tiers are a, b and c")
     user_id, sec_uid = _id(user_id), _id(sec_uid)
-    said = _why_no_user_id(user_id) if user_id else None
-    if said:
-        damaged.append(f"{_named(plain)} has user_id {_shown(user_id)}: {said}")
+    reason = _why_no_user_id(user_id) if user_id else None
+    if reason:
+        damaged.append(f"{_named(plain)} has user_id {_shown(user_id)}: {reason}")
         user_id = ""
     if sec_uid and not _SEC_UID.fullmatch(sec_uid):
         damaged.append(
@@ -333,7 +333,7 @@ def _creator(
 
 
 def plain_handle(typed: str) -> str:
-    """The handle in what was typed: without `@`, in lower case; of a profile URL, its handle."""
+    """Normalize a typed handle or profile URL: without `@`, in lower case."""
     plain = _trimmed(typed).strip("<>").strip()
     url = _PROFILE_URL.fullmatch(plain)
     return (unquote(url[1]) if url else plain).strip().lstrip("@").strip().lower()
@@ -367,21 +367,21 @@ def _named(handle: str) -> str:
 
 
 def _shown(typed: str) -> str:
-    """A value as it is quoted in a message: one line, and not long."""
+    """Quote a value for a message: on one line, at most 60 characters."""
     return repr(typed if len(typed) <= 60 else typed[:57] + "...")
 
 
 def _plain_name(cell: str) -> str:
-    """A column's name as letters and digits in lower case, without what stands in brackets; none for an @handle."""
+    """Normalize a column name to letters and digits in lower case, without parts in brackets; empty for an @handle."""
     name = re.sub(r"\(.*?\)", "", _trimmed(cell).lower())
     return "" if name.startswith("@") else "".join(character for character in name if character.isalnum())
 
 
 def _trimmed(cell: str, *, fold: bool = True) -> str:
-    """A cell without control and invisible characters and spaces around it.
+    """Strip control characters, invisible characters and surrounding spaces from a cell.
 
-    With `fold`, full-width letters become plain ones, and every run of spaces one space. Without, what stands inside
-    stays as typed: joiners are part of emoji, line breaks of a note.
+    With `fold`, full-width letters become plain ones, and every run of spaces one space. Without it, characters inside
+    the cell stay: joiners are part of emoji, line breaks part of a note.
     """
     if cell.isascii() and cell.isprintable():
         return " ".join(cell.split()) if fold else cell.strip()
@@ -392,7 +392,7 @@ def _trimmed(cell: str, *, fold: bool = True) -> str:
     return " ".join(kept.split())
 
 
-# `="6943..."` is how a spreadsheet is made to keep the digits of an id.
+# Spreadsheets keep the digits of an id if it is written as `="6943..."`.
 _AS_TEXT = re.compile(r'="([^"]*)"')
 
 
@@ -403,42 +403,42 @@ def _id(cell: str) -> str:
 
 
 def add_creators(path: Path, creators: Sequence[Creator]) -> None:
-    """Add lines to the roster at `path`, in its own encoding, separator and line ends; make it where there is none.
+    """Append creators to the roster at `path`, in its encoding, separator and line ends; create a missing file.
 
-    Columns that the file lacks are added to its header.
+    Missing columns are added to its header.
 
     Raises:
-        RosterError: the file cannot be read or written, lacks a column that is needed while lines have more cells than
-            the header, which would get another meaning, or its encoding lacks a character.
+        RosterError: the file cannot be read or written, its encoding lacks a character, or a needed column is missing
+            while lines have more cells than the header: a new column would change the meaning of these cells.
     """
     text = _load(path) if os.path.exists(path) else Text(())
     if not "".join(text.lines).strip("\ufeff \t\r\n"):
         _write(path, text, [line_of(COLUMNS, ",", "\n")] + [line_of(_cells(c, COLUMNS), ",", "\n") for c in creators])
         return
     sheet = _sheet(text, path.name, importing=False)
-    assert sheet.header is not None  # only imported lists have none
+    assert sheet.header is not None  # only imported lists have no header
     lines, end = list(text.lines), text.line_end
     names: list[str | None] = [None] * len(sheet.header.cells)
     for column, at in sheet.columns.items():
         names[at] = column
     unset = Creator("")
-    lacking = [
+    missing = [
         column
         for column in COLUMNS
         if column not in sheet.columns
         and any(getattr(creator, column) != getattr(unset, column) for creator in creators)
     ]
-    if lacking:
+    if missing:
         wide = next((record for record in sheet.records if len(record.cells) > len(names)), None)
         if wide:
             raise RosterError(
-                f"{path.name}, line {wide.line}: {len(wide.cells)} cells, the header has {len(names)}: mend it, or add "
-                f"the column {lacking[0]} to the header"
+                f"{path.name}, line {wide.line}: {len(wide.cells)} cells, the header has {len(names)}: correct it, or "
+                f"add the column {missing[0]} to the header"
             )
-        names += lacking
+        names += missing
         last = sheet.header.end - 1
         bare = lines[last].rstrip("\r\n")
-        lines[last] = bare + sheet.separator + sheet.separator.join(lacking) + lines[last][len(bare) :]
+        lines[last] = bare + sheet.separator + sheet.separator.join(missing) + lines[last][len(bare) :]
     if not lines[-1].endswith(("\r", "\n")):
         lines[-1] += end
     lines += [line_of(_cells(creator, names), sheet.separator, end) for creator in creators]
@@ -449,10 +449,10 @@ def remove_creator(path: Path, handle: str) -> bool:
     """Remove every line of the creator with this handle, as first added, from the roster at `path`.
 
     Returns:
-        Whether there was one.
+        True if there was one.
 
     Raises:
-        RosterError: the file cannot be read or written, or its header is wrong.
+        RosterError: the file cannot be read or written, or its header is invalid.
     """
     text = _load(path)
     sheet = _sheet(text, path.name, importing=False)
@@ -473,7 +473,7 @@ def _cells(creator: Creator, columns: Sequence[str | None]) -> list[str]:
 
 
 def _write(path: Path, text: Text, lines: Sequence[str]) -> None:
-    """Replace the file in one step; links, owner and permissions stay."""
+    """Replace the file in one step; keep links, owner and permissions."""
     try:
         raw = text.encode(lines)
     except UnicodeEncodeError as error:
@@ -486,7 +486,7 @@ def _write(path: Path, text: Text, lines: Sequence[str]) -> None:
             staged.write_bytes(raw)
             if target.exists():
                 shutil.copymode(target, staged)
-                # Only root may change the owner; for all other users the owner is the same.
+                # Only root may change the owner; for other users the owner is already the same.
                 with contextlib.suppress(OSError):
                     shutil.chown(staged, target.stat().st_uid, target.stat().st_gid)
     except OSError as error:

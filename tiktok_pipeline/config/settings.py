@@ -1,8 +1,8 @@
-"""What the operator can set in settings.toml: every default of the project stands here, once.
+"""The settings in settings.toml, with all defaults of the project.
 
 `load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml); a missing file
-means defaults. Where things lie comes from the environment: see `Places`. Secrets are never settings: each
-vendor's file in `providers/` names the environment variables of its credentials, and how hard it may be asked.
+means defaults. Paths come from the environment: see `Places`. Secrets are never settings: each vendor's file in
+`providers/` names the environment variables of its credentials, and its default rate limits.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tiktok_pipeline.providers.vendor import Limits
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every section refuses keys that it does not know: a misspelt setting must not pass in silence."""
+    """A section of settings.toml. Unknown keys are errors, so that a misspelt setting is reported."""
 
 
 class Routes(_Section, frozen=True):
-    """Capability -> vendors in order of preference; the next is asked where one cannot answer."""
+    """Capability -> vendors in order of preference; the next vendor is the fallback."""
 
     live: tuple[str, ...] = ("social_fetch", "konbini")
     room: tuple[str, ...] = ("tikhub",)
@@ -37,7 +37,7 @@ class Routes(_Section, frozen=True):
     profile: tuple[str, ...] = ("social_fetch", "konbini", "tikliveapi")
     stories: tuple[str, ...] = ("konbini", "tikliveapi", "tikhub")
     posts: tuple[str, ...] = ("social_fetch", "konbini", "tikliveapi")
-    # Its list says the exact total, where its profile rounds.
+    # Its list contains the exact total, while its profile rounds.
     followers: tuple[str, ...] = ("tikliveapi", "social_fetch", "konbini")
     user_search: tuple[str, ...] = ("konbini", "social_fetch", "tikliveapi")
     live_ranking: tuple[str, ...] = ("tikhub",)
@@ -47,23 +47,23 @@ class Routes(_Section, frozen=True):
 
 
 class Watch(_Section, frozen=True):
-    """How a watch window asks who is live."""
+    """How a watch window polls live states."""
 
     window_minutes: int = 10
     flush_seconds: int = 60
-    # Never ask the same creator again sooner than this.
+    # Shortest time between two polls of the same creator.
     min_gap_seconds: int = 120
-    # Ask every creator at least this often, whatever the policy thinks.
+    # Longest time between two polls of the same creator, under any policy.
     max_gap_minutes: int = 30
     # Time between two rounds of the roster.
     round_seconds: int = 300
-    # While live, the room (concurrent and cumulative viewers, new follows) is asked this often.
+    # While a creator is live, interval of room requests (concurrent and cumulative viewers, new follows).
     room_minutes: int = 15
-    # Who is asked next: everybody in turn, or for as many questions whom it is worth most by learned habits.
+    # Poll order: fixed rounds, or the same number of polls by their value under estimated habits.
     policy: Literal["round_robin", "adaptive"] = "round_robin"
 
     def __post_init__(self) -> None:
-        """Refuse what would ask nobody, or without end."""
+        """Reject values that would stop polling, or never end it."""
         if min(self.window_minutes, self.flush_seconds, self.max_gap_minutes, self.round_seconds) < 1:
             raise ValueError("window_minutes, flush_seconds, max_gap_minutes and round_seconds must be at least 1")
 
@@ -74,74 +74,74 @@ class Watch(_Section, frozen=True):
 
 
 class Retries(_Section, frozen=True):
-    """How often and how patiently one question is asked again (all vendors)."""
+    """Retry policy and circuit breaker of a request (all vendors)."""
 
     attempts: int = 3
     backoff_seconds: float = 2.0
-    # A vendor that asks for more patience than this is passed over instead.
+    # If a vendor requests a longer wait than this, it is skipped.
     longest_wait_seconds: float = 120.0
-    # Failures in a row that open a vendor's circuit, and the first pause before it is tried again.
+    # Consecutive failures that open a vendor's circuit, and the first pause before a trial request.
     circuit_failures: int = 8
     circuit_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse what would ask nobody."""
+        """Reject values that would stop polling."""
         if self.attempts < 1 or self.circuit_failures < 1 or self.backoff_seconds < 0:
             raise ValueError("attempts and circuit_failures must be at least 1, backoff_seconds not negative")
 
 
 class Responses(_Section, frozen=True):
-    """Bounds of one response (all vendors)."""
+    """Limits of one response (all vendors)."""
 
-    # Size of a body after decompression, MiB (2^20 bytes). A larger one is a `malformed` row, and is not retried.
+    # Size of a body after decompression, MiB (2^20 bytes). A larger one gives a `malformed` row without a retry.
     max_mebibytes: float = 16.0
     # Time of a whole exchange, from the connection to the last byte of the body: real seconds, on every clock.
     deadline_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse bounds that no response fits in, or that bound nothing."""
+        """Reject limits that no response fits, or that limit nothing."""
         if not 0.001 <= self.max_mebibytes <= 512 or not 0.1 <= self.deadline_seconds <= 3600:
             raise ValueError("max_mebibytes must be 0.001 to 512, and deadline_seconds 0.1 to 3600")
 
 
 class Sweeps(_Section, frozen=True):
-    """What is asked beside lives, profiles and stories, and how far a listing is walked."""
+    """Requests of sweeps other than lives, profiles and stories, and the number of pages of a listing."""
 
     # Pages of one walk: a page of posts holds 10 to 35, of followers 30 to 50.
     post_pages: int = 2
     follower_pages: int = 2
-    # Keywords to search users for, and regions whose live rankings are read; none costs nothing.
+    # Keywords for user searches, and regions for live rankings; empty lists cost nothing.
     keywords: tuple[str, ...] = ()
     ranking_regions: tuple[str, ...] = ()
-    # Also where each creator on air stands, in the list that their room competes in.
+    # Also request the rank of each creator on air, in the list in which the room competes.
     ranking_of_live: bool = False
 
     @property
-    def asks_rankings(self) -> bool:
-        """Whether there is a ranking to ask for."""
+    def has_rankings(self) -> bool:
+        """Whether any live ranking is requested."""
         return bool(self.ranking_regions) or self.ranking_of_live
 
 
 class Boundary(_Section, frozen=True):
-    """What is asked around the start and the end of a stream, beside the sweeps."""
+    """Follow-up requests at the start and the end of a stream, in addition to the sweeps."""
 
-    # The counts that a lift is made of: when a stream starts, and so many minutes after it ended.
+    # Follower counts for the lift: at the start of a stream, and this many minutes after its end.
     profile_at_start: bool = True
     profile_minutes: tuple[int, ...] = (0, 15, 60, 180)
-    # The ended room knows its exact end. The watch asks it; this is for ends that the watch got no answer for.
+    # An ended room reports its exact end. The watch requests it; this covers ends for which it got no response.
     room_minutes: tuple[int, ...] = (2,)
-    # Recaps: most are published within hours; their views of the first day say how far they went.
+    # Recaps: most are published within hours; their views on the first day show their reach.
     posts_minutes: tuple[int, ...] = (180, 1440)
-    # Who joined: the newest followers at the start, and those above them afterwards.
+    # Conversions: the newest followers at the start, and those that are newer afterwards.
     followers_at_start: bool = True
     followers_minutes: tuple[int, ...] = (15,)
-    # The sweep of stories is near enough: none by default.
+    # The sweep of stories is frequent enough: no follow-ups by default.
     stories_minutes: tuple[int, ...] = ()
-    # A moment that nobody could answer for is given up after this long.
+    # A follow-up without a response expires after this time.
     patience_minutes: int = 30
 
     def __post_init__(self) -> None:
-        """Refuse what would read the lake for ever, or never ask."""
+        """Reject values that would read all of the lake, or request nothing."""
         offsets = (
             *self.profile_minutes,
             *self.room_minutes,
@@ -159,18 +159,18 @@ class Streams(_Section, frozen=True):
     # Weak readings of off air that end a stream, and the time that they must span.
     confirm_offline: int = 2
     confirm_span_seconds: int = 120
-    # Rooms closer than this are one stream with a reconnect. The valley between reconnects and new streams.
+    # Rooms with a shorter gap are one stream with a reconnect. The minimum between reconnects and new streams.
     merge_gap_minutes: int = 10
-    # Without a reading of on air for this long, a stream without an end is lost.
+    # After this time without an on-air reading, a stream without an end is lost.
     stale_open_minutes: int = 30
-    # Without any known reading for this long, what comes next is another stream.
+    # After this time without any known reading, the next on-air reading starts another stream.
     censor_hours: int = 12
     lookback_days: int = 3
-    # A gap between readings counts as observed up to this much: three rounds of the default cadence.
+    # The part of a gap between readings that counts as observed: three rounds of the default cadence.
     gap_cap_seconds: int = 900
 
     def __post_init__(self) -> None:
-        """Refuse what would end every stream at once."""
+        """Reject values that would end every stream at once."""
         if min(self.confirm_offline, self.gap_cap_seconds, self.lookback_days, self.censor_hours) < 1:
             raise ValueError("confirm_offline, gap_cap_seconds, lookback_days and censor_hours must be at least 1")
 
@@ -178,44 +178,44 @@ class Streams(_Section, frozen=True):
 class Lift(_Section, frozen=True):
     """Constants of the lift (docs/methods.md 2)."""
 
-    # Minutes after the end that still count as the stream's.
+    # Minutes after the end that still count as part of the stream.
     carry_over_minutes: int = 60
-    # What lies this close to a stream is not organic: carry-over after, people waiting before.
+    # Time this close to a stream is not organic: carry-over after it, waiting viewers before it.
     guard_minutes: int = 180
     guard_before_minutes: int = 15
-    # The organic rate is taken from this long on each side, and from longer until it holds enough clean time.
+    # The organic rate is estimated over this time on each side, extended until it holds enough clean time.
     local_hours: int = 24
     lookback_days: int = 28
     alpha: float = 0.10
     min_placebos: int = 19
     few_placebos: int = 40
-    # Placebo quantiles of all creators that join a creator's own, and the most placebo windows of one stream.
+    # Placebo quantiles from all creators that are added to a creator's own, and the most placebo windows of a stream.
     pool_size: int = 50
     max_placebos: int = 400
     min_clean_hours: float = 6.0
-    # Two counts further apart than this say nothing of the time between them.
+    # Two counts further apart than this give no information about the time between them.
     max_segment_hours: float = 12.0
-    # 24 hours of baseline and 2 of guard after the window, and one for late answers.
+    # 24 hours of baseline and 2 of guard after the window, and one for late responses.
     final_after_hours: float = 27.0
 
     def __post_init__(self) -> None:
-        """Refuse a level that is none."""
+        """Reject values outside their range."""
         if not 0 < self.alpha < 1 or min(self.max_placebos, self.lookback_days, self.pool_size) < 1:
             raise ValueError("alpha must lie between 0 and 1; max_placebos, lookback_days and pool_size be at least 1")
 
 
 class Conversions(_Section, frozen=True):
-    """How far follower lists may lie from the stream that they are compared around."""
+    """The largest distance between a follower list and the stream for which it is compared."""
 
-    # One walk a day still gives every stream a list on both sides.
+    # With one walk a day, every stream still has a list on both sides.
     reach_hours: float = 24.0
-    # Who looks when a stream is seen to begin looks a little late: the list still counts as the one before.
+    # A walk that starts when a stream is detected is a little late: its list still counts as the one before.
     late_minutes: float = 10.0
-    # Further away, most of those who joined between the lists came without the stream: no conversion is told.
+    # Beyond this, most new followers between the lists came without the stream: no conversion is computed.
     tight_hours: float = 3.0
 
     def __post_init__(self) -> None:
-        """Refuse lists from after the next day: the day of a stream does not read that far."""
+        """Reject lists from after the next day: a day of streams does not read that far."""
         if not 0 < self.tight_hours <= self.reach_hours <= 24 or not 0 <= self.late_minutes <= 60:
             raise ValueError("0 < tight_hours <= reach_hours <= 24, and late_minutes must be 0 to 60")
 
@@ -223,20 +223,20 @@ class Conversions(_Section, frozen=True):
 class Recaps(_Section, frozen=True):
     """Points of the recap score (docs/methods.md 6.1): a logistic sum."""
 
-    # A post belongs to the newest stream that began this long before it and ended at most window_hours before.
+    # A post belongs to the newest stream that began at least this long before it and ended within window_hours.
     soonest_minutes: float = 5.0
     window_hours: float = 72.0
-    # Posts with this score and more are recaps. 0 keeps every post, for labelling.
+    # Posts with at least this score are recaps. 0 keeps every post, for labelling.
     threshold: float = 0.5
     base: float = -3.2
-    # What the caption says.
+    # Points for the caption.
     live: float = 1.4
     recap: float = 1.6
     both: float = 1.2
     tag: float = 3.0
     announcement: float = -2.2
     noise: float = -2.0
-    # When it came.
+    # Points for the time of publication.
     during: float = 0.8
     # Within 3 hours of the end, within 24, within the window.
     soon: float = 1.1
@@ -245,15 +245,15 @@ class Recaps(_Section, frozen=True):
     no_stream: float = -1.0
 
     def __post_init__(self) -> None:
-        """Refuse a window that the day of a post does not read, or that is none."""
+        """Reject a window that a day of posts does not read, or an empty one."""
         if not 24 <= self.window_hours <= 72 or not 0 <= self.threshold <= 1 or self.soonest_minutes < 0:
             raise ValueError("window_hours must be 24 to 72, threshold 0 to 1, soonest_minutes not negative")
 
 
 class Gifts(_Section, frozen=True):
-    """What is known of gifts, by the operator alone."""
+    """Known gifts, which only the operator can supply."""
 
-    # A CSV file with the columns stream_id and diamonds, relative to the working directory; none: no diamonds.
+    # A CSV file with the columns stream_id and diamonds, relative to the working directory; empty: no diamonds.
     known_streams: str = ""
 
     @property
@@ -263,15 +263,15 @@ class Gifts(_Section, frozen=True):
 
 
 class Retention(_Section, frozen=True):
-    """How long things are kept. Without `raw_days` raw is kept for ever: it is the only source."""
+    """How long files are kept. Without `raw_days` raw is kept for ever: it is the only source."""
 
     snapshots: int = 3
     raw_days: int | None = None
-    # Dagster's runs and their logs, where a later run made the same partitions again.
+    # Days after which Dagster's runs and logs are deleted, if a later run made the same partitions again.
     run_days: int = 7
 
     def __post_init__(self) -> None:
-        """Refuse what would keep nothing."""
+        """Reject values that would keep nothing."""
         if self.snapshots < 1 or self.run_days < 1:
             raise ValueError("snapshots and run_days must be at least 1")
 
@@ -279,46 +279,46 @@ class Retention(_Section, frozen=True):
 class Publish(_Section, frozen=True):
     """What is published to DuckDB, Parquet and Postgres."""
 
-    # Days of the tables of observations, back from the newest day. Marts are published whole.
+    # Days of the observation tables, counted back from the newest day. Marts are published whole.
     observation_days: int = 90
 
     def __post_init__(self) -> None:
-        """Refuse fewer days than the views and the report read."""
+        """Reject fewer days than the views and the report read."""
         if self.observation_days < 2:
             raise ValueError("observation_days must be at least 2: views and the report read the last two days")
 
 
-# The schedule derives the last days again, and an operator needs some to find out that they must be.
+# The schedule derives the last days again, and operators need some days to notice that a rebuild is needed.
 _DAYS_TO_DERIVE_AGAIN = 7
 
 
 class Checks(_Section, frozen=True):
-    """When a check warns; see docs/operations.md for what each check means."""
+    """Thresholds of checks; see docs/operations.md for the meaning of each check."""
 
-    # Clocks of vendors and machines differ by this much before a time counts as the future's.
+    # Clocks of vendors and machines differ by up to this much; later times count as being in the future.
     clock_skew_seconds: int = 300
-    # The newest reading may be this old: the slowest round of the watch, and a run of `derive`.
+    # Largest age of the newest reading: the slowest round of the watch, plus a run of `derive`.
     stale_minutes: int = 60
-    # Of a vendor's attempts of a day, those that failed.
+    # Share of a vendor's attempts of a day that failed.
     error_share: float = 0.2
     error_min_requests: int = 50
-    # Of a vendor's credits_per_day.
+    # Share of a vendor's credits_per_day.
     budget_share: float = 0.8
-    # Of a day's captures, those with something in quarantine.
+    # Share of a day's captures with an entry in quarantine.
     quarantine_share: float = 0.02
-    # Of the roster, creators whom nobody asked about all day; of readings, those that say nothing.
+    # Share of the roster's creators that were not polled all day; share of readings without a state.
     unasked_share: float = 0.05
     unknown_share: float = 0.3
-    # Bodies a day and endpoint whose shape is looked at: what drift costs.
+    # Bodies per day and endpoint whose shape is compared; this limits the cost of drift detection.
     shape_bodies: int = 40
-    # A shape is known by the days before, once they hold this many bodies of an endpoint ...
+    # The baseline is the shapes of this many previous days, once they contain this many bodies of an endpoint ...
     drift_days: int = 28
     drift_min_bodies: int = 20
-    # ... and a field that was in this share of them has vanished when it is in none.
+    # ... and a field in this share of them is reported as missing when no body contains it.
     always_share: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
+        """Reject shares outside 0 to 1."""
         shares = (self.error_share, self.budget_share, self.quarantine_share, self.unasked_share, self.unknown_share)
         if not all(0 <= share <= 1 for share in (*shares, self.always_share)):
             raise ValueError("shares lie between 0 and 1")
@@ -327,15 +327,15 @@ class Checks(_Section, frozen=True):
 
 
 class Alerts(_Section, frozen=True):
-    """What TIKTOK_PIPELINE_ALERT_WEBHOOK is told, and how often."""
+    """What is sent to TIKTOK_PIPELINE_ALERT_WEBHOOK, and how often."""
 
-    # The same alert is not sent again sooner than this.
+    # Shortest time between two messages for the same alert.
     repeat_minutes: int = 60
-    # Also say who went live and whose stream ended.
+    # Also send a message when a creator goes live, and when a stream ends.
     go_live: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an alert a second."""
+        """Reject an alert every second."""
         if self.repeat_minutes < 1:
             raise ValueError("repeat_minutes must be at least 1")
 
@@ -362,29 +362,29 @@ class Settings(_Section, frozen=True):
 
     @property
     def look_back_days(self) -> int:
-        """Days of raw that must stay: what may be derived again, and all that its streams and lift are made from."""
+        """Days of raw that must be kept: the days that may be derived again, and the days that these read."""
         return _DAYS_TO_DERIVE_AGAIN + self.streams.lookback_days + self.lift.lookback_days
 
     def __post_init__(self) -> None:
-        """Refuse a retention that takes what a derive needs."""
+        """Reject a retention that deletes raw rows which a derivation needs."""
         if self.retention.raw_days is not None and self.retention.raw_days < self.look_back_days:
             raise ValueError(
                 f"[retention] raw_days must be at least {self.look_back_days}: [streams] and [lift] look back so far"
             )
 
 
-# In the home of a demo: what its sandbox was made from.
+# A file in the home of a demo: the parameters of its sandbox.
 SANDBOX_MARKER = "sandbox.json"
 
 
 def _default_roster(home: Path) -> Path:
-    """A demo's home has a roster of its own: whom it invented must not be looked for in the real one."""
+    """Return the default roster: a demo's home has its own, because its invented creators do not exist on TikTok."""
     return home / "roster.csv" if (home / SANDBOX_MARKER).exists() else Path("roster.csv")
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie: read from the environment, relative to the working directory."""
+    """Paths of the deployment: read from the environment, relative to the working directory."""
 
     home: Path
     lake: Path
@@ -393,10 +393,10 @@ class Places:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Places:
-        """The places that TIKTOK_PIPELINE_HOME, _LAKE, _SETTINGS and _ROSTER name, or their defaults.
+        """Return the paths in TIKTOK_PIPELINE_HOME, _LAKE, _SETTINGS and _ROSTER, or their defaults.
 
         Raises:
-            SettingsError: TIKTOK_PIPELINE_LAKE names an object store, which this release cannot write to.
+            SettingsError: TIKTOK_PIPELINE_LAKE names an object store, which this release does not support.
         """
         home = Path(environment.get("TIKTOK_PIPELINE_HOME") or "data").absolute()
         lake = environment.get("TIKTOK_PIPELINE_LAKE")
@@ -414,31 +414,31 @@ class Places:
 
     @property
     def warehouse(self) -> Path:
-        """The folder of the published DuckDB file and Parquet tables."""
+        """The folder of the published DuckDB file and of the Parquet copies."""
         return self.home / "warehouse"
 
     @property
     def report(self) -> Path:
-        """The HTML report."""
+        """The path of the HTML report."""
         return self.home / "report" / "index.html"
 
 
 def postgres_url(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The Postgres that is published to: TIKTOK_PIPELINE_POSTGRES_URL; None where it is not set.
+    """Return the URL in TIKTOK_PIPELINE_POSTGRES_URL, to which tables are published; None if it is not set.
 
     Raises:
-        SettingsError: it is no URL of Postgres; the message never shows it.
+        SettingsError: it is not a Postgres URL; the message never contains it.
     """
     url = environment.get("TIKTOK_PIPELINE_POSTGRES_URL", "").strip()
     if not url:
         return None
     try:
         address = urlsplit(url)
-        wrong = address.scheme not in ("postgresql", "postgres") or "@" in f"{address.path}{address.query}"
+        invalid = address.scheme not in ("postgresql", "postgres") or "@" in f"{address.path}{address.query}"
     except ValueError:
-        wrong = True
-    # A stray @ means that the password was cut in two, and half of it would pass for a host that may be shown.
-    if wrong or address.fragment or "@" in address.netloc.rpartition("@")[0]:
+        invalid = True
+    # A stray @ splits the password, and a part of it would be taken for the host, which messages may contain.
+    if invalid or address.fragment or "@" in address.netloc.rpartition("@")[0]:
         raise SettingsError(
             "TIKTOK_PIPELINE_POSTGRES_URL must read postgresql://user:password@host:5432/database; in the password "
             "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
@@ -447,21 +447,21 @@ def postgres_url(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def hash_key(home: Path, environment: Mapping[str, str] = os.environ) -> bytes:
-    """The key that followers' ids are hashed with: at most 64 bytes.
+    """Return the key for hashing followers' ids: at most 64 bytes.
 
-    TIKTOK_PIPELINE_HASH_KEY, else the key in `home`, which is made when it is first needed. With another key the
-    same follower is somebody else: keep it with the data, and away from those who must not know.
+    TIKTOK_PIPELINE_HASH_KEY, or else the key in `home`, which is made at first use. Another key gives the same follower
+    another hash. So keep the key with the data, and do not give it to readers who must not identify followers.
     """
-    said = environment.get("TIKTOK_PIPELINE_HASH_KEY", "")
-    if said:
-        return said.encode()[:64]
+    from_environment = environment.get("TIKTOK_PIPELINE_HASH_KEY", "")
+    if from_environment:
+        return from_environment.encode()[:64]
     path = home / "hash.key"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
         staged = home / f".hash.key.{os.getpid()}"
         staged.touch(mode=0o600)
         staged.write_text(secrets.token_hex(32), encoding="utf-8")
-        # Whoever is first makes the key; everybody reads that one.
+        # The first process makes the key; all processes read that one.
         with contextlib.suppress(FileExistsError):
             os.link(staged, path)
         staged.unlink()
@@ -472,10 +472,10 @@ def hash_key(home: Path, environment: Mapping[str, str] = os.environ) -> bytes:
 
 
 def load_settings(path: Path) -> Settings:
-    """Settings from the TOML file at `path`; defaults where the file or a key is missing.
+    """Load settings from the TOML file at `path`; use defaults if the file or a key is missing.
 
     Raises:
-        SettingsError: not TOML, an unknown key, a value of the wrong type, or a vendor that does not exist.
+        SettingsError: invalid TOML, an unknown key, a value of the wrong type, or an unknown vendor.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -491,7 +491,7 @@ def load_settings(path: Path) -> Settings:
         raise SettingsError(f"{path.name}: {_plain(error)}") from None
     known = set(VENDORS)
     for vendor in settings.vendors.keys() - known:
-        raise SettingsError(f"{path.name}: [vendors.{vendor}] is no vendor; vendors are {', '.join(sorted(known))}")
+        raise SettingsError(f"{path.name}: [vendors.{vendor}] is not a vendor; vendors are {', '.join(sorted(known))}")
     for capability in Routes.__struct_fields__:
         for vendor in getattr(settings.routes, capability):
             if vendor not in known:
@@ -501,17 +501,17 @@ def load_settings(path: Path) -> Settings:
     return settings
 
 
-def _over(defaults: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What was said over the defaults, key by key: one key of a vendor leaves its other defaults alone."""
+def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Merge given values over the defaults, key by key: one key of a vendor keeps its other defaults."""
     merged = dict(defaults)
-    for key, value in said.items():
+    for key, value in given.items():
         below = merged.get(key)
         merged[key] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
 def _plain(error: msgspec.ValidationError) -> str:
-    """msgspec's message in the operator's words: section and key, not a JSON path."""
+    """Rewrite a message of msgspec: section and key instead of a JSON path."""
     message, _, path = str(error).partition(" - at `$")
     where = path.strip("`.").replace(".", ".")
     message = message.replace("Object contains unknown field", "unknown key")

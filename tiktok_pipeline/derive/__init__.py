@@ -1,1 +1,1 @@
-"""Derive days from the lake: which days need it, and how a normalized day is made from raw hours."""
+"""Derive days from the lake: find the days that need it, and make normalized days from raw hours."""

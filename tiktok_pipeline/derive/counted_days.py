@@ -1,7 +1,6 @@
-"""The follower counts of the lake by day: each day's file is read once a run, and its index is remembered.
+"""Read the follower counts of the lake by day: each day's file at most once a run, with a cached index.
 
-A day whose file did not change is known by its remembered index; its counts are read only for creators whose
-estimates are missing.
+For an unchanged file the cached index is enough. Its counts are read only for creators whose estimates are missing.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from tiktok_pipeline.transforms.follower_days import (
     read_block,
 )
 
-# Counts of whole days that are kept in memory, 18 bytes each.
+# Counts of whole days kept in memory, 18 bytes each.
 _MOST_ROWS = 12_000_000
 # Reading a file for some creators costs nearly as much as for all.
 _WORTH_ALL = 4
-# Remembered indexes: those of the lookback, of days that are derived again, and of earlier versions of today's file.
+# Cached indexes: those of the lookback, of days that are derived again, and of earlier versions of today's file.
 _MOST_INDEXES = 80
 
 
 @dataclass
 class CountedDays:
-    """The days of PROFILE_OBSERVATIONS, for the time of one run."""
+    """The days of PROFILE_OBSERVATIONS, for one run."""
 
     lake: Lake
     _indexes: dict[tuple[date, str], dict[str, Indexed]] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class CountedDays:
 
     def history(self, first: date, last: date) -> FollowerHistory:
         """Return the counts of the days from `first` to `last`, both included."""
-        # Whoever asks depends on all these files, also on those that another day of the run has read already.
+        # Each caller depends on all these files, also on those that another day of the run has read already.
         self.lake.scan_days(PROFILE_OBSERVATIONS, first, last)
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         found = ((day, identity(self.lake.day_file(PROFILE_OBSERVATIONS, day))) for day in days)
@@ -63,13 +62,13 @@ class CountedDays:
                 self._indexes[day, version] = index_of_frame(kept)
             else:
                 self._indexes[day, version] = index = self._whole(day, version).index()
-                # A damaged file is replaced by a whole one.
+                # A damaged file will be replaced: do not cache its index.
                 if self.lake.day_file(PROFILE_OBSERVATIONS, day) not in self.lake.damaged.all():
                     remembered.put(key, index_frame(index))
         return self._indexes[day, version]
 
     def block(self, day: date, version: str, creators: Collection[str] | None) -> CountBlock:
-        """Return the counts of at least these creators on a day; of all of them without `creators`."""
+        """Return the counts of at least these creators on a day; without `creators`, of all."""
         held = self._blocks.get((day, version))
         if held is not None:
             return held

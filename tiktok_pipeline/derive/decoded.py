@@ -1,10 +1,10 @@
-"""Decode each raw row once: the readings of an hour are kept, and only files that came since are decoded.
+"""Decode each raw row once: cache the readings of an hour, and decode only new files.
 
     _decoded/<raw table>/date=YYYY-MM-DD/hour=HH.bin
 
-Nothing here is a source: a file that is missing, damaged or of another release is made again from raw. It says which
-raw files it holds. A compaction changes their names, and nothing else: a compacted file says which landed files it
-holds. `forget` removes the whole folder.
+The cache is not a source: a missing or damaged file, or one of another release, is made again from raw. It lists the
+raw files that it covers. A compaction only changes their names: a compacted file lists the landed files that it
+contains. `forget` removes the whole folder.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ FOLDER = "_decoded"
 REQUESTS = "requests"
 SAMPLE = "sample"
 
-# The last days are derived again and again, each with the day before it.
+# Days in the cache: the last days are derived repeatedly, each with the day before it.
 KEPT_DAYS = 6
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """The file of an hour: raw files with their signatures, the landed files that they hold, frames as Arrow IPC."""
+    """The cache file of an hour: raw files with signatures, the landed files in them, and frames as Arrow IPC."""
 
     version: str
     files: dict[str, str]
@@ -58,7 +58,7 @@ class _Kept(msgspec.Struct, frozen=True):
 class DecodedHours:
     """Readings of raw hours, as `read_bodies` returns them, with `requests` and a `sample` of bodies.
 
-    With `keep` off, nothing that is kept is read or written: every row is decoded.
+    With `keep` off, the cache is neither read nor written: every row is decoded.
     """
 
     lake: Lake
@@ -70,21 +70,21 @@ class DecodedHours:
 
     @classmethod
     def of(cls, lake: Lake, hash_key: bytes, shape_bodies: int, *, keep: bool = True) -> DecodedHours:
-        """The hours of a lake."""
+        """Return the hours of a lake."""
         erased_version = "" if lake.erased is None else lake.erased.version()
         return cls(lake, hash_key, shape_bodies, version(hash_key, shape_bodies), erased_version, keep)
 
     def read(
         self, table: Table, hours: Sequence[datetime], names: Sequence[str] | None = None
     ) -> dict[str, pl.DataFrame]:
-        """Return the frames of some hours together, by name, each capture once; `names`: only these frames."""
+        """Return the frames of several hours together, by name, each capture once; `names`: only these frames."""
         found = [frames for hour in hours if (frames := self._hour(table, hour, names))]
         if not found:
             found = [_only(_empty(table.name), names)]
         return {name: pl.concat([frames[name] for frames in found]) for name in found[0]}
 
     def _hour(self, table: Table, hour: datetime, names: Sequence[str] | None) -> dict[str, pl.DataFrame] | None:
-        """The frames of one hour; None if there is no file."""
+        """Return the frames of one hour; None if there is no file."""
         files, signature = self.lake.hour_state(table, hour)
         if not files:
             return None
@@ -102,22 +102,22 @@ class DecodedHours:
     def _added(
         self, table: Table, hour: datetime, kept: _Kept, files: Sequence[Path], state: Mapping[str, str], signature: str
     ) -> dict[str, pl.DataFrame] | None:
-        """What is kept, and the rows of new files; None if the hour must be decoded as a whole."""
+        """Add the rows of new files to the cached frames; None if the hour must be decoded as a whole."""
         if any(state[name] != before for name, before in kept.files.items() if name in state):
             return None
-        known, there, new = set(kept.names), set[str](), []
+        known, present, new = set(kept.names), set[str](), []
         try:
             for file in files:
                 holds = set(landed_names(file))
-                there |= holds
+                present |= holds
                 if not holds & known:
                     new.append(file)
                 elif holds - known:
                     return None
         except (DamagedFileError, FileNotFoundError):
             return None
-        # A file has gone, with rows that no other holds.
-        if known - there:
+        # A file was removed, and no other file contains its rows.
+        if known - present:
             return None
         frames = self._frames(table, kept, None)
         if new:
@@ -139,7 +139,7 @@ class DecodedHours:
         frames[QUARANTINE.name] = pl.concat([frames[QUARANTINE.name], implausible_ages])
         frames[REQUESTS] = requests_of(raw, table)
         frames[SAMPLE] = sample(raw, self.shape_bodies)
-        # However the files were laid out, and in whichever order they came.
+        # Sorted, so that the result does not depend on the layout and order of files.
         return {name: _in_order(frame) for name, frame in frames.items()}
 
     def _frames(self, table: Table, kept: _Kept, names: Sequence[str] | None) -> dict[str, pl.DataFrame]:
@@ -160,7 +160,7 @@ class DecodedHours:
     def _keep(
         self, table: Table, hour: datetime, state: Mapping[str, str], signature: str, frames: Mapping[str, pl.DataFrame]
     ) -> None:
-        """Keep the frames of an hour, unless its files changed while they were read, or one is damaged."""
+        """Cache the frames of an hour, unless its files changed while they were read, or one is damaged."""
         folder = self.lake.hour_folder(table, hour)
         if not self.keep or any(path.parent == folder for path in self.lake.damaged.all()):
             return
@@ -170,7 +170,7 @@ class DecodedHours:
             return
         if self.lake.hour_signature(table, hour) != signature:
             return
-        # A full disk costs the next run its time, and nothing else.
+        # A failed write, for example on a full disk, only costs time in the next run.
         with self._erased() as erased, contextlib.suppress(OSError):
             if erased is None:
                 return
@@ -180,7 +180,7 @@ class DecodedHours:
 
     @contextlib.contextmanager
     def _erased(self) -> Iterator[Names | None]:
-        """Names of the erased creators, who stay the same within the block; None if the reads may hold one more."""
+        """Yield the erased creators' names, fixed within the block; None if the list changed since the reads."""
         if self.lake.erased is None:
             yield NO_NAMES
             return
@@ -192,7 +192,7 @@ class DecodedHours:
 
 
 def prune(lake: Lake, newest: date) -> None:
-    """Remove what is kept of days that no regular run reads any more."""
+    """Remove cached days that no regular run reads any more."""
     first = f"date={newest - timedelta(days=KEPT_DAYS - 1)}"
     for folder in (lake.root / FOLDER).glob("*/date=*"):
         if folder.name < first:
@@ -201,7 +201,7 @@ def prune(lake: Lake, newest: date) -> None:
 
 @cache
 def _empty(table: str) -> dict[str, pl.DataFrame]:
-    """The frames of a raw table without rows."""
+    """Return the frames of a raw table, without rows."""
     none = TABLES[table].empty()
     frames = {normalized.name: normalized.empty() for normalized in NORMALIZED}
     return frames | {REQUESTS: requests_of(none, TABLES[table]), SAMPLE: sample(none, 1)}

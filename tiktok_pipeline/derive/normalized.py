@@ -33,13 +33,13 @@ from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers,
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.transforms.soundness import make_sound, merge_shapes
 
-# Every table that is made from raw rows, but for the account of requests (`vendor_usage`).
+# Tables that are made from raw rows, except the usage of vendors (`vendor_usage`).
 MADE = (*NORMALIZED, PAYLOAD_SHAPES, ACCOUNT_SIGHTINGS)
 
 
 @dataclass(frozen=True)
 class NormalizedDay:
-    """The rows of a day for each table of `MADE`, by name, and the number of captures that they were made from."""
+    """The rows of a day for each table of `MADE`, by name, and the number of source captures."""
 
     day: date
     frames: dict[str, pl.DataFrame]
@@ -57,31 +57,32 @@ def normalize_day(decoded: DecodedHours, day: date, listed: Mapping[str, Account
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     hours = hours_between(start, start + timedelta(days=1))
     read = {table.name: decoded.read(table, hours) for table in RAW_TABLES}
-    asked = pl.concat([frames.pop(REQUESTS) for frames in read.values()])
+    requests = pl.concat([frames.pop(REQUESTS) for frames in read.values()])
     shapes = [payload_shapes(frames.pop(SAMPLE), bodies=decoded.shape_bodies) for frames in read.values()]
     found = {table.name: pl.concat([frames[table.name] for frames in read.values()]) for table in NORMALIZED}
-    seen = sightings(found[PROFILE_OBSERVATIONS.name], asked)
+    seen = sightings(found[PROFILE_OBSERVATIONS.name], requests)
     known, before = _identities(decoded, day, seen, listed)
-    others = other_accounts(found, asked, known, before)
-    sound = [make_sound(expel(frames, others, name), name) for name, frames in read.items()]
+    foreign = other_accounts(found, requests, known, before)
+    sound = [make_sound(expel(frames, foreign, name), name) for name, frames in read.items()]
     frames = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
-    # The day before as well: a profile vouches for a creator over midnight.
+    # Also the requests of the day before: a profile response counts across midnight.
     earlier = hours_between(start - timedelta(days=1), start)
     answers = profile_answers(
-        pl.concat([*(decoded.read(table, earlier, [REQUESTS])[REQUESTS] for table in RAW_TABLES), asked])
+        pl.concat([*(decoded.read(table, earlier, [REQUESTS])[REQUESTS] for table in RAW_TABLES), requests])
     )
     answers = doubted(answers, pl.concat([before, seen]), known)
     frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
     made = frames | {PAYLOAD_SHAPES.name: merge_shapes(shapes), ACCOUNT_SIGHTINGS.name: seen}
-    return NormalizedDay(day, made, asked.height)
+    return NormalizedDay(day, made, requests.height)
 
 
 def _identities(
     decoded: DecodedHours, day: date, seen: pl.DataFrame, listed: Mapping[str, Account]
 ) -> tuple[Identities, pl.DataFrame]:
-    """Return the accounts that a day is judged by, and the sightings of the day before.
+    """Return the accounts by which a day is judged, and the sightings of the day before.
 
-    By the sightings up to the end of the day; for creators who are not identified by then, the next day counts too.
+    They are identified by the sightings up to the end of the day. For creators without an account by then, the next
+    day is used too.
     """
     earlier = history(decoded, day)
     creators = seen["creator_id"].unique().to_list()

@@ -25,9 +25,9 @@ from tiktok_pipeline.transforms import identity
 from tiktok_pipeline.transforms.identity import Summary, joined, sightings, sightings_in_profiles, summarize
 
 _PARTS = tuple(each.name for each in fields(Summary))
-# A run asks for the days before each of its days, and for all days.
+# A run reads the summary before each of its days, and the summary of all days.
 _SUMMARIES = 16
-# Days that are read together: memory holds the sightings of a month.
+# Days that are read together: memory must hold the sightings of a month.
 _AT_ONCE = 31
 
 # Raw tables whose bodies name an account.
@@ -37,8 +37,8 @@ _NAMING = (RAW_LIVES, RAW_PROFILES, RAW_STORIES, RAW_POSTS)
 def history(decoded: DecodedHours, until: date) -> pl.LazyFrame:
     """Return ACCOUNT_SIGHTINGS of all days before `until`.
 
-    A day that has none yet is read from its raw rows and kept, so that the order in which days are derived changes
-    nothing. A day of an earlier release whose raw rows were removed is read from its profiles.
+    For a day without them, they are read from its raw rows and written, so that the result does not depend on the order
+    in which days are derived. If the raw rows were removed, they are read from the day's profiles.
     """
     lake = decoded.lake
     kept = {day for day in lake.days(ACCOUNT_SIGHTINGS, before=until) if lake.day_file(ACCOUNT_SIGHTINGS, day).exists()}
@@ -59,9 +59,9 @@ def history(decoded: DecodedHours, until: date) -> pl.LazyFrame:
 
 
 def summary_of(lake: Lake, until: date) -> Summary:
-    """Return the summary of the sightings of all days before `until`; call `history` before.
+    """Return the summary of the sightings of all days before `until`; call `history` first.
 
-    Summaries are remembered under the identities of the files, so that only days that came since are read.
+    Summaries are cached by the versions of the files, so that only new days are read.
     """
     files = day_identities(lake, ACCOUNT_SIGHTINGS, lake.days(ACCOUNT_SIGHTINGS, before=until))
     days, keys = sorted(files), chained_keys(modules_version(identity), files)
@@ -77,7 +77,7 @@ def summary_of(lake: Lake, until: date) -> Summary:
         for start in range(done, len(days), _AT_ONCE):
             some = days[start : start + _AT_ONCE]
             summary = joined(summary, summarize(lake.scan_days(ACCOUNT_SIGHTINGS, some[0], some[-1])))
-        # A damaged file is replaced by a whole one.
+        # A damaged file will be replaced: do not cache a summary without it.
         if not lake.damaged.all():
             for part, name in zip(parts, _PARTS, strict=True):
                 part.put(keys[-1], getattr(summary, name))
@@ -96,6 +96,6 @@ def sightings_of_day(decoded: DecodedHours, day: date) -> pl.DataFrame:
 
 
 def listed_accounts(roster: Roster) -> dict[str, Account]:
-    """Return the ids that the operator gave, by creator."""
+    """Return the ids in the roster, by creator."""
     accounts = {c.creator_id: Account.of(c.user_id, c.sec_uid) for c in roster.creators}
     return {creator_id: account for creator_id, account in accounts.items() if account}

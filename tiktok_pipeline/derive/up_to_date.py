@@ -1,10 +1,10 @@
-"""Skip a derived day while nothing that it was made from has changed.
+"""Skip the derivation of a day if none of its inputs has changed.
 
     _derived/<asset>/<part>.json     part: YYYY-MM-DD
 
-Written after the day's files: what they were made from (files with their size, time of change and inode; code,
-settings, roster, hash key), and the files themselves. A day is up to date if all of it is as recorded. A record is
-only a reason to skip: without it, the day is derived.
+A record is written after the day's files. It lists the inputs (files with size, time of change and inode; code,
+settings, roster, hash key) and the files themselves. A day is up to date if all of them match. A record is only a
+reason to skip: without it, the day is derived.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tiktok_pipeline.tables import TABLES, Table
 
 FOLDER = "_derived"
 
-# Changes with the meaning of a record.
+# Increase this when the meaning of a record changes.
 _FORMAT = 1
 
 
 class DayRecord(msgspec.Struct, frozen=True):
-    """What one day of an asset was made from, when, and what to show of it.
+    """The inputs of one day of an asset, the time of its derivation, and the metadata to show.
 
-    `damaged` are the files that its reads passed over, with the reason; `numbers` is the metadata of each table.
+    `damaged` are the files that its reads skipped, with the reason; `numbers` is the metadata of each table.
     """
 
     version: str
@@ -48,7 +48,7 @@ class DayRecord(msgspec.Struct, frozen=True):
 
 @cache
 def package_version() -> str:
-    """A hash of the package's sources and of Polars' version: another release may derive other rows."""
+    """Return a hash of the package's sources and of Polars' version: another release may derive other rows."""
     package = Path(__file__).parent.parent
     digest = hashlib.blake2b(f"{_FORMAT} {pl.__version__}".encode(), digest_size=12)
     for path in sorted(package.rglob("*.py")):
@@ -58,7 +58,7 @@ def package_version() -> str:
 
 
 def version(*depends_on: object) -> str:
-    """A hash of the code and of whatever else a day is made from beside files of the lake."""
+    """Return a hash of the code and of all inputs of a day other than files of the lake."""
     digest = hashlib.blake2b(package_version().encode(), digest_size=12)
     for each in depends_on:
         digest.update(b"\n" + (each if isinstance(each, bytes) else repr(each).encode()))
@@ -66,9 +66,9 @@ def version(*depends_on: object) -> str:
 
 
 def up_to_date(lake: Lake, asset: str, day: date, version: str) -> DayRecord | None:
-    """Return the record of a day of which nothing has changed; None for a day that must be derived.
+    """Return the record of an unchanged day; None for a day that must be derived.
 
-    Files that the day's reads passed over count as passed over again: `Lake.damaged`.
+    Files that the day's reads skipped are added to `Lake.damaged` again.
     """
     try:
         record = msgspec.json.decode(_path(lake, asset, day).read_bytes(), type=DayRecord)
@@ -101,7 +101,7 @@ def keep_record(
 ) -> None:
     """Record a day of an asset whose files of `tables` were written from the reads `of`.
 
-    A record that cannot be written costs the next run its time, and nothing else.
+    A failed write only costs time in the next run.
     """
     inputs = of.all()
     files = [lake.day_file(table, day) for table in tables]

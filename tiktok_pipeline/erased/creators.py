@@ -1,13 +1,13 @@
-"""The list of erased creators: keyed hashes in a file of the lake, so that it is copied with the lake.
+"""Keep the list of erased creators: keyed hashes in a file of the lake, so that copies of the lake include it.
 
     lake/_erased.json            {"key_check": hash, "creators": [{"begun", "done", "hashes"}, ...]}
     lake/_staging/.erased.lock   shared by every write of a table, exclusive while the list changes
 
-Every write of a table reads the list and lets the file appear within the shared lock. So once `add` returns, nothing
-that still holds an erased creator in memory can reach the lake.
+Every write of a table reads the list and places its file while it holds the shared lock. So once `add` returns, no
+process can write rows of an erased creator that it still has in memory.
 
-Names cannot be read from the list without the deployment's hash key. With another key no name would be recognized:
-`key_check` tells, and every reader refuses.
+Names cannot be read from the list without the deployment's hash key. With another key no name would match: `key_check`
+detects this, and every reader raises an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FILE = "_erased.json"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One erased creator: hashes of all names, when `forget` began, and when it ended (null: it was interrupted)."""
+    """One erased creator: hashes of all names, start of `forget`, and its end (null: it was interrupted)."""
 
     begun: datetime
     hashes: list[str]
@@ -48,7 +48,7 @@ class _File(msgspec.Struct, frozen=True):
 class ErasedCreators:
     """The list in the lake at `root`.
 
-    `key` returns the deployment's hash key; it is called only where there is a list to read or to write.
+    `key` returns the deployment's hash key; it is called only if there is a list to read or to write.
     """
 
     root: Path
@@ -58,7 +58,7 @@ class ErasedCreators:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The file of the list."""
         return self.root / FILE
 
     def names(self) -> Names:
@@ -66,7 +66,7 @@ class ErasedCreators:
 
         Raises:
             LakeError: the list cannot be read.
-            SettingsError: it was written with another hash key.
+            SettingsError: the list was written with another hash key.
         """
         try:
             stat = self.path.stat()
@@ -84,31 +84,31 @@ class ErasedCreators:
             return known
 
     def names_of(self, entries: Iterable[Entry]) -> Names:
-        """Names of these entries."""
+        """Return the names in these entries."""
         return Names(self.key(), (value for entry in entries for value in entry.hashes))
 
     def entries(self) -> list[Entry]:
-        """The entries, oldest first.
+        """Return the entries, oldest first.
 
         Raises:
             LakeError: the list cannot be read.
-            SettingsError: it was written with another hash key.
+            SettingsError: the list was written with another hash key.
         """
         try:
             read = msgspec.json.decode(self.path.read_bytes(), type=_File)
         except FileNotFoundError:
             return []
         except (OSError, msgspec.MsgspecError) as error:
-            raise LakeError(f"{self.path} cannot be read ({error}): put it back from a backup") from None
+            raise LakeError(f"{self.path} cannot be read ({error}): restore it from a backup") from None
         if read.key_check != self._key_check():
             raise SettingsError(
-                f"{self.path} was written with another hash key: put the old key back (hash.key in the home, or "
+                f"{self.path} was written with another hash key: restore the old key (hash.key in the home, or "
                 "TIKTOK_PIPELINE_HASH_KEY), or remove the file and run `forget` again for each erased creator"
             )
         return read.creators
 
     def find(self, handle: str) -> Entry | None:
-        """The entry of the creator with this creator_id, handle or id."""
+        """Return the entry of the creator with this creator_id, handle or id; None if there is none."""
         for entry in self.entries():
             names = self.names_of([entry])
             if names.any_of(handle, handle, handle):
@@ -116,7 +116,7 @@ class ErasedCreators:
         return None
 
     def add(self, hashes: Iterable[str], now: datetime) -> Entry:
-        """Add a creator, or more names to the entry that shares one; return once every later write obeys."""
+        """Add a creator, or more names to an entry that shares one; return when all later writes apply the list."""
         wanted = set(hashes)
         with self.locked():
             entries = self.entries()
@@ -135,19 +135,19 @@ class ErasedCreators:
             self._write([done if each.hashes == entry.hashes else each for each in self.entries()])
 
     def remove(self, entry: Entry) -> None:
-        """Remove a creator from the list: they may be polled again."""
+        """Remove a creator from the list, so that the creator may be polled again."""
         with self.locked():
             self._write([each for each in self.entries() if each != entry])
 
     @contextmanager
-    def obeyed(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Yield `frame` without erased creators; the list does not change until the block ends."""
+    def filtered(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield `frame` without erased creators; the list does not change within the block."""
         with self._lock(fcntl.LOCK_SH):
             names = self.names()
             yield clear(frame, names).frame if names else frame
 
     def version(self) -> str:
-        """A text that changes with the list."""
+        """Return a text that changes with the list."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -158,13 +158,13 @@ class ErasedCreators:
 
     @contextmanager
     def held(self) -> Iterator[str]:
-        """Yield the list's version; the list does not change until the block ends."""
+        """Yield the list's version; the list does not change within the block."""
         with self._lock(fcntl.LOCK_SH):
             yield self.version()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock out all writes of tables: wait for those under way, and block new ones."""
+        """Lock out writes of tables: wait for running ones, and block new ones."""
         with self._lock(fcntl.LOCK_EX):
             yield
 

@@ -1,11 +1,11 @@
 """Find erased creators in text and in JSON bodies, and redact them; everything else stays byte for byte.
 
-A handle may be an English word and a short id a count. So a handle counts where a handle stands: after an @, in a
-profile URL, as the value of a field for handles. Elsewhere only a handle that is no word (`names.is_distinctive`) and
-ids of 15 and more digits count.
+A handle may be an English word, and a short id a count. So a handle is matched only in the places of handles: after an
+@, in a profile URL, and in fields for handles. Elsewhere, only handles that cannot be words (`names.is_distinctive`)
+and ids of 15 and more digits are matched.
 
-In JSON the smallest object that an identifying field belongs to is the person's: it is removed from its list, or
-emptied. When the whole body is the person's, nothing of it can be kept.
+In JSON, the smallest object around an identifying field belongs to the creator: it is removed from its list, or
+emptied. If the whole body belongs to the creator, none of it can be kept.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tiktok_pipeline.erased.names import LONG_ID, Names
 
 MARK = "[erased]"
 
-# A JSON string. One that is never closed ends with the text: found once, or a hostile body would take a time that is
-# quadratic.
+# A JSON string. An unclosed one ends with the text. The pattern matches it only once; otherwise a hostile body would
+# take quadratic time.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
 
-# A handle with what stands before and after it: an @ (also percent-encoded), or the rest of a stream's id.
+# A handle with its context: a preceding @ (also percent-encoded), or the rest of a stream id after it.
 _TOKEN = re.compile(r"(?P<at>@|%40)?(?P<name>[A-Za-z0-9._]+)(?P<stream>:\d{4}[\d-]{6,})?")
 _LONG_NUMBER = re.compile(rf"(?<!\d)\d{{{LONG_ID},25}}(?!\d)")
-# A secUid is `MS4wLjABAAAA` and a Base64 text; other vendors' ids are as long.
+# A secUid is `MS4wLjABAAAA` and a Base64 text; ids of other vendors have a similar length.
 _LONG_TEXT = re.compile(r"[A-Za-z0-9_\-=]{24,}")
 _WORDS = re.compile(r"[A-Za-z0-9._]+")
 _STRINGS = re.compile(_STRING, re.DOTALL)
-# A letter, a digit, an @, a dot or an underscore that is written as an escape.
+# An escaped letter, digit, @, dot or underscore.
 _HIDDEN = re.compile(r"\\u00(?:40|2[eE]|5[fF]|3\d|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])")
 # Every mention matches this; most texts do not.
 _WORTH_A_LOOK = re.compile(r"[0-9@%._]|[A-Za-z_\-=]{24}")
@@ -41,10 +41,10 @@ _PROFILE_URL = re.compile(r"(?i)^(?:https?://)?(?:www\.|m\.)?tiktok\.com/@([a-z0
 # A secUid has 76 characters.
 _LONGEST_ID = 128
 
-# Display names have at most 30 characters, and an escape makes twelve of one.
+# Display names have at most 30 characters, and one escaped character takes up to twelve.
 _LONGEST_NAME = 400
 
-# Names of fields, lower-case without underscores and hyphens.
+# Field names, in lower case without underscores and hyphens.
 _HANDLE_FIELDS = frozenset(
     ("uniqueid", "handle", "preferredusername", "displayid", "username", "useruniqueid", "authoruniqueid", "screenname",
      "ownerhandle", "authorhandle", "rankedhandle", "subject")
@@ -54,11 +54,11 @@ _ID_FIELDS = frozenset(
      "authorid", "authoruserid", "authorsecid", "ownerid", "owneruserid", "owneridstr", "anchorid", "anchoridstr",
      "rankeduserid")
 )  # fmt: skip
-# Fields that may hold the address of a profile.
+# Fields that may contain a profile address.
 _URL_FIELDS = frozenset(("id", "url", "profileurl", "shareurl"))
 _NAME_FIELDS = frozenset(("nickname", "displayname", "name", "author", "authorname", "ownername"))
 
-# An object under one of these keys is the subject of the object around it: a post's author, a hit's user.
+# An object under one of these keys is the subject of the enclosing object: a post's author, a hit's user.
 _IS_ABOUT = frozenset(
     ("user", "userinfo", "author", "authorinfo", "owner", "ownerinfo", "attributedto", "profile", "anchor",
      "anchorinfo", "creator", "person", "account", "data", "result", "response", "item", "iteminfo", "itemstruct",
@@ -72,7 +72,7 @@ Replace = Callable[[str], str]
 
 
 def masked(found: str) -> str:
-    """Return a mask of the same length: for files that a process has open at an offset."""
+    """Return a mask of the same length, for files that a process has open at an offset."""
     return "*" * len(found)
 
 
@@ -89,9 +89,9 @@ def redact_text(text: str, names: Names, replace: Replace = _marked) -> str:
         name, stream = match["name"].rstrip("."), match["stream"]
         plain = name.lstrip(".").lower()
         known = (
-            (match["at"] and names.knows("handle", plain))
-            or (stream and names.knows("creator", plain))
-            or names.knows("word", plain)
+            (match["at"] and names.matches("handle", plain))
+            or (stream and names.matches("creator", plain))
+            or names.matches("word", plain)
         )
         if not known:
             return match[0]
@@ -99,16 +99,16 @@ def redact_text(text: str, names: Names, replace: Replace = _marked) -> str:
         return (match["at"] or "") + replace(name) + "." * dots + (stream or "")
 
     def long_id(match: re.Match[str]) -> str:
-        return replace(match[0]) if names.knows("id", match[0]) else match[0]
+        return replace(match[0]) if names.matches("id", match[0]) else match[0]
 
     return _LONG_NUMBER.sub(long_id, _LONG_TEXT.sub(long_id, _TOKEN.sub(token, text)))
 
 
 def redact_names(text: str, names: Names, replace: Replace = _marked) -> str:
-    """Replace every creator id and handle in a text that consists of names, such as a list of row keys."""
+    """Replace every creator id and handle in a text that consists of names, for example a list of row keys."""
 
     def token(match: re.Match[str]) -> str:
-        known = names.knows("creator", match["name"].lower()) or names.knows("handle", match["name"].lower())
+        known = names.matches("creator", match["name"].lower()) or names.matches("handle", match["name"].lower())
         return (match["at"] or "") + replace(match["name"]) + (match["stream"] or "") if known else match[0]
 
     return redact_text(_TOKEN.sub(token, text), names, replace)
@@ -118,7 +118,7 @@ def redact_body(body: str, names: Names) -> str | None:
     """Remove the erased creators from a body.
 
     Returns:
-        The body without them; the same object where it does not mention them; None where the whole body is theirs.
+        The redacted body; the same object if it mentions none; None if the whole body belongs to an erased creator.
     """
     if not _may_mention(body, names):
         return body
@@ -126,21 +126,23 @@ def redact_body(body: str, names: Names) -> str | None:
         return _redact_unstructured(body, names)
     scan = _Scan(body, names)
     scan.run()
-    if scan.all_theirs:
+    if scan.all_erased:
         return None
     left = scan.edited() if scan.edits else body
-    # With a lost quotation mark, strings and the text between them change places: also search such a body as text.
+    # A missing quotation mark swaps strings and the text between them: also search such a body as text.
     return left if _is_json(body) else _redact_unstructured(left, names)
 
 
 def _may_mention(body: str, names: Names) -> bool:
-    """Whether any token of a body is a name of any kind: much faster than a walk, and true for few bodies."""
+    """Return whether any token of a body is a name of any kind. Much faster than a scan; true for few bodies."""
     if "%40" in body or _HIDDEN.search(body):
         return True
     return (
-        any(names.knows_any(token) for token in {token.strip(".").lower() for token in _WORDS.findall(body)})
-        or any(names.knows("id", token) for token in {*_LONG_NUMBER.findall(body), *_LONG_TEXT.findall(body)})
-        or any(names.knows("name", _decoded(text)) for text in set(_STRINGS.findall(body)) if len(text) < _LONGEST_NAME)
+        any(names.matches_any(token) for token in {token.strip(".").lower() for token in _WORDS.findall(body)})
+        or any(names.matches("id", token) for token in {*_LONG_NUMBER.findall(body), *_LONG_TEXT.findall(body)})
+        or any(
+            names.matches("name", _decoded(text)) for text in set(_STRINGS.findall(body)) if len(text) < _LONGEST_NAME
+        )
     )
 
 
@@ -153,35 +155,36 @@ def _is_json(body: str) -> bool:
 
 
 def _redact_unstructured(body: str, names: Names) -> str:
-    """Text that is no JSON object: a page of HTML, an error in words, a JSON string."""
+    """Redact text that is not a JSON object: an HTML page, an error message, a JSON string."""
 
     def value(match: re.Match[str]) -> str:
-        return f'{match[1]}{MARK}"' if names.knows("handle", match[2]) else match[0]
+        return f'{match[1]}{MARK}"' if names.matches("handle", match[2]) else match[0]
 
     return redact_text(_FIELD_IN_TEXT.sub(value, body), names)
 
 
 @dataclass
 class _Container:
-    """An open object or array: its start, its parent, and its key there."""
+    """An open object or array: its start, its parent, and its key in the parent."""
 
     kind: str
     start: int
     parent: _Container | None
     key: str | None = None
-    theirs: bool = False
-    # An object with the creator's profile address is the creator's, unless it also has another handle.
-    has_their_url: bool = False
+    # The object belongs to an erased creator.
+    is_erased: bool = False
+    # An object with an erased creator's profile URL belongs to that creator, unless it also has another handle.
+    has_erased_url: bool = False
     has_other_handle: bool = False
-    # Elements of an array, as spans; the one that is open has no end yet.
+    # Spans of an array's elements; the open element has no end yet.
     elements: list[tuple[int, int]] = field(default_factory=list)
     removed: set[int] = field(default_factory=set)
-    # The key whose value is next, of an object.
+    # The key of an object whose value is next.
     open_key: str | None = None
 
 
 class _Scan:
-    """One walk over a JSON text that may be damaged: spans of what is theirs, and edits."""
+    """One scan of a JSON text, which may be damaged: collects the edits that remove erased creators."""
 
     def __init__(self, text: str, names: Names) -> None:
         self._text = text
@@ -189,10 +192,10 @@ class _Scan:
         self._open: _Container | None = None
         self._arrays: list[_Container] = []
         self.edits: list[tuple[int, int, str]] = []
-        self.all_theirs = False
+        self.all_erased = False
 
     def run(self) -> None:
-        """Walk once. A truncated text ends every open container."""
+        """Scan once. The end of a truncated text closes every open container."""
         tokens = _JSON_TOKEN.finditer(self._text)
         held = next(tokens, None)
         while held is not None:
@@ -235,19 +238,19 @@ class _Scan:
         key = here.open_key if here is not None and here.kind == "{" else None
         if not token.startswith('"'):
             digits = token.partition(".")[0]
-            if digits.isdigit() and (key in _ID_FIELDS or len(digits) >= LONG_ID) and self._names.knows("id", digits):
+            if digits.isdigit() and (key in _ID_FIELDS or len(digits) >= LONG_ID) and self._names.matches("id", digits):
                 self._found(here, key, start, end, "null")
             return
         plain = _decoded(token)
         url = _PROFILE_URL.match(plain) if key in _URL_FIELDS else None
-        if here is not None and url is not None and self._names.knows("handle", url[1]):
-            here.has_their_url = True
-        elif here is not None and key in _HANDLE_FIELDS and not self._names.knows("handle", plain):
+        if here is not None and url is not None and self._names.matches("handle", url[1]):
+            here.has_erased_url = True
+        elif here is not None and key in _HANDLE_FIELDS and not self._names.matches("handle", plain):
             here.has_other_handle = True
         if self._identifies(key, plain):
             self._found(here, key, start, end, json.dumps(MARK))
             return
-        if key in _NAME_FIELDS and self._names.knows("name", plain):
+        if key in _NAME_FIELDS and self._names.matches("name", plain):
             self.edits.append((start, end, json.dumps(MARK)))
             return
         redacted = self._inner(plain) if plain.startswith(("{", "[")) else redact_text(plain, self._names)
@@ -255,23 +258,23 @@ class _Scan:
             self.edits.append((start, end, _encoded(redacted)))
 
     def _inner(self, plain: str) -> str:
-        """JSON within a string."""
+        """Redact JSON within a string."""
         redacted = redact_body(plain, self._names)
         return MARK if redacted is None else redacted
 
     def _identifies(self, key: str | None, plain: str) -> bool:
         names = self._names
-        if (key in _ID_FIELDS or len(plain) >= LONG_ID) and len(plain) <= _LONGEST_ID and names.knows("id", plain):
+        if (key in _ID_FIELDS or len(plain) >= LONG_ID) and len(plain) <= _LONGEST_ID and names.matches("id", plain):
             return True
-        return key in _HANDLE_FIELDS and names.knows("handle", plain)
+        return key in _HANDLE_FIELDS and names.matches("handle", plain)
 
     def _found(self, here: _Container | None, key: str | None, start: int, end: int, instead: str) -> None:
-        """An identifier: its object is theirs where the field says so; elsewhere it is a reference."""
+        """Redact an identifier. It marks its object as erased if the field identifies the object, not a reference."""
         self.edits.append((start, end, instead))
         if here is None:
-            self.all_theirs = True
+            self.all_erased = True
         elif here.kind == "{" and (key in _ID_FIELDS or key in _HANDLE_FIELDS):
-            here.theirs = True
+            here.is_erased = True
 
     def _close(self, end: int) -> None:
         here = self._open
@@ -283,19 +286,19 @@ class _Scan:
         in_array = outer is not None and outer.kind == "["
         if in_array and outer is not None:
             outer.elements.append((here.start, end))
-        if here.kind != "{" or not (here.theirs or (here.has_their_url and not here.has_other_handle)):
+        if here.kind != "{" or not (here.is_erased or (here.has_erased_url and not here.has_other_handle)):
             return
         if outer is None:
-            self.all_theirs = True
+            self.all_erased = True
         elif in_array:
             outer.removed.add(len(outer.elements) - 1)
         elif here.key in _IS_ABOUT:
-            outer.theirs = True
+            outer.is_erased = True
         else:
             self.edits.append((here.start, end, "{}"))
 
     def _remove_elements(self, array: _Container) -> None:
-        """Cut elements with their commas: up to the next element, or from the end of the one before."""
+        """Cut elements with their commas: up to the next element, or from the end of the previous one."""
         spans = array.elements
         for number in array.removed:
             start, end = spans[number]
@@ -306,7 +309,7 @@ class _Scan:
                 self.edits.append((array.start + 1 if kept is None else spans[kept][1], end, ""))
 
     def edited(self) -> str:
-        """The text with all edits; an edit within a larger one is part of it."""
+        """Return the text with all edits; an edit within a larger one is part of it."""
         parts, at = [], 0
         for start, end, instead in sorted(self.edits, key=lambda edit: (edit[0], -edit[1])):
             if end <= at:
@@ -318,12 +321,12 @@ class _Scan:
 
 
 def _encoded(text: str) -> str:
-    """A text as JSON; escaped where it holds half a surrogate pair, which no file can hold otherwise."""
+    """Encode a text as JSON; escape it if it contains half a surrogate pair, which a file cannot contain otherwise."""
     return json.dumps(text, ensure_ascii=any("\ud800" <= character <= "\udfff" for character in text))
 
 
 def _decoded(token: str) -> str:
-    """The text of a JSON string; as it stands where it cannot be decoded."""
+    """Return the text of a JSON string; unchanged if it cannot be decoded."""
     if "\\" not in token:
         return token[1:].removesuffix('"')
     try:

@@ -1,11 +1,11 @@
-"""Read Parquet files of the lake, also damaged ones and those of other releases.
+"""Read Parquet files of the lake, including damaged ones and those of other releases.
 
-A file may be cut off, of another schema, or not Parquet at all: written by another release, rewritten with another
-tool, damaged by a disk. `scan` is the fast path: all files in one scan, and it raises when one of them cannot be read.
-`read` takes one file, casts what can be cast without loss, and raises `DamagedFileError` with the reason. Callers try
-`scan` first and use `read` only after a failure: no footer is read twice while all files are good.
+A file may be truncated, have another schema, or not be Parquet: another release or another tool wrote it, or a disk
+damaged it. `scan` is the fast path: one scan of all files, which raises if one of them cannot be read. `read` takes one
+file, casts values without loss, and raises `DamagedFileError` with the reason. Callers try `scan` first and use `read`
+only after a failure, so that no footer is read twice while all files are good.
 
-What `scan` and `read` accept as a column of a table:
+Accepted in a file as a column of the table:
 
 | in the file | in the table |
 |---|---|
@@ -17,8 +17,8 @@ What `scan` and `read` accept as a column of a table:
 | an integer, a decimal, a float of another width | a float |
 | midnight as a time | a date |
 
-Anything else is damage, and so is a file without the columns that tell whose rows it has. A raw row without a
-capture_id is left out.
+Anything else is damage, and so is a file without the columns that identify its rows. A raw row without a capture_id is
+left out.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ import polars as pl
 from tiktok_pipeline.errors import DamagedFileError
 from tiktok_pipeline.tables import Table
 
-# What polars raises for a file that it cannot read: a corrupt page may also panic, which is no `Exception`.
+# Exceptions that polars raises for an unreadable file. A corrupt page may also panic, which is not an `Exception`.
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError)
 
-# A raw file without these columns is no raw file. Other required columns may be missing: older releases lacked some.
+# Without these columns, a file is not a raw file. Other required columns may be missing: older releases lacked some.
 _RAW_NEEDS = ("capture_id", "vendor", "endpoint", "requested_at", "received_at", "observed_at", "outcome")
 
 _MAGIC = b"PAR1"
@@ -48,7 +48,7 @@ _CASTS = pl.ScanCastOptions(
 
 
 def scan(table: Table, files: Sequence[Path]) -> pl.LazyFrame:
-    """Scan files together as rows of `table`; raises one of `FAILURES` at collection when one cannot be read."""
+    """Scan files together as rows of `table`; raises one of `FAILURES` at collection if a file cannot be read."""
     return pl.scan_parquet(
         list(files),
         schema=table.schema,
@@ -61,9 +61,9 @@ def scan(table: Table, files: Sequence[Path]) -> pl.LazyFrame:
 
 
 def complete(table: Table, frame: pl.DataFrame) -> bool:
-    """Return whether every row of `frame` has the values that identify it, by the columns that are there.
+    """Return whether every row of `frame` has the values that identify it, for the columns in `frame`.
 
-    False where a scan filled in a column that a file lacks and must have: `read` tells which file.
+    False if the scan filled in a required column that a file lacks: `read` finds the file.
     """
     return not any(frame[name].null_count() for name in _needed(table) if name in frame.columns)
 
@@ -72,17 +72,17 @@ def read(table: Table, path: Path, columns: Sequence[str] | None = None) -> tupl
     """Read one file as rows of `table`.
 
     Args:
-        table: the table whose columns and types the result has.
+        table: the table that gives columns and types.
         path: the file.
-        columns: read only these; None reads all.
+        columns: read only these; None for all.
 
     Returns:
-        The rows, and what is wrong with some of them: raw rows lack a value that they must have. Those without a
-        capture_id are left out. None when nothing is wrong.
+        The rows, and what is wrong with some raw rows: required values are missing. Rows without a capture_id are left
+        out. None if all rows are valid.
 
     Raises:
-        DamagedFileError: the file cannot be read as rows of `table`; says why.
-        FileNotFoundError: there is no such file.
+        DamagedFileError: the file cannot be read as rows of `table`; gives the reason.
+        FileNotFoundError: the file does not exist.
     """
     rows = conform(table, open_file(table, path, columns), path, columns)
     lacking = [name for name in _RAW_NEEDS if table.layer == "raw" and name in rows.columns and rows[name].null_count()]
@@ -93,11 +93,11 @@ def read(table: Table, path: Path, columns: Sequence[str] | None = None) -> tupl
 
 
 def open_file(table: Table, path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read one file with the columns and types that it has; with `columns`, those of them that it has.
+    """Read one file with its own columns and types; with `columns`, only these.
 
     Raises:
-        DamagedFileError: the file cannot be read, or its columns are not those of `table`; says why.
-        FileNotFoundError: there is no such file.
+        DamagedFileError: the file cannot be read, or its columns are not those of `table`; gives the reason.
+        FileNotFoundError: the file does not exist.
     """
     found = _schema(table, path)
     wanted = [name for name in found if columns is None or name in columns]
@@ -110,7 +110,7 @@ def open_file(table: Table, path: Path, columns: Sequence[str] | None = None) ->
 
 
 def conform(table: Table, frame: pl.DataFrame, path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Cast `frame`, which was read from `path`, to the columns of `table`, or to those of them in `columns`.
+    """Cast `frame`, which was read from `path`, to the columns of `table`; with `columns`, only to these.
 
     Raises:
         DamagedFileError: a value cannot be cast without loss; names the column.
@@ -131,31 +131,31 @@ def conform(table: Table, frame: pl.DataFrame, path: Path, columns: Sequence[str
 
 
 def problem(table: Table, path: Path) -> str | None:
-    """Return why a file cannot be read as rows of `table`, judged by its footer alone; None when nothing is wrong.
+    """Return why a file cannot be read as rows of `table`, judged by its footer alone; None if it can.
 
-    A damaged page within the file is not found: that takes reading it.
+    Finding a damaged page takes reading the whole file, which this function does not do.
     """
     try:
         found = _schema(table, path)
-        # A footer alone may be whole: what stands before it was lost.
+        # The footer alone may be intact: the beginning of the file may be lost.
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 return "it does not begin as a Parquet file"
     except DamagedFileError as error:
         return error.reason
     except FileNotFoundError:
-        return "there is no such file"
+        return "the file does not exist"
     except OSError as error:
         return f"{error.strerror}"
-    # Reads take a column that an older release lacked as null; published, it may not be.
+    # Reads treat a column that an older release lacked as null, but such a column may not be published.
     missing = [column.name for column in table.columns if not column.nullable and column.name not in found]
     return f"it has no {', '.join(missing)}" if missing and table.layer != "raw" else None
 
 
 def lost(table: Table, frame: pl.DataFrame) -> str | None:
-    """Return what casting `frame` to `table` would lose; None when every value stays.
+    """Return what casting `frame` to `table` would lose; None if nothing is lost.
 
-    For compaction: the rows of a file may be written anew only when nothing is lost.
+    For compaction: the rows of a file may be rewritten only if nothing is lost.
     """
     extra = [name for name in frame.columns if name not in table.schema and frame[name].null_count() < frame.height]
     if extra:
@@ -172,12 +172,12 @@ def _needed(table: Table) -> tuple[str, ...]:
 
 
 def _schema(table: Table, path: Path) -> pl.Schema:
-    """The schema of a file that can be rows of `table`."""
+    """Return the schema of a file that can be read as rows of `table`."""
     if not path.is_file():
-        # A link to nothing is there, and is damage; a file that has gone since it was listed is not.
+        # A broken link exists, and is damage. A file that was removed since its listing is not.
         if not path.is_symlink() and not path.exists():
             raise FileNotFoundError(path)
-        raise DamagedFileError(path, "a link to nothing" if not path.exists() else "not a file")
+        raise DamagedFileError(path, "a broken link" if not path.exists() else "not a file")
     try:
         found = pl.Schema(pl.read_parquet_schema(path))
     except FileNotFoundError:
@@ -194,7 +194,7 @@ def _schema(table: Table, path: Path) -> pl.Schema:
 
 
 def _castable(found: pl.DataType, wanted: pl.DataType) -> bool:
-    """Whether values of one type may be cast to another; single values may still not fit."""
+    """Return whether one type may be cast to another; single values may still not fit."""
     if found in (wanted, pl.Null):
         return True
     if isinstance(wanted, pl.List):

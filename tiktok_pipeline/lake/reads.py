@@ -1,8 +1,8 @@
-"""Record which files of the lake a computation read, so that it can be skipped while none of them has changed.
+"""Record which files of the lake a computation reads, so that it is skipped while none of them changes.
 
-`Lake` notes every file and folder that it reads: its path within the lake, and a signature of its state. A file has the
-same signature as long as its size, time of change and inode are the same. A file or folder that is not there has one
-too: a computation that found nothing must run again when there is something.
+`Lake` records every file and folder that it reads: its path within the lake, and a signature of its state. The
+signature of a file is its size, time of change and inode. A missing file or folder has a signature too: a computation
+that found no file must run again when there is one.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 ABSENT = "-"
-# Of a path that changed while it was read: no later state may count as the one that was read.
+# The signature of a path that changed while it was read: no later state equals it.
 _CHANGING = "?"
 
 
 class Reads:
-    """Paths that were read, each with its signature. Thread-safe: Polars reads in threads of its own."""
+    """Paths that were read, with their signatures. Thread-safe: Polars reads in its own threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: dict[str, str] = {}
 
     def add(self, path: str, signature: str) -> None:
-        """Note a path; one that had another signature before is noted as changing."""
+        """Add a path; if it had another signature before, mark it as changing."""
         with self._lock:
             before = self._seen.setdefault(path, signature)
             if before != signature:
                 self._seen[path] = _CHANGING
 
     def all(self) -> dict[str, str]:
-        """All noted paths with their signatures."""
+        """Return all recorded paths with their signatures."""
         with self._lock:
             return dict(self._seen)
 
@@ -46,13 +46,13 @@ _recorders: ContextVar[tuple[Reads, ...]] = ContextVar("recorders", default=())
 
 
 def recorders() -> tuple[Reads, ...]:
-    """The records that reads of this context go to. A read that happens in another thread must ask before."""
+    """Return the records of this context. Call it before a read that runs in another thread."""
     return _recorders.get()
 
 
 @contextmanager
 def recording() -> Iterator[Reads]:
-    """Record the reads within the block; a block around it records them too."""
+    """Record the reads within the block; enclosing blocks record them too."""
     reads = Reads()
     token = _recorders.set((*_recorders.get(), reads))
     try:
@@ -62,7 +62,7 @@ def recording() -> Iterator[Reads]:
 
 
 class Once(Generic[T]):
-    """A value that several computations share: made at the first call, its reads noted at every call."""
+    """A value that several computations share: computed at the first call; every call records its reads."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -83,7 +83,7 @@ class Once(Generic[T]):
 
 
 def of_file(path: Path) -> str:
-    """The signature of a file."""
+    """Return the signature of a file."""
     try:
         stat = path.stat()
     except OSError:
@@ -92,11 +92,11 @@ def of_file(path: Path) -> str:
 
 
 def of_files(paths: Iterable[Path]) -> str:
-    """The signature of the files in a folder; of none, that of a folder that is not there."""
+    """Return the signature of the files in a folder; without files, that of a missing folder."""
     return of_names(f"{path.name}={of_file(path)}" for path in sorted(paths))
 
 
 def of_names(names: Iterable[str]) -> str:
-    """The signature of a list of names."""
+    """Return the signature of a list of names."""
     text = "\n".join(names)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest() if text else ABSENT

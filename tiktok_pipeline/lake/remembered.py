@@ -1,11 +1,11 @@
-"""A content-addressed cache in the lake: results that are remembered under a hash of everything they depend on.
+"""A content-addressed cache in the lake: results are stored under a hash of all their inputs.
 
     lake/_remembered/<what>/<key>.parquet
 
-The same key means the same inputs, so a result that is read here is the result that a new computation would give. The
-folder lies outside every table: deleting it costs time and changes nothing. `forget` deletes it. Writes leave out
-erased creators like the writes of every table. Each kind of result is bounded: the files that were used longest ago
-are deleted first. A file that cannot be read counts as missing.
+The same key means the same inputs, so a cached result equals a new computation. The folder lies outside every table:
+deleting it costs time and changes nothing. `forget` deletes it. Writes leave out erased creators, like the writes of
+every table. Each kind of result is bounded: the least recently used files are deleted first. An unreadable file counts
+as missing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FAILURES = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 def digest(*parts: str | bytes) -> str:
-    """Return a hash of the parts, in order; parts that are split elsewhere give another hash."""
+    """Return a hash of the parts, in order; the same text split differently gives another hash."""
     hashed = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -48,18 +48,18 @@ def digest(*parts: str | bytes) -> str:
 
 @cache
 def modules_version(*modules: ModuleType) -> str:
-    """Return a hash of the source of modules, and of the libraries that they compute with.
+    """Return a hash of the source of modules, and of the versions of their numeric libraries.
 
-    It belongs into every key: an upgrade computes anew instead of mixing its results with older ones.
+    Include it in every key, so that results of different releases are never mixed.
     """
     sources = [Path(module.__file__ or "").read_bytes() for module in modules]
     return digest(np.__version__, pl.__version__, *sources)
 
 
 def identity(path: Path) -> str | None:
-    """Return what tells one version of a file from the next; None without a file.
+    """Return an identifier of a file's version; None if there is no file.
 
-    Files of the lake are replaced and never changed, so a new version has another inode and time.
+    Files of the lake are replaced and never modified, so a new version has another inode and time.
     """
     return of_file(path) if path.exists() else None
 
@@ -71,9 +71,9 @@ def day_identities(lake: Lake, table: Table, days: Iterable[date]) -> dict[date,
 
 
 def chained_keys(first: str, files: Mapping[date, str]) -> list[str]:
-    """Return a key for each number of days: the n-th is of `first` and of the first n files, in the order of days.
+    """Return a key for each number of days: the n-th depends on `first` and the first n files, by day.
 
-    So a result over a history is read again only from the first day on whose file is another one.
+    So a cached result over a history is valid up to the first day whose file has changed.
     """
     keys = [first]
     for day, version in sorted(files.items()):
@@ -82,7 +82,7 @@ def chained_keys(first: str, files: Mapping[date, str]) -> list[str]:
 
 
 def longest(keys: Sequence[str], get: Callable[[str], T | None]) -> tuple[T | None, int]:
-    """Return the result of the most days of `chained_keys` that `get` still knows, and that number of days."""
+    """Return the result for the longest prefix of days that `get` still has, and that number of days."""
     for number in range(len(keys) - 1, 0, -1):
         if (found := get(keys[number])) is not None:
             return found, number
@@ -91,7 +91,7 @@ def longest(keys: Sequence[str], get: Callable[[str], T | None]) -> tuple[T | No
 
 @dataclass(frozen=True)
 class Remembered:
-    """Results of one kind, at most `most` of them."""
+    """Cached results of one kind, at most `most` of them."""
 
     lake: Lake
     what: str
@@ -111,13 +111,13 @@ class Remembered:
         return frame
 
     def put(self, key: str, frame: pl.DataFrame) -> None:
-        """Remember `frame`, without erased creators. A failure to write costs the next computation, nothing else."""
+        """Store `frame`, without erased creators. A failed write only costs time at the next computation."""
         with contextlib.suppress(*_FAILURES):
             if self.lake.erased is None:
                 self._write(key, frame)
             else:
-                with self.lake.erased.obeyed(frame) as allowed:
-                    # A result without some of its rows is another result.
+                with self.lake.erased.filtered(frame) as allowed:
+                    # A result that lost rows would be wrong under this key: do not store it.
                     if allowed.height == frame.height:
                         self._write(key, allowed)
             self._prune()

@@ -1,7 +1,7 @@
-"""How to ask and how to read one vendor: one file each.
+"""Requests to vendors and readings of their responses: one file per vendor.
 
-`VENDORS` is the registration: a vendor that is listed here exists. No Dagster, no network and no clock in this
-folder: a vendor turns a question into a request, and an answer into a verdict and observations.
+`VENDORS` is the registry of vendors. This folder uses no Dagster, no network and no clock: a vendor turns a capability
+and a target into a request, and a response into a verdict and observations.
 """
 
 from tiktok_pipeline.providers.konbini import Konbini

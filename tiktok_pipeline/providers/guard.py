@@ -1,7 +1,7 @@
-"""The guard around every vendor's `judge` and `read`: an unforeseen exception costs one row, never a window or a day.
+"""Guard every vendor's `judge` and `read`: an unforeseen exception costs one row, not a window or a day.
 
-The causes that are known are mended in the vendors' own files; what this guard catches is a bug there. It becomes a
-`malformed` row, or a `quarantine` row whose reason names the exception's type (`is_unforeseen` recognizes both).
+Known causes are handled in the vendors' own files; an exception here is a bug there. It becomes a `malformed` row, or
+a `quarantine` row with the type of the exception as its reason (`is_unforeseen` recognizes both).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.vendor import Outcome, Unreadable, Vendor, Verdict, text
 
-# Prefix of the error of such a verdict, and of the reason of such a problem.
+# Prefix of the verdict's error, and of the problem's reason.
 UNFORESEEN = "unforeseen "
 
 
 def judge(vendor: Vendor, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-    """Return the vendor's verdict on an answer; `malformed` with the exception's type where `judge` raises."""
+    """Return the vendor's verdict on a response; `malformed` with the exception's type if `judge` raises."""
     try:
         return vendor.judge(endpoint, status, headers, body)
     except Exception as error:
@@ -24,7 +24,7 @@ def judge(vendor: Vendor, endpoint: str, status: int, headers: Mapping[str, str]
 
 
 def read(vendor: Vendor, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-    """Yield the readings and problems in a landed body; a body that cannot be read, or an exception, is one problem."""
+    """Yield the readings and problems in a landed body; an unreadable body, or an exception, gives one problem."""
     try:
         yield from vendor.read(endpoint, outcome, body)
     except Unreadable as error:

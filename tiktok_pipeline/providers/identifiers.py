@@ -1,7 +1,7 @@
-"""The form of TikTok's handles and ids: what may be requested, and what two spellings of one id have in common.
+"""Validate the form of TikTok's handles and ids before they are used in requests, and compare spellings of one id.
 
-Everything in a body is data. A handle or an id becomes part of a request only if it has the form that is written here;
-the roster obeys the same rules. Ids of any other form are kept in the tables as they came, and never requested.
+Everything in a body is data. A handle or an id becomes part of a request only if it has the form defined here. The
+roster follows the same rules. Ids of another form are kept in the tables unchanged, and are never requested.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-# Letters, digits, underscores and periods, 2 to 24 characters; never two periods in a row, which paths are built of.
+# Letters, digits, underscores and periods, 2 to 24 characters; no two periods in a row, which have a meaning in paths.
 _HANDLE = re.compile(r"(?!.*\.\.)[a-z0-9_.]{2,24}")
 # User ids and room ids: numbers of up to 64 bits.
 _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
-# A secUid is URL-safe Base64 of some 70 characters, never a number.
+# A secUid is URL-safe Base64 of about 70 characters, and never a number.
 _SEC_UID = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_\-]{10,190}=*")
 
-# A cursor is opaque, but never long: a longer text is not a cursor.
+# A cursor is opaque but short: a longer text is not a cursor.
 _LONGEST_CURSOR = 2_000
 
-# Above this, a float cannot hold every integer.
+# Above this, floats do not represent every integer.
 _EXACT_FLOATS = 2**53
 
 
@@ -49,7 +49,7 @@ def path_part(value: str) -> str:
 
 
 def same_number(one: str, other: str) -> bool:
-    """Return whether two numeric ids are the same, also where one of them was rounded to a float on its way.
+    """Return whether two numeric ids are equal, also if one of them was rounded to a float by a client.
 
     JavaScript prints a float with zeros (7503448765740977000), C prints its exact value (7503448765740977152).
     """
@@ -61,6 +61,6 @@ def same_number(one: str, other: str) -> bool:
 
 
 def is_rounded(number: str) -> bool:
-    """Return whether a numeric id has the form of a float's digits, and so may stand for many ids."""
+    """Return whether a numeric id has the digits of a float, and so may stand for several ids."""
     value = int(number)
     return value > _EXACT_FLOATS and (value % 1000 == 0 or value == int(float(value)))

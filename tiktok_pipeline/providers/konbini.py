@@ -1,10 +1,9 @@
 """KonbiniAPI: profiles, live streams, stories, posts, followers and searches, in ActivityStreams shapes.
 
-Wire facts (docs/vendors.md 2): bearer key; `{"data": ...}` or `{"errors": [...], "data": null}`;
-one credit a call, misses included, refunded on 400 and 5xx; counts rounded as on TikTok's web page. `/live`
-answers 404 for offline, private and unknown alike. Fields were renamed without a version: both spellings are
-read (`internalId` became `entityId`, `summary` became `content`, `videoCount` became `mediaCount`, `image`
-became a list).
+Wire facts (docs/vendors.md 2): bearer key; `{"data": ...}` or `{"errors": [...], "data": null}`; one credit a request,
+misses included, refunded on 400 and 5xx; counts rounded as on TikTok's web page. `/live` responds 404 for offline,
+private and unknown creators alike. Fields were renamed without a version, so both spellings are read (`internalId`
+became `entityId`, `summary` became `content`, `videoCount` became `mediaCount`, `image` became a list).
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ VIDEOS = "/v1/tiktok/users/{username}/videos"
 FOLLOWERS = "/v1/tiktok/users/{username}/followers"
 SEARCH = "/v1/tiktok/search/users"
 
-# The most that a page may hold: a page costs a credit, whatever is on it (the default of stories is 4).
+# Largest page sizes: each page costs one credit, whatever its size (the default of stories is 4).
 _PAGE_SIZES = {STORIES: "35", VIDEOS: "35", FOLLOWERS: "30", SEARCH: "10"}
 
 _OUTCOMES = {
@@ -123,7 +122,7 @@ class _Video(msgspec.Struct, rename="camel"):
 
 
 class _Page(msgspec.Struct, rename="camel"):
-    # Unset where the list is missing or no list: that is no empty page. Null is.
+    # Unset if the list is missing or not a list: such a page is not empty. Null is an empty page.
     ordered_items: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
     next_cursor: Scalar = None
 
@@ -137,7 +136,7 @@ class _Fault(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    # Raw takes null too, but a union with None would take nothing else.
+    # Raw accepts null too, but a union of Raw and None would accept nothing else.
     data: msgspec.Raw = msgspec.Raw(b"null")
     errors: list[_Fault] = []
 
@@ -163,7 +162,7 @@ class Konbini(vendor.Vendor):
         FOLLOWERS: "followers",
         SEARCH: "user_search",
     }
-    # It documents no limit of requests.
+    # The vendor documents no rate limit.
     limits: ClassVar[Limits] = Limits(requests_per_second=20, max_in_flight=16)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
@@ -171,8 +170,8 @@ class Konbini(vendor.Vendor):
         return {"Authorization": f"Bearer {credentials[0]}"}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Everybody is asked by handle, a search by keyword."""
-        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        """Build the request: by handle, or for a search by keyword."""
+        endpoint, target = self.endpoint_of(capability), vendor.with_valid_ids(target)
         if endpoint is None or not vendor.sendable(cursor):
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
@@ -188,7 +187,7 @@ class Konbini(vendor.Vendor):
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """Switches on the error code; credits from `X-Credits-Used`, which 401, 402, 403 do not carry."""
+        """Judge by the error code; credits come from `X-Credits-Used`, which 401, 402 and 403 do not send."""
         charged = number(headers, "x-credits-used")
         if charged is None and status in (401, 402, 403, 413, 429):
             charged = 0.0
@@ -226,7 +225,7 @@ class Konbini(vendor.Vendor):
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80], credits=charged)
         if page.ordered_items is msgspec.UNSET:
             return Verdict(Outcome.MALFORMED, "no_list", credits=charged)
-        # A next cursor says that there is more, also on an empty page.
+        # A next cursor means that there is more, also on an empty page.
         return Verdict(
             Outcome.OK if page.items else Outcome.EMPTY,
             credits=charged,
@@ -234,7 +233,7 @@ class Konbini(vendor.Vendor):
         )
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """Profile, live state with variants, or the items of a page."""
+        """Yield a profile, a live state with variants, or the items of a page."""
         notes = Notes()
         yield from self._readings(endpoint, outcome, body, notes)
         yield from notes.problems
@@ -289,7 +288,7 @@ def _profile(person: _Person, source: str, notes: Notes) -> ProfileReading:
 
 
 def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
-    # The nested attributedTo.isLive may say false in the same body: the top level is right (docs/vendors.md 2.3).
+    # The nested attributedTo.isLive may be false in the same body: the top level is right (docs/vendors.md 2.3).
     room_id = identifier(video.entity_id, video.internal_id)
     if video.is_live is None:
         state, reason = "unknown", "isLive is missing"
@@ -341,7 +340,7 @@ def _videos(
         if video.attributed_to:
             authors.setdefault(account, video.attributed_to)
     yield from of_one_author(items, "orderedItems[].attributedTo")
-    # Each item of a page repeats the same author: one reading of the profile is what the page says.
+    # Each item of a page repeats the same author: the page gives one reading of the profile.
     author = authors.get(frequent(account for _, account in items))
     if author is not None:
         yield _profile(author, source, notes)
@@ -352,7 +351,7 @@ def _account(person: _Person) -> Account:
 
 
 def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Problem]:
-    """Followers or hits. `totalItems` is left alone: the vendor's own examples contradict it (docs/vendors.md 2.4)."""
+    """Yield followers or hits. `totalItems` is ignored: the vendor's examples contradict it (docs/vendors.md 2.4)."""
     for place, item in enumerate(page.items, 1):
         try:
             person = vendor.decode(_person, item, notes)
@@ -365,7 +364,7 @@ def _people(page: _Page, endpoint: str, notes: Notes) -> Iterator[Reading | Prob
             followers = notes.count(person.follower_count, "followerCount")
             yield HitReading(rank=place, handle=name, user_id=user_id, followers=followers)
             continue
-        # There is no numeric id: the secUid is as stable.
+        # There is no numeric id: the secUid is equally stable.
         follower = user_id or identifier(person.entity_id, person.internal_id)
         if follower is None:
             yield Problem("a follower without an id", "entityId", None)
@@ -403,7 +402,7 @@ def _story(video: _Video, notes: Notes) -> StoryReading:
 
 
 def _of_item(video: _Video, notes: Notes) -> dict[str, Any]:
-    """Return what a post and a story have in common, by column."""
+    """Return the common columns of a post and a story."""
     return {
         "published_at": notes.instant(video.published, "published"),
         "caption": video.content or video.summary,

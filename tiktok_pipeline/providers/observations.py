@@ -1,8 +1,7 @@
-"""What can be read from a vendor's body, typed: one struct a normalized table.
+"""The readings of vendors' bodies as typed structs, one for each normalized table, and the conversion of their values.
 
-Field names are the columns of `tables.py`; the raw row that a reading came from adds creator_id, vendor,
-observed_at and capture_id. Also here: how counts, times, ids and addresses are made plain, whatever the
-vendor's spelling (docs/vendors.md 7).
+Field names are the columns of `tables.py`; creator_id, vendor, observed_at and capture_id come from the raw row. The
+functions here normalize counts, times, ids and addresses of all vendors' spellings (docs/vendors.md 7).
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ LiveState = Literal["live", "paused", "ended", "unknown"]
 ON_AIR: tuple[LiveState, ...] = ("live", "paused")
 Evidence = Literal["strong", "weak"]
 
-# Reason of a reading that only a known profile can settle: see transforms/observations.settle_absences.
+# Reason of a reading that only a profile response can settle: see transforms/observations.settle_absences.
 ABSENT = "offline, private or no account: the vendor says the same of all three"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something in a body that cannot be read: becomes a row of `quarantine`."""
+    """Something in a body that cannot be read; becomes a row of `quarantine`."""
 
     reason: str
     field: str | None = None
@@ -38,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ProfileReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile in a payload (table profile_observations)."""
+    """A profile in a response (table profile_observations)."""
 
     source: str
     user_id: str | None = None
@@ -128,7 +127,7 @@ class PostReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FollowerReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A follower in a list (table follower_list_entries). The id is hashed before anything is written."""
+    """A follower in a list (table follower_list_entries). The id is hashed before it is written."""
 
     follower_id: str
     position: int
@@ -171,18 +170,18 @@ _SUFFIX = {"k": 10**3, "m": 10**6, "b": 10**9, "千": 10**3, "万": 10**4, "萬"
 # Largest value of a count column.
 _LARGEST_COUNT = 2**63 - 1
 
-# Longest credible duration of a clip, story or stream; a larger number is no duration.
+# Longest credible duration of a clip, story or stream; a larger number is not a duration.
 _LONGEST_S = 10 * 366 * 86_400.0
 
 
 class Notes:
-    """Reads values of one body and records problems: an unusable value becomes null and a problem."""
+    """Reads the values of one body and collects problems: an unusable value becomes null and a problem."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def count(self, value: Scalar, field: str) -> int | None:
-        """Return a count; None where the vendor gave none. A count that is wrong or rounded text is noted.
+        """Return a count; None if the vendor gave none. A wrong count, or rounded text, is a problem.
 
         Negative counts are overflows of the vendor's 32-bit counters (docs/vendors.md 6.5).
         """
@@ -199,30 +198,30 @@ class Notes:
     def followers(
         self, value: Scalar, precision: Callable[[int | None], tuple[str | None, int | None]], field: str
     ) -> tuple[int | None, str | None, int | None]:
-        """Return (followers, precision, unit): of a number by `precision`, of text such as "1.2M" by its own digits."""
-        written = rounded_text(value)
-        if written is None:
+        """Return (followers, precision, unit): for a number by `precision`, for text such as "1.2M" by its digits."""
+        rounded = rounded_text(value)
+        if rounded is None:
             found = self.count(value, field)
             return found, *precision(found)
-        number, unit = written
+        number, unit = rounded
         return number, "rounded" if unit > 1 else "exact", unit
 
     def instant(self, value: Scalar, field: str) -> datetime | None:
-        """Return a time; see `instant`. One that is no time, or before TikTok existed, is noted."""
+        """Return a time; see `instant`. An invalid time, or one before TikTok existed, is a problem."""
         found = instant(value)
         if found is None and not _is_nothing(value):
             self.problems.append(Problem("not a time of TikTok's", field, shown(value)))
         return found
 
     def seconds(self, value: Scalar, field: str, *, milliseconds: bool = False) -> float | None:
-        """Return a length in seconds; see `seconds`. One that is no length is noted."""
+        """Return a length in seconds; see `seconds`. An invalid length is a problem."""
         found = seconds(value, milliseconds=milliseconds)
         if found is None and value is not None and value != "":
             self.problems.append(Problem("not a length", field, shown(value)))
         return found
 
     def address(self, value: object, field: str) -> str | None:
-        """Return an address without its query; see `address`. A value that holds none, and is not empty, is noted."""
+        """Return an address without its query; see `address`. A non-empty value without an address is a problem."""
         found = address(value)
         if found is None and not _is_empty(value):
             self.problems.append(Problem("not an address", field, shown(value)))
@@ -230,14 +229,14 @@ class Notes:
 
 
 def shown(value: object) -> str:
-    """Return a value for the quarantine: at most 200 characters."""
+    """Format a value for the quarantine: at most 200 characters."""
     if isinstance(value, str):
         return value[:200]
     return msgspec.json.encode(value)[:800].decode("utf-8", "replace")[:200]
 
 
 def count(value: Scalar) -> int | None:
-    """Return a count given as a number or as digits, with or without separators ("1,234"); None for anything else."""
+    """Return a count from a number or digits, with or without separators ("1,234"); None for anything else."""
     try:
         return _exact_count(value)
     except ValueError:
@@ -245,10 +244,10 @@ def count(value: Scalar) -> int | None:
 
 
 def _exact_count(value: Scalar) -> int | None:
-    """Return a count; None where none is given.
+    """Return a count; None if none is given.
 
     Raises:
-        ValueError: the value is no exact count from 0 to 2^63 - 1; says why.
+        ValueError: the value is not an exact count from 0 to 2^63 - 1; gives the reason.
     """
     if value is None or value == "":
         return None
@@ -268,13 +267,13 @@ def _exact_count(value: Scalar) -> int | None:
     return number
 
 
-# Digits in groups of three. One group after a point may be a fraction ("1.234"): no vendor says its locale.
+# Digits in groups of three. A single group after a point may be a fraction ("1.234"): vendors do not report a locale.
 _GROUPED = re.compile(r"-?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:[ '’][0-9]{3})+|(?:\.[0-9]{3}){2,})")
 _PLAIN = re.compile(r"[-+]?[0-9]{1,40}(?:\.0)?")
 
 
-def _digits(written: str) -> int | None:
-    plain = unicodedata.normalize("NFKC", written[:100]).strip()
+def _digits(value: str) -> int | None:
+    plain = unicodedata.normalize("NFKC", value[:100]).strip()
     if _GROUPED.fullmatch(plain):
         return int(re.sub(r"[^-0-9]", "", plain))
     if re.fullmatch(r"[0-9]+", plain) and len(plain) > 20:
@@ -283,11 +282,11 @@ def _digits(written: str) -> int | None:
 
 
 def rounded_text(value: Scalar) -> tuple[int, int] | None:
-    """Return (value, unit) of a count written for people, "12.4K" or "12,5K"; None where it is not one."""
+    """Return (value, unit) of a count in short form, "12.4K" or "12,5K"; None if it is not one."""
     if not isinstance(value, str) or len(value) > 40:
         return None
     plain = unicodedata.normalize("NFKC", value).strip()
-    # A comma before three digits may part thousands as well: "1,234K" is not read.
+    # A comma before three digits may also separate thousands: "1,234K" is ambiguous and not read.
     match = re.fullmatch(r"([0-9]{1,12})(?:\.([0-9]{1,6})|,([0-9]{1,2}))? ?([kKmMbB千万萬億亿])", plain)
     if not match:
         return None
@@ -300,7 +299,7 @@ def rounded_text(value: Scalar) -> tuple[int, int] | None:
 
 
 def amount(value: Scalar) -> float | None:
-    """Return credits or a balance: a finite number that is not negative; None where the vendor gave no such number."""
+    """Return credits or a balance as a finite, non-negative number; None for anything else."""
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()) else None
     if value is None or isinstance(value, bool) or not 0 <= value < 1e18:
@@ -309,10 +308,10 @@ def amount(value: Scalar) -> float | None:
 
 
 def web_precision(followers: int | None) -> tuple[str | None, int | None]:
-    """(precision, quantum) of a count from a vendor that rounds as TikTok's web page does.
+    """Return (precision, quantum) of a count from a vendor that rounds as TikTok's web page does.
 
-    Below 10,000 the page is exact, from there it rounds to 100, from a million to 100,000 (docs/vendors.md 1.5). A
-    count that is no multiple of its quantum was not rounded.
+    The page is exact below 10,000, rounds to 100 from there, and to 100,000 from a million (docs/vendors.md 1.5). A
+    count that is not a multiple of its quantum was not rounded.
     """
     if followers is None:
         return None, None
@@ -321,7 +320,7 @@ def web_precision(followers: int | None) -> tuple[str | None, int | None]:
 
 
 def exact_precision(followers: int | None) -> tuple[str | None, int | None]:
-    """(precision, quantum) of a count from a vendor that passes exact counts on."""
+    """Return (precision, quantum) of a count from a vendor that returns exact counts."""
     return (None, None) if followers is None else ("exact", 1)
 
 
@@ -330,27 +329,27 @@ _LONGEST_ID = 200
 
 
 def identifier(*values: Scalar) -> str | None:
-    """The first usable id among `values`, as a string; give the `*_str` twin first.
+    """Return the first usable id among `values`, as a string; pass the `*_str` twin first.
 
-    0, "0" and "" mean none. A number beyond 2^53 that is divisible by 1,000 went through a JavaScript client
-    and is damaged (docs/vendors.md 1.7): no id is better than somebody else's.
+    0, "0" and "" mean none. A number beyond 2^53 that is divisible by 1,000 passed through a JavaScript client and is
+    damaged (docs/vendors.md 1.7): no id is better than that of another user.
     """
     for value in values:
         if value is None or isinstance(value, bool | float):
             continue
         if isinstance(value, int) and not 0 < value < 2**64:
             continue
-        written = str(value).strip()
-        if written in ("", "0") or len(written) > _LONGEST_ID:
+        plain = str(value).strip()
+        if plain in ("", "0") or len(plain) > _LONGEST_ID:
             continue
         if isinstance(value, int) and value > 2**53 and value % 1000 == 0:
             continue
-        return written
+        return plain
     return None
 
 
 def handle(value: str | None) -> str | None:
-    """Return a handle without @, in lower case; None where the text has not the form of one (`identifiers.py`).
+    """Return a handle without @, in lower case; None if the text is not a valid handle (`identifiers.py`).
 
     TikTok's handles ignore case (docs/vendors.md 8).
     """
@@ -359,9 +358,9 @@ def handle(value: str | None) -> str | None:
 
 
 def instant(value: Scalar) -> datetime | None:
-    """Return a time given as ISO text, epoch seconds or epoch milliseconds; None for 0 and nonsense.
+    """Return a time from ISO text, epoch seconds or epoch milliseconds; None for 0 and invalid values.
 
-    From 1e11 a number is milliseconds (docs/vendors.md 7). Before 2016 there was no TikTok.
+    From 1e11 a number is milliseconds (docs/vendors.md 7). TikTok did not exist before 2016.
     """
     if _is_nothing(value) or isinstance(value, bool):
         return None
@@ -371,7 +370,7 @@ def instant(value: Scalar) -> datetime | None:
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         else:
             number = float(value or 0)
-            # timedelta arithmetic keeps whole microseconds where float seconds would not
+            # timedelta arithmetic keeps whole microseconds; float seconds do not
             moment = datetime(1970, 1, 1, tzinfo=UTC) + (
                 timedelta(milliseconds=number) if number >= 1e11 else timedelta(seconds=number)
             )
@@ -382,12 +381,12 @@ def instant(value: Scalar) -> datetime | None:
 
 
 def _is_nothing(value: Scalar) -> bool:
-    """Return whether a vendor writes this for a time that it does not have."""
+    """Return whether a value is a vendor's placeholder for a missing time."""
     return value is None or (not isinstance(value, bool) and value in ("", "0", 0))
 
 
 def seconds(value: Scalar, *, milliseconds: bool = False) -> float | None:
-    """Return a length in seconds from a number or digits; None for nonsense. Vendors' units: docs/vendors.md 7."""
+    """Return a length in seconds from a number or digits; None if invalid. Vendors' units: docs/vendors.md 7."""
     if isinstance(value, str):
         value = float(value) if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value.strip()) else None
     if value is None or isinstance(value, bool):
@@ -398,12 +397,12 @@ def seconds(value: Scalar, *, milliseconds: bool = False) -> float | None:
     return value / 1000 if milliseconds else float(value)
 
 
-# Addresses stand at most this deep in lists and objects.
+# Addresses occur at most this deep in lists and objects.
 _ADDRESS_LEVELS = 4
 
 
 def address(value: object, levels: int = _ADDRESS_LEVELS) -> str | None:
-    """Return the first address in a string or a list, without its query, which holds signing tokens."""
+    """Return the first address in a string or a list, without its query, which contains signing tokens."""
     if levels and isinstance(value, list):
         return next((found for item in value[:10] if (found := address(item, levels - 1))), None)
     if levels and isinstance(value, dict):
@@ -420,7 +419,7 @@ def _is_empty(value: object, levels: int = _ADDRESS_LEVELS) -> bool:
     return value is None or value == ""
 
 
-def resolution(written: str | None) -> tuple[int | None, int | None]:
-    """Return (width, height) of "1080x1920"; nulls for anything else, such as "720p"."""
-    match = re.fullmatch(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})", (written or "")[:40].strip())
+def resolution(value: str | None) -> tuple[int | None, int | None]:
+    """Return (width, height) of "1080x1920"; None for anything else, such as "720p"."""
+    match = re.fullmatch(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})", (value or "")[:40].strip())
     return (int(match.group(1)), int(match.group(2))) if match else (None, None)

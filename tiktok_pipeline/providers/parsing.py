@@ -1,9 +1,9 @@
-"""Decode a vendor's body into a struct, as much of it as can be read.
+"""Decode a vendor's body into a struct, as much of it as is readable.
 
-`decode` reads a sound body at msgspec's speed. Only a body that msgspec refuses is read again, tolerantly: a value of
-the wrong type is read as what it means (1 or "true" for a flag, "0" for a code, null or {} for an empty list) or left
-out and noted as a `Problem`, and everything else of the body is kept. Nearly JSON is read as well: a byte order mark,
-NaN, half a surrogate pair, raw control characters, a nesting of thousands of levels.
+`decode` reads a valid body at msgspec's speed. Only a body that msgspec rejects is read again, tolerantly. A value of
+the wrong type is converted to its meaning (1 or "true" for a flag, "0" for a code, null or {} for an empty list), or
+left out and recorded as a `Problem`. The rest of the body is kept. Almost valid JSON is read as well: a byte order
+mark, NaN, half a surrogate pair, raw control characters, thousands of nested levels.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tiktok_pipeline.providers.observations import Notes, Problem, shown
 
 T = TypeVar("T")
 
-# Values below this many levels are read as null: no vendor nests a tenth as deep.
+# Values below this many levels are read as null: vendors nest less than a tenth as deep.
 _DEEPEST = 64
 
-# A number of more digits is kept as text: no count and no id has as many, and int() refuses thousands of them.
+# A number with more digits is kept as text: counts and ids are shorter, and int() rejects thousands of digits.
 _MOST_DIGITS = 40
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -36,7 +36,7 @@ _SURROGATE_ESCAPES = re.compile(
 
 
 class Unreadable(Exception):
-    """A body, or an item of a list, of which nothing can be read; becomes a quarantined row, never a crash."""
+    """A body, or an item of a list, that is unreadable as a whole; becomes a quarantined row, never a failed run."""
 
     def __init__(self, reason: str, field: str | None = None, value: str | None = None) -> None:
         super().__init__(reason)
@@ -44,10 +44,10 @@ class Unreadable(Exception):
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, notes: Notes | None = None) -> T:
-    """Return `body` as the decoder's type; parts that cannot be read are left out, and a problem is noted for each.
+    """Return `body` as the decoder's type; unreadable parts are left out, with a problem for each.
 
     Raises:
-        Unreadable: the body is not JSON, or not an object at all.
+        Unreadable: the body is not JSON, or not an object.
     """
     try:
         return decoder.decode(body)
@@ -68,7 +68,7 @@ def parse(body: bytes) -> Any:
     """Return the plain Python values of a JSON or nearly-JSON body.
 
     Raises:
-        Unreadable: it is no JSON.
+        Unreadable: the body is not JSON.
     """
     try:
         return msgspec.json.decode(body)
@@ -77,53 +77,53 @@ def parse(body: bytes) -> Any:
 
 
 def text(body: bytes) -> str:
-    """Return the beginning of a body for people: at most 200 characters."""
+    """Return the start of a body for messages: at most 200 characters."""
     return body[:800].decode("utf-8", "replace")[:200]
 
 
 def first_byte(body: bytes) -> bytes:
-    """Return the first byte of the JSON in `body`, past white space and a byte order mark; b"" where there is none."""
+    """Return the first byte of the JSON in `body`, after white space and a byte order mark; b"" if there is none."""
     return body.lstrip().removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
 def _parse_tolerantly(body: bytes) -> Any:
-    written = body.decode("utf-8-sig", "replace").strip("\ufeff\x00 \t\r\n")
-    written = _SURROGATE_ESCAPES.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), written)
+    plain = body.decode("utf-8-sig", "replace").strip("\ufeff\x00 \t\r\n")
+    plain = _SURROGATE_ESCAPES.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), plain)
     try:
         return json.loads(
-            _shallow(written), strict=False, parse_constant=lambda name: None, parse_int=_int, parse_float=_float
+            _shallow(plain), strict=False, parse_constant=lambda name: None, parse_int=_int, parse_float=_float
         )
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON: {error}", None, text(body)) from None
 
 
-def _shallow(written: str) -> str:
-    """Return the JSON with null for everything below `_DEEPEST` levels: json.loads recurses."""
+def _shallow(plain: str) -> str:
+    """Replace everything below `_DEEPEST` levels by null, because json.loads recurses."""
     depth, kept, parts = 0, 0, []
-    for found in _STRING_OR_BRACKET.finditer(written):
-        mark = written[found.start()]  # not the whole string, which may be large
+    for found in _STRING_OR_BRACKET.finditer(plain):
+        mark = plain[found.start()]  # not the whole string, which may be large
         if mark in "[{":
             depth += 1
             if depth == _DEEPEST + 1:
-                parts += [written[kept : found.start()], "null"]
+                parts += [plain[kept : found.start()], "null"]
         elif mark in "]}":
             if depth == _DEEPEST + 1:
                 kept = found.end()
             depth -= 1
-    return written if not parts else "".join([*parts, written[kept:]])
+    return plain if not parts else "".join([*parts, plain[kept:]])
 
 
 def _int(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
-def _float(written: str) -> float | str:
-    number = float(written)
-    return number if math.isfinite(number) else written
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 class _LeftOut:
-    """Stands for a value that does not fit: the field keeps its default."""
+    """Marks a value that does not fit: the field keeps its default."""
 
 
 _LEFT_OUT = _LeftOut()
@@ -133,7 +133,7 @@ _kind = cache(inspect.type_info)
 
 
 def _fit(value: Any, kind: inspect.Type, path: str, problems: list[Problem]) -> Any:
-    """Return `value` as the type that a field declares, or `_LEFT_OUT` with a problem noted."""
+    """Return `value` as the declared type; otherwise `_LEFT_OUT`, with a problem recorded."""
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     if value is None:
         if any(isinstance(one, inspect.NoneType | inspect.AnyType) for one in kinds):
@@ -181,8 +181,8 @@ def _matches(value: Any, kind: inspect.Type) -> bool:
 
 
 def _meant(value: Any, kind: inspect.Type) -> Any:
-    """Return what a value of another type stands for where `kind` is declared; None: nothing is there."""
-    # What some encoders write for an empty list, an empty object, or no error.
+    """Convert a value of another type to its meaning as `kind`; None for an empty value."""
+    # Placeholders of some encoders for an empty list, an empty object, or no error.
     if isinstance(kind, inspect.ListType) and value == {}:
         return []
     if isinstance(kind, inspect.StructType) and (value is False or value in ("", [])):
@@ -199,13 +199,13 @@ def _meant(value: Any, kind: inspect.Type) -> Any:
         case inspect.StructType(), [dict() as only]:
             return only
         case inspect.ListType(), dict():
-            # A list with holes comes as an object of positions; a list of one as the one.
+            # A list with holes arrives as an object keyed by position; a list of one as its single item.
             return list(value.values()) if all(key.isdigit() for key in value) else [value]
     return _LEFT_OUT
 
 
 def _filled(value: Any, kind: inspect.Type, path: str, problems: list[Problem]) -> Any:
-    """Return `value`, which is of the right JSON type, with what is inside it fitted too."""
+    """Return `value`, whose JSON type is right, with its contents fitted too."""
     match kind:
         case inspect.StructType():
             return _struct(value, kind, path, problems)

@@ -1,9 +1,8 @@
 """Social Fetch: profiles with exact counts, live lookups that carry the profile, posts, followers, searches.
 
-Wire facts (docs/vendors.md 3): `x-api-key`;
-`{"data": ..., "meta": {requestId, creditsCharged, cached?}}` or `{"error": {code, message, requestId}}`. Not
-found and private come as HTTP 200 and are billed. An answer from the shared cache says `meta.cached` and may
-carry `Age`. A 503 carries Retry-After; a 502 on a profile may have been billed.
+Wire facts (docs/vendors.md 3): `x-api-key`; `{"data": ..., "meta": {requestId, creditsCharged, cached?}}` or
+`{"error": {code, message, requestId}}`. Not found and private are HTTP 200 and are billed. A response from the shared
+cache has `meta.cached` and may carry `Age`. A 503 carries Retry-After; a 502 on a profile may be billed.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ _OUTCOMES = {
     "unauthorized": Outcome.UNAUTHORIZED,
     "forbidden": Outcome.UNAUTHORIZED,
     "insufficient_credits": Outcome.OUT_OF_CREDITS,
-    # Codes of the pay-per-call door: the key was not accepted and money is asked for.
+    # Codes of the pay-per-call access: the key was not accepted, and a payment is requested.
     "payment_required": Outcome.OUT_OF_CREDITS,
     "payment_settlement_failed": Outcome.OUT_OF_CREDITS,
-    "not_found": Outcome.INVALID_REQUEST,  # the route; an unknown creator is a 200
+    "not_found": Outcome.INVALID_REQUEST,  # the route; an unknown creator gives a 200
     "internal_error": Outcome.SERVER_ERROR,
     "lookup_failed": Outcome.SERVER_ERROR,
     "temporarily_unavailable": Outcome.SERVER_ERROR,
@@ -83,7 +82,7 @@ class _Head(msgspec.Struct, rename="camel"):
 
     @property
     def items(self) -> list[msgspec.Raw] | None:
-        """The list of a listing, whichever it is."""
+        """The list of items, under any of its names."""
         return next((found for found in (self.videos, self.followers, self.users) if found is not None), None)
 
 
@@ -204,7 +203,7 @@ class SocialFetch(vendor.Vendor):
         SEARCH: "user_search",
         BALANCE: "balance",
     }
-    # Up to ~500 in flight is what it recommends.
+    # The vendor recommends up to about 500 requests in flight.
     limits: ClassVar[Limits] = Limits(requests_per_second=50, max_in_flight=32)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
@@ -212,8 +211,8 @@ class SocialFetch(vendor.Vendor):
         return {"x-api-key": credentials[0]}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Everybody is asked by handle, a search by keyword, the balance of nobody."""
-        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        """Build the request: by handle, a search by keyword, the balance without a subject."""
+        endpoint, target = self.endpoint_of(capability), vendor.with_valid_ids(target)
         if endpoint is None or not vendor.sendable(cursor):
             return None
         if endpoint == BALANCE:
@@ -229,7 +228,7 @@ class SocialFetch(vendor.Vendor):
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """Switches on the error code, then on lookupStatus; credits from `meta.creditsCharged`."""
+        """Judge by the error code, then by lookupStatus; credits come from `meta.creditsCharged`."""
         unbilled = 0.0 if status >= 400 and status not in (500, 502) else None
         if status == 502 and endpoint == PROFILE:
             # The price list bills a profile that could not be normalized (docs/vendors.md 3.1).
@@ -238,29 +237,29 @@ class SocialFetch(vendor.Vendor):
         if odd is not None:
             return vendor.with_credits(odd, unbilled)
         try:
-            answer = vendor.decode(_lookup_body, body)
+            response = vendor.decode(_lookup_body, body)
         except Unreadable as error:
             return Verdict(
                 Outcome.SERVER_ERROR if status >= 500 else Outcome.MALFORMED,
                 error.problem.reason[:80],
                 credits=unbilled,
             )
-        # An empty error beside data is no error.
-        failed = answer.error is not None and (answer.error.code is not None or answer.data is None)
+        # An empty error beside data does not count as an error.
+        failed = response.error is not None and (response.error.code is not None or response.data is None)
         if failed or status >= 400:
-            return _refusal(status, headers, body, answer.error, unbilled)
-        charged = answer.meta.credits_charged if answer.meta else None
+            return _refusal(status, headers, body, response.error, unbilled)
+        charged = response.meta.credits_charged if response.meta else None
         known = Verdict(
             Outcome.OK,
-            request_id=answer.meta.request_id if answer.meta else None,
+            request_id=response.meta.request_id if response.meta else None,
             credits=amount(charged),
         )
-        if answer.data is None:
+        if response.data is None:
             return _changed(known, Outcome.MALFORMED, "no_data")
         if endpoint in (VIDEOS, SEARCH, BALANCE):
-            # No lookupStatus here: an empty list may be none, private or unknown (docs/vendors.md 3.3).
-            return known if endpoint == BALANCE else _judge_list(known, answer.data)
-        lookup = answer.data.lookup_status
+            # These have no lookupStatus: an empty list may mean none, private or unknown (docs/vendors.md 3.3).
+            return known if endpoint == BALANCE else _judge_list(known, response.data)
+        lookup = response.data.lookup_status
         if lookup == "not_found":
             return _changed(known, Outcome.NOT_FOUND, "not_found")
         if lookup == "private":
@@ -270,18 +269,18 @@ class SocialFetch(vendor.Vendor):
         if lookup != "found":
             return _changed(known, Outcome.MALFORMED, "no_lookup_status")
         if endpoint == FOLLOWERS:
-            return _judge_list(known, answer.data)
-        if endpoint == LIVE and answer.data.live_status == "offline":
+            return _judge_list(known, response.data)
+        if endpoint == LIVE and response.data.live_status == "offline":
             return _changed(known, Outcome.NOT_LIVE, None)
         return known
 
     def describe_balance(self, body: bytes) -> str:
-        """`data.balance` of /v1/balance."""
+        """Describe `data.balance` of /v1/balance."""
         balance = amount(vendor.decode(_balance_body, body).data.balance)
-        return "credits left are not said" if balance is None else f"{balance:g} credits left"
+        return "the response reports no credits" if balance is None else f"{balance:g} credits left"
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """Profile, live state with the profile and the playback variants, or the items of a page."""
+        """Yield a profile, a live state with profile and playback variants, or the items of a page."""
         notes = Notes()
         yield from self._readings(endpoint, outcome, body, notes)
         yield from notes.problems
@@ -368,7 +367,7 @@ def _live(data: _LiveData, notes: Notes) -> Iterator[Reading]:
     elif data.live_status == "live" and live is not None:
         yield LiveReading(
             live_state="live",
-            # A room id of "0" or none at all: on air, in a room that is not named.
+            # Without a room id, or with "0": on air in an unknown room.
             evidence="strong" if room_id else "weak",
             room_id=room_id,
             title=live.title,

@@ -1,10 +1,10 @@
-"""TikHub (tikhubapi.com): the room itself as TikTok's webcast API describes it, rankings, users, stories.
+"""TikHub (tikhubapi.com): rooms as TikTok's webcast API describes them, rankings, users, stories.
 
-Wire facts (docs/vendors.md 5 and docs/vendors.md 6): Basic auth; `{"code", "msg", "data": {"data":
-room}}`; the double slash of the path is the vendor's. Status 2 is live, 3 paused, 4 ended; `finish_time` is an
-end only with status 4; numeric ids are damaged, so the `*_str` twins are read; a 0 in `stats` means "not
-supplied". A spent quota comes as HTTP 500 with words; `code: 500` in a body is to be retried; 428 is an expired
-session. No price per call is published: credits are the operator's `credits_per_request`.
+Wire facts (docs/vendors.md 5 and docs/vendors.md 6): Basic auth; `{"code", "msg", "data": {"data": room}}`; the double
+slash of the path is the vendor's. Status 2 is live, 3 paused, 4 ended; `finish_time` is an end only with status 4.
+Numeric ids are damaged, so the `*_str` twins are read. A 0 in `stats` means "not supplied". A spent quota gives HTTP
+500 with a text; `code: 500` in a body must be retried; 428 is an expired session. No price per request is published:
+credits are the operator's `credits_per_request`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tiktok_pipeline.providers.observations import (
 from tiktok_pipeline.providers.vendor import Limits, Outcome, Request, Target, Unreadable, Verdict
 
 ROOM = "/api/v1//live/info"
-# Documented as menu entries only: paths, parameters and bodies of these are guesses after TikTok's own shapes.
+# Documented only as menu entries: paths, parameters and bodies are guesses, modelled on TikTok's own structures.
 USER = "/api/v1//user/info"
 CHECK = "/api/v1//live/check"
 RANKING = "/api/v1//live/ranking"
@@ -47,7 +47,7 @@ RANKING_OF = "/api/v1//live/ranking/info"
 STORIES = "/api/v1//user/stories"
 KEY = "/api/v1//key/info"
 
-# Numbers by which a sibling product names TikTok's lists (docs/vendors.md 5.2).
+# Numbers of TikTok's lists in a sibling product (docs/vendors.md 5.2).
 _LISTS = {"hourly": "0", "daily": "8"}
 
 T = TypeVar("T")
@@ -55,9 +55,9 @@ T = TypeVar("T")
 _STATES: dict[int, LiveState] = {2: "live", 3: "paused", 4: "ended"}
 _ROOM_ENDED = 30003
 _BAD_ROOM = 10011
-# User missing, blocked, or not to be told.
+# The user is missing, blocked, or withheld.
 _NO_USER = (10221, 2065)
-# Denied, login required, age-gated: says nothing of the room (docs/vendors.md 6.4).
+# Denied, login required, age-gated: no information about the room (docs/vendors.md 6.4).
 _BLOCKED = {4003110, 4003182, 20003}
 
 
@@ -141,7 +141,7 @@ class _UserInfo(msgspec.Struct):
 
 
 class _Detail(msgspec.Struct):
-    """A user in the web's spelling (`userInfo`) or the mobile app's (`user`)."""
+    """A user in web spelling (`userInfo`) or in the mobile app's (`user`)."""
 
     user_info: _UserInfo | None = msgspec.field(name="userInfo", default=None)
     user: upstream.User | None = None
@@ -239,7 +239,7 @@ class TikHub(vendor.Vendor):
         STORIES: "stories",
         KEY: "balance",
     }
-    # "No high QPS" is all that the product family says; its sibling documents about 10 a second.
+    # The product family documents only "no high QPS"; its sibling documents about 10 a second.
     limits: ClassVar[Limits] = Limits(requests_per_second=5, max_in_flight=4)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
@@ -248,8 +248,8 @@ class TikHub(vendor.Vendor):
         return {"Authorization": f"Basic {pair}"}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """A room by its id and its owner's (the vendor requires both), a user by id, a ranking by list and region."""
-        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        """Build the request: a room by its id and its owner's (both are required), a user by id, a ranking by list."""
+        endpoint, target = self.endpoint_of(capability), vendor.with_valid_ids(target)
         params = self._parameters(capability, target) if endpoint is not None else None
         if endpoint is None or params is None or not vendor.sendable(cursor):
             return None
@@ -273,15 +273,15 @@ class TikHub(vendor.Vendor):
         return {"user_id": user} if user else None
 
     def describe_balance(self, body: bytes) -> str:
-        """What /key/info says, as far as it is understood."""
+        """Describe the response of /key/info; its fields are guesses."""
         key = vendor.decode(_key_body, body).data
         amounts = map(amount, (key.remaining, key.balance, key.quota))
         left = next((found for found in amounts if found is not None), None)
-        return "credits left are not said" if left is None else f"{left:g} credits left"
+        return "the response reports no credits" if left is None else f"{left:g} credits left"
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """Splits 500 by its words, and 200 by `code` and `status_code`."""
-        # Only in a refusal: a room's title may hold the same words.
+        """Judge 500 by its text, and 200 by `code` and `status_code`."""
+        # Only in an error response: a room's title may contain the same words.
         if status >= 400 and _USAGE_LIMIT.search(body[:2000]):
             return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
         if status == 428:
@@ -303,27 +303,27 @@ class TikHub(vendor.Vendor):
             outcome = refusals.get(status, Outcome.SERVER_ERROR if status >= 500 else Outcome.INVALID_REQUEST)
             return Verdict(outcome, f"http_{status}", credits=0.0, retry_after_s=wait)
         try:
-            answer = vendor.decode(_envelope, body)
+            response = vendor.decode(_envelope, body)
         except Unreadable as error:
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80])
-        if answer.code is None:
+        if response.code is None:
             return Verdict(Outcome.MALFORMED, "no_code")
-        if answer.code != 0 and _USAGE_LIMIT.search(f"{answer.msg} {answer.message}".encode()):
+        if response.code != 0 and _USAGE_LIMIT.search(f"{response.msg} {response.message}".encode()):
             return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
-        if answer.code != 0:
-            # A sibling product documents 500 as passing risk control, to be retried (docs/vendors.md 5.3).
-            outcome = Outcome.SERVER_ERROR if answer.code >= 500 else Outcome.INVALID_REQUEST
+        if response.code != 0:
+            # A sibling product documents 500 as a temporary risk control, to be retried (docs/vendors.md 5.3).
+            outcome = Outcome.SERVER_ERROR if response.code >= 500 else Outcome.INVALID_REQUEST
             return Verdict(
-                Outcome.RATE_LIMITED if answer.code == 429 else outcome,
-                f"code_{answer.code}",
+                Outcome.RATE_LIMITED if response.code == 429 else outcome,
+                f"code_{response.code}",
                 retry_after_s=wait,
             )
         if endpoint == KEY:
             return Verdict(Outcome.OK, credits=0.0)
-        return _JUDGES.get(endpoint, _judge_room)(answer.data)
+        return _JUDGES.get(endpoint, _judge_room)(response.data)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """The room's state, its owner's profile and its playback variants; or a user, a ranking, stories."""
+        """Yield a room's state, its owner's profile and its playback variants; or a user, a ranking, stories."""
         notes = Notes()
         yield from self._readings(endpoint, outcome, body, notes)
         yield from notes.problems
@@ -340,7 +340,7 @@ class TikHub(vendor.Vendor):
         if outcome is not Outcome.OK:
             return
         if endpoint == CHECK:
-            # It was seen to say alive for any id, and to flap (docs/vendors.md 6.3): weak, whatever it says.
+            # Observed to report alive for any id, and to flap (docs/vendors.md 6.3): always weak evidence.
             yield LiveReading(live_state="live", evidence="weak", reason="check says alive")
             return
         room = vendor.decode(_inner, vendor.decode(_envelope, body, notes).data, notes).data
@@ -350,7 +350,7 @@ class TikHub(vendor.Vendor):
 
 
 def _refused(code: int | None) -> Verdict | None:
-    """What TikTok's own status code says (docs/vendors.md 6.4); None for 0."""
+    """Return the verdict on TikTok's own error code (docs/vendors.md 6.4); None for 0."""
     if code == _ROOM_ENDED:
         return Verdict(Outcome.NOT_LIVE, str(code))
     if code in (_BAD_ROOM, *_NO_USER):
@@ -368,7 +368,7 @@ def _judge_room(data: msgspec.Raw) -> Verdict:
     if refused is not None:
         return refused
     room = inner.data
-    # A room without an id still has its status; without either there is no room.
+    # A room without an id still has a status; without either, there is no room.
     if room is None or (identifier(room.id_str, room.id) is None and count(room.status) not in _STATES):
         return Verdict(Outcome.MALFORMED, "no_room")
     return Verdict(Outcome.OK)
@@ -394,7 +394,7 @@ def _judge_user(data: msgspec.Raw) -> Verdict:
         return refused
     found = detail.found
     known = found is not None and identifier(found.id_str, found.id, found.uid) is not None
-    # HTTP 200 with empty user and stats is TikTok's way to say that it will not tell (docs/vendors.md 6.4).
+    # TikTok withholds a user as HTTP 200 with empty user and stats (docs/vendors.md 6.4).
     return Verdict(Outcome.OK) if known else Verdict(Outcome.MALFORMED, "no_user")
 
 
@@ -452,10 +452,10 @@ def _read_ranking(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem
         if user_id is None:
             yield Problem("a ranked user without an id", "ranks[].user.id_str", None)
             continue
-        if user_id in seen:  # the anchor stands in the list as well
+        if user_id in seen:  # the anchor may be in the list as well
             continue
         seen.add(user_id)
-        # Rank 0 is "not ranked", and the score beside it says nothing (docs/vendors.md 6.9).
+        # Rank 0 means "not ranked"; its score is meaningless (docs/vendors.md 6.9).
         rank = notes.supplied(place.rank, "ranks[].rank")
         yield RankingReading(
             ranked_user_id=user_id,
@@ -465,7 +465,7 @@ def _read_ranking(data: msgspec.Raw, notes: Notes) -> Iterator[Reading | Problem
             score=notes.count(place.score, "ranks[].score") if rank else None,
             score_unit=ranking.currency,
         )
-        # follow_info of ranked users is 0: not supplied, and no follower count.
+        # follow_info of ranked users is 0, which means "not supplied".
 
 
 def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
@@ -484,7 +484,7 @@ def _live(room: _Room, notes: Notes) -> Iterator[Reading | Problem]:
         title=room.title,
         started_at=started,
         ended_at=ended,
-        # user_count is reset to 0 at the end: it is nobody's count then
+        # user_count is reset to 0 at the end, so it is not a count then
         viewers=notes.count(room.user_count, "user_count") if state in ON_AIR else None,
         viewers_total=notes.supplied(stats.total_user, "stats.total_user"),
         likes=notes.supplied(room.like_count, "like_count"),
@@ -519,15 +519,15 @@ def _profile(owner: _Owner, notes: Notes) -> ProfileReading:
 
 
 def _variants(room: _Room, room_id: str | None, notes: Notes) -> Iterator[Reading | Problem]:
-    """`stream_data` is JSON inside a string, and malformed at times: then the variants alone are lost."""
+    """Read `stream_data`, JSON inside a string. It is malformed at times: then only the variants are lost."""
     sdk = room.stream_url.live_core_sdk_data if room.stream_url else None
-    written = sdk.pull_data.stream_data if sdk and sdk.pull_data else None
-    if not written:
+    nested = sdk.pull_data.stream_data if sdk and sdk.pull_data else None
+    if not nested:
         return
     try:
-        qualities = vendor.decode(_stream_data, written.encode(errors="replace"), notes).data
+        qualities = vendor.decode(_stream_data, nested.encode(errors="replace"), notes).data
     except Unreadable as error:
-        yield Problem(error.problem.reason, "stream_url.live_core_sdk_data.pull_data.stream_data", written[:200])
+        yield Problem(error.problem.reason, "stream_url.live_core_sdk_data.pull_data.stream_data", nested[:200])
         return
     for quality, variant in qualities.items():
         main = variant.main or _Main()

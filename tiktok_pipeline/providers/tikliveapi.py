@@ -1,9 +1,9 @@
 """TikLiveAPI: profiles, numeric user ids, posts, followers, searches, stories; it has no live endpoint.
 
-Wire facts (docs/vendors.md 4): `X-Api-Key`; bodies are bare, without an envelope, though its
-sibling of the same shape wraps in `{code, msg, data}` and says `code: -1` with HTTP 200: both are read. One
-credit a successful request. `stats` stands beside `user` or inside it. Counts are rounded as on the web page.
-No error body is documented, nor the body of stories: TikTok's own shape is expected (docs/vendors.md 6.8).
+Wire facts (docs/vendors.md 4): `X-Api-Key`; bodies have no envelope. A sibling product of the same structure wraps them
+in `{code, msg, data}` and reports errors as `code: -1` with HTTP 200: both are read. One credit a successful request.
+`stats` is beside `user` or inside it. Counts are rounded as on the web page. Neither an error body nor the body of
+stories is documented: TikTok's own structure is expected (docs/vendors.md 6.8).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FOLLOWERS = "/user-followers/"
 SEARCH = "/search-user/"
 STORIES = "/user-stories/"
 
-# The most that a page may hold: every page costs a credit.
+# Largest page sizes: every page costs a credit.
 _PAGE_SIZES = {POSTS: "35", FOLLOWERS: "50", SEARCH: "30"}
 
 _REFUSALS = {
@@ -52,7 +52,7 @@ _REFUSALS = {
 
 
 class _Body(msgspec.Struct):
-    """Everything that may stand at the top level, bare or inside the sibling's envelope."""
+    """All possible fields of the top level, without an envelope or inside the sibling's envelope."""
 
     code: int | None = None
     msg: str | None = None
@@ -84,7 +84,7 @@ class _Follower(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    """A hit: the vendor documents `user`, a client that checked reads `user_info`."""
+    """A hit: the vendor documents `user`, while an existing client reads `user_info`."""
 
     user: upstream.User | None = None
     user_info: upstream.User | None = None
@@ -112,7 +112,7 @@ class TikLiveAPI(vendor.Vendor):
         SEARCH: "user_search",
         STORIES: "stories",
     }
-    # 200 requests a minute are documented.
+    # The documented limit is 200 requests a minute.
     limits: ClassVar[Limits] = Limits(requests_per_second=3, max_in_flight=4)
 
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
@@ -120,13 +120,13 @@ class TikLiveAPI(vendor.Vendor):
         return {"X-Api-Key": credentials[0]}
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Profile and id are asked by handle, a search by keyword, everything else by numeric id."""
-        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        """Build the request: profile and id by handle, a search by keyword, everything else by numeric id."""
+        endpoint, target = self.endpoint_of(capability), vendor.with_valid_ids(target)
         if endpoint is None or not vendor.sendable(cursor):
             return None
         params = {"count": _PAGE_SIZES[endpoint]} if endpoint in _PAGE_SIZES else {}
         if cursor is not None:
-            # The page says `cursor`, the sibling of the same shape takes `time`: one of them is ignored.
+            # The documentation names `cursor`, the sibling product `time`: one of them is ignored.
             params |= {"cursor": cursor} if endpoint != FOLLOWERS else {"cursor": cursor, "time": cursor}
         if endpoint in (USERID, USERINFO):
             subject = params["username"] = target.handle
@@ -139,7 +139,7 @@ class TikLiveAPI(vendor.Vendor):
         return Request(endpoint, subject, endpoint, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """By status, then by what the body has; one credit only where it has the answer."""
+        """Judge by the status, then by the contents of the body; a credit is charged only if the data is in it."""
         wait = retry_after(headers, body)
         if status >= 400:
             odd = vendor.judge_not_json(status, headers, body) if status != 404 else None
@@ -149,23 +149,23 @@ class TikLiveAPI(vendor.Vendor):
         if odd is not None:
             return vendor.with_credits(odd, 0.0)
         try:
-            answer = vendor.decode(_body, body)
+            response = vendor.decode(_body, body)
         except Unreadable as error:
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80])
-        if answer.code:
-            # The sibling says -1 for limits and for unknown users alike; only the words differ.
-            words = (answer.msg or answer.message or "").lower()
+        if response.code:
+            # The sibling sends -1 for rate limits and for unknown users alike; only the text differs.
+            words = (response.msg or response.message or "").lower()
             missing = "not exist" in words or "not found" in words or "unique_id" in words
             return Verdict(
                 Outcome.NOT_FOUND if missing else Outcome.RATE_LIMITED,
-                f"code_{answer.code}",
+                f"code_{response.code}",
                 credits=0.0,
                 retry_after_s=wait,
             )
-        return _judge_answer(endpoint, answer.data or answer)
+        return _judge_data(endpoint, response.data or response)
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """A profile, which from /userid/ has only the id, or the items of a page."""
+        """Yield a profile (from /userid/ only the id), or the items of a page."""
         notes = Notes()
         if outcome is Outcome.OK:
             yield from self._readings(endpoint, body, notes)
@@ -173,8 +173,8 @@ class TikLiveAPI(vendor.Vendor):
 
     @staticmethod
     def _readings(endpoint: str, body: bytes, notes: Notes) -> Iterator[Reading | Problem]:
-        answer = vendor.decode(_body, body, notes)
-        inner = answer.data or answer
+        response = vendor.decode(_body, body, notes)
+        inner = response.data or response
         if endpoint == USERID:
             yield ProfileReading(source="profile", user_id=identifier(inner.userid, inner.user_id, inner.id))
             return
@@ -192,8 +192,8 @@ class TikLiveAPI(vendor.Vendor):
             yield from _hits(inner, notes)
 
 
-def _judge_answer(endpoint: str, inner: _Body) -> Verdict:
-    """One credit where the body has what was asked for; an empty list is an answer, and the end of a walk."""
+def _judge_data(endpoint: str, inner: _Body) -> Verdict:
+    """Judge a body without an error: one credit if it has the data. An empty list is valid, and ends a walk."""
     if endpoint == USERID:
         found = identifier(inner.userid, inner.user_id, inner.id)
     elif endpoint in (USERINFO, USERINFO_BY_ID):
@@ -207,7 +207,7 @@ def _judge_list(endpoint: str, inner: _Body) -> Verdict:
     lists = {POSTS: inner.videos, FOLLOWERS: inner.followers, SEARCH: inner.user_list, STORIES: inner.item_list}
     items = lists[endpoint]
     if items is None and endpoint == STORIES and count(inner.total_count) == 0:
-        items = []  # itemList is left out when there are none (docs/vendors.md 6.8)
+        items = []  # an empty page has no itemList (docs/vendors.md 6.8)
     if items is None:
         return Verdict(Outcome.MALFORMED, "no_list", credits=0.0)
     more = inner.has_more if endpoint != STORIES else inner.has_more_after
@@ -217,7 +217,7 @@ def _judge_list(endpoint: str, inner: _Body) -> Verdict:
 
 
 def _followers(inner: _Body, notes: Notes) -> Iterator[Reading | Problem]:
-    # The list's total is exact where this vendor's profiles round (docs/vendors.md 4.4).
+    # The list's total is exact, while this vendor's profiles are rounded (docs/vendors.md 4.4).
     total, precision, unit = notes.followers(inner.total, exact_precision, "total")
     for place, item in enumerate(inner.followers or (), 1):
         try:
@@ -243,11 +243,11 @@ def _hits(inner: _Body, notes: Notes) -> Iterator[Reading | Problem]:
             continue
         user = found.user or found.user_info or upstream.User()
         stats = found.stats or user.stats or upstream.Stats()
-        # Documented in camel case with `stats`; the client that checked found followerCount in the user itself.
-        said = stats.follower_count if stats.follower_count is not None else user.followers_beside
+        # Documented in camel case with `stats`; an existing client found followerCount in the user itself.
+        followers = stats.follower_count if stats.follower_count is not None else user.followers_beside
         yield HitReading(
             rank=place,
             handle=handle(user.unique_id or user.unique_id_mobile),
             user_id=identifier(user.id, user.uid),
-            followers=notes.count(said, "followerCount"),
+            followers=notes.count(followers, "followerCount"),
         )

@@ -1,8 +1,8 @@
-"""TikTok's own shapes, which TikHub and TikLiveAPI pass on: user details, lists of items.
+"""Read TikTok's own structures, which TikHub and TikLiveAPI return: user details, lists of items.
 
-Facts of docs/vendors.md 6: web and mobile spellings live side by side, counts come as
-numbers (`stats`, rounded) and as exact strings (`statsV2`), lists of stories lack `itemList` when there are none,
-cursors are strings of milliseconds, `hasMore` may be a flag or 0/1.
+Facts of docs/vendors.md 6: web and mobile spellings occur side by side; counts are numbers (`stats`, rounded) or exact
+strings (`statsV2`); a list of stories has no `itemList` if it is empty; cursors are strings of milliseconds; `hasMore`
+is a flag or 0/1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STORY_LIFE = timedelta(days=1)
 
 
 class Stats(msgspec.Struct):
-    """Counts of a user, in TikTok's web spelling; `statsV2` has the same as exact strings."""
+    """Counts of a user in TikTok's web spelling; `statsV2` has the same counts as exact strings."""
 
     follower_count: Scalar = msgspec.field(name="followerCount", default=None)
     following_count: Scalar = msgspec.field(name="followingCount", default=None)
@@ -45,7 +45,7 @@ class Stats(msgspec.Struct):
 
 
 class User(msgspec.Struct):
-    """A user: web spelling, with the mobile app's beside it."""
+    """A user in web spelling, with the mobile app's fields beside it."""
 
     id: Scalar = None
     id_str: Scalar = None
@@ -71,7 +71,7 @@ class User(msgspec.Struct):
 
 
 class _ItemStats(msgspec.Struct):
-    """Counts of an item: web spelling, then the mobile app's."""
+    """Counts of an item in web spelling, then in the mobile app's."""
 
     play_count: Scalar = msgspec.field(name="playCount", default=None)
     digg_count: Scalar = msgspec.field(name="diggCount", default=None)
@@ -113,7 +113,7 @@ class _Item(msgspec.Struct):
     image_post: object = msgspec.field(name="imagePost", default=None)
     music: _Music | str | None = None
     author: User | str | None = None
-    # TikLiveAPI's feed has the counts beside the id.
+    # TikLiveAPI's feed has the counts next to the id.
     play_count: Scalar = None
     digg_count: Scalar = None
     comment_count: Scalar = None
@@ -125,16 +125,16 @@ _item = msgspec.json.Decoder(_Item)
 
 
 def profile(user: User, stats: Stats | None, notes: Notes, exact: Stats | None = None) -> ProfileReading:
-    """Return a profile; counts of `exact` (statsV2) or of the mobile user are exact, those of `stats` rounded."""
+    """Return a profile; counts of `exact` (statsV2) and of the mobile user are exact, those of `stats` rounded."""
     stats = stats or user.stats or Stats()
     followers, precision, unit = None, None, None
-    for said, rounding, field in (
+    for value, rounding, field in (
         (exact.follower_count if exact else None, exact_precision, "statsV2.followerCount"),
         (user.follower_count, exact_precision, "user.follower_count"),
         (stats.follower_count, web_precision, "stats.followerCount"),
     ):
         if followers is None:
-            followers, precision, unit = notes.followers(said, rounding, field)
+            followers, precision, unit = notes.followers(value, rounding, field)
     best = exact or stats
     return ProfileReading(
         source="profile",
@@ -158,16 +158,16 @@ def profile(user: User, stats: Stats | None, notes: Notes, exact: Stats | None =
 
 
 def posts(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
-    """Yield the posts of a list and their author; one that cannot be read is a problem, and the next is read."""
-    yield from _written(items, _post, "post", notes)
+    """Yield the posts of a list and their author; an unreadable post is a problem, and reading continues."""
+    yield from _items(items, _post, "post", notes)
 
 
 def stories(items: list[msgspec.Raw], notes: Notes) -> Iterator[Reading | Problem]:
-    """Yield the stories of a list and their author; stories are items that expire after a day."""
-    yield from _written(items, _story, "story", notes)
+    """Yield the stories of a list and their author; a story is an item that expires after a day."""
+    yield from _items(items, _story, "story", notes)
 
 
-def _written(
+def _items(
     items: list[msgspec.Raw], read: Callable[[_Item, Notes], Reading], source: str, notes: Notes
 ) -> Iterator[Reading | Problem]:
     found: list[tuple[Reading, Account]] = []
@@ -187,7 +187,7 @@ def _written(
         found.append((reading, account))
     yield from of_one_author(found, "itemList[].author")
     account = frequent(account for _, account in found)
-    # For a list that was requested by id, a handle without an id is no evidence of the account.
+    # In a list that was requested by id, a handle without an id is not evidence of the account.
     if account:
         yield ProfileReading(source=source, user_id=account.user_id, sec_uid=account.sec_uid, handle=handles[account])
 
@@ -223,13 +223,13 @@ def _published(item: _Item, notes: Notes) -> datetime | None:
     return notes.instant(item.create_time, "createTime") or notes.instant(item.created, "create_time")
 
 
-# TikTok's ids of posts are 64-bit numbers that hold their time: 17 to 19 digits since 2016.
+# TikTok's ids of posts are 64-bit numbers that contain their time: 17 to 19 digits since 2016.
 _POST_ID = re.compile(r"[0-9]{15,20}")
 
 
 def _item_id(item: _Item) -> str:
-    """Return TikTok's id of an item, the same from every vendor; `aweme_id` may be an id of the vendor's storage."""
-    ids = [found for said in (item.id_str, item.video_id, item.aweme_id, item.id) if (found := identifier(said))]
+    """Return TikTok's id of an item, equal for all vendors; `aweme_id` may be an id of the vendor's storage."""
+    ids = [found for value in (item.id_str, item.video_id, item.aweme_id, item.id) if (found := identifier(value))]
     if not ids:
         raise Unreadable("an item without an id", "itemList[].id", None)
     return next((found for found in ids if _POST_ID.fullmatch(found)), ids[0])
@@ -247,7 +247,7 @@ def _counts(item: _Item, notes: Notes) -> dict[str, int | None]:
 
 
 def _length(item: _Item, notes: Notes) -> float | None:
-    """Return seconds. The mobile app gives milliseconds: no post is 10,000 seconds long, few are under 10 s in ms."""
+    """Return seconds. The mobile app sends milliseconds: posts are under 10,000 s, and few are under 10 s in ms."""
     video = item.video.duration if item.video else None
     length = notes.seconds(item.duration if item.duration is not None else video, "duration")
     return length / 1000 if length is not None and length >= 10_000 else length

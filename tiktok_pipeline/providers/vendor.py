@@ -1,16 +1,16 @@
-"""What every vendor has in common: the question, the request, the verdict on an answer, and its readings.
+"""The interface of every vendor: target, request, verdict on a response, and readings.
 
-A vendor is a class with no state. It says
-- `request(capability, target, ...)`: how to ask; None where the target lacks an id that the vendor needs;
-- `judge(endpoint, status, headers, body)`: what an answer means and what it cost;
-- `read(endpoint, body)`: the observations in a body, and the problems in it.
+A vendor is a class without state:
+- `request(capability, target, ...)` returns the request; None if the target lacks an id that the vendor needs;
+- `judge(endpoint, status, headers, body)` returns the outcome and the cost of a response;
+- `read(endpoint, outcome, body)` yields the observations in a body, and the problems in it.
 
-Outcomes are told apart as four fates:
+Outcomes have four fates:
 
-    answer      ok, empty, not_found, not_live, private     the question is settled
-    retry       rate_limited, server_error, network_error, malformed, blocked by a bot wall
-    vendor      unauthorized, out_of_credits, session_expired   ask this vendor nothing more for now
-    permanent   invalid_request, blocked by TikTok          asking again changes nothing
+    answer      ok, empty, not_found, not_live, private     the request is settled
+    retry       rate_limited, server_error, network_error, malformed
+    vendor      unauthorized, out_of_credits, session_expired   skip this vendor until its circuit closes
+    permanent   invalid_request, blocked                    a retry would give the same response
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tiktok_pipeline.providers.identifiers import is_cursor, is_handle, is_numbe
 from tiktok_pipeline.providers.observations import Problem, Reading
 from tiktok_pipeline.providers.parsing import Unreadable, decode, first_byte, text
 
-# What a vendor's file needs, its tools for headers and bodies included.
+# The names that a vendor's file needs, with the tools for headers and bodies.
 __all__ = [
     "FATES",
     "Fate",
@@ -50,7 +50,7 @@ __all__ = [
 
 
 class Outcome(StrEnum):
-    """What one HTTP attempt came to (raw column `outcome`)."""
+    """The outcome of one HTTP attempt (raw column `outcome`)."""
 
     OK = "ok"
     EMPTY = "empty"
@@ -69,7 +69,7 @@ class Outcome(StrEnum):
 
 
 class Fate(StrEnum):
-    """What to do after an attempt."""
+    """What to do after an attempt; see the module."""
 
     ANSWER = "answer"
     RETRY = "retry"
@@ -96,7 +96,7 @@ FATES: dict[Outcome, Fate] = {
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How hard one vendor may be asked, and what it may cost: each vendor's defaults, and [vendors.NAME]."""
+    """Rate limits and prices of one vendor: its defaults, and [vendors.NAME]."""
 
     requests_per_second: float = 10.0
     max_in_flight: int = 8
@@ -105,7 +105,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credits_per_request: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse limits under which no request could be sent, and numbers that are none (TOML knows nan and inf)."""
+        """Reject limits that would stop all requests, and values that are not numbers (TOML has nan and inf)."""
         for name in ("requests_per_second", "timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number above 0")
@@ -119,21 +119,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Target:
-    """Whom a question is about. A vendor takes the id that it needs."""
+    """The subject of a request. A vendor uses the id that it needs."""
 
     creator_id: str
     handle: str
     user_id: str | None = None
     sec_uid: str | None = None
     room_id: str | None = None
-    # For questions that are about nobody on the roster: a keyword, a region.
+    # For requests that are not about a creator of the roster: a keyword, a region.
     subject: str | None = None
 
 
-def askable(target: Target) -> Target:
+def with_valid_ids(target: Target) -> Target:
     """Return the target without malformed ids: values from a body are data and must not shape a request.
 
-    A handle of another form becomes empty, an id None: a vendor that needs it gets no request.
+    A malformed handle becomes empty, a malformed id None. A vendor that needs it makes no request.
     """
     return replace(
         target,
@@ -145,7 +145,7 @@ def askable(target: Target) -> Target:
 
 
 def sendable(cursor: str | None) -> bool:
-    """Return whether a page may be requested by this cursor; the first page has none."""
+    """Return whether a page may be requested with this cursor; the first page has none."""
     return cursor is None or is_cursor(cursor)
 
 
@@ -153,8 +153,7 @@ def sendable(cursor: str | None) -> bool:
 class Request:
     """One HTTP GET to one vendor, before authentication.
 
-    Every part of `path` that is not the endpoint's own is percent-encoded (`identifiers.path_part`); `params` are
-    encoded by the client.
+    Every inserted part of `path` is percent-encoded (`identifiers.path_part`); the client encodes `params`.
     """
 
     endpoint: str
@@ -168,7 +167,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an attempt came to: outcome, the vendor's code, credits (None: not known), age of the answer."""
+    """The result of an attempt: outcome, the vendor's code, credits (None: unknown), wait before a retry, next page."""
 
     outcome: Outcome
     error: str | None = None
@@ -179,55 +178,55 @@ class Verdict:
 
     @property
     def fate(self) -> Fate:
-        """What to do next."""
+        """What to do after the attempt."""
         return FATES[self.outcome]
 
 
 class Vendor(ABC):
-    """One vendor's way of being asked and read. Instances have no state."""
+    """One vendor: its requests, and how its responses are judged and read. Instances have no state."""
 
     name: ClassVar[str]
     base_url_variable: ClassVar[str]
     base_url: ClassVar[str]
     credential_variables: ClassVar[tuple[str, ...]]
-    # Endpoint -> what it answers: live, room, profile, stories, ... and where to land it.
+    # Endpoint -> its capability: live, room, profile, stories, ... It also decides the raw table.
     endpoints: ClassVar[Mapping[str, str]]
     limits: ClassVar[Limits] = Limits()
 
     def endpoint_of(self, capability: str) -> str | None:
-        """The endpoint that answers `capability`; None where the vendor cannot."""
-        return next((path for path, answers in self.endpoints.items() if answers == capability), None)
+        """Return the endpoint for `capability`; None if the vendor has none."""
+        return next((path for path, provided in self.endpoints.items() if provided == capability), None)
 
     @abstractmethod
     def authentication(self, credentials: tuple[str, ...]) -> dict[str, str]:
-        """Request headers that carry the credentials, in the order of `credential_variables`."""
+        """Return the request headers with the credentials, which are in the order of `credential_variables`."""
 
     @abstractmethod
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
-        """Return the request of `capability` for `target`; None if the vendor lacks it or an id of the right form.
+        """Return the request of `capability` for `target`; None without such an endpoint, or without a valid id.
 
-        Uses nothing of a target but what `askable` leaves, and no cursor that is not `is_cursor`.
+        Uses only the ids that `with_valid_ids` keeps, and only cursors that pass `sendable`.
         """
 
     @abstractmethod
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """What an answer means. Never raises: what cannot be understood is MALFORMED."""
+        """Return the verdict on a response. Never raises: a response that cannot be interpreted is MALFORMED."""
 
     def describe_balance(self, body: bytes) -> str:
-        """What the vendor's free endpoint says of the account, for people."""
+        """Describe the response of the vendor's free account endpoint for people."""
         return "nothing more is known"
 
     @abstractmethod
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
-        """The readings in a landed body.
+        """Yield the readings in a landed body.
 
         Raises:
-            Unreadable: the body is not what the vendor documents.
+            Unreadable: the body is not as the vendor documents it.
         """
 
 
 def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verdict | None:
-    """The verdict on what no vendor documents: an empty body, a bot wall, HTML. None when it may be JSON."""
+    """Return the verdict on an undocumented body: empty, bot protection, HTML; None if it may be JSON."""
     start = first_byte(body)
     if start in (b"{", b"["):
         return None
@@ -245,13 +244,13 @@ def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verd
 
 
 def next_cursor(cursor: str | None, more: bool | int | None, *, empty: bool) -> str | None:
-    """Return the cursor of the next page; None where the vendor says that there is none.
+    """Return the cursor of the next page; None if the vendor reports no further page.
 
-    A page that does not say whether there is more goes on by its cursor. An empty page goes on only where it says so.
+    If a page does not report whether there is more, its cursor decides. An empty page must report that there is more.
     """
     return cursor if (more if empty else more is None or more) else None
 
 
 def with_credits(verdict: Verdict, credits: float | None) -> Verdict:
-    """`verdict` with what it cost."""
+    """Return `verdict` with its cost."""
     return replace(verdict, credits=credits)

@@ -82,7 +82,7 @@ def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
         where = lake.hour_folder(table, hour)
         raise LakeError(f"{where} was left as it is: different answers carry the same capture_id")
     before = sum(file.stat().st_size for file in files)
-    path = lake.fold(table, hour, files, folded)
+    path = lake.compact(table, hour, files, folded)
     done.hours += 1
     done.rows += folded.height
     done.files_before += len(files)

@@ -47,7 +47,7 @@ def ask(behave: Behaviour, *, times: int = 1, settings: Settings = SETTINGS) -> 
         access = Access(VENDORS["social_fetch"], url, ("sandbox-secret",))
         async with open_client({"social_fetch": access}, settings, ReplayClock(START), landed.append) as client:
             for _ in range(times):
-                await client.ask("live", Target("mira.paints", "mira.paints"))
+                await client.request("live", Target("mira.paints", "mira.paints"))
 
     with hostile_server(behave) as server:
         asyncio.run(main(server.url))
@@ -116,7 +116,7 @@ def test_the_next_vendor_answers_where_a_body_is_too_large() -> None:
             "konbini": Access(VENDORS["konbini"], f"{url}/good", ("sandbox-secret",)),
         }
         async with open_client(accesses, SETTINGS, ReplayClock(START), landed.append) as client:
-            assert await client.ask("live", Target("mira.paints", "mira.paints")) is not None
+            assert await client.request("live", Target("mira.paints", "mira.paints")) is not None
 
     large, good = whole(b"x" * (2 * 2**20)), whole(bodies.konbini_error("not_found"), status="404 Not Found")
     with hostile_server(lambda c, path: (large if path.startswith("/large") else good)(c, path)) as server:
@@ -206,7 +206,7 @@ def test_no_cookie_comes_back() -> None:
         access = Access(VENDORS["social_fetch"], url, ("sandbox-secret",))
         async with open_client({"social_fetch": access}, SETTINGS, ReplayClock(START), landed.append) as client:
             for _ in range(3):
-                await client.ask("live", Target("mira.paints", "mira.paints"))
+                await client.request("live", Target("mira.paints", "mira.paints"))
 
     with hostile_server(sent) as server:
         asyncio.run(main(server.url))
@@ -227,7 +227,7 @@ def test_hundreds_of_odd_responses_at_once_are_hundreds_of_rows() -> None:
         access = Access(VENDORS["social_fetch"], url, ("sandbox-secret",))
         settings = many_at_once()
         async with open_client({"social_fetch": access}, settings, ReplayClock(START), landed.append) as client:
-            await client.clock.gather(client.ask("live", Target(f"c{n}", f"c{n}")) for n in range(200))
+            await client.clock.gather(client.request("live", Target(f"c{n}", f"c{n}")) for n in range(200))
 
     with hostile_server(lambda c, path: kinds[hash(path) % 4](c, path)) as server:
         asyncio.run(main(server.url))

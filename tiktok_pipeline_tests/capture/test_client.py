@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tiktok_pipeline.capture.budget import Budget, OwnBudget
-from tiktok_pipeline.capture.client import Answer, Client, open_client
+from tiktok_pipeline.capture.client import Client, Response, open_client
 from tiktok_pipeline.capture.clock import ReplayClock
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.config.access import Access, accesses
@@ -64,9 +64,9 @@ class Capture:
 
         return asyncio.run(main())
 
-    def ask_live(self) -> Answer | None:
-        answer = self.run(lambda client: client.ask("live", MIRA))
-        assert answer is None or isinstance(answer, Answer)
+    def ask_live(self) -> Response | None:
+        answer = self.run(lambda client: client.request("live", MIRA))
+        assert answer is None or isinstance(answer, Response)
         return answer
 
     @property
@@ -142,7 +142,7 @@ def test_a_refused_account_is_not_asked_again(status: int, body: bytes) -> None:
 
     async def thrice(client: Client) -> None:
         for _ in range(3):
-            assert await client.ask("live", MIRA) is not None
+            assert await client.request("live", MIRA) is not None
 
     capture.run(thrice)
     assert [vendor for vendor, _, _ in capture.outcomes] == ["social_fetch", "konbini", "konbini", "konbini"]
@@ -159,16 +159,16 @@ def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
     async def talk(client: Client) -> None:
         nonlocal down
         while len(capture.landed) < 8:
-            assert await client.ask("live", MIRA) is None
+            assert await client.request("live", MIRA) is None
         for _ in range(5):
-            assert await client.ask("live", MIRA) is None
+            assert await client.request("live", MIRA) is None
         assert len(capture.landed) == 8
         down = False
         await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
-        assert await client.ask("live", MIRA) is not None
+        assert await client.request("live", MIRA) is not None
 
     capture.run(talk)
-    assert capture.client.tally.unanswered_questions >= 5
+    assert capture.client.tally.unanswered_requests >= 5
 
 
 def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
@@ -185,8 +185,8 @@ def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
     budget = OwnBudget({date(2026, 11, 2): 7.0})
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), budget=budget)
 
-    async def many(client: Client) -> list[Answer | None]:
-        return await client.clock.gather(client.ask("live", MIRA) for _ in range(9))
+    async def many(client: Client) -> list[Response | None]:
+        return await client.clock.gather(client.request("live", MIRA) for _ in range(9))
 
     answers = capture.run(many)
     assert isinstance(answers, list)
@@ -199,9 +199,9 @@ def test_the_cap_is_a_days_and_the_next_day_goes_on() -> None:
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def two_days(client: Client) -> list[bool]:
-        asked = [await client.ask("live", MIRA) is not None, await client.ask("live", MIRA) is not None]
+        asked = [await client.request("live", MIRA) is not None, await client.request("live", MIRA) is not None]
         await client.clock.sleep_until(START + timedelta(days=1))
-        return [*asked, await client.ask("live", MIRA) is not None]
+        return [*asked, await client.request("live", MIRA) is not None]
 
     assert capture.run(two_days) == [True, False, True]
 
@@ -213,8 +213,8 @@ def test_credits_that_are_no_amount_are_not_known_and_never_enter_the_budget(sai
     body = bodies.konbini_error("not_found")
     capture = Capture(lambda request: httpx.Response(404, content=body, headers=headers), settings, only=("konbini",))
 
-    async def many(client: Client) -> list[Answer | None]:
-        return await client.clock.gather(client.ask("live", MIRA) for _ in range(5))
+    async def many(client: Client) -> list[Response | None]:
+        return await client.clock.gather(client.request("live", MIRA) for _ in range(5))
 
     capture.run(many)
     # Not known means the list price, so that the cap of the day holds.
@@ -235,7 +235,7 @@ def test_a_slow_vendor_holds_up_nobody_else() -> None:
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def many(client: Client) -> None:
-        await client.clock.gather(client.ask("live", MIRA) for _ in range(6))
+        await client.clock.gather(client.request("live", MIRA) for _ in range(6))
 
     capture.run(many)
     assert [(a.requested_at - START).total_seconds() for a in capture.landed] == [0, 0, 1, 1, 2, 2]
@@ -283,8 +283,8 @@ def test_a_connection_that_breaks_is_one_attempt_and_one_request() -> None:
         landed: list[Attempt] = []
         settings = Settings(retries=Retries(attempts=1))
         async with open_client({"social_fetch": access}, settings, ReplayClock(START), landed.append) as client:
-            await client.ask("live", MIRA)
-            await client.ask("live", MIRA)
+            await client.request("live", MIRA)
+            await client.request("live", MIRA)
         server.close()
         return landed
 
@@ -313,9 +313,9 @@ def test_failures_of_one_moment_are_one_trouble() -> None:
 
     async def talk(client: Client) -> None:
         nonlocal down
-        await client.clock.gather(client.ask("live", MIRA) for _ in range(30))
+        await client.clock.gather(client.request("live", MIRA) for _ in range(30))
         down = False
         await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
-        assert await client.ask("live", MIRA) is not None
+        assert await client.request("live", MIRA) is not None
 
     capture.run(talk)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between, real_clock, replaying, written
+from tiktok_pipeline.capture.clock import RealClock, ReplayClock, hours_between, real_clock, replaying, rfc3339
 from tiktok_pipeline.errors import SettingsError
 
 START = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -124,7 +124,7 @@ def test_an_unknown_clock_is_refused() -> None:
 
 
 def test_times_are_written_as_rfc_3339_in_utc() -> None:
-    assert written(datetime(2026, 11, 2, 10, 0, 0, 123_000, tzinfo=UTC)) == "2026-11-02T10:00:00.123Z"
+    assert rfc3339(datetime(2026, 11, 2, 10, 0, 0, 123_000, tzinfo=UTC)) == "2026-11-02T10:00:00.123Z"
 
 
 def test_hours_are_those_that_a_span_touches() -> None:

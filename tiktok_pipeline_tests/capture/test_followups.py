@@ -12,7 +12,7 @@ import pytest
 
 from tiktok_pipeline.capture import due_followups, on_air
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.followups import due, moments, reach, reasons
+from tiktok_pipeline.capture.followups import due, plan, reach, reasons
 from tiktok_pipeline.capture.replay import replay_hours
 from tiktok_pipeline.config.settings import Boundary, Routes
 from tiktok_pipeline.lake.store import Lake
@@ -30,13 +30,13 @@ def minute(number: float) -> datetime:
 
 def readings(states: dict[float, bool | None], creator: str = "mira") -> pl.DataFrame:
     return pl.DataFrame(
-        {"creator_id": creator, "asked_at": [minute(m) for m in states], "on_air": list(states.values())},
-        schema={"creator_id": pl.String, "asked_at": pl.Datetime("us", "UTC"), "on_air": pl.Boolean},
+        {"creator_id": creator, "polled_at": [minute(m) for m in states], "on_air": list(states.values())},
+        schema={"creator_id": pl.String, "polled_at": pl.Datetime("us", "UTC"), "on_air": pl.Boolean},
     )
 
 
 def planned(states: dict[float, bool | None], settings: Boundary = PROFILES_ONLY) -> list[tuple[str, float]]:
-    found = moments(readings(states), settings, merge_gap=MERGE)
+    found = plan(readings(states), settings, merge_gap=MERGE)
     return [(why, (when - START).total_seconds() / 60) for why, when in found.select("why", "at").iter_rows()]
 
 
@@ -47,7 +47,7 @@ def test_a_stream_has_a_moment_at_its_start_its_end_and_three_after_it() -> None
 
 
 def test_every_table_has_the_moments_of_its_settings() -> None:
-    found = moments(readings({0: False, 5: True, 10: False}), Boundary(), merge_gap=MERGE)
+    found = plan(readings({0: False, 5: True, 10: False}), Boundary(), merge_gap=MERGE)
     by_table = dict(found.group_by("table", maintain_order=True).agg("why").iter_rows())
     assert by_table[RAW_LIVES.name] == ["end + 2 min"]
     assert by_table[RAW_POSTS.name] == ["end + 180 min", "end + 1440 min"]
@@ -73,10 +73,10 @@ def test_after_a_longer_gap_it_is_another_stream() -> None:
 
 def test_a_moment_depends_on_no_later_reading() -> None:
     states: dict[float, bool | None] = {0: False, 5: True, 10: False, 14: True, 30: False, 60: True, 65: False}
-    whole = moments(readings(states), Boundary(), merge_gap=MERGE)
+    whole = plan(readings(states), Boundary(), merge_gap=MERGE)
     for now in range(0, 70):
         seen = {m: state for m, state in states.items() if m <= now}
-        so_far = moments(readings(seen), Boundary(), merge_gap=MERGE).filter(pl.col("at") <= minute(now))
+        so_far = plan(readings(seen), Boundary(), merge_gap=MERGE).filter(pl.col("at") <= minute(now))
         assert so_far.equals(whole.filter(pl.col("at") <= minute(now)))
 
 
@@ -84,20 +84,20 @@ def test_order_and_repetition_do_not_matter_and_creators_do_not_mix() -> None:
     one = readings({0: False, 5: True, 15: False})
     other = readings({3: True, 8: False}, "bo")
     both = pl.concat([one, other, one]).sample(fraction=1.0, shuffle=True, seed=1)
-    apart = pl.concat([moments(frame, Boundary(), merge_gap=MERGE) for frame in (one, other)])
-    together = moments(both, Boundary(), merge_gap=MERGE)
+    apart = pl.concat([plan(frame, Boundary(), merge_gap=MERGE) for frame in (one, other)])
+    together = plan(both, Boundary(), merge_gap=MERGE)
     assert together.equals(apart.sort("at", "table", "creator_id", "why"))
 
 
 def answered(*minutes: float, table: str = "raw_profiles", creator: str = "mira") -> pl.DataFrame:
     return pl.DataFrame(
-        {"table": table, "creator_id": creator, "asked_at": [minute(m) for m in minutes]},
-        schema={"table": pl.String, "creator_id": pl.String, "asked_at": pl.Datetime("us", "UTC")},
+        {"table": table, "creator_id": creator, "polled_at": [minute(m) for m in minutes]},
+        schema={"table": pl.String, "creator_id": pl.String, "polled_at": pl.Datetime("us", "UTC")},
     )
 
 
 def due_at(now: float, *answers: float) -> list[str]:
-    found = moments(readings({0: False, 5: True, 15: False}), PROFILES_ONLY, merge_gap=MERGE)
+    found = plan(readings({0: False, 5: True, 15: False}), PROFILES_ONLY, merge_gap=MERGE)
     return due(found, answered(*answers), minute(now))["why"].to_list()
 
 
@@ -119,13 +119,13 @@ def test_what_a_lost_run_did_not_ask_stays_due_and_is_given_up_in_the_end() -> N
 
 
 def test_another_creators_answer_does_not_count() -> None:
-    found = moments(readings({0: False, 5: True}), PROFILES_ONLY, merge_gap=MERGE)
+    found = plan(readings({0: False, 5: True}), PROFILES_ONLY, merge_gap=MERGE)
     for landed in (answered(6, creator="bo"), answered(6, table="raw_posts")):
         assert due(found, landed, minute(7)).height == 1
 
 
 def test_a_run_is_told_whom_to_ask_and_why() -> None:
-    found = moments(readings({0: False, 5: True, 15: False}), Boundary(), merge_gap=MERGE)
+    found = plan(readings({0: False, 5: True, 15: False}), Boundary(), merge_gap=MERGE)
     assert reasons(due(found, answered(), minute(31))) == {
         "raw_followers": {"mira": "start, end + 15 min"},
         "raw_lives": {"mira": "end + 2 min"},
@@ -196,7 +196,7 @@ def test_what_is_due_is_read_from_what_landed_and_nothing_else(tmp_path: Path) -
 def test_who_was_on_air_is_read_from_every_vendors_answers(tmp_path: Path) -> None:
     here = deployment(tmp_path, absent_until_live, [MIRA], routes=Routes(live=("konbini",)))
     replay_hours(here, RAW_LIVES, [START], kind="watch")
-    found = on_air.on_air_readings(Lake(tmp_path), START, START + timedelta(hours=1)).sort("asked_at")
+    found = on_air.on_air_readings(Lake(tmp_path), START, START + timedelta(hours=1)).sort("polled_at")
     assert found["on_air"].to_list()[:4] == [False, False, True, True]
     assert found["on_air"].null_count() == 0
 

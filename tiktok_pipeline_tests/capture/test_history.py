@@ -14,7 +14,7 @@ from tiktok_pipeline.capture import due_followups, followups, known_accounts, on
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.history import LiveHistory
-from tiktok_pipeline.capture.live_states import ANSWERS, asks
+from tiktok_pipeline.capture.live_states import ANSWERS, is_request_for
 from tiktok_pipeline.config.access import accesses
 from tiktok_pipeline.config.settings import Boundary, Settings
 from tiktok_pipeline.lake.store import Lake
@@ -43,15 +43,15 @@ def by_reading_everything(here: Deployment, now: datetime) -> pl.DataFrame:
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
     begin = since - followups.reach(settings.boundary) - merge_gap
     targets = known_accounts.identified(here.lake, here.targets, until)
-    found = followups.moments(
+    found = followups.plan(
         on_air.on_air_readings(here.lake, begin, until, targets), settings.boundary, merge_gap=merge_gap
     )
     listed = [target.creator_id for target in targets]
     found = found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
     answered = [
         here.lake.scan_raw(TABLES[table], hours_between(begin, until))
-        .filter(asks(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
-        .select(pl.lit(table).alias("table"), "creator_id", asked_at="requested_at")
+        .filter(is_request_for(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
+        .select(pl.lit(table).alias("table"), "creator_id", polled_at="requested_at")
         .collect()
         for table, capability in followups.CAPABILITIES.items()
     ]

@@ -162,7 +162,7 @@ def test_raw_is_refused_for_any_hour_but_this_one() -> None:
     now = START + timedelta(minutes=59)
     window.check_partition(START, now)
     for hour in (START - timedelta(hours=1), START + timedelta(hours=1)):
-        with pytest.raises(BackfillError, match="vendors only know now"):
+        with pytest.raises(BackfillError, match="vendors report only the current state"):
             window.check_partition(hour, now)
 
 

@@ -66,18 +66,18 @@ def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain 
     for (creator, vendor, endpoint), (at, outcome, body, subject) in last.items():
         before = seen.get(creator, LastSeen())
         if VENDORS[vendor].endpoints[endpoint] == "room":
-            seen[creator] = replace(before, room_asked_at=at)
+            seen[creator] = replace(before, room_polled_at=at)
             continue
         readings = decode(vendor, endpoint, outcome, body)
         if is_about_another(readings, by_id.get(creator), subject):
-            seen[creator] = replace(before, live=False, live_since=None, gone_since=None)
+            seen[creator] = replace(before, live=False, live_since=None, missing_since=None)
         else:
             seen[creator] = before.after(readings, at)
     for creator in seen.keys() | asked.keys() | gone.keys():
         seen[creator] = replace(
             seen.get(creator, LastSeen()),
-            asked_at=asked.get(creator),
-            gone_since=gone.get(creator),
+            polled_at=asked.get(creator),
+            missing_since=gone.get(creator),
             unconfirmed=on_air.get(creator, [])[-2:] == [True, False],
         )
     return seen
@@ -96,7 +96,7 @@ def test_a_window_knows_what_reading_everything_tells(tmp_path: Path, seed: int)
         targets = [Target(c, c, *(account(c) if c in known else ())) for c in CREATORS]
         found = window_state.last_seen(lake, landing.now, targets)
         # Accounts of unknown creators and requests of identities have tests of their own.
-        found = {c: replace(each, sightings=(), identity_asked_at=None) for c, each in found.items()}
+        found = {c: replace(each, sightings=(), identity_polled_at=None) for c, each in found.items()}
         assert found == by_reading_everything(lake, landing.now, targets)
-        kinds |= {(each.live, each.unconfirmed, each.gone_since is None) for each in found.values()}
+        kinds |= {(each.live, each.unconfirmed, each.missing_since is None) for each in found.values()}
     assert len(kinds) >= 4

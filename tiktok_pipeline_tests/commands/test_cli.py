@@ -31,7 +31,7 @@ def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "roster", "add", "mira.paints"), "on the roster already")
     assert_refused(run(tmp_path, "roster", "add", "not a handle"), "is no handle")
     (tmp_path / "more.csv").write_text("handle,niche\nmira.paints,art\nbo,food\n")
-    assert "added 1, 1 were there already" in run(tmp_path, "roster", "import", "more.csv").stdout
+    assert "added 1, 1 were on the roster already" in run(tmp_path, "roster", "import", "more.csv").stdout
     listed = run(tmp_path, "roster", "list").stdout
     assert [line.split()[0] for line in listed.splitlines()] == ["mira.paints", "bo"]
     assert run(tmp_path, "roster", "remove", "@BO").returncode == 0
@@ -63,15 +63,15 @@ def test_an_import_takes_the_good_lines_lists_the_bad_ones_and_exits_with_1(tmp_
     )
     done = run(tmp_path, "roster", "import", "in.csv")
     assert done.returncode == 1
-    assert "added 2, 0 were there already" in done.stdout
+    assert "added 2, 0 were on the roster already" in done.stdout
     *bad, reason = done.stderr.splitlines()
     assert "ignored columns: E-mail" in bad[0]
     assert [line.split(": ")[:2] for line in bad[1:]] == [["bad line", f"in.csv, line {n}"] for n in (3, 4, 5)]
-    assert reason == "tiktok-pipeline: 3 bad lines of in.csv were not imported: mend them and import again"
+    assert reason == "tiktok-pipeline: 3 bad lines of in.csv were not imported: correct them and import again"
     listed = run(tmp_path, "roster", "list").stdout
     assert [line.split()[0] for line in listed.splitlines()] == ["mira.paints", "bo"]
     again = run(tmp_path, "roster", "import", "in.csv")
-    assert (again.returncode, "added 0, 2 were there already" in again.stdout) == (1, True)
+    assert (again.returncode, "added 0, 2 were on the roster already" in again.stdout) == (1, True)
 
 
 def test_an_import_with_one_bad_line_gives_it_as_the_reason(tmp_path: Path) -> None:

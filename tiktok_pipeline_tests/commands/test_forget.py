@@ -92,7 +92,7 @@ def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> 
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, {"capture_id": "c6", "creator_id": "ok"}))
     lake.write_raw(RAW_LIVES, HOUR, "w-0002", RAW_LIVES.empty())
     answered = lake.hour_files(RAW_LIVES, HOUR)
-    lake.fold(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
+    lake.compact(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
     assert forget("ok", places, b"key").rows["raw_lives"] == 2
     assert left(tmp_path) == ["c2", "c3", "c5"]
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]

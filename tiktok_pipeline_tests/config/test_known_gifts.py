@@ -40,7 +40,7 @@ def test_ids_stay_text_and_other_columns_are_passed_over(tmp_path: Path) -> None
         ("stream_id,diamonds\nana:1\n", "line 2"),
         ("stream_id,diamonds\n7531,5\n", "line 2"),
         ("stream_id,diamonds\nana:1,1,200\n", "line 2: more cells"),
-        ("stream_id,diamonds\nana:1,5\nana:1,6\n", "line 3: ana:1 is there already"),
+        ("stream_id,diamonds\nana:1,5\nana:1,6\n", "line 3: ana:1 is listed twice"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -127,7 +127,7 @@ def ask(environment: dict[str, str]) -> Attempt:
     async def main() -> None:
         settings, clock = Settings(retries=Retries(attempts=1)), ReplayClock(datetime(2026, 11, 2, tzinfo=UTC))
         async with open_client(accesses(environment), settings, clock, landed.append) as client:
-            await client.ask("live", Target("mira.paints", "mira.paints"))
+            await client.request("live", Target("mira.paints", "mira.paints"))
 
     asyncio.run(main())
     (row,) = landed

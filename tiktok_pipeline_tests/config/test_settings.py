@@ -38,7 +38,7 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
     [
         ("[watch]\nwindw_minutes = 5\n", r"\[watch\] unknown key `windw_minutes`"),
         ("[wach]\n", "unknown key `wach`"),
-        ("[vendors.tiktube]\n", r"\[vendors.tiktube\] is no vendor; vendors are konbini"),
+        ("[vendors.tiktube]\n", r"\[vendors.tiktube\] is not a vendor; vendors are konbini"),
         ('[watch]\nwindow_minutes = "ten"\n', r"\[watch.window_minutes\] Expected `int`, got `str`"),
         ("[vendors.tikhub]\nrequests_per_second = 0\n", "must be a number above 0"),
         ("[vendors.tikhub]\nrequests_per_second = nan\n", "must be a number above 0"),

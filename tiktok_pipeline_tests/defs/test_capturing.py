@@ -160,7 +160,7 @@ def test_what_nobody_could_answer_is_recorded_with_the_reason(deployed: Deployed
     metadata = event.materialization.metadata
     assert metadata["unanswered_questions"].value == 3
     told = str(metadata["unanswered"].value)
-    assert "social_fetch: credits of the day are spent; konbini: credits of the day are spent" in told
+    assert "social_fetch: daily credit budget is spent; konbini: daily credit budget is spent" in told
     unanswered = {creator for creator in deployed.handles if creator in told}
     assert unanswered == set(deployed.handles) - set(deployed.landed()["creator_id"])
 
@@ -177,7 +177,7 @@ def test_by_hand_again_adds_and_replaces_nothing(deployed: Deployed) -> None:
 def test_raw_of_the_past_cannot_be_backfilled_and_nothing_is_touched(deployed: Deployed) -> None:
     result = deployed.materialize(raw_lives, this_hour() - timedelta(hours=3))
     assert not result.success
-    assert "vendors only know now" in failure(result)
+    assert "vendors report only the current state" in failure(result)
     assert not (deployed.home / "lake").exists()
 
 
@@ -261,7 +261,7 @@ def test_an_old_scheduled_sweep_that_somebody_starts_again_is_refused(deployed: 
     asked_for = datetime.now(UTC) - timedelta(days=3)
     config = {"window_start": asked_for.isoformat()}
     result = deployed.materialize(raw_profiles, asked_for.replace(minute=0, second=0, microsecond=0), config)
-    assert "vendors only know now" in failure(result)
+    assert "vendors report only the current state" in failure(result)
     assert not (deployed.home / "lake").exists()
 
 

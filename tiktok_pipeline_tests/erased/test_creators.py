@@ -85,7 +85,7 @@ def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
         added.add(zoe(), NOW)
         done.append("added")
 
-    with writing.obeyed(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
+    with writing.filtered(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
         other = threading.Thread(target=add)
         other.start()
         other.join(0.3)
@@ -93,7 +93,7 @@ def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
         assert allowed.height == 1
     other.join(5)
     assert done == ["added"]
-    with writing.obeyed(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
+    with writing.filtered(frame(tables.CREATORS, {"creator_id": "zoe"})) as allowed:
         assert allowed.is_empty()
 
 
@@ -107,7 +107,7 @@ def test_another_key_is_refused_because_nobody_would_be_recognized(tmp_path: Pat
 
 def test_a_broken_list_is_an_error_and_never_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "_erased.json").write_text('{"key_check": 1')
-    with pytest.raises(LakeError, match="put it back from a backup"):
+    with pytest.raises(LakeError, match="restore it from a backup"):
         erased(tmp_path).names()
 
 
@@ -119,8 +119,8 @@ def test_names_of_one_creator_join_the_same_entry(tmp_path: Path) -> None:
     assert (len(listed.entries()), both.begun) == (2, first.begun)
     assert listed.find("@ZOE_now7") == both
     listed.remove(both)
-    assert not listed.names().knows("handle", "zoe")
-    assert listed.names().knows("handle", "ann")
+    assert not listed.names().matches("handle", "zoe")
+    assert listed.names().matches("handle", "ann")
 
 
 def test_a_line_typed_into_the_roster_is_left_out_and_not_named(tmp_path: Path) -> None:
@@ -137,5 +137,5 @@ def test_a_column_that_is_a_count_is_no_id(tmp_path: Path) -> None:
     listed = erased(tmp_path)
     listed.add(hashes_of(b"k", creator_ids=["a"], handles=["a"], ids=["77066"]), NOW)
     rows = frame(tables.CREATORS, {"creator_id": "b", "handle": "b", "followers": 77066})
-    with listed.obeyed(rows) as allowed:
+    with listed.filtered(rows) as allowed:
         assert allowed.equals(rows)

@@ -93,8 +93,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "PAR1"),
     "csv": (lambda path: path.write_text("a,b\n1,2\n" * 9), "PAR1"),
     "folder": (lambda path: (path.unlink(), path.mkdir()), "not a file"),
-    "link to nothing": (lambda path: (path.unlink(), path.symlink_to("nowhere")), "a link to nothing"),
-    "link to itself": (lambda path: (path.unlink(), path.symlink_to(path.name)), "a link to nothing"),
+    "link to nothing": (lambda path: (path.unlink(), path.symlink_to("nowhere")), "a broken link"),
+    "link to itself": (lambda path: (path.unlink(), path.symlink_to(path.name)), "a broken link"),
     "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "not a file"),
     "other table": (lambda path: frame(STREAMS).write_parquet(path), "capture_id"),
     "text for numbers": (

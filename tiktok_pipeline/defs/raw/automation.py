@@ -103,7 +103,7 @@ def _request(
     )
     if reason is not None:
         return reason
-    if capture.job == "sweep_live_rankings" and not settings.sweeps.asks_rankings:
+    if capture.job == "sweep_live_rankings" and not settings.sweeps.has_rankings:
         return dg.SkipReason("no ranking to ask for: name [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
         return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")

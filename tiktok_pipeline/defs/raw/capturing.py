@@ -199,7 +199,7 @@ def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Ro
         "creators": creators,
         "requests": tally.requests,
         "answered": tally.answered,
-        "unanswered_questions": tally.unanswered_questions,
+        "unanswered_questions": tally.unanswered_requests,
         "credits": tally.credits,
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,

@@ -100,13 +100,13 @@ def _walk(value: Any, names: Names, *, key: str = "", listed: bool = False) -> A
         return {
             name: _walk(inner, names, key=name, listed=listed)
             for name, inner in value.items()
-            if not (key in _KEYED_BY_CREATOR and names.knows("creator", name)) and redact_text(name, names) == name
+            if not (key in _KEYED_BY_CREATOR and names.matches("creator", name)) and redact_text(name, names) == name
         }
     if isinstance(value, list):
         return [_walk(inner, names, key=key, listed=listed) for inner in value if not _is_alert(inner, names)]
     if not isinstance(value, str):
         return value
-    if key in _VALUES and (names.knows("creator", value) or names.knows("handle", value)):
+    if key in _VALUES and (names.matches("creator", value) or names.matches("handle", value)):
         return MARK
     if value.lstrip().startswith(("{", "[")):
         return redacted_record(value, names) if not listed else _redacted_text(value, names, listed=True)

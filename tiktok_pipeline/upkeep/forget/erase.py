@@ -179,7 +179,7 @@ class _Erasure:
             removed = [
                 roster.remove_creator(self.places.roster, each)
                 for each in sorted({*theirs, self.result.creator_id})
-                if each in theirs or self.names.knows("creator", each)
+                if each in theirs or self.names.matches("creator", each)
             ]
             self.result.from_roster = any(removed)
         self.say("known gifts: removing")
@@ -244,4 +244,4 @@ class _Erasure:
 
 def _creators_with_gifts(gifts: Path | None, names: Names) -> set[str]:
     ids = {stream_id.partition(":")[0] for stream_id in read_known_gifts(gifts)["stream_id"]}
-    return {creator_id for creator_id in ids if names.knows("creator", creator_id)}
+    return {creator_id for creator_id in ids if names.matches("creator", creator_id)}

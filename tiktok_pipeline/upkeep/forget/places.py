@@ -142,7 +142,7 @@ def remove_pages(folder: Path, names: Names) -> int:
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        theirs = names.knows("creator", path.stem)
+        theirs = names.matches("creator", path.stem)
         # The page shows creators by many texts; it is made again in any case.
         if theirs or path.name.startswith((".", "index.")) or is_in_a_cell(_text(path), names):
             path.unlink(missing_ok=True)

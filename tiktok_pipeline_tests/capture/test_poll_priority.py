@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.polling import simulate
 from tiktok_pipeline.capture.habits import Habits, learn
-from tiktok_pipeline.capture.policy import Known, most_valuable
+from tiktok_pipeline.capture.poll_priority import Known, most_valuable
 from tiktok_pipeline.sandbox.world import World
 
 # A Monday.
@@ -40,7 +40,7 @@ def known(asked: Sequence[float], live: Sequence[float | None] = (), confirm: Se
     """Minutes since each was asked; the age of the stream of whoever is live."""
     ages = [*live, *[None] * (len(asked) - len(live))]
     return Known(
-        asked=np.array(asked, dtype=np.float64),
+        since_poll=np.array(asked, dtype=np.float64),
         live=np.array([age is not None for age in ages]),
         age=np.array([0.0 if age is None else age for age in ages]),
         confirm=np.isin(np.arange(len(asked)), list(confirm)),
