@@ -61,7 +61,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(name, asset=table.name, description=f"{said} A warning: it stops nothing.")
         for name, said in WARNINGS.get(table.name, {}).items()
     ]
-    rules = "".join(f"\n- {rule.says}" for rule in RULES.get(table.name, ()))
+    rules = "".join(f"\n- {rule.statement}" for rule in RULES.get(table.name, ()))
     return [dg.AssetCheckSpec(CONTRACT, asset=table.name, description=_PROMISE + rules), *specs]
 
 

@@ -64,7 +64,7 @@ def test_creators_whom_nobody_asked_about_are_named() -> None:
 def test_answers_that_say_nothing_are_told() -> None:
     verdict = completeness(covered(*[(10, 6)] * 5), settings=SETTINGS)
     assert not verdict.passed
-    assert "40% of 50 readings say nothing" in verdict.message
+    assert "40% of 50 readings have no live state" in verdict.message
 
 
 def test_an_empty_roster_is_nothing_to_warn_of() -> None:
