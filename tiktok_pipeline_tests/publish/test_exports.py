@@ -217,7 +217,7 @@ def test_more_rows_than_a_sheet_holds_are_refused_in_words(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "EXCEL_ROWS", 10)
-    with pytest.raises(ExportError, match=r"coverage has 145 rows and an Excel sheet holds 10: narrow it"):
+    with pytest.raises(ExportError, match=r"coverage has 145 rows, but an Excel sheet holds at most 10: narrow it"):
         export(warehouse, "coverage", "xlsx", output=tmp_path / "x.xlsx")
     assert not list(tmp_path.iterdir())
 
@@ -235,7 +235,7 @@ def test_a_text_that_no_cell_holds_is_cut_and_told(
 def test_a_file_that_fails_leaves_the_old_one(warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("old")
-    with pytest.raises(ExportError, match="is not published; what is: "):
+    with pytest.raises(ExportError, match="is not published; published are: "):
         export(warehouse, "no_such_table", "csv", output=path)
     with pytest.raises(ExportError, match="was not written"):
         export(warehouse, "creators", "csv", output=tmp_path / "no" / "folder" / "x.csv")

@@ -91,7 +91,7 @@ def test_a_niche_and_a_creator_can_be_chosen(page: str, tmp_path: Path) -> None:
     assert shown(dom, "streams") == {"max", "zoe"}
     assert board(dom) == ["max", "zoe"]
     assert shown(dom, "live") == set()
-    assert "Nobody here for this choice." in dom
+    assert "No creator matches this filter." in dom
     choose = """addEventListener("load", () => {
       const creator = document.getElementById("creator");
       creator.value = "@ANN"; creator.dispatchEvent(new Event("input"));

@@ -131,8 +131,10 @@ def test_thin_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> N
     marks = {row[2]: row[7] for row in boards["week|*|hours_watched"]}
     assert marks["gap"] == "42 %"
     assert marks["ann"] is None
-    (warned,) = [text for text in parsed.seen().split("  ") if "account gives no answer" in text] or [parsed.seen()]
-    assert "1 account gives no answer" in re.sub(r"\s+", " ", warned)
+    (warned,) = [text for text in parsed.seen().split("  ") if "account has no readable response" in text] or [
+        parsed.seen()
+    ]
+    assert "1 account has no readable response" in re.sub(r"\s+", " ", warned)
 
 
 def test_what_cannot_be_observed_is_said_in_words(parsed: Page) -> None:
@@ -151,7 +153,7 @@ def test_lifts_are_shown_with_their_interval_and_what_it_allows_to_say(page: str
     assert "−20 followers −60 to +25 No clear effect" in seen
     assert "−50 followers −80 to −20 Clear loss" in seen
     assert 'class="interval-line loss"' in page
-    assert "Interval leans on other creators." in seen
+    assert "The interval relies on other creators." in seen
 
 
 def test_a_recap_names_its_stream(parsed: Page) -> None:
@@ -203,7 +205,7 @@ def test_two_thousand_creators_make_no_large_page(tmp_path: Path) -> None:
     assert written.size < 2_500_000
     said = re.sub(r"\s+", " ", Page(written.path.read_text()).seen())
     assert "The first 30 of 667 by viewers." in said
-    assert "The first 20 of 2,000 creators, the worst watched first." in said
+    assert "The first 20 of 2,000 creators, the worst coverage first." in said
 
 
 def test_text_has_contrast_enough_in_light_and_dark() -> None:
