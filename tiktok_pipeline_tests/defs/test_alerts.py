@@ -162,7 +162,7 @@ def test_a_blocked_day_is_one_alert_that_names_the_table_and_the_reason(
     derive(instance, broken)
     alerts.tick()
     (text,) = receiver.texts
-    assert text.startswith("streams stands still: its check `contract` failed. ranks are wrong.")
+    assert text.startswith("streams is not updated: its check `contract` failed. ranks are wrong.")
 
 
 def test_warnings_of_checks_are_told_each_under_its_own_name(
@@ -182,7 +182,7 @@ def test_a_receiver_that_is_down_crashes_nothing_and_is_told_when_it_is_back(
 ) -> None:
     receiver.status = 503
     derive(instance, error=ValueError("boom"))
-    assert alerts.tick() == "the alert webhook answered HTTP 503; 1 messages wait for it"
+    assert alerts.tick() == "the alert webhook responded with HTTP 503; 1 messages wait for it"
     assert "1 messages wait" in alerts.tick()
     receiver.status = 200
     assert alerts.tick() == "1 messages were sent, 0 wait"
@@ -231,7 +231,7 @@ def test_silence_is_told_where_capture_was_on(
     alerts.tick()
     alerts.tick()
     (text,) = receiver.texts
-    assert text.startswith("No answer of a vendor has landed for 60 minutes.")
+    assert text.startswith("No response of a vendor was stored for 60 minutes.")
 
 
 def test_on_the_replay_clock_nobody_is_told(
