@@ -211,7 +211,9 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
         {"capture_id": "c", "creator_id": "bo", "subject": "bo", "body": '{"t":"with @ana and @ana.new"}'},
     ]
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, *rows))
-    with pytest.raises(RosterError, match="2 creators; nothing was removed: say --creator ana or --creator ben"):
+    with pytest.raises(
+        RosterError, match="2 creators; nothing was removed: choose one with --creator ana or --creator ben"
+    ):
         forget("ana", places, b"key")
     with pytest.raises(RosterError, match="never had the handle"):
         forget("ana", places, b"key", as_creator="bo")

@@ -157,7 +157,7 @@ def test_different_answers_with_one_id_are_never_folded_into_one(lake: Lake) -> 
     other = landed("watch-20261102T100000", 0).with_columns(body=pl.lit("another"))
     lake.write_raw(RAW_LIVES, HOUR, "other-0000", other)
     done = fold(lake)
-    assert "carry the same capture_id" in done.problems[0]
+    assert "have the same capture_id" in done.problems[0]
     assert len(files(lake)) == 6
 
 
