@@ -37,7 +37,7 @@ def moment_of(how: Connection, world: World) -> tuple[str, datetime]:
     handle = world.creators[0].handle
     for second in count():
         at = START + timedelta(seconds=second)
-        if faults.answer(fetch, fetch.profile, Request(PROFILE, handle, {}, at))[1] is how:
+        if faults.respond(fetch, fetch.profile, Request(PROFILE, handle, {}, at))[1] is how:
             return handle, at
     raise AssertionError
 
@@ -104,7 +104,7 @@ def test_after_all_of_that_the_sandbox_still_answers(sandbox: RunningSandbox) ->
     good = next(
         at
         for at in (START + timedelta(seconds=second) for second in count())
-        if faults.answer(fetch, fetch.profile, Request(PROFILE, public, {}, at))[1] is None
+        if faults.respond(fetch, fetch.profile, Request(PROFILE, public, {}, at))[1] is None
     )
     came, _ = listen(sandbox, public, good)
     assert came.startswith(b"HTTP/1.1 200 OK")

@@ -79,7 +79,7 @@ def test_stories_are_told_with_their_final_counts(ask: Asker, world: World) -> N
         ("/truth/streams", "from is required"),
         ("/truth/streams?from=yesterday&to=2026-03-02T00:00:00Z", "not an RFC 3339 time"),
         ("/truth/followers?at=2026-03-02T00:00:00", "no time zone"),
-        ("/truth/followers?at=2026-03-02T00:00:00Z&creator=nobody", "nobody starts as"),
+        ("/truth/followers?at=2026-03-02T00:00:00Z&creator=nobody", "no creator starts as"),
     ],
 )
 def test_a_wrong_question_is_answered_in_words(ask: Asker, path: str, words: str) -> None:
