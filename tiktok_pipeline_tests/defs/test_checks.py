@@ -201,7 +201,7 @@ def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
     making(monkeypatch, "streams", sound("streams"))
     deployed.run("streams", "warehouse", "report")
     assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
-    assert "stands still" not in (deployed.home / "report" / "index.html").read_text()
+    assert "is not up to date" not in (deployed.home / "report" / "index.html").read_text()
 
 
 def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_line(
@@ -215,7 +215,7 @@ def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_
     with pytest.raises(PipelineError) as error:
         runs.run_derive(START, START + timedelta(days=1))
     told = str(error.value)
-    assert told.startswith("published, but some days stand still: coverage not replaced: 2026-11-02; ")
+    assert told.startswith("published, but some days are blocked: coverage not replaced: 2026-11-02; ")
     assert "known_polls <= polls" in told
     assert "\n" not in told
     assert deployed.served("SELECT count(*) FROM live_observations") == [(30,)]
