@@ -130,7 +130,7 @@ def test_one_run_is_asked_for_all_that_is_due_and_then_nothing_is(deployed: Depl
     rows = deployed.landed("raw_profiles")
     assert set(rows["creator_id"]) == asked["due"].keys()
     assert rows.filter(pl.col("outcome") == "ok").height > 0
-    assert "no moment of a stream is due" in deployed.tick()
+    assert "no follow-up is due" in deployed.tick()
 
 
 def test_a_run_that_was_lost_is_asked_for_again(deployed: Deployed) -> None:

@@ -161,7 +161,7 @@ def test_derive_waits_until_something_has_landed(
     monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path / "new"))
     said = tick(repository, instance, "derive")
     assert isinstance(said, str)
-    assert "nothing has landed yet" in said
+    assert "no raw rows yet" in said
 
 
 @pytest.mark.parametrize(("name", "setting"), [("sweep_live_rankings", "regions"), ("sweep_user_searches", "keywords")])
