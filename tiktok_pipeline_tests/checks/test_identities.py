@@ -115,7 +115,7 @@ def test_sound_rows_break_no_rule(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "changed", "says"), BROKEN, ids=lambda value: str(value)[:60])
-def test_a_row_that_breaks_a_rule_is_told_with_the_rule_and_its_key(
+def test_a_row_that_breaks_a_rule_is_reported_with_the_rule_and_its_key(
     name: str, changed: dict[str, Any], says: str
 ) -> None:
     verdict = identities(TABLES[name], sound(name, **changed))
@@ -137,7 +137,7 @@ def test_every_rule_has_a_row_that_breaks_it() -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_what_is_not_known_breaks_no_rule(name: str) -> None:
+def test_missing_values_break_no_rule(name: str) -> None:
     table = TABLES[name]
     first = SOUND[name][0]
     bare = {column.name: first.get(column.name) for column in table.columns if not column.nullable}

@@ -25,7 +25,7 @@ def homes(environment: dict[str, str]) -> list[check.Finding]:
     return [finding for finding in check.check_deployment(environment) if finding.what == "home"]
 
 
-def test_real_answers_are_kept_away_from_a_sandboxs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_real_responses_are_not_stored_beside_a_sandboxs(environment: dict[str, str], tmp_path: Path) -> None:
     (finding,) = homes(environment)
     assert not finding.good
     assert f"{tmp_path} holds a sandbox's invented data" in finding.message
@@ -33,7 +33,7 @@ def test_real_answers_are_kept_away_from_a_sandboxs(environment: dict[str, str],
     assert "name another folder in TIKTOK_PIPELINE_HOME" in finding.message
 
 
-def test_a_sandboxs_own_answers_may_land_there(environment: dict[str, str]) -> None:
+def test_a_sandboxs_own_responses_may_be_stored_there(environment: dict[str, str]) -> None:
     urls = {vendor.base_url_variable: "http://127.0.0.1:8777/x" for vendor in VENDORS.values()}
     assert homes(environment | urls) == []
 
@@ -121,7 +121,7 @@ def test_a_bad_proxy_is_named_by_the_command_and_its_password_is_not_shown(tmp_p
     assert "Traceback" not in done.stderr
 
 
-def test_a_cap_that_leaves_no_credit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cap_that_leaves_no_credit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "settings.toml").write_text(QUICK + "[vendors.social_fetch]\ncredits_per_day = 0.0\n")
     environment = {"SOCIAL_FETCH_API_KEY": SECRET, "TIKTOK_PIPELINE_HOME": str(tmp_path)}
@@ -129,9 +129,7 @@ def test_a_cap_that_leaves_no_credit_is_said(tmp_path: Path, monkeypatch: pytest
     assert "credits_per_day leaves no credit" in found.message
 
 
-def test_a_roster_that_is_too_large_for_a_round_is_told_with_what_to_change(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_roster_too_large_for_a_round_is_reported_with_the_fix(environment: dict[str, str], tmp_path: Path) -> None:
     def rounds() -> check.Finding:
         (found,) = (finding for finding in check.check_deployment(environment) if finding.what == "round")
         return found

@@ -49,7 +49,7 @@ def vendor(request: pytest.FixtureRequest, world: World) -> Vendor:
     return kind(world, Ledger())
 
 
-def test_none_leaves_every_answer_alone(vendor: Vendor) -> None:
+def test_the_profile_none_changes_no_response(vendor: Vendor) -> None:
     assert all(is_good(fate) for fate in fates("none", vendor))
 
 
@@ -94,7 +94,7 @@ def test_the_same_question_at_the_same_instant_always_fares_the_same(vendor: Ven
     assert fates("nasty", vendor) != fates("nasty", vendor, seed=8)
 
 
-def test_a_retry_a_moment_later_may_succeed(vendor: Vendor) -> None:
+def test_a_later_retry_may_succeed(vendor: Vendor) -> None:
     faults = Faults(7, "mild")
     failed = [
         q for q in (question(vendor, n) for n in range(QUESTIONS)) if not is_good(faults.respond(vendor, endpoint, q))
@@ -104,7 +104,7 @@ def test_a_retry_a_moment_later_may_succeed(vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize("down", [kind.name for kind in VENDORS])
-def test_a_vendor_that_is_down_answers_nothing_and_the_others_everything(world: World, down: str) -> None:
+def test_a_vendor_that_is_down_fails_all_requests_and_the_others_none(world: World, down: str) -> None:
     faults = Faults(7, f"down-{down}")
     for kind in VENDORS:
         shop = kind(world, Ledger())
@@ -135,7 +135,7 @@ def test_retry_after_comes_as_seconds_as_a_date_in_words_and_not_at_all(world: W
     assert all(timedelta(seconds=18) < date - at <= timedelta(seconds=20) for at, date in dates)
 
 
-def test_tikhub_says_usage_limit_as_500_session_expiry_as_428_and_risk_control_inside_a_200(world: World) -> None:
+def test_tikhub_reports_usage_limit_as_500_session_expiry_as_428_and_risk_control_inside_a_200(world: World) -> None:
     shop, asked = TikHub(world, Ledger()), Request("/api/v1//live/info", "1", {}, START)
     limit = shop.refuse(Refusal.USAGE_LIMIT, asked)
     assert limit.status == 500
@@ -176,7 +176,7 @@ def test_a_cut_connection_is_entered_in_the_ledger_with_status_zero(
     assert ask("/truth/ledger").json[0]["by_status"]["0"] == cut
 
 
-def test_an_unmarked_stale_answer_is_an_older_one(world: World) -> None:
+def test_an_unmarked_stale_response_is_an_older_one(world: World) -> None:
     shop, faults = Konbini(world, Ledger()), Faults(7, "nasty")
     asked: list[tuple[datetime, datetime]] = []
     for number in range(QUESTIONS):
@@ -192,7 +192,7 @@ def test_an_unmarked_stale_answer_is_an_older_one(world: World) -> None:
     assert all(timedelta(seconds=60) <= age < timedelta(seconds=1260) for age in late)
 
 
-def test_a_spoilt_answer_costs_what_a_good_one_does_except_where_only_data_is_billed(vendor: Vendor) -> None:
+def test_a_malformed_response_costs_the_list_price_except_where_only_data_is_billed(vendor: Vendor) -> None:
     spoilt = [response for response, _ in fates("nasty", vendor) if response.status == 200 and response.body == b""]
     assert spoilt
     assert {response.credits for response in spoilt} == ({0.0} if vendor.name == "tikliveapi" else {1.0})
@@ -212,7 +212,7 @@ def test_one_instant_written_in_two_zones_is_one_question(world: World, ask_with
         assert told[0] == told[1]
 
 
-def test_hostile_damages_one_response_in_twenty_and_says_what(vendor: Vendor) -> None:
+def test_hostile_damages_one_response_in_twenty_and_records_the_damage(vendor: Vendor) -> None:
     told = fates("hostile", vendor)
     damaged = [(response, how) for response, how in told if response.damage is not None]
     assert 0.04 <= len(damaged) / QUESTIONS <= 0.06
@@ -235,7 +235,7 @@ def test_one_part_alone_can_be_damaged(vendor: Vendor, part: str) -> None:
     assert {response.damage.part for response, _ in told if response.damage} == {part}
 
 
-def test_a_damaged_response_costs_what_the_undamaged_one_does(vendor: Vendor) -> None:
+def test_a_damaged_response_costs_as_much_as_an_undamaged_one(vendor: Vendor) -> None:
     told = [
         response
         for response, _ in fates("hostile", vendor)

@@ -113,7 +113,7 @@ def test_no_column_names_stand_outside_the_meanings(parsed: Page) -> None:
     assert re.findall(r"\b[a-z]+_[a-z_]+\b", parsed.seen("code", "dd")) == []
 
 
-def test_tables_and_charts_say_what_they_are(page: str, parsed: Page) -> None:
+def test_tables_and_charts_have_captions(page: str, parsed: Page) -> None:
     assert len(parsed.all("caption")) == len(parsed.all("table")) >= 6
     assert page.count("<caption></caption>") == 0
     assert all(each.get("scope") in ("col", "row") for each in parsed.all("th"))
@@ -137,7 +137,7 @@ def test_thin_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> N
     assert "1 account has no readable response" in re.sub(r"\s+", " ", warned)
 
 
-def test_what_cannot_be_observed_is_said_in_words(parsed: Page) -> None:
+def test_unobservable_lifts_have_a_reason(parsed: Page) -> None:
     seen = re.sub(r"\s+", " ", parsed.seen())
     assert "Follower counts are rounded to 100,000, and the change is too small to show." in seen
     assert "The stream has no known end yet." in seen
@@ -147,7 +147,7 @@ def test_a_rounded_count_is_never_shown_as_exact(parsed: Page) -> None:
     assert "≈ 10k" in parsed.seen()
 
 
-def test_lifts_are_shown_with_their_interval_and_what_it_allows_to_say(page: str, parsed: Page) -> None:
+def test_lifts_are_shown_with_their_interval_and_verdict(page: str, parsed: Page) -> None:
     seen = re.sub(r"\s+", " ", parsed.seen())
     assert "+140 followers +100 to +190 Clear lift" in seen
     assert "−20 followers −60 to +25 No clear effect" in seen
@@ -192,7 +192,7 @@ def test_the_page_is_replaced_as_a_whole_or_not_at_all(
     assert [each.name for each in path.parent.iterdir()] == ["index.html"]
 
 
-def test_the_picture_is_small_and_names_nobody(brief: Brief) -> None:
+def test_the_picture_is_small_and_has_no_names(brief: Brief) -> None:
     picture = charts.lift_picture(brief.lifts)
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(picture) < 50_000
