@@ -88,7 +88,7 @@ class FollowerList:
         self.hidden: bool = creator.kind == "private" or chance("hidden followers", creator.user_id) < _HIDDEN_SHARE
         # Leaving is shuffled over this many blocks, a power of two, so that stays differ, from hours to days.
         self._shuffled = 1 << max(round(math.log2(max(growth.per_day * _STAY_DAYS / _BLOCK, 1.0))), 0)
-        self._lag = _BLOCK * self._shuffled  # nobody leaves before this many more have joined than is needed
+        self._lag = _BLOCK * self._shuffled  # no follower leaves before this many more have joined than is needed
         self._created = creator.created_at.timestamp()
 
     def joined(self, at: float) -> int:

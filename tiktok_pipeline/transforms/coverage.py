@@ -35,9 +35,9 @@ def coverage(live: pl.DataFrame | pl.LazyFrame, creator_ids: pl.Series, day_colu
         largest_gap_s=gap_s.max(),
         median_gap_s=gap_s.median(),
     )
-    everybody = pl.concat([creator_ids.rename("creator_id"), counted["creator_id"]]).unique().to_frame()
+    all_creators = pl.concat([creator_ids.rename("creator_id"), counted["creator_id"]]).unique().to_frame()
     return COVERAGE.conform(
-        everybody.join(day_columns, how="cross")
+        all_creators.join(day_columns, how="cross")
         .join(counted, on=["creator_id", "day"], how="left")
         .with_columns(pl.col("polls", "known_polls").fill_null(0))
         .sort("day", "creator_id")

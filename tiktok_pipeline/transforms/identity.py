@@ -494,26 +494,26 @@ def _not_looked_up(others: pl.DataFrame, responses: pl.DataFrame, before: pl.Dat
 _NEIGHBOUR = ("creator_id", "subject", "vendor", "observed_at", "same", "field", "value")
 
 
-def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
+def doubted(responses: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
     """Return profile responses; `known` is false for those about another account, which prove nothing.
 
     Args:
-        answers: creator_id, vendor, endpoint, observed_at, known.
-        seen: ACCOUNT_SIGHTINGS of the days of `answers`.
+        responses: creator_id, vendor, endpoint, observed_at, known.
+        seen: ACCOUNT_SIGHTINGS of the days of `responses`.
         known: the creators' accounts.
     """
     others = judged(seen, known).filter(pl.col("same").eq_missing(pl.lit(value=False)))
     kind = ["creator_id", "vendor", "endpoint"]
     spans = others.select(*kind, "last_observed_at", first="observed_at")
     foreign = (
-        answers.join(spans, on=kind)
+        responses.join(spans, on=kind)
         .filter(pl.col("observed_at").is_between("first", "last_observed_at"))
         .select(*kind, "observed_at")
         .unique()
         .with_columns(other=pl.lit(value=True))
     )
     return (
-        answers.join(foreign, on=[*kind, "observed_at"], how="left", maintain_order="left")
+        responses.join(foreign, on=[*kind, "observed_at"], how="left", maintain_order="left")
         .with_columns(known=pl.col("known") & pl.col("other").is_null())
         .drop("other")
     )

@@ -162,7 +162,7 @@ _COLUMNS: dict[type, tuple[str, ...]] = {
 }
 
 
-def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def settle_absences(live: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
     """Return `live` with "not found" changed to off air (weak) if the creator is known to exist.
 
     KonbiniAPI returns the same 404 for offline, private and unknown (docs/vendors.md 2.4). A profile that was
@@ -171,9 +171,9 @@ def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         live: LIVE_OBSERVATIONS schema.
-        answers: creator_id, observed_at, known (bool): the results of profile requests, any order.
+        responses: creator_id, observed_at, known (bool): the results of profile requests, any order.
     """
-    profiles = answers.filter(pl.col("creator_id").is_not_null()).sort("observed_at")
+    profiles = responses.filter(pl.col("creator_id").is_not_null()).sort("observed_at")
     absent = (pl.col("reason") == ABSENT).fill_null(value=False)
     if profiles.is_empty() or live.is_empty():
         return live

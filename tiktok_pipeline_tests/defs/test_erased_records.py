@@ -43,7 +43,7 @@ def test_creators_in_boundary_runs_and_on_air_are_removed() -> None:
 
 
 def test_tables_of_unanswered_requests_and_examples_of_checks_lose_only_the_erased_name() -> None:
-    table = "| question | times | about | why |\n|---|---|---|---|\n| live | 3 | ann, ok and 2 more | ok is down |"
+    table = "| request | times | creators | reason |\n|---|---|---|---|\n| live | 3 | ann, ok and 2 more | ok is down |"
     record = [{"label": "unanswered", "value": table}, {"label": "examples", "value": ["ok", "2026-11-02 ann"]}]
     kept = json.loads(redacted_record(json.dumps(record), word("ok")))
     assert kept[0]["value"] == table.replace("ann, ok and", "ann, [erased] and")

@@ -82,7 +82,7 @@ def test_a_span_that_ends_before_it_begins_is_refused(warehouse: Path, tmp_path:
 
 
 def test_tables_without_a_time_column_are_exported_whole_or_not_at_all(warehouse: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="creators has no time of its own"):
+    with pytest.raises(ExportError, match="creators has no time column"):
         export(warehouse, "creators", "csv", start=AS_OF, output=tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
 

@@ -227,7 +227,7 @@ def test_a_changed_type_is_reported_and_nothing_changes(
 
 def test_a_foreign_table_is_left_alone(postgres_url: str, lake: Lake) -> None:
     do(postgres_url, "CREATE SCHEMA tiktok", "CREATE TABLE tiktok.streams (stream_id text)")
-    with pytest.raises(PublishError, match=r"tiktok.streams was not made by this pipeline"):
+    with pytest.raises(PublishError, match=r"tiktok.streams was not created by this pipeline"):
         publish(postgres_url, lake, now=NOW)
 
 

@@ -252,7 +252,7 @@ READER = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import RAW_LIVES
 lake, hour = Lake(Path(sys.argv[1])), datetime(2026, 11, 2, 10, tzinfo=UTC)
 stop, reads, least = Path(sys.argv[1]) / "stop", 0, 0
