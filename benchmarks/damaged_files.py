@@ -350,7 +350,7 @@ def _round(
             for missing in [_missing(Path(str(home).replace(home.name, "control")), home, LIVE_OBSERVATIONS, lost)]
             if missing
         ]
-    told = [finding.said for finding in findings if finding.what == "lake"]
+    told = [finding.message for finding in findings if finding.what == "lake"]
     unnamed = [
         path for path in gone if parquet.problem(_table(lake, path), path) and not any(str(path) in s for s in told)
     ]

@@ -121,7 +121,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import duckdb
 from tiktok_pipeline import warehouse
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 begun = time.process_time()
 with duckdb.connect(":memory:") as connection:
     duckdb_file.publish(connection, Lake(Path(sys.argv[1])), Path(sys.argv[2]), now=datetime.now(UTC), keep=3)

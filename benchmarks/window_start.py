@@ -72,7 +72,7 @@ from tiktok_pipeline.capture import due_followups, known_accounts, spending, win
 from tiktok_pipeline.capture.access import accesses
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.history import LiveHistory
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.settings import Settings
 home, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
 keys = accesses({"SOCIAL_FETCH_API_KEY": "k", "TIKHUB_USERNAME": "u", "TIKHUB_PASSWORD": "p"})

@@ -68,11 +68,9 @@ def cli() -> None:
 @click.option("--faults", default="none", show_default=True, help="none, mild, nasty, hostile or down-VENDOR.")
 def sandbox(port: int, seed: int, creators: int, start: datetime | None, speed: float, faults: str) -> None:
     """Serve invented creators in the vendors' own response formats, with known true values."""
-    from tiktok_pipeline.commands.serve import serve_and_tell  # noqa: PLC0415 - no other command needs it
+    from tiktok_pipeline.commands.serve import serve_sandbox  # noqa: PLC0415 - no other command needs it
 
-    serve_and_tell(
-        port=port, seed=seed, creators=creators, start=start or datetime.now(UTC), speed=speed, faults=faults
-    )
+    serve_sandbox(port=port, seed=seed, creators=creators, start=start or datetime.now(UTC), speed=speed, faults=faults)
 
 
 @cli.command()
@@ -124,7 +122,7 @@ def check(spend: bool) -> None:
 
     findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
-        click.echo(f"{finding.mark:<4} {finding.what}: {finding.said}")
+        click.echo(f"{finding.mark:<4} {finding.what}: {finding.message}")
     bad = sum(not finding.good for finding in findings)
     if bad:
         raise PipelineError(f"{bad} of {len(findings)} checks failed")
@@ -200,7 +198,7 @@ def forget(handle: str, yes: bool, as_creator: str | None) -> None:
     # Progress is for a terminal. A script expects one line on stderr: the reason of a failure.
     progress = sys.stderr.isatty()
     run_forget(
-        handle, as_creator=as_creator, say=click.echo, tell=lambda m: click.echo(m, err=True) if progress else None
+        handle, as_creator=as_creator, say=click.echo, progress=lambda m: click.echo(m, err=True) if progress else None
     )
 
 

@@ -1,5 +1,5 @@
-"""Telling people: alerts when something needs them, notices of who is live, through one webhook.
+"""Alerts on problems and notices of live streams, sent through one webhook.
 
-`webhook` sends, `outbox` decides what is sent again and keeps what could not be sent, `on_air` knows whose stream
-began or ended. The sensors in `defs/alerts/` look for reasons and keep the state in their cursors.
+`webhook` sends, `outbox` limits repeats and keeps messages until they are delivered, `on_air` detects whose stream
+began or ended. The sensors in `defs/alerts/` find the reasons and keep the state in their cursors.
 """

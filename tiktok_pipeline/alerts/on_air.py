@@ -1,8 +1,8 @@
-"""Whose stream began and whose ended, told once each, from readings as they land.
+"""Detect streams that began or ended, each once, from raw readings as they arrive.
 
-Plainer than the mart `streams`, which rests on days of readings: here a minute matters. A creator who is seen live
-is on air; a stated end, or two readings of off air as far apart as `[streams]` says, ends the stream; another room
-within the reconnect gap goes on with it. That is why an end is told that gap later.
+Simpler than the mart `streams`, which uses days of readings: here a minute matters. A creator with a live reading is on
+air. A reported end, or two readings of off air as far apart as `[streams]` says, ends the stream. Another room within
+the reconnect gap continues it, so that an end is sent only after that gap.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import polars as pl
 from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.providers.observations import ABSENT, ON_AIR
 
-# Files land up to a flush late, windows side by side; what is older than this was read before.
+# Files arrive up to a flush late, and windows overlap; older files were read before.
 LATE = timedelta(minutes=15)
 
 
 class Broadcast(msgspec.Struct):
-    """A creator's last stream, until it has been silent for long."""
+    """A creator's last stream, kept until the creator has been silent for long."""
 
     since: datetime
     seen: datetime
@@ -32,14 +32,14 @@ class Broadcast(msgspec.Struct):
 
 
 class OnAir(msgspec.Struct):
-    """Streams by creator, and the newest reading that was looked at; None before the first."""
+    """Streams by creator, and the time of the newest reading; None before the first."""
 
     broadcasts: dict[str, Broadcast] = {}
     until: datetime | None = None
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Somebody went live (`ended_at` is null) or ended."""
+    """A creator went live (`ended_at` is null), or a stream ended."""
 
     creator_id: str
     since: datetime
@@ -49,9 +49,9 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def advance(state: OnAir, live: pl.DataFrame, *, settings: Streams, now: datetime) -> list[Notice]:
-    """Move `state` on over readings and say what began and what ended.
+    """Apply readings to `state`, and return the streams that began and ended.
 
-    The first readings only teach: who is live when the notices are switched on is no news.
+    The first readings only set the state: creators that are live when the notices are switched on give no notice.
 
     Args:
         state: changed in place.
@@ -72,26 +72,28 @@ def advance(state: OnAir, live: pl.DataFrame, *, settings: Streams, now: datetim
     if isinstance(newest, datetime):
         state.until = max(newest, state.until or newest)
     notices += _over(state, settings, now)
-    gone = timedelta(hours=settings.censor_hours)
-    state.broadcasts = {who: cast for who, cast in state.broadcasts.items() if now - cast.seen < gone}
+    forgotten_after = timedelta(hours=settings.censor_hours)
+    state.broadcasts = {
+        creator_id: cast for creator_id, cast in state.broadcasts.items() if now - cast.seen < forgotten_after
+    }
     return [] if learning else notices
 
 
 def _read(state: OnAir, row: dict[str, object], settings: Streams) -> Notice | None:
-    who, at, room_id = row["creator_id"], row["observed_at"], row["room_id"]
-    assert isinstance(who, str)
+    creator_id, at, room_id = row["creator_id"], row["observed_at"], row["room_id"]
+    assert isinstance(creator_id, str)
     assert isinstance(at, datetime)
-    cast = state.broadcasts.get(who)
+    cast = state.broadcasts.get(creator_id)
     if row["live_state"] in ON_AIR:
         return _seen_live(state, cast, row, settings)
     if cast is None or cast.ended_at is not None or at <= cast.seen:
         return None
     if row["live_state"] == "ended" and row["evidence"] == "strong":
-        # An end of an older room says nothing of this one.
+        # The end of an older room does not end this one.
         if room_id is None or cast.room_id is None or room_id == cast.room_id:
             cast.ended_at = cast.off_at or at
         return None
-    # "Absent" of somebody who was just live is off air: the account exists.
+    # "Absent" of a creator that was just live means off air: the account exists.
     if row["live_state"] == "ended" or row["reason"] == ABSENT:
         if cast.off_at is None:
             cast.off_at = at
@@ -101,9 +103,9 @@ def _read(state: OnAir, row: dict[str, object], settings: Streams) -> Notice | N
 
 
 def _seen_live(state: OnAir, cast: Broadcast | None, row: dict[str, object], settings: Streams) -> Notice | None:
-    who, at, room_id, said = row["creator_id"], row["observed_at"], row["room_id"], row["started_at"]
+    creator_id, at, room_id, reported_start = row["creator_id"], row["observed_at"], row["room_id"], row["started_at"]
     title, viewers = row["title"], row["viewers"]
-    assert isinstance(who, str)
+    assert isinstance(creator_id, str)
     assert isinstance(at, datetime)
     room = room_id if isinstance(room_id, str) else None
     if cast is not None:
@@ -112,17 +114,17 @@ def _seen_live(state: OnAir, cast: Broadcast | None, row: dict[str, object], set
         same_room = room is None or cast.room_id is None or room == cast.room_id
         reconnect = at - (cast.ended_at or cast.seen) <= timedelta(minutes=settings.merge_gap_minutes)
         going_on = not cast.told_end and (reconnect or (same_room and cast.ended_at is None))
-        # A room that comes back after its end was told is not told twice.
+        # A room that comes back after its end was sent gives no second notice.
         if going_on or (room is not None and room == cast.room_id):
             cast.seen, cast.room_id = at, room or cast.room_id
             cast.off_at = None
             if not cast.told_end:
                 cast.ended_at = None
             return None
-    since = said if isinstance(said, datetime) and said <= at else at
-    state.broadcasts[who] = Broadcast(since=since, seen=at, room_id=room)
+    since = reported_start if isinstance(reported_start, datetime) and reported_start <= at else at
+    state.broadcasts[creator_id] = Broadcast(since=since, seen=at, room_id=room)
     return Notice(
-        who,
+        creator_id,
         since,
         title=title if isinstance(title, str) else None,
         viewers=viewers if isinstance(viewers, int) else None,
@@ -130,9 +132,9 @@ def _seen_live(state: OnAir, cast: Broadcast | None, row: dict[str, object], set
 
 
 def _over(state: OnAir, settings: Streams, now: datetime) -> Iterable[Notice]:
-    """Ends that no reconnect can undo any more."""
+    """Yield ends that no reconnect can undo any more."""
     gap = timedelta(minutes=settings.merge_gap_minutes)
-    for who, cast in sorted(state.broadcasts.items()):
+    for creator_id, cast in sorted(state.broadcasts.items()):
         if cast.ended_at is not None and not cast.told_end and now - cast.ended_at > gap:
             cast.told_end = True
-            yield Notice(who, cast.since, ended_at=cast.ended_at)
+            yield Notice(creator_id, cast.since, ended_at=cast.ended_at)

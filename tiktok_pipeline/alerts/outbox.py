@@ -1,6 +1,6 @@
-"""What is to be told, what was told lately, and what waits for a receiver that is down.
+"""State of the alerts: messages to send, messages sent lately, and messages that wait for the receiver.
 
-The state is a sensor's cursor: it survives restarts and is lost with nothing but itself.
+The state is a sensor's cursor, which survives restarts.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-# What waits while a receiver is down, oldest first; more than this nobody wants to read afterwards.
+# Messages kept while the receiver is down, oldest first; more would not be read afterwards.
 _MOST_WAITING = 50
 _MOST_AT_ONCE = 10
 
 
 class Message(msgspec.Struct, frozen=True):
-    """Something to tell; messages of one `key` are the same alert."""
+    """A message to send; messages of one `key` are the same alert."""
 
     key: str
     text: str
 
 
 class Outbox(msgspec.Struct):
-    """Alerts by key with when they were last sent and how often they came since, and those that wait."""
+    """Alerts by key with the time of the last message and later repeats, and the messages that wait."""
 
     sent: dict[str, datetime] = {}
     repeated: dict[str, int] = {}
     waiting: list[Message] = []
 
     def offer(self, message: Message, *, now: datetime, repeat: timedelta) -> None:
-        """Take a message, unless its alert was sent less than `repeat` ago: then it is counted."""
+        """Add a message; if its alert was sent less than `repeat` ago, only count it."""
         if any(other.key == message.key for other in self.waiting):
             return
         last = self.sent.get(message.key)
@@ -42,10 +42,10 @@ class Outbox(msgspec.Struct):
         self.waiting = [*self.waiting, Message(message.key, text)][-_MOST_WAITING:]
 
     def deliver(self, send: Callable[[str], None], *, now: datetime, repeat: timedelta) -> int:
-        """Send what waits, in order; how many went out. What was sent longer than `repeat` ago is forgotten.
+        """Send the waiting messages in order; return how many. Drop the record of alerts older than `repeat`.
 
         Raises:
-            DeliveryError: the receiver did not take one; it and those after it go on waiting.
+            DeliveryError: the receiver rejected a message; it and the later ones stay in the queue.
         """
         self.sent = {key: at for key, at in self.sent.items() if now - at < repeat}
         delivered = 0

@@ -1,4 +1,4 @@
-"""What each alert says: what happened, to whom, what to do, where to look. docs/operations.md has more of each."""
+"""Texts of the alerts: the problem, the object, the next step, and a link. docs/operations.md explains each."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ _LONGEST_REASON = 600
 
 
 def run_failed(job: str, reason: str, link: str, redactor: Redactor) -> Message:
-    """A run failed, for a reason that no check gave."""
-    said = redactor.text(" ".join(reason.split()))[:_LONGEST_REASON]
-    return Message(f"run:{job}", f"A run of `{job}` failed: {said or 'no reason was recorded'}. See {link}.")
+    """Return the alert of a run that failed for another reason than a check."""
+    text = redactor.text(" ".join(reason.split()))[:_LONGEST_REASON]
+    return Message(f"run:{job}", f"A run of `{job}` failed: {text or 'no reason was recorded'}. See {link}.")
 
 
 def day_blocked(table: str, check: str, found: str, link: str) -> Message:
-    """Days of a table that a blocking check refused: they keep their last good file; all else is published."""
+    """Return the alert of days that a blocking check rejected; they keep their last good file."""
     return Message(
         f"blocked:{table}:{check}",
-        f"{table} stands still: its check `{check}` failed. {found[:_LONGEST_REASON]}. See {link}.",
+        f"{table} is not updated: its check `{check}` failed. {found[:_LONGEST_REASON]}. See {link}.",
     )
 
 
 def check_warned(table: str, check: str, found: str, link: str) -> Message:
-    """A check that stops nothing failed: staleness, budget, drift, coverage, vendors, quarantine."""
+    """Return the alert of a non-blocking check: staleness, budget, drift, coverage, vendors, quarantine."""
     return Message(f"check:{table}:{check}", f"{table}, check `{check}`: {found[:_LONGEST_REASON]}. See {link}.")
 
 
 def stale(within: timedelta) -> Message:
-    """Nothing lands, though capture is on: told from the lake, because no run may be there to tell."""
+    """Return the alert of missing raw files while capture is on; read from the lake, as there may be no run."""
     return Message(
         "stale",
-        f"No answer of a vendor has landed for {within.total_seconds() / 60:.0f} minutes. Is the daemon running, is "
-        "the schedule `watch` on, do its runs succeed? `tiktok-pipeline check` says how each vendor is.",
+        f"No response of a vendor was stored for {within.total_seconds() / 60:.0f} minutes. Is the daemon running, is "
+        "the schedule `watch` on, do its runs succeed? `tiktok-pipeline check` shows the state of each vendor.",
     )
 
 
 def on_air(notice: Notice, handle: str) -> Message:
-    """Somebody went live, or their stream ended."""
+    """Return the notice of a creator that went live, or whose stream ended."""
     key = f"live:{notice.creator_id}:{notice.since.isoformat()}"
     if notice.ended_at is None:
         watched = f", {notice.viewers:,} viewers" if notice.viewers is not None else ""

@@ -1,9 +1,9 @@
-"""What must hold of the tables, and what is worth a warning: plain functions on frames that return verdicts.
+"""Blocking checks and warnings on tables: plain functions on frames that return verdicts.
 
-`contract` and `identities` are about numbers that would be wrong: a day that breaks them does not replace the day
-that is there; all other days and tables are made and published. No input of a vendor breaks them:
-`transforms/soundness.py` sees to that. `health` and `drift` warn: about what vendors answer, what it costs, how old it
-is. Thresholds are settings (`[checks]`). Which asset carries which check stands in `defs/asset_checks.py`.
+`contract` and `identities` find wrong numbers: a day that fails them does not replace the stored day; all other days
+and tables are still built and published. No input of a vendor can fail them, because `transforms/soundness.py` removes
+such values. `health` and `drift` warn: vendor errors, cost, age. Thresholds are settings (`[checks]`).
+`defs/asset_checks.py` attaches checks to assets.
 
-Do not put repairs here: a check looks and says what it saw.
+Do not put repairs here: a check only reads and reports.
 """

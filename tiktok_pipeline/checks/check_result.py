@@ -1,17 +1,17 @@
-"""What a check found: whether it holds, in words, with numbers that can be plotted and examples to look at."""
+"""The result of a check: passed or not, a message, numbers that can be plotted, and examples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# Examples say where to look; a table says the rest.
+# Examples are a starting point; the table has all rows.
 MOST_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check's finding. `examples` name rows by their keys: never what somebody wrote, never a follower."""
+    """One check's result. `examples` name rows by their keys, never by text that a creator wrote, nor by a follower."""
 
     passed: bool
     message: str
@@ -29,19 +29,19 @@ class CheckResult:
 
 
 def together(verdicts: Iterable[CheckResult]) -> CheckResult:
-    """The verdict over several days: broken if one is; numbers are summed, messages of broken ones are kept."""
+    """Combine the results of several days: failed if one failed; sum the numbers, keep messages of failed days."""
     found = list(verdicts)
     if not found:
-        return CheckResult(passed=True, message="nothing was made anew")
+        return CheckResult(passed=True, message="nothing was rebuilt")
     broken = [verdict for verdict in found if not verdict.passed]
     numbers: dict[str, float] = {}
     for verdict in found:
         for name, number in verdict.numbers.items():
             numbers[name] = numbers.get(name, 0) + number
-    said = "; ".join(dict.fromkeys(verdict.message for verdict in broken or found[-1:]))
+    message = "; ".join(dict.fromkeys(verdict.message for verdict in broken or found[-1:]))
     return CheckResult(
         passed=not broken,
-        message=said if broken or len(found) == 1 else f"{len(found)} days hold; the last: {said}",
+        message=message if broken or len(found) == 1 else f"{len(found)} days pass; the last: {message}",
         numbers=numbers,
         examples=tuple(example for verdict in broken for example in verdict.examples)[:MOST_EXAMPLES],
     )

@@ -1,4 +1,4 @@
-"""Whether a frame can be what `tables.py` says of its table: columns, types, nothing missing, keys, no future."""
+"""Check a frame against its table in `tables.py`: columns, types, required values, keys, no time in the future."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import polars as pl
 from tiktok_pipeline.checks.check_result import MOST_EXAMPLES, CheckResult
 from tiktok_pipeline.tables import TIME, Table
 
-# When something was seen, or when we say that it began or ended. What vendors announce, such as a story's end, is
-# theirs.
+# Times that are observed or derived here. Times that vendors announce, such as a story's end, may lie in the future.
 _SEEN = (
     "observed_at",
     "first_seen_at",
@@ -27,9 +26,9 @@ _SEEN = (
 
 
 def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> CheckResult:
-    """The table's schema, its required columns, its key, and that nothing was seen after `latest`.
+    """Check the table's schema, its required columns, its key, and that no observed time is after `latest`.
 
-    In that order; the first that is broken is told.
+    The checks run in that order, and the first failure is reported.
     """
     numbers = {"rows": float(frame.height), "null_values": 0.0, "repeated_keys": 0.0, "from_the_future": 0.0}
     if frame.schema != table.schema:
@@ -40,7 +39,7 @@ def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> CheckRes
     if numbers["null_values"]:
         named = ", ".join(f"{name} ({count})" for name, count in nulls.items() if count)
         lacking = frame.filter(pl.any_horizontal(pl.col(required).is_null()))
-        message = f"{table.name} has nulls where none may stand: {named}"
+        message = f"{table.name} has nulls in required columns: {named}"
         return CheckResult(passed=False, message=message, numbers=numbers, examples=keys(table, lacking))
     repeated = frame.filter(pl.struct(table.key).is_duplicated()) if frame.height else frame
     numbers["repeated_keys"] = float(repeated.height)
@@ -59,20 +58,24 @@ def contract(table: Table, frame: pl.DataFrame, *, latest: datetime) -> CheckRes
     if ahead.height:
         message = f"{ahead.height} rows of {table.name} are from after {latest:%Y-%m-%d %H:%M} UTC ({', '.join(seen)})"
         return CheckResult(passed=False, message=message, numbers=numbers, examples=keys(table, ahead))
-    return CheckResult(passed=True, message=f"{frame.height} rows as tables.py says", numbers=numbers)
+    return CheckResult(passed=True, message=f"{frame.height} rows as in tables.py", numbers=numbers)
 
 
 def keys(table: Table, frame: pl.DataFrame) -> tuple[str, ...]:
-    """The keys of the first few different rows, as text."""
+    """Return the keys of the first few different rows, as text."""
     rows = frame.select(table.key).unique(maintain_order=True).head(MOST_EXAMPLES).iter_rows(named=True)
     return tuple(", ".join(f"{name}={value}" for name, value in row.items()) for row in rows)
 
 
 def _schema_difference(table: Table, frame: pl.DataFrame) -> str:
-    wanted, found = table.schema, frame.schema
+    expected, found = table.schema, frame.schema
     differences = [
-        *(f"{name} is missing" for name in wanted if name not in found),
-        *(f"{name} is unknown" for name in found if name not in wanted),
-        *(f"{name} is {found[name]}, not {dtype}" for name, dtype in wanted.items() if found.get(name, dtype) != dtype),
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} is not in tables.py" for name in found if name not in expected),
+        *(
+            f"{name} is {found[name]}, not {dtype}"
+            for name, dtype in expected.items()
+            if found.get(name, dtype) != dtype
+        ),
     ]
-    return f"{table.name} is not what tables.py says: " + ("; ".join(differences) or "columns out of order")
+    return f"{table.name} differs from tables.py: " + ("; ".join(differences) or "columns out of order")

@@ -1,7 +1,7 @@
-"""Whether vendors' bodies changed: fields that were never there before, and fields that are gone.
+"""Detect changes in vendors' bodies: new fields, changed types, and missing fields.
 
-Known is what the shapes of the days before show, so nothing is kept beside the lake. The first days of an endpoint
-only teach. A field is told by its topmost part: where a whole object is new, its fields are not listed.
+The baseline is the shapes of the previous days, so that no other state is needed. A new endpoint raises no warning
+during its first days. A field is reported by its topmost part: if a whole object is new, its fields are not listed.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from tiktok_pipeline.config.settings import Checks
 
 @dataclass(frozen=True)
 class Change:
-    """A field of an endpoint that is new, of another type, or gone."""
+    """A field of an endpoint that is new, of another type, or missing."""
 
     vendor: str
     endpoint: str
     path: str
-    what: str
+    change: str
 
     def __str__(self) -> str:
-        return f"{self.vendor} {self.endpoint}: {self.path} {self.what}"
+        return f"{self.vendor} {self.endpoint}: {self.path} {self.change}"
 
 
 def drift(today: pl.DataFrame, before: pl.DataFrame, *, settings: Checks) -> CheckResult:
-    """What differs in a day's shapes from those of the days before.
+    """Compare the shapes of a day with those of the days before.
 
     Args:
         today: PAYLOAD_SHAPES schema, one day.
         before: the same of earlier days, with a column `day`.
         settings: thresholds.
     """
-    known = _taught(before, settings)
+    known = _known_fields(before, settings)
     new = list(_new(today, known))
-    gone = list(_gone(today, before, settings))
+    missing = list(_missing(today, before, settings))
     numbers = {
         "endpoints": float(today.select(pl.struct("vendor", "endpoint").n_unique()).item() if today.height else 0),
         "fields": float(today.height),
         "new_fields": float(len(new)),
-        "vanished_fields": float(len(gone)),
+        "vanished_fields": float(len(missing)),
     }
-    changes = [*new, *gone]
+    changes = [*new, *missing]
     if not changes:
         learning = today.join(known, on=["vendor", "endpoint"], how="anti").select("vendor", "endpoint").unique().height
-        told = f"no field is new or gone; {learning} endpoints are still being learned" if learning else (
-            "no field is new or gone")  # fmt: skip
-        return CheckResult(passed=True, message=told, numbers=numbers)
+        message = f"no field is new or missing; {learning} endpoints have no baseline yet" if learning else (
+            "no field is new or missing")  # fmt: skip
+        return CheckResult(passed=True, message=message, numbers=numbers)
     more = f" and {len(changes) - MOST_EXAMPLES} more" if len(changes) > MOST_EXAMPLES else ""
     return CheckResult(
         passed=False,
-        message=f"{len(new)} fields are new, {len(gone)} have vanished: "
+        message=f"{len(new)} fields are new, {len(missing)} are missing: "
         + "; ".join(str(change) for change in changes[:MOST_EXAMPLES])
         + more,
         numbers=numbers,
@@ -62,8 +62,8 @@ def drift(today: pl.DataFrame, before: pl.DataFrame, *, settings: Checks) -> Che
     )
 
 
-def _taught(before: pl.DataFrame, settings: Checks) -> pl.DataFrame:
-    """The fields of endpoints that the days before saw often enough to know them."""
+def _known_fields(before: pl.DataFrame, settings: Checks) -> pl.DataFrame:
+    """Return the fields of endpoints that have a baseline: enough captures in the days before."""
     enough = (
         before.group_by("vendor", "endpoint", "day")
         .agg(pl.col("sampled").first())
@@ -75,22 +75,22 @@ def _taught(before: pl.DataFrame, settings: Checks) -> pl.DataFrame:
 
 
 def _new(today: pl.DataFrame, known: pl.DataFrame) -> Iterator[Change]:
-    """Paths never seen before, and types that a path never had; a null says nothing of a type."""
+    """Yield paths never seen before, and types that a path never had; a null shows no type."""
     keys = ["vendor", "endpoint", "path"]
-    taught = today.join(known, on=["vendor", "endpoint"], how="semi").filter(pl.col("type") != "null")
-    unseen = taught.join(known, on=keys, how="anti")
+    covered = today.join(known, on=["vendor", "endpoint"], how="semi").filter(pl.col("type") != "null")
+    unseen = covered.join(known, on=keys, how="anti")
     for vendor, endpoint, path, kind, example in _topmost(unseen).select(*keys, "type", "example").iter_rows():
         yield Change(vendor, endpoint, path, f"is new ({kind}{_as(example)})")
     typed = known.filter(pl.col("type") != "null").group_by(keys).agg(known=pl.col("type").unique().sort())
-    other = taught.join(typed, on=keys).filter(~pl.col("type").is_in(pl.col("known")))
+    other = covered.join(typed, on=keys).filter(~pl.col("type").is_in(pl.col("known")))
     for vendor, endpoint, path, kind, example, had in (
         other.sort(keys).select(*keys, "type", "example", "known").iter_rows()
     ):
         yield Change(vendor, endpoint, path, f"was {' or '.join(had)} and is {kind}{_as(example)}")
 
 
-def _gone(today: pl.DataFrame, before: pl.DataFrame, settings: Checks) -> Iterator[Change]:
-    """Fields that nearly every object of the last day had, and none of today's has, where there are such objects."""
+def _missing(today: pl.DataFrame, before: pl.DataFrame, settings: Checks) -> Iterator[Change]:
+    """Yield fields that nearly every object of the last day had and none of today has, if there are such objects."""
     keys = ["vendor", "endpoint", "path"]
     last = before.filter(pl.col("day") == pl.col("day").max().over("vendor", "endpoint"))
     fields = (
@@ -111,18 +111,18 @@ def _gone(today: pl.DataFrame, before: pl.DataFrame, settings: Checks) -> Iterat
         .sort(keys)
     )
     for vendor, endpoint, path, types in vanished.select(*keys, "types").iter_rows():
-        yield Change(vendor, endpoint, path, f"has vanished (was {' or '.join(types)})")
+        yield Change(vendor, endpoint, path, f"is missing (was {' or '.join(types)})")
 
 
 def _objects(shapes: pl.DataFrame) -> pl.DataFrame:
-    """vendor, endpoint, path, bodies of all objects, the whole body (path "") among them."""
+    """Return vendor, endpoint, path, bodies of all objects, including the whole body (path "")."""
     keys = ["vendor", "endpoint", "path"]
     whole = shapes.group_by("vendor", "endpoint").agg(path=pl.lit(""), bodies=pl.col("sampled").first())
     return pl.concat([whole.select(*keys, "bodies"), shapes.filter(pl.col("type") == "object").select(*keys, "bodies")])
 
 
 def _topmost(fields: pl.DataFrame) -> pl.DataFrame:
-    """`fields` without those below another of them, sorted."""
+    """Return `fields` without those below another of them, sorted."""
     rows = fields.sort("vendor", "endpoint", "path").with_row_index("row")
     kept: list[int] = []
     tops: set[tuple[str, str, str]] = set()
@@ -134,7 +134,7 @@ def _topmost(fields: pl.DataFrame) -> pl.DataFrame:
 
 
 def _parents(path: str) -> Iterable[str]:
-    """`a`, `a[]` and `a[].b` of `a[].b.c`."""
+    """Return the parents of a path: `a`, `a[]` and `a[].b` of `a[].b.c`."""
     return (path[:end] for end in range(1, len(path)) if path[end] == "." or path.startswith("[]", end))
 
 

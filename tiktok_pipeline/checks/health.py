@@ -1,4 +1,4 @@
-"""What is worth a warning and wrong in no number: how old, how complete, how dear, how broken."""
+"""Non-blocking checks: freshness, completeness, vendor errors, cost, and readability of bodies and files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not 
 
 
 def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> CheckResult:
-    """Whether the newest reading is as young as the cadence makes it.
+    """Check that the newest reading is as recent as the polling cadence allows.
 
     Args:
-        newest: the newest `observed_at` that there is; None without any.
-        now: the time, on the clock that readings are made by.
+        newest: the newest `observed_at`; None without any reading.
+        now: the time, on the clock of the readings.
         settings: thresholds.
     """
     if newest is None:
@@ -38,7 +38,7 @@ def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> Ch
 
 
 def completeness(coverage: pl.DataFrame, *, settings: Checks) -> CheckResult:
-    """Whether everybody was asked about, and whether answers said something.
+    """Check that every creator was polled, and that readings have a known live state.
 
     Args:
         coverage: COVERAGE schema, one day.
@@ -46,29 +46,31 @@ def completeness(coverage: pl.DataFrame, *, settings: Checks) -> CheckResult:
     """
     creators = coverage.height
     if creators == 0:
-        return CheckResult(passed=True, message="there is nobody to watch", numbers={"creators": 0.0})
-    unasked = coverage.filter(pl.col("polls") == 0)
+        return CheckResult(passed=True, message="there is no creator to watch", numbers={"creators": 0.0})
+    unpolled = coverage.filter(pl.col("polls") == 0)
     polls, known = int(coverage["polls"].sum()), int(coverage["known_polls"].sum())
     unknown_share = (polls - known) / polls if polls else 0.0
     numbers = {
         "creators": float(creators),
-        "unasked": float(unasked.height),
+        "unasked": float(unpolled.height),
         "polls": float(polls),
         "unknown_share": round(unknown_share, 4),
     }
-    said = []
-    if unasked.height > settings.unasked_share * creators:
-        said.append(f"nobody asked about {unasked.height} of {creators} creators: was the schedule on, is budget left?")
+    problems = []
+    if unpolled.height > settings.unasked_share * creators:
+        problems.append(
+            f"{unpolled.height} of {creators} creators were not polled: was the schedule on? Is budget left?"
+        )
     if unknown_share > settings.unknown_share:
-        said.append(f"{unknown_share:.0%} of {polls} readings say nothing: is a vendor in trouble?")
-    if not said:
+        problems.append(f"{unknown_share:.0%} of {polls} readings have no live state: does a vendor have problems?")
+    if not problems:
         return CheckResult(passed=True, message=f"{creators} creators, {polls} readings", numbers=numbers)
-    examples = tuple(sorted(unasked["creator_id"].to_list())[:MOST_EXAMPLES])
-    return CheckResult(passed=False, message="; ".join(said), numbers=numbers, examples=examples)
+    examples = tuple(sorted(unpolled["creator_id"].to_list())[:MOST_EXAMPLES])
+    return CheckResult(passed=False, message="; ".join(problems), numbers=numbers, examples=examples)
 
 
 def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> CheckResult:
-    """Whether vendors answer.
+    """Check that requests to vendors succeed.
 
     Args:
         usage: VENDOR_USAGE schema, one day.
@@ -87,21 +89,21 @@ def vendor_errors(usage: pl.DataFrame, *, settings: Checks) -> CheckResult:
         pl.col("share") > settings.error_share, pl.col("requests") >= settings.error_min_requests
     )
     if failing.is_empty():
-        return CheckResult(passed=True, message="vendors answer", numbers=numbers)
-    said = []
+        return CheckResult(passed=True, message="requests succeed", numbers=numbers)
+    problems = []
     for row in failing.iter_rows(named=True):
         most = max(_FAILURES, key=lambda name: row[name])
-        said.append(f"{row['share']:.0%} of {row['requests']} attempts at {row['vendor']} failed, most as {most}")
-    message = "; ".join(said) + ": `tiktok-pipeline check` says how each vendor is"
+        problems.append(f"{row['share']:.0%} of {row['requests']} attempts at {row['vendor']} failed, most as {most}")
+    message = "; ".join(problems) + ": run `tiktok-pipeline check` for the state of each vendor"
     return CheckResult(passed=False, message=message, numbers=numbers)
 
 
 def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Checks) -> CheckResult:
-    """Whether a vendor's credits of the day come near their cap; a vendor without a cap has no share.
+    """Check that a vendor's credits of the day stay below their cap; a vendor without a cap is never near it.
 
     Args:
         usage: VENDOR_USAGE schema, one day.
-        vendors: what each may cost.
+        vendors: the limits of each vendor.
         settings: thresholds.
     """
     spent = dict(usage.group_by("vendor").agg(pl.col("credits").sum()).iter_rows())
@@ -118,7 +120,7 @@ def budget(usage: pl.DataFrame, vendors: Mapping[str, Limits], *, settings: Chec
             near.append(f"{vendor} has spent {credits:,.0f} of {limits.credits_per_day:,.0f} credits of the day")
     if not near:
         return CheckResult(passed=True, message="no vendor is near its cap", numbers=numbers)
-    message = "; ".join(near) + ": at the cap it is passed over until midnight UTC; raise credits_per_day or ask less"
+    message = "; ".join(near) + ": at the cap, polling skips it until midnight UTC; raise credits_per_day or poll less"
     return CheckResult(passed=False, message=message, numbers=numbers)
 
 
@@ -174,9 +176,9 @@ def whole_files(damaged: Collection[str]) -> CheckResult:
     if not damaged:
         return CheckResult(passed=True, message="every file could be read", numbers=numbers)
     examples = tuple(sorted(damaged)[:MOST_EXAMPLES])
-    others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
     message = (
-        f"passed over {examples[0]}{others}: put raw files back from a backup, or move them out of the lake; others "
-        "are made again by the next `derive`"
+        f"skipped {examples[0]}{more}: restore raw files from a backup, or move them out of the lake; the next "
+        "`derive` rebuilds all others"
     )
     return CheckResult(passed=False, message=message, numbers=numbers, examples=examples)

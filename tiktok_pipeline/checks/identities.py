@@ -1,8 +1,8 @@
-"""What must hold inside every row of a table, and between the rows of a board: bounds and identities.
+"""Bounds and identities that must hold in every row of a table, and between the rows of a board.
 
-A rule is an expression that is true for a row that breaks it; null counts as kept, because what is not known breaks
-nothing. Put a rule here only if a broken one means that *our* numbers are wrong: what vendors get wrong is made
-null or quarantined when it is read, and never stops a publish.
+A rule is an expression that is true for a row that breaks it; null passes, because a missing value breaks nothing.
+Put a rule here only if a broken one means that *our* numbers are wrong. Wrong values of vendors become null or go to
+quarantine when they are read, and never stop a publish.
 """
 
 from __future__ import annotations
@@ -25,26 +25,32 @@ _RELATIVE, _ABSOLUTE = 1e-9, 1e-6
 
 @dataclass(frozen=True)
 class Rule:
-    """One identity: what holds, in words, and the rows that break it."""
+    """One identity: its statement in words, and the rows that break it."""
 
-    says: str
+    statement: str
     broken: pl.Expr
 
 
 def identities(table: Table, frame: pl.DataFrame) -> CheckResult:
-    """Whether every rule of the table holds; the table must have some, and the frame its schema."""
+    """Check every rule of the table; the table must have rules, and the frame the table's schema."""
     rules = RULES[table.name]
     counts = frame.select(
-        pl.coalesce(rule.broken, False).sum().cast(pl.Float64).alias(rule.says) for rule in rules
+        pl.coalesce(rule.broken, False).sum().cast(pl.Float64).alias(rule.statement) for rule in rules
     ).row(0, named=True)
-    broken = {says: int(count) for says, count in counts.items() if count}
+    broken = {statement: int(count) for statement, count in counts.items() if count}
     numbers = {"rows": float(frame.height), "rows_that_break_a_rule": 0.0}
     if not broken:
         return CheckResult(passed=True, message=f"{len(rules)} rules hold", numbers=numbers)
-    breaking = frame.filter(pl.any_horizontal(pl.coalesce(rule.broken, False) for rule in rules if rule.says in broken))
+    breaking = frame.filter(
+        pl.any_horizontal(pl.coalesce(rule.broken, False) for rule in rules if rule.statement in broken)
+    )
     numbers["rows_that_break_a_rule"] = float(breaking.height)
-    told = "; ".join(f"{says} (broken in {count} of {frame.height} rows)" for says, count in broken.items())
-    return CheckResult(passed=False, message=f"{table.name}: {told}", numbers=numbers, examples=keys(table, breaking))
+    message = "; ".join(
+        f"{statement} (broken in {count} of {frame.height} rows)" for statement, count in broken.items()
+    )
+    return CheckResult(
+        passed=False, message=f"{table.name}: {message}", numbers=numbers, examples=keys(table, breaking)
+    )
 
 
 def _differ(left: pl.Expr, right: pl.Expr) -> pl.Expr:
@@ -125,7 +131,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("is_significant = lift_lo > 0", pl.col("is_significant") != (pl.col("lift_lo") > 0)),
         Rule("the interval holds the lift",
              (pl.col("lift") < pl.col("lift_lo") - _ABSOLUTE) | (pl.col("lift") > pl.col("lift_hi") + _ABSOLUTE)),
-        Rule("what is observable has a lift", pl.col("observable") & pl.col("lift").is_null()),
+        Rule("an observable stream has a lift", pl.col("observable") & pl.col("lift").is_null()),
         Rule("both counts are of one vendor", pl.col("provider_before") != pl.col("provider_after")),
         *_in_order("before_at", "after_at"),
         *_never_negative("followers_before", "followers_after", "placebos"),

@@ -1,1 +1,1 @@
-"""What the commands do, one file each; `cli.py` is their face."""
+"""The commands, one file each; `cli.py` defines their options."""

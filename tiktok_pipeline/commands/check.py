@@ -1,4 +1,4 @@
-"""`tiktok-pipeline check`: what is set up, what is not, and what to do about it."""
+"""`tiktok-pipeline check`: report what is set up, what is missing, and how to fix it."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ _OPTIONAL = ("room", "posts", "followers", "user_search", "live_ranking")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; what is off is neither good nor bad."""
+    """The result of one check; `off` means optional and unused, which is neither good nor bad."""
 
     what: str
     good: bool
-    said: str
+    message: str
     off: bool = False
 
     @property
     def mark(self) -> str:
-        """How it stands, in a word."""
+        """Return the result in one word."""
         return "off" if self.off else "ok" if self.good else "BAD"
 
 
 def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> list[Finding]:
     """Check everything that a deployment needs; never raises.
 
-    With `spend`, a vendor without a free endpoint is asked for one profile, which costs a credit.
+    With `spend`, one profile is requested from a vendor without a free endpoint, which costs a credit.
     """
-    return [replace(finding, said=_one_line(finding.said)) for finding in _findings(environment, spend)]
+    return [replace(finding, message=_one_line(finding.message)) for finding in _findings(environment, spend)]
 
 
 def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
@@ -76,8 +76,8 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
     def read_settings() -> Iterator[Finding]:
         nonlocal configured
         configured = settings.load_settings(places.settings)
-        said = "read" if places.settings.exists() else "no file: every setting has its default"
-        yield Finding(f"settings {places.settings.name}", True, said)
+        message = "read" if places.settings.exists() else "no file: every setting has its default"
+        yield Finding(f"settings {places.settings.name}", True, message)
 
     yield from _tried("settings", read_settings)
     yield from _tried("roster", lambda: _roster(places.roster))
@@ -106,16 +106,16 @@ def _tried(what: str, look: Callable[[], Iterable[Found]]) -> list[Found | Findi
         return [Finding(what, False, f"cannot be checked: {type(error).__name__}")]
 
 
-def _one_line(said: str) -> str:
-    """Text that a terminal can print in one line, without the user name and password of a URL."""
-    said = re.sub(r":/{1,2}[^/\s]*@", "://", said.encode("utf-8", "replace").decode())
-    said = re.sub(r"[^/\s:@]+:[^/\s@]+@", "", said)
-    return " ".join("".join(c if c.isprintable() else " " for c in said).split())
+def _one_line(text: str) -> str:
+    """Return text that a terminal can print in one line, without the user name and password of a URL."""
+    text = re.sub(r":/{1,2}[^/\s]*@", "://", text.encode("utf-8", "replace").decode())
+    text = re.sub(r"[^/\s:@]+:[^/\s@]+@", "", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _clock(environment: Mapping[str, str]) -> Iterator[Finding]:
     if replaying(environment):
-        yield Finding("clock", True, "replay: vendors are asked for past times; only test servers can answer")
+        yield Finding("clock", True, "replay: requests are for past times; only test servers support them")
     real_clock(environment)
 
 
@@ -130,8 +130,8 @@ def _roster(path: Path) -> Iterator[Finding]:
     for note in read.notes:
         yield Finding("roster", True, note)
     many = len(read.creators)
-    nobody = "nobody to watch: add somebody with `tiktok-pipeline roster add HANDLE`"
-    yield Finding("roster", many > 0, f"{many} creators" if many else nobody)
+    no_creator = "no creator to watch: add one with `tiktok-pipeline roster add HANDLE`"
+    yield Finding("roster", many > 0, f"{many} creators" if many else no_creator)
 
 
 def _known_gifts(path: Path | None) -> Iterator[Finding]:
@@ -151,7 +151,7 @@ def _vendors(
     configured: settings.Settings,
     spend_on: Path | None,
 ) -> Iterator[Finding]:
-    # Somebody waits for the result.
+    # Keep the timeout short: a person waits for the result.
     patience = min(configured.responses.deadline_seconds, _REACH_TIMEOUT_S)
     responses = msgspec.structs.replace(configured.responses, deadline_seconds=patience)
     configured = msgspec.structs.replace(configured, responses=responses)
@@ -159,7 +159,7 @@ def _vendors(
         what = f"vendor {name}"
         lacking = missing(vendor, environment)
         if lacking:
-            # Nobody needs all four: whether one is needed, the routes tell.
+            # No deployment needs all four vendors; the check of the routes shows which ones are missing.
             yield Finding(what, True, f"not used: to use it, set {' and '.join(lacking)}", off=True)
             continue
         yield from _tried(what, partial(_vendor, keys[name], configured, spend_on))
@@ -174,39 +174,40 @@ def _vendor(access: Access, configured: settings.Settings, spend_on: Path | None
 
 
 async def _balance(access: Access, configured: settings.Settings) -> Finding:
-    """Ask the vendor's free endpoint: proves the key, and tells the credits."""
+    """Poll the vendor's free endpoint, which proves the key and returns the credits."""
     what = f"vendor {access.vendor.name}"
-    landed: list[Attempt] = []
-    async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
-        answer = await client.request_from(access.vendor.name, "balance", Target("", ""))
-    if answer is not None:
-        return Finding(what, True, f"reachable, the key is good, {access.vendor.describe_balance(answer.body or b'')}")
-    if not landed:
-        return Finding(what, False, "not asked: credits_per_day leaves no credit for a request")
-    verdict = landed[-1].verdict
+    attempts: list[Attempt] = []
+    async with open_client({access.vendor.name: access}, configured, RealClock(), attempts.append) as client:
+        response = await client.request_from(access.vendor.name, "balance", Target("", ""))
+    if response is not None:
+        balance = access.vendor.describe_balance(response.body or b"")
+        return Finding(what, True, f"reachable, the key is valid, {balance}")
+    if not attempts:
+        return Finding(what, False, "no request sent: credits_per_day leaves no credit for one")
+    verdict = attempts[-1].verdict
     if verdict.fate is Fate.VENDOR:
         variables = " and ".join(access.vendor.credential_variables)
         return Finding(what, False, f"refused ({verdict.error}): check {variables}, and the account's credits")
-    return _no_answer(access, verdict.error)
+    return _no_response(access, verdict.error)
 
 
 async def _spend(access: Access, configured: settings.Settings, path: Path) -> Finding:
-    """Ask for one profile: proves the key, for a credit."""
+    """Request one profile, which proves the key and costs a credit."""
     what = f"vendor {access.vendor.name}"
     try:
         targets = [creator.target for creator in roster.read_roster(path).creators]
     except PipelineError:
         targets = []
     if not targets:
-        return Finding(what, False, "nobody on the roster to ask about: the key was not tried")
-    landed: list[Attempt] = []
-    async with open_client({access.vendor.name: access}, configured, RealClock(), landed.append) as client:
-        answer = await client.request_from(access.vendor.name, "profile", targets[0])
-    spent = sum(attempt.verdict.credits or 0.0 for attempt in landed)
-    if answer is not None:
-        return Finding(what, True, f"the key is good (asked for @{targets[0].handle}, {spent:g} credits)")
-    error = landed[-1].verdict.error if landed else "the vendor has no profile to ask for"
-    return Finding(what, False, f"no answer ({error}, {spent:g} credits): check the key and the account")
+        return Finding(what, False, "no creator on the roster to poll: the key was not tested")
+    attempts: list[Attempt] = []
+    async with open_client({access.vendor.name: access}, configured, RealClock(), attempts.append) as client:
+        response = await client.request_from(access.vendor.name, "profile", targets[0])
+    spent = sum(attempt.verdict.credits or 0.0 for attempt in attempts)
+    if response is not None:
+        return Finding(what, True, f"the key is valid (polled @{targets[0].handle}, {spent:g} credits)")
+    error = attempts[-1].verdict.error if attempts else "the vendor has no profile endpoint"
+    return Finding(what, False, f"no response ({error}, {spent:g} credits): check the key and the account")
 
 
 async def _reach(access: Access) -> Finding:
@@ -218,25 +219,25 @@ async def _reach(access: Access) -> Finding:
             reply = await connections.get(address, {}, {"User-Agent": USER_AGENT}, _REACH_TIMEOUT_S)
             await reply.aclose()
     except Exception as error:
-        return _no_answer(access, fault(error))
+        return _no_response(access, fault(error))
     finally:
         await connections.aclose()
     if reply.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-        return _no_answer(access, PROXY_AUTHENTICATION)
+        return _no_response(access, PROXY_AUTHENTICATION)
     return Finding(
         f"vendor {access.vendor.name}",
         True,
-        f"reachable (HTTP {reply.status}); it has no free endpoint: --spend tries the key for a credit",
+        f"reachable (HTTP {reply.status}); it has no free endpoint: --spend tests the key for a credit",
     )
 
 
-def _no_answer(access: Access, error: str | None) -> Finding:
+def _no_response(access: Access, error: str | None) -> Finding:
     route = access.network.route(access.base_url)
     check = "the proxy, the address and the network" if route else "the address and the network"
-    said = f"no answer from {access.base_url}{route} ({error}): check {check}"
+    message = f"no response from {access.base_url}{route} ({error}): check {check}"
     if error is not None and "Certificate" in error:
-        said += "; SSL_CERT_FILE names a file of certificate authorities of your own"
-    return Finding(f"vendor {access.vendor.name}", False, said)
+        message += "; SSL_CERT_FILE names a file of certificate authorities of your own"
+    return Finding(f"vendor {access.vendor.name}", False, message)
 
 
 def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterator[Finding]:
@@ -246,17 +247,17 @@ def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterat
         if usable:
             yield Finding(f"route {capability}", True, ", then ".join(usable))
             continue
-        wanted = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
-        # What is optional adds tables and detail; without it everything else still works.
+        variables = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
+        # Optional routes add tables and detail; everything else works without them.
         optional = capability in _OPTIONAL
-        said = "nobody can answer, and its table stays empty" if optional else "nobody can answer"
-        yield Finding(f"route {capability}", optional, f"{said}: set {wanted}")
+        message = "no vendor available, and its table stays empty" if optional else "no vendor available"
+        yield Finding(f"route {capability}", optional, f"{message}: set {variables}")
 
 
 def _round(
     configured: settings.Settings, path: Path, keys: Mapping[str, Access], on_replay_clock: bool
 ) -> Iterator[Finding]:
-    """Whether the roster can be polled in a round of `[watch] round_seconds`."""
+    """Check that the roster can be polled in a round of `[watch] round_seconds`."""
     try:
         creators = len(roster.read_roster(path).creators)
     except PipelineError:
@@ -267,14 +268,14 @@ def _round(
 
 
 def _invented(places: settings.Places, keys: Mapping[str, Access]) -> Iterator[Finding]:
-    """Whether real answers would land beside those of a sandbox."""
+    """Check that no vendor's real responses would be stored beside those of a sandbox."""
     real = sorted(name for name, access in keys.items() if access.base_url == access.vendor.base_url)
     if real and (places.home / SANDBOX_MARKER).exists():
-        said = (
-            f"{places.home} holds a sandbox's invented data, and {', '.join(real)} would land real answers beside it: "
-            "name another folder in TIKTOK_PIPELINE_HOME"
+        message = (
+            f"{places.home} holds a sandbox's invented data, and {', '.join(real)} would store real responses beside "
+            "it: name another folder in TIKTOK_PIPELINE_HOME"
         )
-        yield Finding("home", False, said)
+        yield Finding("home", False, message)
 
 
 def _lake(lake: Lake) -> Iterator[Finding]:
@@ -288,17 +289,17 @@ def _lake(lake: Lake) -> Iterator[Finding]:
     yield Finding("lake", True, f"{lake.root} is writable; holds {', '.join(tables) or 'nothing yet'}")
     for path, reason in list(sizes.damaged.items())[:_MOST_NAMED]:
         raw = (lake.root / "raw") in path.parents
-        said = "put it back from a backup, or move it out of the lake" if raw else "the next `derive` makes it again"
-        yield Finding("lake", False, f"{path} cannot be read ({reason}) and is passed over: {said}")
+        advice = "restore it from a backup, or move it out of the lake" if raw else "the next `derive` rebuilds it"
+        yield Finding("lake", False, f"{path} cannot be read ({reason}) and is skipped: {advice}")
     if len(sizes.damaged) > _MOST_NAMED:
         yield Finding("lake", False, f"{len(sizes.damaged) - _MOST_NAMED} more files cannot be read")
     if sizes.stray:
-        others = f" and {len(sizes.stray) - 1} more files" if len(sizes.stray) > 1 else ""
-        yield Finding("lake", True, f"no read looks at {sizes.stray[0]}{others}: move them out of the lake", off=True)
+        more = f" and {len(sizes.stray) - 1} more files" if len(sizes.stray) > 1 else ""
+        yield Finding("lake", True, f"no read uses {sizes.stray[0]}{more}: move such files out of the lake", off=True)
     if sizes.aside:
-        others = f" and {len(sizes.aside) - 1} more" if len(sizes.aside) > 1 else ""
-        said = f"{sizes.aside[0]}{others}: in the way of a file, and moved there; look what it is, and delete it"
-        yield Finding("lake", True, said, off=True)
+        more = f" and {len(sizes.aside) - 1} more" if len(sizes.aside) > 1 else ""
+        advice = f"{sizes.aside[0]}{more}: it blocked a file and was moved there; inspect it, and delete it"
+        yield Finding("lake", True, advice, off=True)
 
 
 def _dagster(home: Path) -> Iterator[Finding]:
@@ -306,7 +307,7 @@ def _dagster(home: Path) -> Iterator[Finding]:
     for problem in found:
         yield Finding("dagster", False, problem)
     if not found:
-        yield Finding("dagster", True, f"{home} can be used" if home.exists() else f"{home} is made when it is needed")
+        yield Finding("dagster", True, f"{home} can be used" if home.exists() else f"{home} is created when needed")
 
 
 def _warehouse(folder: Path) -> Finding:

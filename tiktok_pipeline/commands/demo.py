@@ -1,4 +1,4 @@
-"""`make demo` and `make dev`: the pipeline on a sandbox, with nothing to sign up for."""
+"""`make demo` and `make dev`: the pipeline on a sandbox, without any account."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from tiktok_pipeline.sandbox.server import start_in_process
 
 Say = Callable[[str], None]
 
-# The demo ends at least this many days before today: `make dev` goes on from there at many times real speed, and
+# The demo ends at least this many days before today: `make dev` continues from there at many times real speed, and
 # Dagster has partitions only up to the present.
 _DAYS_BEFORE_TODAY = 7
 
-# At many times real speed a window of the default ten minutes would be over before its run has started. The watch
-# ticks every minute of wall time; what its run takes beside the window fits into the rest.
+# At many times real speed a window of the default ten minutes would end before its run has started. The watch ticks
+# every minute of wall time; the overhead of its run fits into the rest.
 _DEV_WINDOW_S = 57
 
-# How often it is looked whether the service has ended, or Ctrl-C was pressed.
+# How often to check whether the service has ended, or Ctrl-C was pressed.
 _LOOK_S = 0.2
 
-# A service that is asked to stop gets this long, runs under way included.
+# Time limit for a service to stop, active runs included.
 _STOPPING_S = 30
 
-# The last day stops in the evening, when people are on air: at midnight a report would show an empty studio.
+# The last day stops in the evening, when creators are on air: at midnight a report would show no live stream.
 _ENDS_AT = timedelta(hours=20)
 
 
 class WorldOnDisk(msgspec.Struct, frozen=True):
-    """What the sandbox of this home was made from: `make dev` starts the same world again."""
+    """The parameters of this home's sandbox, so that `make dev` starts the same world again."""
 
     seed: int
     creators: int
@@ -58,7 +58,7 @@ class WorldOnDisk(msgspec.Struct, frozen=True):
 
     @property
     def end(self) -> datetime:
-        """Where the demo stops: in the evening of its last day."""
+        """Return the end of the demo: in the evening of its last day."""
         return self.start + timedelta(days=self.days - 1) + _ENDS_AT
 
 
@@ -77,18 +77,18 @@ class _Home:
             return msgspec.json.decode(self.marker.read_bytes(), type=WorldOnDisk)
         except (OSError, msgspec.MsgspecError) as error:
             raise SettingsError(
-                f"{self.marker} does not say which world the demo is of ({error}): remove {self.places.home}, or name "
+                f"{self.marker} does not describe the demo's world ({error}): remove {self.places.home}, or name "
                 "another folder in TIKTOK_PIPELINE_HOME"
             ) from None
 
 
 def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
-    """Replay `days` days of a world of `creators` into the home, and show what came out.
+    """Replay `days` days of a world of `creators` into the home, and print the results.
 
-    Run again, the same world is replayed: nothing is asked twice and nothing changes.
+    Run again, the same world is replayed: this makes no request twice and changes nothing.
 
     Raises:
-        SettingsError: the home holds something that is not a demo.
+        SettingsError: the home holds data that is not a demo's.
     """
     home = _Home(Places.from_environment())
     world = home.world()
@@ -101,7 +101,7 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
         home.places.home.mkdir(parents=True, exist_ok=True)
         home.marker.write_bytes(msgspec.json.encode(world))
     elif (creators, days, seed) != (world.creators, world.days, world.seed):
-        say(f"{home.places.home} holds another world: it is replayed again; for a new one name another folder")
+        say(f"{home.places.home} holds another world, which is replayed again; for a new world use another folder")
     begun = time.monotonic()
     say(f"starting a sandbox of {world.creators} creators (seed {world.seed})")
     with start_in_process(seed=world.seed, creators=world.creators, start=world.start) as sandbox:
@@ -112,7 +112,7 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
     _show(home.places.warehouse / LINK)
     say(f"DuckDB file: {home.places.warehouse / LINK}")
     say(f"Report:      {home.places.report} (open it in a browser; it needs no network)")
-    say("Look at the runs and assets in the Dagster UI, and watch it go on: make dev")
+    say("Look at the runs and assets in the Dagster UI, and continue the demo: make dev")
 
 
 def run_dev(*, speed: float, port: int, say: Say) -> None:
@@ -125,7 +125,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     world = home.world()
     if world is None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
-    # Go on where the demo, or the last `make dev`, ended; a demo that was interrupted has published nothing.
+    # Continue where the demo, or the last `make dev`, ended; an interrupted demo has published nothing.
     published = home.places.warehouse / LINK
     shown = max(world.end, _newest(published) or world.end)
     if shown >= datetime.now(UTC):
@@ -150,7 +150,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
 
 
 def dev_settings(speed: float) -> str:
-    """Settings for a clock that runs `speed` times as fast: what runs take of wall time counts so many times more."""
+    """Return settings for a clock that runs `speed` times as fast: run time on the wall clock counts as much more."""
     window = max(10, round(_DEV_WINDOW_S * speed / 60))
     return f"""[watch]
 window_minutes = {window}
@@ -165,7 +165,7 @@ keywords = ["live"]
 
 
 def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
-    """Variables of a deployment, switched on, whose clock shows `shown` now and runs `speed` times as fast."""
+    """Return variables of a deployment, switched on, whose clock shows `shown` now and runs `speed` times as fast."""
     return {
         "TIKTOK_PIPELINE_CLOCK": "real",
         "TIKTOK_PIPELINE_SCHEDULES": "on",
@@ -177,38 +177,38 @@ def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
 def _run_until_stopped(command: list[str], say: Say) -> None:
     """Run `command` until it ends, or until Ctrl-C or a termination signal.
 
-    It runs in a session of its own: Ctrl-C in a terminal reaches a whole session, and every process of Dagster's would
-    say so with a traceback of its own. Only the one that can stop the others is told.
+    It runs in a session of its own: Ctrl-C in a terminal reaches a whole session, and every process of Dagster would
+    print a traceback. Only the process that can stop the others gets the signal.
 
     Raises:
-        PipelineError: it ended by itself, and not well.
+        PipelineError: it ended by itself with an error.
     """
     service = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     threading.Thread(target=_forward, args=(service.stdout,), daemon=True).start()
-    asked = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # A signal may reach another thread, and a wait without an end would not notice.
+        # A signal may reach another thread, and a wait without a timeout would not notice it.
         while service.poll() is None:
             time.sleep(_LOOK_S)
         if service.returncode:
             raise PipelineError(f"{Path(command[0]).name} {command[1]} ended with exit code {service.returncode}")
     except KeyboardInterrupt:
         say("stopping")
-        # A second Ctrl-C must not leave anything behind.
+        # A second Ctrl-C must not leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         service.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             service.wait(_STOPPING_S)
         say("stopped")
     finally:
-        # Code servers outlive what started them by most of a minute, and runs go on with them.
+        # Code servers outlive their parent by most of a minute, and runs continue with them.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(service.pid, signal.SIGKILL)
         service.wait()
         _give_up_runs()
-        signal.signal(signal.SIGTERM, asked)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _forward(lines: Iterable[str]) -> None:
@@ -226,7 +226,7 @@ def _give_up_runs() -> None:
 
 
 def _first_day(now: datetime, days: int) -> datetime:
-    """The newest Monday from which `days` days end early enough.
+    """Return the newest Monday from which `days` days end early enough.
 
     Habits follow the week: a world that begins on a Monday is the same world whatever the day of the demo.
     """
@@ -236,19 +236,19 @@ def _first_day(now: datetime, days: int) -> datetime:
 
 
 def _use(home: _Home, vendors: dict[str, str], url: str) -> None:
-    """Point this process and its children at the sandbox and at the home's own roster."""
+    """Point this process and its children to the sandbox and to the home's own roster."""
     places = home.places
     roster = places.home / "roster.csv"
     if not roster.exists():
-        with urlopen(f"{url}/truth/roster.csv") as answer:
-            roster.write_bytes(answer.read())
+        with urlopen(f"{url}/truth/roster.csv") as response:
+            roster.write_bytes(response.read())
     os.environ |= vendors | {"TIKTOK_PIPELINE_ROSTER": str(roster), "TIKTOK_PIPELINE_HOME": str(places.home)}
-    # A settings file of the working directory is for real vendors.
+    # A settings file in the working directory is for real vendors.
     os.environ.setdefault("TIKTOK_PIPELINE_SETTINGS", str(places.home / "settings.toml"))
 
 
 def moved(change: int | None, *, is_new: bool | None) -> str:
-    """A rank change in a word; nothing is said of the period before where nobody knows who was in it."""
+    """Return a rank change in a word; empty if it is unknown which creators were polled in the period before."""
     if change is None:
         return "new" if is_new else "–"
     return f"{change:+d}" if change else "="
@@ -267,8 +267,8 @@ def _newest(snapshot: Path) -> datetime | None:
 
 
 def _show(snapshot: Path) -> None:
-    """A small leaderboard and the lifts of the last streams."""
-    # Tables are for reading, also where the output is a file.
+    """Print a small leaderboard and the lifts of the last streams."""
+    # Keep tables readable also if the output is a file.
     console = Console(width=max(Console().width, 124))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
@@ -290,7 +290,7 @@ def _show(snapshot: Path) -> None:
     for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):
         table.add_column(column, justify="left" if column in ("creator", "") else "right", no_wrap=True)
     for handle, start, minutes, viewers, before, naive, lift, low, high, observable, final in lifts:
-        said = observable and lift is not None
+        known = observable and lift is not None
         table.add_row(
             handle,
             f"{start:%m-%d %H:%M}",
@@ -298,8 +298,8 @@ def _show(snapshot: Path) -> None:
             _number(viewers),
             _number(before),
             _number(naive),
-            _number(lift) if said else "not observable",
-            f"{_number(low)} to {_number(high)}" if said else "",
+            _number(lift) if known else "not observable",
+            f"{_number(low)} to {_number(high)}" if known else "",
             "" if final else "provisional",
         )
     console.print(table)

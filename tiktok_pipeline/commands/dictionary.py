@@ -37,7 +37,7 @@ _TYPES: dict[type[pl.DataType], str] = {
     pl.List: "list of text",
 }
 
-# What a number counts, by the name of its column; the first pattern that fits.
+# Unit of a number by the name of its column; the first matching pattern counts.
 _UNITS: tuple[tuple[str, str], ...] = (
     (r"_s$", "s"),
     (r"_ms$", "ms"),
@@ -67,12 +67,12 @@ _UNITS: tuple[tuple[str, str], ...] = (
 
 
 def dictionary() -> str:
-    """The whole document."""
+    """Return the whole document."""
     sources = table_sources()
     parts = [
         "# Data dictionary",
         "Generated from the tables, views, example queries and the asset graph of the package; do not edit. Times "
-        "are UTC; ids are text, because they exceed 2^53; a count is null where the vendor did not say, never 0. "
+        "are UTC; ids are text, because they exceed 2^53; a count is null if the vendor did not report it, never 0. "
         "Published tables are in `warehouse/tiktok.duckdb`, as `warehouse/parquet/<table>.parquet`, and in Postgres "
         "schema `tiktok`; there lists are comma-separated text, and times are `TIMESTAMP` in DuckDB and `timestamptz` "
         "in Postgres, where every table also has `lake_day`, the day of the file that a row came from. Examples of "
@@ -93,7 +93,7 @@ def _table(table: Table, sources: Mapping[str, list[str]]) -> str:
         facts[0] += " Published."
     made_of = ", ".join(f"`{source}`" for source in sources.get(table.name, ()))
     if table.layer == "raw":
-        facts.append("- Made from: what vendors answer.")
+        facts.append("- Made from: vendors' responses.")
     elif made_of:
         facts.append(f"- Made from: {made_of}.")
     if table is not PUBLICATION:
@@ -109,10 +109,10 @@ def _view(view: View) -> str:
 
 
 def _chosen(of: Table | View) -> list[str]:
-    """The column that exports choose a span by, and the example."""
+    """Return the time column of exports with a span, and the example."""
     column = time_column(of)
     published = of in PUBLISHED or isinstance(of, View)
-    chosen = [f"- Its time, by which `export --from --to` chooses: `{column.name}`."] if column and published else []
+    chosen = [f"- Time column, which `export --from --to` filters by: `{column.name}`."] if column and published else []
     return [*chosen, f"- Example: `{EXAMPLES[of.name]}`"]
 
 
@@ -132,25 +132,25 @@ def _null(column: Column, of: Table | View) -> str:
     if not column.nullable:
         return "never"
     if re.search(r"\bnull\b", column.description, re.IGNORECASE):
-        return "as said"
-    return "not told" if isinstance(of, Table) and of.layer in ("raw", "normalized") else "not known"
+        return "as reported"
+    return "not reported" if isinstance(of, Table) and of.layer in ("raw", "normalized") else "not known"
 
 
 def type_name(dtype: pl.DataType) -> str:
-    """A type in words: `timestamp`, `text`, `integer`, ..."""
+    """Return a type in words: `timestamp`, `text`, `integer`, ..."""
     return _TYPES[type(dtype)]
 
 
 def unit(column: Column) -> str:
-    """What the number counts: `s`, `followers`, `0 to 1`; `count` for a plain count; UTC for a time."""
+    """Return the unit of a number: `s`, `followers`, `0 to 1`; `count` for a plain count; UTC for a time."""
     if isinstance(column.dtype, pl.Datetime | pl.Date):
         return "UTC"
     if not column.dtype.is_numeric():
         return ""
     if column.name == "score":
-        # A ranking's is in the unit that the row names, a recap's is a float.
+        # The score of a ranking is in the unit of its row; the score of a recap is a float.
         return "score_unit" if column.dtype.is_integer() else "0 to 1"
-    known = next((said for pattern, said in _UNITS if re.search(pattern, column.name)), "")
+    known = next((name for pattern, name in _UNITS if re.search(pattern, column.name)), "")
     return known or ("count" if column.dtype.is_integer() else "")
 
 

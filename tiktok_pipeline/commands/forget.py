@@ -16,31 +16,32 @@ from tiktok_pipeline.upkeep.forget.erase import Erased, Records, forget
 _ANSWER_WITHIN_S = 1.0
 
 
-def run_forget(handle: str, *, as_creator: str | None, say: Callable[[str], None], tell: Callable[[str], None]) -> None:
+def run_forget(
+    handle: str, *, as_creator: str | None, say: Callable[[str], None], progress: Callable[[str], None]
+) -> None:
     """Erase a creator and print what was removed.
 
     Args:
         handle: the creator's present or past handle.
-        as_creator: which creator_id, where several creators had the handle.
-        say: called with each line of the result.
-        tell: called with progress.
+        as_creator: which creator_id is meant, if several creators had the handle.
+        progress: called with messages.
 
     Raises:
-        PipelineError: the creator is not known, something could not be erased, or files stay that name them.
+        PipelineError: the creator is unknown, something could not be erased, or files stay that name the creator.
     """
     places = Places.from_environment()
     records = _records(places)
     erased = forget(
-        handle, places, hash_key(places.home), postgres_url(), as_creator=as_creator, records=records, say=tell
+        handle, places, hash_key(places.home), postgres_url(), as_creator=as_creator, records=records, progress=progress
     )
     for line in lines(erased):
         say(line)
     if records is None:
-        say("Dagster's records: no instance found; set DAGSTER_HOME as the services have it, and run this again")
+        say("Dagster's records: no instance found; set DAGSTER_HOME as for the services, and run this again")
     if erased.left:
         named = ", ".join(map(str, erased.left))
         raise PipelineError(
-            f"everything of the pipeline's own is erased, but these files name the creator: {named}; remove them"
+            f"all data of the pipeline is erased, but these files name the creator: {named}; remove them"
         )
 
 
@@ -53,9 +54,9 @@ def lines(erased: Erased) -> list[str]:
     found += [f"{'export':<24} removed {path}" for path in erased.exports]
     found.append(f"{'roster':<24} {'removed' if erased.from_roster else 'was not listed':>9}")
     if erased.resumed is not None:
-        found.append(f"ended what was begun on {erased.resumed:%Y-%m-%d %H:%M} UTC and interrupted")
+        found.append(f"completed the erasure that began on {erased.resumed:%Y-%m-%d %H:%M} UTC and was interrupted")
     total = erased.rows.total()
-    found.append(f"forgot {erased.creator_id}: {total:,} rows; run `derive` to rank the boards anew")
+    found.append(f"forgot {erased.creator_id}: {total:,} rows; run `derive` to rank the boards again")
     return found
 
 

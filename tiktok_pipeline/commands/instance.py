@@ -23,19 +23,19 @@ _HEADER = b"SQLite format 3\x00"
 
 
 def use_instance(places: Places) -> Path:
-    """Set DAGSTER_HOME for this process and its children, unless it is set; the folder.
+    """Set DAGSTER_HOME for this process and its children, unless it is set; return the folder.
 
     The folder is made where it is missing, and gets a dagster.yaml where it has none.
 
     Raises:
-        SettingsError: the folder cannot be made, or what is in it is damaged; says what to do.
+        SettingsError: the folder cannot be made, or its content is damaged; the message has the fix.
     """
-    said = os.environ.get("DAGSTER_HOME")
-    home = Path(said).absolute() if said else (places.home / "dagster").absolute()
+    configured = os.environ.get("DAGSTER_HOME")
+    home = Path(configured).absolute() if configured else (places.home / "dagster").absolute()
     used = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (said and used.exists()):
+        if not (configured and used.exists()):
             if SHIPPED.exists():
                 shutil.copyfile(SHIPPED, used)
             elif not used.exists():
@@ -86,15 +86,15 @@ def problems(home: Path) -> Iterator[str]:
     settings = home / "dagster.yaml"
     try:
         if settings.exists() and not isinstance(yaml.safe_load(settings.read_text(encoding="utf-8")) or {}, dict):
-            yield f"{settings} holds no settings: copy the one that is shipped over it"
+            yield f"{settings} holds no settings: replace it by a copy of the shipped one"
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        yield f"{settings} cannot be read ({' '.join(str(error).split())}): copy the one that is shipped over it"
+        yield f"{settings} cannot be read ({' '.join(str(error).split())}): replace it by a copy of the shipped one"
     for name in ("schedules/schedules.db", "history/runs.db", "history/runs/index.db"):
         reason = _damage(home / name)
         if reason is not None:
             yield (
                 f"Dagster's records {home / name} are damaged ({reason}): put the file back from a backup, or move it "
-                "away, and Dagster makes a new one; the history of runs is lost with it, no data is"
+                "away, and Dagster makes a new one; this loses the history of runs, but no data"
             )
 
 

@@ -1,4 +1,4 @@
-"""Replaying a span: the same assets as in production, one run for what is captured, one for what is derived."""
+"""Replay a span with the production assets: one run captures, one run derives."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tiktok_pipeline.config import access, roster
 from tiktok_pipeline.config.settings import Places, load_settings
 from tiktok_pipeline.errors import RosterError, SettingsError
 
-# A run of more days than this would hold too much in memory, and lose too much when it is killed.
+# A longer run would hold too much in memory, and lose too much if it is killed.
 _DAYS_A_RUN = 14
 
-# Progress is shown this often, whatever happens how fast.
+# Progress is shown at this interval.
 _SAY_EVERY_S = 2.0
 
 
@@ -25,26 +25,26 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
     """Capture, derive and publish [start, end) on the replay clock.
 
     Raises:
-        RosterError: the roster cannot be read, or lists nobody.
+        RosterError: the roster cannot be read, or has no creators.
         SettingsError: no vendor has credentials, the clock is real, or the span is empty, not whole hours, or not over
             yet.
         PipelineError: a run failed; its reason.
     """
     if not replaying():
         raise SettingsError(
-            "replay needs vendors that answer for the past: point the *_BASE_URL variables at one "
+            "replay needs vendors that support past times: point the *_BASE_URL variables at one "
             "(tiktok-pipeline sandbox) and set TIKTOK_PIPELINE_CLOCK=replay"
         )
-    for moment in (start, end):
-        if moment != moment.replace(minute=0, second=0, microsecond=0):
-            raise SettingsError(f"{moment:%Y-%m-%dT%H:%M} is not a whole hour")
+    for bound in (start, end):
+        if bound != bound.replace(minute=0, second=0, microsecond=0):
+            raise SettingsError(f"{bound:%Y-%m-%dT%H:%M} is not a whole hour")
     if end <= start:
         raise SettingsError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
     places = Places.from_environment()
-    # What is captured once is not asked again: a span that asked about nobody would stay empty.
+    # Captured windows are not polled again: a span with an empty roster would stay empty.
     if not roster.read_roster(places.roster).creators:
         raise RosterError(
-            f"{places.roster} lists nobody to watch: add creators with `tiktok-pipeline roster add HANDLE`, or name "
+            f"{places.roster} has no creators to watch: add some with `tiktok-pipeline roster add HANDLE`, or name "
             "another file in TIKTOK_PIPELINE_ROSTER"
         )
     use_instance(places)
@@ -66,17 +66,17 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
 
 
 class _progress(logging.Handler):
-    """Says what capture windows log, at most every few seconds."""
+    """Print log messages of capture windows, at most every few seconds."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
         self._say = say
-        self._said = time.monotonic()
+        self._last = time.monotonic()
         self._logger = logging.getLogger("tiktok_pipeline")
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING or time.monotonic() - self._said >= _SAY_EVERY_S:
-            self._said = time.monotonic()
+        if record.levelno >= logging.WARNING or time.monotonic() - self._last >= _SAY_EVERY_S:
+            self._last = time.monotonic()
             self._say("  " + record.getMessage())
 
     def __enter__(self) -> None:

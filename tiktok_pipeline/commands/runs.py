@@ -36,7 +36,7 @@ _UNDER_WAY = [
 
 
 def table_sources() -> dict[str, list[str]]:
-    """The assets that each asset is made from: table-level lineage, as Dagster runs it."""
+    """Return the sources of each asset: table-level lineage, as in Dagster."""
     graph = _definitions().resolve_asset_graph()
     return {
         key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
@@ -45,7 +45,7 @@ def table_sources() -> dict[str, list[str]]:
 
 
 def run_capture(start: datetime, end: datetime) -> None:
-    """One run, in this process, that captures [start, end) on the replay clock.
+    """Capture [start, end) on the replay clock, in one run in this process.
 
     Raises:
         PipelineError: the run failed; its reason.
@@ -57,40 +57,40 @@ def run_capture(start: datetime, end: datetime) -> None:
 
 
 def run_derive(start: datetime, end: datetime) -> None:
-    """One run, in this process, that derives the days of [start, end), and those before, and publishes.
+    """Derive the days of [start, end) and those before, and publish, in one run in this process.
 
-    Like the schedule it goes some days back: a stream may have begun there, or ended only now. And like it, it makes
-    damaged files of older days again, here before the others are read.
+    Like the schedule, it starts some days earlier: a stream may have begun there, or ended only now. It also rebuilds
+    damaged files of older days, before others read them.
 
     Raises:
-        PipelineError: the run failed; its reason. Or everything was published except days that a check refused.
+        PipelineError: the run failed; its reason. Or everything was published except days that a check blocked.
     """
     first = max(start.date() - timedelta(days=TRAILING_DAYS - 1), date.fromisoformat(FIRST_DAY))
     days = day_range_tags(first, (end - timedelta(microseconds=1)).date())
     lake = Lake(Places.from_environment().lake)
-    _mend(lake, first)
+    _rebuild_damaged(lake, first)
     _run("derive", days, {})
-    # What only shows when pages are read: a run reads them all, to publish them.
-    if _mend(lake, first):
+    # Some damage shows only when pages are read: a run reads all pages, to publish them.
+    if _rebuild_damaged(lake, first):
         _run("derive", days, {})
 
 
-def _mend(lake: Lake, before: date) -> bool:
-    """Make damaged files of days before `before` again; whether there were any. What cannot be made is logged."""
+def _rebuild_damaged(lake: Lake, before: date) -> bool:
+    """Rebuild damaged files of days before `before`; return whether there were any. Log those that cannot be."""
     tried: set[str] = set()
-    while wanted := [repair for repair in repairs_before(lake, before) if repair.key not in tried]:
-        for repair in wanted:
+    while missing := [repair for repair in repairs_before(lake, before) if repair.key not in tried]:
+        for repair in missing:
             tried.add(repair.key)
-            _log.warning("Damaged, made again: %s of %s to %s", ", ".join(repair.tables), repair.first, repair.last)
+            _log.warning("Damaged, rebuilt: %s of %s to %s", ", ".join(repair.tables), repair.first, repair.last)
             try:
                 _run("derive", repair_tags(repair), {}, assets=repair.tables)
             except PipelineError as error:
-                _log.warning("Not made again: %s", error)
+                _log.warning("Not rebuilt: %s", error)
     return bool(tried)
 
 
 def check_span(start: datetime, end: datetime) -> None:
-    """Refuse a span that has no partitions.
+    """Reject a span without partitions.
 
     Raises:
         SettingsError: it begins before the first partition, or ends in the future.
@@ -98,14 +98,14 @@ def check_span(start: datetime, end: datetime) -> None:
     if f"{start:%Y-%m-%d}" < FIRST_DAY:
         raise SettingsError(f"{start:%Y-%m-%d} is before the first partition, {FIRST_DAY}")
     if end > datetime.now(UTC):
-        raise SettingsError(f"{end:%Y-%m-%dT%H:%M} UTC is in the future: nothing can be replayed that has not been")
+        raise SettingsError(f"{end:%Y-%m-%dT%H:%M} UTC is in the future: only past hours can be replayed")
 
 
 def give_up_runs() -> int:
-    """Cancel what the instance believes to be under way; how many runs that were.
+    """Cancel the runs that the instance records as active; return how many.
 
-    For a start of everything on one machine: what was under way when it stopped has nobody to go on with it, and
-    would keep the next run of its kind from starting.
+    For a start of all services on one machine: runs of the stopped services cannot continue, and would block the next
+    run of their kind.
     """
     with _instance() as instance:
         lost = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
@@ -136,7 +136,7 @@ def _run(job: str, tags: Mapping[str, str], config: dict[str, Any], assets: Sequ
         if not found.passed and found.severity == dg.AssetCheckSeverity.ERROR
     ]
     if refused:
-        raise PipelineError(f"published, but some days stand still: {'; '.join(refused)}")
+        raise PipelineError(f"published, but some days are blocked: {'; '.join(refused)}")
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def _instance() -> Iterator[dg.DagsterInstance]:
     """Return the Dagster instance. An unusable instance is an expected error.
 
     Raises:
-        SettingsError: there is none, or its records cannot be read.
+        SettingsError: there is no instance, or its records cannot be read.
     """
     try:
         with dg.DagsterInstance.get() as instance:
@@ -153,12 +153,12 @@ def _instance() -> Iterator[dg.DagsterInstance]:
         reason = str(error).partition("\n")[0]
         raise SettingsError(
             f"Dagster's records in {os.environ.get('DAGSTER_HOME')} cannot be used: {reason}. `tiktok-pipeline check` "
-            "names a damaged file; moved away, it is made anew, and no data is lost"
+            "names a damaged file; move it away, and a new one is made; no data is lost"
         ) from None
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
-    """What failed steps said: an expected failure in its own words, anything else with where to look."""
+    """Return the reasons of failed steps: the message of an expected failure, else where to look."""
     reasons = []
     for event in result.all_events:
         if not event.is_step_failure:

@@ -1,1 +1,1 @@
-"""Dagster, thin: one folder a layer, in the order in which data flows. Drop a file in and it is loaded."""
+"""Dagster definitions: one folder a layer, in the order of the data flow. Every file in them is loaded."""

@@ -1,7 +1,7 @@
 """Which asset carries which check, and how a verdict becomes Dagster's check result.
 
-Checks run inside the asset's own step, on the frame that is about to be written: a step of their own would cost
-more than most of them do. The logic is in `tiktok_pipeline/checks/`.
+Checks run inside the asset's own step, on the frame before it is written: a separate step would cost more than most
+checks do. The logic is in `tiktok_pipeline/checks/`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tiktok_pipeline.tables import Table
 
 Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
-# One check for all that must hold: each result costs Dagster more than the look at the frame.
+# One check for all rules: each result costs Dagster more than the check of the frame.
 CONTRACT = "contract"
 
-_PROMISE = """The table is what `tables.py` says: schema, required values, unique keys, nothing from the future, and the
+_PROMISE = """The table is as in `tables.py`: schema, required values, unique keys, no time in the future, and the
 rules below. A day that breaks it keeps its last good file, and the check fails with severity ERROR. All other days and
 tables are made and published. It is not `blocking` for Dagster, which would skip all of those.
 """
 
-# Table -> check -> what it warns of. Thresholds are settings: [checks].
+# Table -> check -> its statement. Thresholds are settings: [checks].
 WARNINGS: dict[str, dict[str, str]] = {
     tables.LIVE_OBSERVATIONS.name: {"freshness": "The newest reading is younger than `stale_minutes`."},
     tables.QUARANTINE.name: {
@@ -41,11 +41,11 @@ WARNINGS: dict[str, dict[str, str]] = {
         "files": "Every raw file of the days of the run could be read.",
     },
     tables.PAYLOAD_SHAPES.name: {
-        "drift": "No field of a vendor's bodies is new, of another type, or gone, by a sample of the day against the "
-        "`drift_days` before."
+        "drift": "No field of a vendor's bodies is new, of another type, or missing, by a sample of the day against "
+        "the `drift_days` before."
     },
     tables.COVERAGE.name: {
-        "completeness": "Nearly everybody was asked about (`unasked_share`), and answers said something "
+        "completeness": "Nearly all creators were polled (`unasked_share`), and readings have a known live state "
         "(`unknown_share`)."
     },
     tables.VENDOR_USAGE.name: {
@@ -56,12 +56,12 @@ WARNINGS: dict[str, dict[str, str]] = {
 
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    """List the checks of a table: the one that keeps a wrong day from being written, and its warnings."""
+    """List the checks of a table: the one that blocks a wrong day, and its warnings."""
     specs = [
-        dg.AssetCheckSpec(name, asset=table.name, description=f"{said} A warning: it stops nothing.")
-        for name, said in WARNINGS.get(table.name, {}).items()
+        dg.AssetCheckSpec(name, asset=table.name, description=f"{statement} A warning: it blocks nothing.")
+        for name, statement in WARNINGS.get(table.name, {}).items()
     ]
-    rules = "".join(f"\n- {rule.says}" for rule in RULES.get(table.name, ()))
+    rules = "".join(f"\n- {rule.statement}" for rule in RULES.get(table.name, ()))
     return [dg.AssetCheckSpec(CONTRACT, asset=table.name, description=_PROMISE + rules), *specs]
 
 
@@ -78,14 +78,14 @@ class Checking:
 
     @classmethod
     def of(cls, table: Table, pipeline: Pipeline) -> Checking:
-        """The table's checks by the deployment's clock and settings."""
+        """Return the table's checks by the deployment's clock and settings."""
         skew = timedelta(seconds=pipeline.settings().checks.clock_skew_seconds)
         return cls(table, pipeline.lake, pipeline.clock().now, skew)
 
     def made(self, make: Callable[[], pl.DataFrame], part: str) -> pl.DataFrame | None:
-        """Return the rows that `make` returns; None if the checks refuse them or `make` raises.
+        """Return the rows that `make` returns; None if the checks reject them or `make` raises.
 
-        A refused part is recorded in the lake (`blocked_days`) and keeps its last good file.
+        A rejected part is recorded in the lake (`blocked_days`) and keeps its last good file.
 
         Args:
             make: makes the rows of the part.
@@ -96,15 +96,15 @@ class Checking:
         # A fault in one day of one table must not stop the others.
         except Exception as error:
             dg.get_dagster_logger().exception(f"{self.table.name} {part} was not replaced")
-            self._block(CheckResult(passed=False, message=_said(error)), part)
+            self._block(CheckResult(passed=False, message=_reason(error)), part)
             return None
         return frame if self.passes(frame, part) else None
 
     def passes(self, frame: pl.DataFrame, part: str) -> bool:
-        """Return whether `frame` may be written as this part of the table; record a refusal in the lake."""
-        # Now, not when the run began: what landed since is in the frame as well.
+        """Return whether `frame` may be written as this part of the table; record a rejection in the lake."""
+        # The time now, not at the start of the run: the frame also has rows that were stored since.
         verdict = contract(self.table, frame, latest=self.now() + self.skew)
-        # Rules read the columns that the contract promises.
+        # Rules read the columns that the contract has checked.
         if verdict.passed and self.table.name in RULES:
             verdict = verdict.also(identities(self.table, frame))
         if not verdict.passed:
@@ -116,17 +116,17 @@ class Checking:
 
     def unchanged(self) -> None:
         """Count a day that is up to date: it passed when it was written, and its file is the same."""
-        self.found.append(CheckResult(passed=True, message="unchanged since it was checked"))
+        self.found.append(CheckResult(passed=True, message="unchanged since the last check"))
 
     def results(self, warnings: Mapping[str, CheckResult]) -> Iterator[dg.AssetCheckResult]:
-        """A result for every check of the table."""
+        """Yield a result for every check of the table."""
         verdict = together(self.found)
         if self.blocked:
             not_replaced = ", ".join(each.part for each in self.blocked)
             verdict = replace(
                 verdict,
-                message=f"not replaced: {not_replaced}; {verdict.message}. What was there before stays; all other days "
-                "and tables are made and published",
+                message=f"not replaced: {not_replaced}; {verdict.message}. The last good file stays; all other days "
+                "and tables are derived and published",
             )
         yield result(self.table, CONTRACT, verdict, severity=dg.AssetCheckSeverity.ERROR)
         for name, warning in warnings.items():
@@ -142,26 +142,26 @@ class Checking:
         self.blocked.append(block(self.lake, self.table, part, now=self.now(), reason=verdict.message))
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return an exception as one line: the message of our own errors; only the type of others, which may quote data."""
     if isinstance(error, PipelineError):
         return " ".join(str(error).split())
-    return f"{type(error).__name__} while it was made: the log of the run has the traceback"
+    return f"{type(error).__name__} while deriving: the log of the run has the traceback"
 
 
 def warn_of_damage(context: dg.AssetExecutionContext, lake: Lake) -> list[str]:
-    """Write the files that reads of `lake` passed over to the run's log, each once; returns all of them so far."""
+    """Log the files that reads of `lake` skipped, each once; return all of them so far."""
     for path, reason in lake.damaged.new().items():
-        context.log.warning("Passed over a damaged file, all others were read: %s (%s)", path, reason)
+        context.log.warning("Skipped a damaged file, all others were read: %s (%s)", path, reason)
     return [f"{path.relative_to(lake.root)} ({reason})" for path, reason in lake.damaged.all().items()]
 
 
 def result(
     table: Table | str, name: str, verdict: CheckResult, *, severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
-    """A verdict as the UI shows it: the message, numbers that it plots, and where to look.
+    """Return a verdict as a result for the UI: the message, numbers to plot, and examples.
 
-    A contract that holds shows no zeros: every run stores the result of every table.
+    A passed contract shows no zeros: every run stores the result of every table.
     """
     holds = name == CONTRACT and verdict.passed
     return dg.AssetCheckResult(

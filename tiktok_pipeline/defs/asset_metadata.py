@@ -1,4 +1,4 @@
-"""How a table is shown in the Dagster UI: schema, description and tags from `tables.py`, once for all assets."""
+"""Metadata of a table in the Dagster UI: schema, description and tags from `tables.py`, once for all assets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVED = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_win
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The table's columns with types, descriptions, and what they are made of."""
+    """Return the table's columns with types, descriptions, and their sources."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -35,7 +35,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def column_lineage(table: Table) -> dg.TableColumnLineage:
-    """What each column is made of, as far as it is made of other assets' columns."""
+    """Return the source columns of each column, as far as they belong to other assets."""
     return dg.TableColumnLineage(
         {
             column: [
@@ -49,7 +49,7 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
 
 
 def shown(table: Table) -> dict[str, Any]:
-    """Arguments that every table has: of @asset, and of AssetSpec where tables are made together."""
+    """Return arguments that every table has: of @asset, and of AssetSpec if tables are made together."""
     arguments = _introduced(table)
     if table.layer == "marts":
         arguments |= {"check_specs": check_specs(table), "freshness_policy": SERVED}
@@ -66,7 +66,7 @@ def _introduced(table: Table) -> dict[str, Any]:
             "grain": table.grain,
             "key": ", ".join(table.key),
             "docs": dg.MetadataValue.path(f"docs/data-dictionary.md#{table.name}"),
-            # As Postgres and an attached DuckDB file know it.
+            # The name of the table in Postgres and in an attached DuckDB file.
             **({"dagster/relation_identifier": f"tiktok.{table.name}"} if table in PUBLISHED else {}),
             **({"dagster/column_lineage": column_lineage(table)} if table.sources else {}),
         },
@@ -74,21 +74,21 @@ def _introduced(table: Table) -> dict[str, Any]:
 
 
 def describe(table: Table, more: str) -> str:
-    """The description in the UI: what the table is, its grain and key, and what else a reader must know."""
+    """Return the description for the UI: the table, further facts, its grain and key."""
     return f"{table.description}\n\n{more.strip()}\n\n**Grain**: {table.grain}. **Key**: {', '.join(table.key)}."
 
 
 def _made_of(sources: Iterable[tuple[str, str]]) -> str:
-    """A line below a column's description: Dagster's own page does not draw the lineage of columns."""
+    """Return a line below a column's description: Dagster's own page does not draw the lineage of columns."""
     columns: dict[str, list[str]] = {}
     for source, column in sources:
         columns.setdefault(source, []).append(column)
-    # Tables that give the same columns are named together.
+    # Tables with the same columns are named together.
     together: dict[tuple[str, ...], list[str]] = {}
     for source, names in columns.items():
         together.setdefault(tuple(names), []).append(source)
-    said = [f"{', '.join(sources)} ({', '.join(names)})" for names, sources in together.items()]
-    return f"\n\n*From {'; '.join(said)}*" if said else ""
+    listed = [f"{', '.join(sources)} ({', '.join(names)})" for names, sources in together.items()]
+    return f"\n\n*From {'; '.join(listed)}*" if listed else ""
 
 
 def _type_name(dtype: pl.DataType) -> str:

@@ -18,12 +18,12 @@ _TRIED_AGAIN = timedelta(days=1)
 
 
 def repairs_before(lake: Lake, day: date) -> list[Repair]:
-    """The runs that make damaged files of days before `day` again."""
+    """Return the runs that rebuild damaged files of days before `day`."""
     return repairs(lake, earliest=date.fromisoformat(FIRST_DAY), before=day)
 
 
 def repair_tags(repair: Repair) -> dict[str, str]:
-    """Tags of the run that makes its files again."""
+    """Return the tags of the run that rebuilds its files."""
     return {**day_range_tags(repair.first, repair.last), REPAIR_TAG: "true", _DAMAGE: repair.key}
 
 

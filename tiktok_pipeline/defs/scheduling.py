@@ -1,4 +1,4 @@
-"""How schedules and sensors tick, and what keeps them from piling up: no second run beside one, no old ticks."""
+"""Intervals of schedules and sensors, and their guards: one run at a time, no old ticks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import dagster as dg
 
 from tiktok_pipeline.capture.clock import real_clock
 
-# At many times real speed, a sensor looks no more often than this; a run costs some seconds before it does anything.
+# At many times real speed, a sensor ticks no more often than this; a run takes some seconds to start.
 _SHORTEST_INTERVAL_S = 10
 
-# A run needs this long to start, to land the last answers and to end.
+# Time that a run needs to start, to store the last responses and to end.
 _ENDING_S = 120
 
 _WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
@@ -28,16 +28,16 @@ _UNDER_WAY = [
 
 
 def switched_on(environment: Mapping[str, str]) -> bool:
-    """Whether TIKTOK_PIPELINE_SCHEDULES switches on what costs money: requests to vendors. It is off by default."""
+    """Return whether TIKTOK_PIPELINE_SCHEDULES switches on paid requests to vendors. It is off by default."""
     return environment.get("TIKTOK_PIPELINE_SCHEDULES") == "on"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often schedules and sensors tick, and whether those that cost money are on.
+    """The tick rate of schedules and sensors, and whether those with paid requests are on.
 
     Dagster fixes both when definitions are loaded. Call `from_environment` in a `@dg.definitions` function, never at
-    import. `make dev` runs the world and the clock `speed` times faster; its schedules tick more often by as much.
+    import. `make dev` runs the world and the clock `speed` times faster; its schedules tick more often by this factor.
     """
 
     speed: float = 1.0
@@ -45,7 +45,7 @@ class Pace:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Pace:
-        """The pace of the deployment.
+        """Return the pace of the deployment.
 
         Raises:
             SettingsError: the speed of the clock is wrong.
@@ -54,16 +54,16 @@ class Pace:
 
     @property
     def schedules(self) -> dg.DefaultScheduleStatus:
-        """The default status of a schedule that costs money."""
+        """Return the default status of a schedule with paid requests."""
         return dg.DefaultScheduleStatus.RUNNING if self.on else dg.DefaultScheduleStatus.STOPPED
 
     @property
     def sensors(self) -> dg.DefaultSensorStatus:
-        """The default status of a sensor that costs money."""
+        """Return the default status of a sensor with paid requests."""
         return dg.DefaultSensorStatus.RUNNING if self.on else dg.DefaultSensorStatus.STOPPED
 
     def cron(self, *, hours: int = 0, minutes: int = 0, at_minute: int = 0) -> str:
-        """A cron line for a cadence, with the first tick of the hour at `at_minute`."""
+        """Return a cron line for a cadence, with the first tick of the hour at `at_minute`."""
         if self.speed != 1:
             return f"*/{min(59, max(1, ceil((hours * 60 + minutes) / self.speed)))} * * * *"
         if hours:
@@ -73,25 +73,25 @@ class Pace:
 
 
 def interval(seconds: int, *, speed: float) -> int:
-    """Seconds between two looks of a sensor; at many times real speed not so short that looking is all that is done."""
+    """Return the seconds between two ticks of a sensor; at many times real speed at least the shortest interval."""
     return max(seconds if speed == 1 else _SHORTEST_INTERVAL_S, ceil(seconds / speed))
 
 
 def given_up_after(length: timedelta, *, speed: float = 1) -> dict[str, str]:
-    """Run tags: treat a run that is longer under way than `length` as dead.
+    """Return run tags with a time limit: a run that is active for longer than `length` is treated as dead.
 
-    A run that waits for the deployment's clock is shorter where that clock is fast: name its `speed`.
+    A run that waits for the deployment's clock is shorter if that clock is fast: pass its `speed`.
 
-    A run whose process was killed is noticed at once by the code server that started it. This is for runs that were
-    lost with their machine: without it nothing would start beside them for hours.
+    The code server that started a run detects at once that its process was killed. This limit is for runs that were
+    lost with their machine: without it no run of the job would start for hours.
     """
     return {"dagster/max_runtime": str(ceil(length.total_seconds() / speed) + _ENDING_S)}
 
 
 def stale(tick: datetime, cadence: timedelta, *, now: datetime | None = None) -> dg.SkipReason | None:
-    """Why this tick is too old to start anything: what it would have asked, nobody can answer now.
+    """Return why this tick is too old for a run, because vendors no longer have its data; None if it is not.
 
-    A tick that is more than two cadences old is a leftover of a daemon that was down.
+    A tick that is more than two cadences old is left from a time when the daemon was down.
     """
     late = (now or datetime.now(UTC)) - tick
     if late > 2 * cadence:
@@ -100,7 +100,7 @@ def stale(tick: datetime, cadence: timedelta, *, now: datetime | None = None) ->
 
 
 def under_way(instance: dg.DagsterInstance, job: str, *, one_may_wait: bool = False) -> dg.SkipReason | None:
-    """Why no run of `job` may be started: one is under way. With `one_may_wait`: one waits already."""
+    """Return why no run of `job` may start: one is active. With `one_may_wait`: one is queued already."""
     statuses = _WAITING if one_may_wait else _UNDER_WAY
     runs = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=statuses), limit=1)
     if runs:

@@ -1,4 +1,4 @@
-"""Which days of a run are up to date, and what the UI shows of them. See `derive/up_to_date.py`."""
+"""Days of a run that are up to date, and their metadata in the UI. See `derive/up_to_date.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import Table
 
-# Tag of a run that decodes all raw rows of its days again, and derives them whether or not anything has changed.
+# Tag of a run that decodes all raw rows of its days again, and derives them even if nothing has changed.
 REBUILD_TAG = "tiktok_pipeline/rebuild"
 
 _DERIVES_EVERYTHING = (REBUILD_TAG, REPAIR_TAG, "dagster/backfill")
@@ -28,20 +28,20 @@ _DERIVES_EVERYTHING = (REBUILD_TAG, REPAIR_TAG, "dagster/backfill")
 
 @dataclass
 class Made:
-    """What one day's run of an asset wrote: the tables, and the metadata of each."""
+    """The output of one day's run of an asset: the tables, and the metadata of each."""
 
     numbers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
 
     def add(self, table: Table, numbers: Mapping[str, Any]) -> None:
-        """Note a table whose file was written, with its metadata."""
+        """Record a table whose file was written, with its metadata."""
         self.tables.append(table)
         self.numbers[table.name] = numbers
 
 
 @dataclass(frozen=True)
 class Skipping:
-    """The days of one asset: `tables` are all that a day of it writes."""
+    """The days of one asset: `tables` are all tables that it writes for a day."""
 
     asset: str
     tables: tuple[Table, ...]
@@ -59,7 +59,7 @@ class Skipping:
         tables: Iterable[Table],
         made_from: pl.DataFrame | None = None,
     ) -> Skipping:
-        """The asset's days by the deployment's settings, roster, known gifts and hash key, and the rows `made_from`."""
+        """Return the asset's days by settings, roster, known gifts and hash key, and the rows `made_from`."""
         settings = pipeline.settings()
         gifts = b""
         if settings.gifts.path is not None:
@@ -78,7 +78,7 @@ class Skipping:
         )
 
     def up_to_date(self, day: date) -> DayRecord | None:
-        """The record of a day that needs no run."""
+        """Return the record of a day that needs no run."""
         return None if self.everything else up_to_date.up_to_date(self.lake, self.asset, day, self.version)
 
     @contextmanager
@@ -102,10 +102,10 @@ class Skipping:
 
 
 def metadata_of(record: DayRecord, table: Table) -> dict[str, Any]:
-    """Metadata of a day that was not derived: its numbers, and why."""
+    """Return metadata of a day that was not derived: its numbers, and the reason."""
     since = f"{record.made_at:%Y-%m-%d %H:%M} UTC"
     return {
         **record.numbers.get(table.name, {}),
-        "up_to_date": f"not derived again: nothing that it is made from has changed since {since}. The run tag "
-        f"{REBUILD_TAG} derives it all the same",
+        "up_to_date": f"not derived again: its inputs have not changed since {since}. The run tag "
+        f"{REBUILD_TAG} derives it in any case",
     }

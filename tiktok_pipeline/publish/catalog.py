@@ -24,7 +24,7 @@ from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import TABLES, Column, Table
 
-# Every mart, and every table of observations; playback variants and quarantine stay in the lake.
+# Every mart and every table of observations; playback variants and quarantine stay in the lake.
 PUBLISHED: tuple[Table, ...] = tuple(
     table for table in TABLES.values() if table.layer == "marts" or table.name.endswith("_observations")
 )
@@ -88,14 +88,14 @@ class Fingerprints:
         """Keep the hashes of the files that were requested since this object was made, and only those."""
         if self._path is None or self._used == self._known:
             return
-        # Without the cache the next publish is slower, and no less right.
+        # Without the cache the next publish is slower, but its result is the same.
         with contextlib.suppress(OSError):
             replace_bytes(self._path, msgspec.json.encode(self._used))
         self._known = dict(self._used)
 
 
 def stat_of(path: Path) -> Stat:
-    """Return what tells a file from a rewritten one.
+    """Return the stat of a file, which differs after a rewrite.
 
     Raises:
         OSError: there is no such file, or its folder cannot be read.
@@ -148,7 +148,7 @@ def _first_day(
     days = [day for table, files in places.items() if table.layer != "marts" for day, _ in files if day is not None]
     if observation_days is None or not days:
         return None
-    # A day in the future, from a wrong clock, must not push out the days that are real.
+    # A day in the future, from a wrong clock, must not replace the real days.
     newest = max(days) if now is None else min(max(days), now.date())
     return newest - timedelta(days=observation_days - 1)
 
@@ -163,17 +163,17 @@ def fingerprint(of: Iterable[Part], stands_still: str | None = None, observation
 
 
 def generation(now: datetime, of: str) -> str:
-    """The name of a publication: when it was made, and the first digits of its fingerprint."""
+    """Return the name of a publication: its time, and the first digits of its fingerprint."""
     return f"{now:%Y%m%dT%H%M%S}-{of[:8]}"
 
 
 def find(name: str) -> Table | View | None:
-    """The published table or view of this name."""
+    """Return the published table or view of this name; None if there is none."""
     return next((table for table in PUBLISHED if table.name == name), None) or VIEWS.get(name)
 
 
 def time_column(of: Table | View) -> Column | None:
-    """The time that a row belongs to: the first date or time that is never null; None where there is none."""
+    """Return the column with the time of a row: the first date or time that is never null; None without one."""
     return next((c for c in of.columns if isinstance(c.dtype, pl.Date | pl.Datetime) and not c.nullable), None)
 
 

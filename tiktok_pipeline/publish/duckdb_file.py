@@ -1,22 +1,22 @@
-"""Publish one read-only DuckDB file that BI tools open, and one Parquet file a table beside it.
+"""Publish the read-only DuckDB file for BI tools, with one Parquet file a table beside it.
 
-A publish costs what changed. The new snapshot begins as a copy of the served one, in which the days whose files
-changed are replaced (`snapshot.refresh`); in the Parquet files only those days are encoded again (`parquet_copies`).
-It is built from nothing (`snapshot.build`)
+The cost of a publish depends on the changed files only. The new snapshot begins as a copy of the served one, in which
+the days with changed files are replaced (`snapshot.refresh`); in the Parquet files only those days are encoded again
+(`parquet_copies`). A snapshot is built from nothing (`snapshot.build`)
 - on request,
 - after an erasure: free space of a refreshed file may still hold deleted rows,
-- where the served file is missing, was changed by somebody else, or does not hold what its record says,
+- if the served file is missing, was changed by another program, or does not match its record,
 - after an upgrade that changes tables, views, or the version of DuckDB.
 Both ways give the same rows.
 
-The file is built under another name, in a storage version that every DuckDB since 1.2 opens, checked, made read-only,
-and only then does the link `tiktok.duckdb` move to it: readers keep what they have open, new readers see the new file,
-and a builder that dies leaves the old one served. Builders wait for one another.
+The file is built under another name, in a storage version that every DuckDB since 1.2 opens. It is checked and made
+read-only before the link `tiktok.duckdb` moves to it. Readers keep their open file, and new readers open the new one.
+If a builder dies, the old file stays served. A lock lets one builder run at a time.
 
-`.tiktok-<generation>.json` records what a snapshot holds: files of the lake by hash, and the size and time of the
+`.tiktok-<generation>.json` records the content of a snapshot: files of the lake by hash, and the size and time of the
 snapshot itself. `.fingerprints.json` keeps the hashes of the lake's files.
 
-A Parquet file is replaced as a whole; between two of them a reader may see two publications. Join tables in DuckDB.
+A Parquet file is replaced as a whole; a reader of two of them may see two publications. Join tables in DuckDB.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ _log = logging.getLogger(__name__)
 
 LINK = "tiktok.duckdb"
 
-# Raise it when the code that fills a snapshot or its Parquet files changes: all are then built anew.
+# Raise it when the code that fills a snapshot or its Parquet files changes: all of them are then rebuilt.
 _METHOD = 2
 
-# changed: replace what changed. clean: no byte of a deleted row may stay. full: build in any case.
+# changed: replace the changed days. clean: leave no byte of a deleted row. full: build in any case.
 Mode = Literal["changed", "clean", "full"]
 
 
 @dataclass(frozen=True)
 class ServedSnapshot:
-    """What is served: the snapshot, rows by table, and whether this run made it.
+    """The served publication: the snapshot, rows by table, and whether this run made it.
 
     `built`: it was built from nothing. `files`: files of the lake that were new, changed or removed since the last one.
     """
@@ -76,7 +76,7 @@ class ServedSnapshot:
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What a snapshot holds, and what it was when it was finished."""
+    """The content of a snapshot, and its size and time when it was finished."""
 
     version: str
     size: int
@@ -88,10 +88,10 @@ class _Record(msgspec.Struct, frozen=True):
     copies: dict[str, Copy]
 
     def is_of(self, made_of: Sequence[Part], stands_still: str | None, observation_days: int | None) -> bool:
-        """Whether a snapshot of these files would be the same."""
-        wanted = {(part.table.name, part.day): part.fingerprint for part in made_of}
+        """Return whether a snapshot of these files would be the same."""
+        expected = {(part.table.name, part.day): part.fingerprint for part in made_of}
         held = {(each.table, each.day): each.fingerprint for each in self.held}
-        return (self.stands_still, self.observation_days) == (stands_still, observation_days) and held == wanted
+        return (self.stands_still, self.observation_days) == (stands_still, observation_days) and held == expected
 
 
 def publish(
@@ -104,20 +104,20 @@ def publish(
     observation_days: int | None = None,
     mode: Mode = "changed",
 ) -> ServedSnapshot:
-    """Build, check and serve a snapshot of the lake; nothing happens where nothing has changed.
+    """Build, check and serve a snapshot of the lake; do nothing if nothing has changed.
 
     Args:
         connection: an in-memory connection that the snapshot is attached to.
         lake: where marts and observations are read.
         warehouse: the folder to serve from.
         now: names the generation.
-        keep: snapshots that stay, this one included: a reader may still have an older one open.
+        keep: snapshots to keep, this one included: a reader may still have an older one open.
         observation_days: days of observations to publish, back from the newest; None: all.
-        mode: "changed" replaces what changed. "clean" leaves no byte of a deleted row in the file, and "full" builds
+        mode: "changed" replaces changed days. "clean" leaves no byte of a deleted row in the file, and "full" builds
             the snapshot from nothing in any case.
 
     Raises:
-        PublishError: the snapshot could not be built, or does not hold what the lake holds.
+        PublishError: the snapshot could not be built, or its rows differ from the lake's.
     """
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def publish(
 
 @dataclass(frozen=True)
 class _Publisher:
-    """One publish, within the lock of the folder."""
+    """One publish, while the folder is locked."""
 
     connection: duckdb.DuckDBPyConnection
     lake: Lake
@@ -141,7 +141,7 @@ class _Publisher:
     observation_days: int | None
 
     def publish(self, mode: Mode) -> ServedSnapshot:
-        """Publish as `mode` says."""
+        """Publish in the given mode."""
         known = Fingerprints(self.warehouse / FINGERPRINTS)
         made_of = parts(self.lake, now=self.now, observation_days=self.observation_days, fingerprints=known)
         stands_still = on_one_line(blocked_days(self.lake))
@@ -197,8 +197,8 @@ class _Publisher:
             )
             _write_record(snapshot, made)
             building.replace(snapshot)
-            # First the tables, then the link: after a kill in between, the record of the served snapshot does not fit
-            # these tables, and they are written again.
+            # First the tables, then the link: after a kill in between, the record of the served snapshot does not
+            # match these tables, and they are written again.
             self._move_parquet()
             _serve(snapshot, self.warehouse / LINK)
         finally:
@@ -212,24 +212,24 @@ class _Publisher:
     def _refresh(
         self, building: Path, made_of: Sequence[Part], about: snapshots.PublicationRow, served: Path, record: _Record
     ) -> tuple[list[Held] | None, dict[str, int]]:
-        """Make the snapshot from a copy of the served one; None where the copy cannot be used."""
+        """Make the snapshot from a copy of the served one; None if the copy cannot be used."""
         try:
             _copy_file(served, building)
             held = snapshots.refresh(self.connection, building, self.lake, made_of, about, record.held)
             return held, snapshots.verify(self.connection, building, held)
         except (StaleSnapshotError, PublishError, duckdb.Error) as error:
             reason = str(error).partition("\n")[0]
-            _log.warning("The snapshot is built from nothing, because a copy of %s cannot be used: %s", served, reason)
+            _log.warning("Building the snapshot from nothing, because a copy of %s cannot be used: %s", served, reason)
             _clear(self.warehouse)
             return None, {}
 
     def _free_name(self, name: str) -> str:
-        """Return a name that no snapshot has: a reader may have one of that name open, or a log may lie beside it."""
+        """Return an unused file name: a reader may have the existing file open, or left a log beside it."""
         names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(free for free in names if not list(self.warehouse.glob(f"tiktok-{free}.duckdb*")))
 
     def _record(self, served: Path) -> _Record | None:
-        """Return what the served snapshot holds; None where that is not known, or not true."""
+        """Return the record of the served snapshot; None if it is missing or does not match the file."""
         if served.with_name(f"{served.name}.wal").exists():
             return None
         try:
@@ -243,7 +243,7 @@ class _Publisher:
         return record if held == snapshots.rows_by_table(record.held) else None
 
     def _enter_damaged(self, made_of: Sequence[Part], record: _Record) -> None:
-        """Enter damaged files that the served snapshot lacks: they are still damaged."""
+        """Add damaged files that the served snapshot lacks to the lake's list: they are still damaged."""
         problems = {(each.table, each.day): each.problem for each in record.held if each.problem is not None}
         for part in made_of:
             problem = problems.get((part.table.name, part.day))
@@ -251,13 +251,13 @@ class _Publisher:
                 snapshots.enter_damaged(self.lake, part.path, problem)
 
     def _stage_parquet(self, snapshot: Path, held: Sequence[Held], before: dict[str, Copy]) -> dict[str, Copy]:
-        """Write the single files that changed, ready to be moved into place."""
+        """Write the changed Parquet files to the staging folder."""
         staging = self.warehouse / "_staging"
         staging.mkdir()
         return stage(self.connection, snapshot, staging, held, self.warehouse / "parquet", before)
 
     def _move_parquet(self) -> None:
-        """Replace each file that was staged as a whole; remove files of tables that are no longer published."""
+        """Replace each Parquet file by its staged one; remove files of tables that are no longer published."""
         folder = self.warehouse / "parquet"
         if not folder.is_dir():
             clear_way(folder)
@@ -269,7 +269,7 @@ class _Publisher:
                 file.unlink()
 
     def _heal_parquet(self, served: Path, record: _Record) -> None:
-        """Write those single files again that are gone, or are not as they were written."""
+        """Write Parquet files again that are missing or were changed."""
         folder = self.warehouse / "parquet"
         if all(is_intact(folder / f"{name}.parquet", copy) for name, copy in record.copies.items()):
             return
@@ -282,19 +282,19 @@ class _Publisher:
 
 
 def version() -> str:
-    """Hash what a snapshot depends on beside the lake's files: tables, views, and the versions that write it."""
+    """Hash the version of all inputs beside the lake's files: tables, views, and the code that writes them."""
     of = (PUBLISHED, PUBLICATION, VIEWS, snapshots.STORAGE_VERSION, duckdb.__version__, _METHOD)
     return hashlib.blake2b(repr(of).encode(), digest_size=16).hexdigest()
 
 
 def prune(warehouse: Path, keep: int = 1) -> list[Path]:
-    """Remove all but the newest `keep` snapshots, and what killed publishes left; return what was removed.
+    """Remove all but the newest `keep` snapshots, and leftovers of killed publishes; return what was removed.
 
     Raises:
         PublishError: a file could not be removed.
     """
     before = {path for path in warehouse.rglob("*") if path.is_file() and not path.is_symlink()}
-    # They hold no rows.
+    # These files hold no rows.
     before -= {*warehouse.glob(".*.json*")}
     served = _served(warehouse)
     try:
@@ -313,14 +313,14 @@ def prune(warehouse: Path, keep: int = 1) -> list[Path]:
 
 @contextmanager
 def _alone(warehouse: Path) -> Iterator[None]:
-    """Wait until no other builder is at work in this folder; a dead one holds no lock."""
+    """Wait until no other builder works in this folder; the lock of a dead builder is free."""
     with (warehouse / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _clear(warehouse: Path) -> None:
-    """Remove what a builder, dead or failed, left behind."""
+    """Remove leftovers of a dead or failed builder."""
     for left in (*warehouse.glob("building-*"), warehouse / "_staging"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
@@ -329,7 +329,7 @@ def _clear(warehouse: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file: within the kernel where it can, and without a copy of the blocks where the filesystem can."""
+    """Copy a file: within the kernel if possible, and without a copy of the blocks if the filesystem supports it."""
     with source.open("rb") as read, target.open("wb") as write:
         left = os.fstat(read.fileno()).st_size
         try:
@@ -363,28 +363,28 @@ def _read_record(warehouse: Path, served: Path, size: int, mtime_ns: int) -> _Re
 
 
 def _served(warehouse: Path) -> Path | None:
-    """What the link leads to, where that is a file."""
+    """Return the target of the link, if it is a file."""
     link = warehouse / LINK
     return link.resolve() if link.is_file() else None
 
 
 def place(staged: Path, path: Path) -> None:
-    """Move a finished file to its place, in one step; a folder that is in the way is moved aside, never deleted."""
+    """Move a finished file to its place atomically; rename a folder in the way, never delete it."""
     if path.is_dir() and not path.is_symlink():
         clear_way(path)
     staged.replace(path)
 
 
 def clear_way(path: Path) -> None:
-    """Rename a file or folder that blocks the path of one of our own."""
+    """Rename a file or folder that blocks the path of one of our files."""
     if path.is_symlink() or path.exists():
         aside = path.with_name(f"{path.name}.aside-{uuid.uuid4().hex[:8]}")
         path.rename(aside)
-        _log.warning("Moved %s, which was in the way, to %s", path, aside)
+        _log.warning("Moved %s, which blocked a file of this pipeline, to %s", path, aside)
 
 
 def _serve(snapshot: Path, link: Path) -> None:
-    """Point the link at the snapshot, in one step; where there are no links, move a copy in."""
+    """Point the link at the snapshot, atomically; without support for links, move a copy there."""
     staged = link.with_name(f".{LINK}.next")
     staged.unlink(missing_ok=True)
     try:
@@ -402,11 +402,11 @@ def _serve(snapshot: Path, link: Path) -> None:
 
 
 def _prune(warehouse: Path, newest: Path, keep: int) -> None:
-    """Remove all but the `keep` snapshots that were made last: the clock that names them may go back."""
+    """Remove all but the `keep` newest snapshots by file time: the clock that names them may go back."""
     snapshots = sorted(warehouse.glob("tiktok-*.duckdb"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    others = [snapshot for snapshot in snapshots if snapshot != newest]
-    for old in others[max(keep - 1, 0) :]:
-        # Where an open file cannot be removed it stays until the next time.
+    older = [snapshot for snapshot in snapshots if snapshot != newest]
+    for old in older[max(keep - 1, 0) :]:
+        # If the system does not remove open files, the file stays until the next publish.
         with contextlib.suppress(PermissionError):
             old.unlink()
             old.with_name(f"{old.name}.wal").unlink(missing_ok=True)

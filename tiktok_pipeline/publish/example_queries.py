@@ -1,7 +1,7 @@
-"""One query a table, for the data dictionary: what the table is good for, in a line or two of SQL.
+"""One example query a table, for the data dictionary: a typical use of the table, in a line or two of SQL.
 
-Published tables and views are asked in `warehouse/tiktok.duckdb`; what stays in the lake is read from its files, with
-`$TIKTOK_PIPELINE_HOME` as the working directory. The tests run every one. Whole questions stand in docs/queries.md.
+Queries of published tables and views run in `warehouse/tiktok.duckdb`. Queries of other tables read the lake's files,
+with `$TIKTOK_PIPELINE_HOME` as the working directory. The tests run every query. docs/queries.md has longer ones.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ _EXCEL_CELL = 32_767
 # First character of a file: Excel reads UTF-8 only with it.
 _BYTE_ORDER_MARK = "\ufeff"
 
-# Spreadsheets take text for a formula by its first visible character; Excel also by the full-width and small forms.
-# Tabs and line ends at the start are dropped on import, and what follows counts.
+# Spreadsheets read text as a formula by its first visible character; Excel also by the full-width and small forms.
+# They drop tabs and line ends at the start on import, and the next character counts.
 _FORMULA = r"^[\s\p{Z}\p{Cc}\p{Cf}]*[=+\-@＝＋－＠﹦﹢﹣﹫]|^[\t\r\n]"
 
-# Text that becomes another number: 16 digits and more (also a list of ids), leading zeros, and 12e5, a valid handle.
+# Text that becomes a number: 16 digits and more (also a list of ids), leading zeros, and 12e5, a valid handle.
 _NUMBER = r"^\s*(?:[0-9][0-9,. ]{14,}[0-9]|0[0-9]+|[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+)\s*$"
 
 
@@ -80,7 +80,7 @@ def export(
     exact: bool = False,
     mark: bool = True,
 ) -> Exported:
-    """Write a table or view to a file, which appears when it is whole.
+    """Write a table or view to a file, which appears only when it is complete.
 
     Args:
         warehouse: the folder that is served from.
@@ -88,18 +88,18 @@ def export(
         form: csv, xlsx or parquet.
         start: only rows whose time (see `time_column`) is this or later, UTC.
         end: only rows whose time is earlier.
-        output: where to; by default `<name>[-from-<day>][-to-<day>].<form>` in the working directory.
+        output: the file to write; by default `<name>[-from-<day>][-to-<day>].<form>` in the working directory.
         exact: write a CSV without apostrophes and byte order mark: for programs, not for spreadsheets.
         mark: begin a CSV with a byte order mark.
 
     Raises:
-        ExportError: nothing is published yet, nothing has that name, the span is empty, there is no time to choose
-            by, a sheet is too small, or the file cannot be written.
+        ExportError: nothing is published yet, nothing has that name, the span is empty, there is no time column to
+            filter by, a sheet is too small, or the file cannot be written.
     """
     of = find(name)
     if of is None:
         names = ", ".join(sorted({table.name for table in PUBLISHED} | VIEWS.keys()))
-        raise ExportError(f"{name!r} is not published; what is: {names}")
+        raise ExportError(f"{name!r} is not published; published are: {names}")
     if start is not None and end is not None and end <= start:
         raise ExportError(f"the span from {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} is empty")
     link = warehouse / LINK
@@ -111,7 +111,7 @@ def export(
             chosen = f"SELECT * FROM {name}{_where(of, start, end)}"
             if isinstance(of, Table):
                 chosen += f" ORDER BY {', '.join(quoted_name(column) for column in of.key)}"
-            rows, generation = _ask(
+            rows, generation = _query(
                 connection, f"SELECT count(*), (SELECT generation FROM publication) FROM ({chosen})"
             )
             changed = _WRITERS[form](connection, of, chosen, rows, staged, exact, mark and not exact)
@@ -129,11 +129,11 @@ def _csv(
     exact: bool,
     mark: bool,
 ) -> _Changed:
-    """Written by DuckDB in a stream. Times are UTC, `2026-11-02 15:00:00`."""
+    """Write a CSV with DuckDB, in a stream. Times are UTC, `2026-11-02 15:00:00`."""
     texts = [] if exact else [quoted_name(c.name) for c in of.columns if isinstance(c.dtype, pl.String | pl.List)]
     changed = _Changed()
     if texts:
-        # No text matches both: a formula begins with a sign, a number with a digit.
+        # No text matches both patterns: a formula begins with a sign, a number with a digit.
         counts = ", ".join(
             "CAST("
             + " + ".join(f"count(*) FILTER (regexp_matches({text}, '{like}'))" for text in texts)
@@ -147,7 +147,7 @@ def _csv(
         )
         chosen = f"SELECT * REPLACE ({guards}) FROM ({chosen})"
     if mark:
-        # DuckDB writes no mark of its own: it becomes part of the first column's name.
+        # DuckDB writes no byte order mark: make it part of the first column's name.
         first = of.columns[0].name
         chosen = f"SELECT * RENAME ({quoted_name(first)} AS {quoted_name(_BYTE_ORDER_MARK + first)}) FROM ({chosen})"
     connection.execute(f"COPY ({chosen}) TO {quoted_text(str(path))} (FORMAT csv, HEADER)").fetchall()
@@ -176,25 +176,25 @@ def _xlsx(
     exact: bool,
     mark: bool,
 ) -> _Changed:
-    """One sheet with a frozen header and filters, numbers and times as such, text as text."""
+    """Write one sheet with a frozen header and filters, numbers and times as such, text as text."""
     if rows > EXCEL_ROWS:
         raise ExportError(
-            f"{of.name} has {rows:,} rows and an Excel sheet holds {EXCEL_ROWS:,}: narrow it with --from and --to, or "
-            "use csv or parquet"
+            f"{of.name} has {rows:,} rows, but an Excel sheet holds at most {EXCEL_ROWS:,}: narrow it "
+            "with --from and --to, or use csv or parquet"
         )
     whole = connection.sql(chosen).pl()
     texts = pl.col(pl.String)
-    # A character is one or two UTF-16 units: only texts of half as many characters need a count.
+    # A character is one or two UTF-16 units: only texts of more than half the limit need a count.
     long = texts.str.len_chars() > _EXCEL_CELL // 2
     frame = whole.with_columns(pl.when(long).then(texts.map_elements(_cut, return_dtype=pl.String)).otherwise(texts))
     cut = sum((whole[name] != frame[name]).sum() for name, dtype in whole.schema.items() if dtype == pl.String)
-    # XlsxWriter copies text from <r> to </r> into the file as markup: a space behind it makes it text.
+    # XlsxWriter copies text from <r> to </r> into the file as markup: a trailing space makes it plain text.
     markup = texts.str.starts_with("<r>") & texts.str.ends_with("</r>")
     frame = frame.with_columns(pl.when(markup).then(texts + " ").otherwise(texts))
-    # Excel has no number for NaN and infinity: its errors show them.
+    # Excel has no number for NaN and infinity: write its error values.
     options = {"in_memory": True, "nan_inf_to_errors": True}
     as_text = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    # Excel counts days from 1900 and knows no time zone: times are UTC, as everywhere.
+    # Excel counts days from 1900 and has no time zones: times are UTC, as everywhere.
     with path.open("wb") as file, xlsxwriter.Workbook(file, {**options, **as_text}) as book:
         frame.write_excel(
             book,
@@ -208,7 +208,7 @@ def _xlsx(
 
 
 def _cut(text: str) -> str:
-    """The part of `text` that an Excel cell holds."""
+    """Return the part of `text` that fits into an Excel cell."""
     return text.encode("utf-16-le")[: 2 * _EXCEL_CELL].decode("utf-16-le", "ignore")
 
 
@@ -220,7 +220,7 @@ def _where(of: Table | View, start: datetime | None, end: datetime | None) -> st
         return ""
     column = time_column(of)
     if column is None:
-        raise ExportError(f"{of.name} has no time of its own to choose by: export it whole")
+        raise ExportError(f"{of.name} has no time column to filter by: export it whole")
     conditions = [
         f"{quoted_name(column.name)} {sign} TIMESTAMP '{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
         for sign, moment in ((">=", start), ("<", end))
@@ -234,6 +234,6 @@ def _file_name(name: str, form: Format, start: datetime | None, end: datetime | 
     return f"{name}{''.join(spans)}.{form}"
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, str]:
+def _query(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, str]:
     row = connection.execute(sql).fetchall()[0]
     return int(row[0]), str(row[-1])

@@ -1,4 +1,4 @@
-"""Numbers and times as people read them. What is not known is a dash, never 0."""
+"""Numbers and times in readable form. A missing value is a dash, never 0."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ _STEPS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def count(value: float | None) -> str:
-    """A number in at most four characters: 7, 2.5, 940, 12.3k, 4.62M."""
+    """Return a number in at most four characters: 7, 2.5, 940, 12.3k, 4.62M."""
     if value is None:
         return UNKNOWN
     size = abs(value)
     for step, letter in _STEPS:
-        # From here on three digits round up to the next step: 999,600 is 1M, not 1000k.
+        # From here on three digits round up to the next unit: 999,600 is 1M, not 1000k.
         if size >= 0.9995 * step:
             return _digits(value / step) + letter
     return _digits(value) if size < 10 else _whole(value)
 
 
 def gained(value: float | None) -> str:
-    """People gained or lost: whole, with a sign; what rounds to nobody has none."""
+    """Return followers gained or lost: whole, with a sign; a value that rounds to 0 has no sign."""
     if value is None:
         return UNKNOWN
     text = _whole(value) if abs(value) < 1000 else count(value)
@@ -29,19 +29,19 @@ def gained(value: float | None) -> str:
 
 
 def exactly(value: float | None) -> str:
-    """Every digit, in groups of three."""
+    """Return all digits, in groups of three."""
     return UNKNOWN if value is None else _whole(value)
 
 
 def hours(seconds: float | None) -> str:
-    """A length in hours: 10.7 h."""
+    """Return a length in hours: 10.7 h."""
     if seconds is None:
         return UNKNOWN
     return f"{count(seconds / 3600)} h" if abs(seconds) >= 360_000 else f"{seconds / 3600:.1f} h"
 
 
 def percent(share: float | None) -> str:
-    """A share of one as a percentage: 64 %, 7.3 %, under 0.1 %."""
+    """Return a share of one as a percentage: 64 %, 7.3 %, under 0.1 %."""
     if share is None:
         return UNKNOWN
     size = abs(share) * 100
@@ -51,7 +51,7 @@ def percent(share: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length as it is said: 45 s, 12 min, 1 h 44 min, 3 days."""
+    """Return a length in usual units: 45 s, 12 min, 1 h 44 min, 3 days."""
     if seconds is None:
         return UNKNOWN
     minutes = round(seconds / 60)
@@ -65,12 +65,12 @@ def duration(seconds: float | None) -> str:
 
 
 def day(at: date | datetime | None) -> str:
-    """Fri 13 Nov."""
+    """Return a day: Fri 13 Nov."""
     return UNKNOWN if at is None else f"{at:%a} {at.day} {at:%b}"
 
 
 def long_day(at: date | datetime) -> str:
-    """Friday, 13 November 2026."""
+    """Return a day in full: Friday, 13 November 2026."""
     return f"{at:%A}, {at.day} {at:%B %Y}"
 
 
@@ -80,17 +80,17 @@ def clock(at: datetime | None) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Fri 13 Nov, 17:43."""
+    """Return day and time: Fri 13 Nov, 17:43."""
     return UNKNOWN if at is None else f"{day(at)}, {clock(at)}"
 
 
 def short_moment(at: datetime) -> str:
-    """13 Nov, 17:43."""
+    """Return day and time without the weekday: 13 Nov, 17:43."""
     return f"{at.day} {at:%b}, {clock(at)}"
 
 
 def _digits(value: float) -> str:
-    """Three digits at most, without a tail of zeros."""
+    """Return at most three digits, without trailing zeros."""
     size = abs(value)
     text = f"{value:.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
     return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
@@ -101,5 +101,5 @@ def _whole(value: float) -> str:
 
 
 def _minus(text: str) -> str:
-    """A minus as it is printed; nothing has none."""
+    """Return the text with a typographic minus; zero has no sign."""
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")

@@ -26,7 +26,7 @@ from tiktok_pipeline.publish.snapshot import Held, attached, of_days
 from tiktok_pipeline.publish.sql import quoted_text
 from tiktok_pipeline.tables import Table
 
-# Days older than this are not derived again in the usual course: their months are closed.
+# Days older than this are usually not derived again: their months are closed.
 _OPEN_DAYS = 7
 
 # A closed month of at most this many rows is one chunk: row groups of a few rows are slow to read.
@@ -34,7 +34,7 @@ _MONTH_ROWS = 1_000_000
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A run of row groups of a file: a hash of what it was made of, and where it lies."""
+    """A run of row groups of a file: a hash of its source files, and its position."""
 
     name: str
     fingerprint: str
@@ -51,7 +51,7 @@ class Copy(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A chunk that a file must hold: the days from `first` to `last`; None: all rows of the table."""
+    """An expected chunk of a file: the days from `first` to `last`; None: all rows of the table."""
 
     name: str
     fingerprint: str
@@ -68,45 +68,45 @@ def stage(
     folder: Path,
     before: Mapping[str, Copy],
 ) -> dict[str, Copy]:
-    """Write the files of tables that changed to `staging`; return what each file of every table holds.
+    """Write the files of changed tables to `staging`; return the content of every table's file.
 
     Args:
         connection: an in-memory connection that the snapshot is attached to.
         snapshot: the file to read rows from.
         staging: an empty folder.
-        held: what the snapshot holds.
+        held: the content of the snapshot.
         folder: the files that are served.
-        before: what they hold, as recorded. A file that was changed since is written anew.
+        before: their content, as recorded. A file that was changed since is written anew.
 
     Raises:
-        PublishError: a file does not hold the rows that it should.
+        PublishError: a file does not have the expected rows.
         duckdb.Error or OSError: a file cannot be read or written.
     """
     copies = {}
     with attached(connection, snapshot, "(READ_ONLY)"):
         for table in PUBLISHED:
-            wanted = _chunks(table, [each for each in held if each.table == table.name])
+            expected = _chunks(table, [each for each in held if each.table == table.name])
             served = folder / f"{table.name}.parquet"
             old = before.get(table.name)
             if old is not None and not is_intact(served, old):
                 old = None
             if old is not None and [(c.name, c.fingerprint) for c in old.chunks] == [
-                (chunk.name, chunk.fingerprint) for chunk in wanted
+                (chunk.name, chunk.fingerprint) for chunk in expected
             ]:
                 copies[table.name] = old
                 continue
             staged = staging / served.name
             try:
-                chunks = _write(connection, table, wanted, staged, served, old)
+                chunks = _write(connection, table, expected, staged, served, old)
             except row_groups.JoinError:
-                chunks = _write(connection, table, wanted, staged, served, None)
+                chunks = _write(connection, table, expected, staged, served, None)
             found = staged.stat()
             copies[table.name] = Copy(found.st_size, found.st_mtime_ns, chunks)
     return copies
 
 
 def is_intact(file: Path, copy: Copy) -> bool:
-    """Whether a file is as it was written, by its size and time."""
+    """Return whether a file is unchanged since it was written, by its size and time."""
     try:
         found = file.stat()
     except OSError:
@@ -144,18 +144,18 @@ def _wanted(name: str, group: Sequence[Held], *, days: bool = True) -> _Wanted:
 def _write(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
-    wanted: Sequence[_Wanted],
+    expected: Sequence[_Wanted],
     staged: Path,
     served: Path,
     old: Copy | None,
 ) -> list[Chunk]:
-    """Write one file: chunks of the served file that stay, and new ones."""
+    """Write one file: unchanged chunks of the served file, and new ones."""
     stay = {chunk.name: chunk for chunk in old.chunks} if old else {}
     pieces, parts = [], []
-    for chunk in wanted:
-        kept = stay.get(chunk.name)
-        if kept is not None and kept.fingerprint == chunk.fingerprint:
-            pieces.append(Piece(served, kept.place))
+    for chunk in expected:
+        served_chunk = stay.get(chunk.name)
+        if served_chunk is not None and served_chunk.fingerprint == chunk.fingerprint:
+            pieces.append(Piece(served, served_chunk.place))
             continue
         part = staged.with_name(f"{staged.name}.{chunk.name}")
         _encode(connection, table, chunk, part)
@@ -167,7 +167,7 @@ def _write(
     if len(parts) == 1 == len(pieces):
         parts[0].replace(staged)
         placed = [pieces[0].place]
-    elif not wanted:
+    elif not expected:
         _encode(connection, table, None, staged)
         placed = []
     else:
@@ -175,7 +175,7 @@ def _write(
         for part in parts:
             part.unlink()
     sync(staged)
-    return [Chunk(chunk.name, chunk.fingerprint, place) for chunk, place in zip(wanted, placed, strict=True)]
+    return [Chunk(chunk.name, chunk.fingerprint, place) for chunk, place in zip(expected, placed, strict=True)]
 
 
 def _encode(connection: duckdb.DuckDBPyConnection, table: Table, chunk: _Wanted | None, path: Path) -> None:

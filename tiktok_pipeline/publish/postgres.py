@@ -1,12 +1,11 @@
-"""Publishing to Postgres: schema `tiktok`, the same tables and views as in the DuckDB file, for tools that speak it.
+"""Publish to Postgres: schema `tiktok`, with the same tables and views as in the DuckDB file.
 
-One transaction a publish, into tables that are never dropped: a query sees the publication before or the one after,
-and users' views and grants stay. Only files of the lake that have changed since the last time are sent:
-`published_parts` keeps a hash of each. `DELETE` and not `TRUNCATE`, which would make readers wait and empty the table
-for those whose transaction began before.
+A publish is one transaction, into tables that are never dropped: a query sees either the old or the new publication,
+and users' views and grants stay. Only changed files of the lake are sent: `published_parts` keeps a hash of each.
+Rows are removed by `DELETE`: `TRUNCATE` would block readers, and empty the table for older transactions.
 
-Tables follow `tables.py`: a new column is added, one that is published no longer stays and becomes null, and a column
-whose type has changed is an error that says what to do. Tables have one column more than in DuckDB, `lake_day`.
+Tables follow `tables.py`: a new column is added, and a column that is no longer published becomes null. A column with
+another type is an error with advice. Tables have one column more than in DuckDB, `lake_day`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from tiktok_pipeline.tables import COUNT, PUBLICATION, STRING, Column, Table
 
 SCHEMA = "tiktok"
 
-# The driver crashes the process on a 128-bit integer and has no writer for an enum: nothing else is let through.
+# The driver crashes the process on a 128-bit integer and has no writer for an enum: no other types are allowed.
 _TYPES: dict[type[pl.DataType], str] = {
     pl.String: "text",
     pl.Int64: "bigint",
@@ -56,7 +55,7 @@ _PARTS = Table(
     "whole",
     "one row a file of a table, and one row a view",
     (),
-    "What has been sent, file by file, so that only what has changed is sent again.",
+    "The files that were sent, so that only changed files are sent again.",
     (
         Column("table_name", STRING, "Table or view.", nullable=False),
         _LAKE_DAY,
@@ -65,25 +64,25 @@ _PARTS = Table(
     ),
 )
 
-# Readers are in the way only where a table or view changes its shape; another publisher is, while it is at work.
+# Only a change of a table's or view's shape waits for readers; every publish waits for another publisher.
 _LOCK_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 10
 
-# SQLSTATE -> what somebody can do about it.
+# SQLSTATE -> advice for the operator.
 _ADVICE = {
-    "55P03": f"somebody else held a lock for more than {_LOCK_TIMEOUT_S} s (see pg_stat_activity): publish again",
-    "42501": f"the role may not do that: let it create in the database, or make it the owner of schema {SCHEMA} and "
+    "55P03": f"another session held a lock for more than {_LOCK_TIMEOUT_S} s (see pg_stat_activity): publish again",
+    "42501": f"the role lacks privileges: grant it CREATE on the database, or make it the owner of schema {SCHEMA} and "
     "of everything in it",
-    "23505": "the lake holds a key twice: derive the days of the table again",
-    "23502": "the lake holds no value where there must be one: derive the days of the table again",
+    "23505": "the lake has a duplicate key: derive the days of the table again",
+    "23502": "the lake has a null in a required column: derive the days of the table again",
     "42P16": "a view has columns of other types than before: drop the view, and publish again",
-    "25006": "the server is read-only: name the primary",
+    "25006": "the server is read-only: use the address of the primary",
 }
 
 
 @dataclass(frozen=True)
 class PostgresUpdate:
-    """What Postgres holds: rows by table; how many rows were sent, and whether anything had changed."""
+    """The publication in Postgres: rows by table; how many rows were sent, and whether anything had changed."""
 
     rows: dict[str, int]
     sent: int
@@ -98,9 +97,9 @@ def publish(
     observation_days: int | None = None,
     fingerprints: Path | None = None,
 ) -> PostgresUpdate:
-    """Bring Postgres to what the lake holds, in one transaction; nothing is sent where nothing has changed.
+    """Update Postgres to the state of the lake, in one transaction; send nothing if nothing has changed.
 
-    NUL characters, which Postgres cannot hold in text, are left out.
+    NUL characters, which Postgres rejects in text, are removed.
 
     Args:
         url: postgresql://user:password@host/database.
@@ -110,15 +109,15 @@ def publish(
         fingerprints: file of the hashes of the lake's files (`published.Fingerprints`); None: hash every file.
 
     Raises:
-        PublishError: Postgres cannot be reached, refuses, is locked, or has tables that do not fit. It then holds
-            what it held.
+        PublishError: Postgres cannot be reached, refuses, is locked, or has tables that do not fit. It is then
+            unchanged.
     """
     made_of = parts(lake, now=now, observation_days=observation_days, fingerprints=Fingerprints(fingerprints))
     while True:
         try:
             return _publish(url, lake, made_of, now, observation_days)
         except DamagedFileError as error:
-            # The transaction was rolled back: once more without the file, whose day keeps the rows that it has there.
+            # The transaction was rolled back: retry without the file; its day keeps its rows in Postgres.
             lake.damaged.add(error.path, error.reason)
             lake.want_rebuild(error.path)
             made_of = [replace(part, damaged=part.damaged or part.path == error.path) for part in made_of]
@@ -139,7 +138,7 @@ def _publish(
             sent += _send(server, table, before.pop(table.name, {}), [p for p in made_of if p.table is table])
             server.require(table)
         for name in before.keys() - VIEWS.keys():
-            # Published no longer: the table stays, with what users built on it, but holds nothing.
+            # No longer published: keep the table, because users may have built on it, but empty it.
             server.erase(name, list(before[name]))
         for view in VIEWS.values():
             server.view(view, before.get(view.name, {}).get(None))
@@ -154,23 +153,23 @@ def _publish(
 
 
 def check(url: str) -> str:
-    """Prove that a publication could be made, and leave no trace.
+    """Check that a publish would succeed, and change nothing.
 
     Returns:
-        What was found, in words.
+        The result, in words.
 
     Raises:
-        PublishError: it could not; says why.
+        PublishError: it would fail; the message has the reason.
     """
     with _transaction(url) as server:
         known = PUBLICATION.name in server.relations
-        held = server.ask(f"SELECT generation FROM {SCHEMA}.{PUBLICATION.name}") if known else []
+        current = server.query(f"SELECT generation FROM {SCHEMA}.{PUBLICATION.name}") if known else []
         server.do(f"CREATE TABLE {SCHEMA}.check_of_rights (nothing integer)")
-    return f"{_shown(url)} is reachable and writable; holds {held[0][0] if held else 'nothing yet'}"
+    return f"{_shown(url)} is reachable and writable; holds {current[0][0] if current else 'nothing yet'}"
 
 
 def distinct(url: str, table: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Read the distinct rows of some columns of a published table; no rows where it is not published yet.
+    """Read the distinct rows of some columns of a published table; no rows if it is not published yet.
 
     Raises:
         PublishError: Postgres cannot be reached, or refuses.
@@ -180,18 +179,18 @@ def distinct(url: str, table: str, columns: Sequence[str]) -> pl.DataFrame:
         present = [column for column in columns if column in held]
         if not present:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-        rows = server.ask(f"SELECT DISTINCT {', '.join(map(quoted_name, present))} FROM {SCHEMA}.{table}")
+        rows = server.query(f"SELECT DISTINCT {', '.join(map(quoted_name, present))} FROM {SCHEMA}.{table}")
     return pl.DataFrame(rows, schema=dict.fromkeys(present, pl.String), orient="row")
 
 
 def vacuum(url: str) -> None:
     """Rewrite every published table, so that no byte of a deleted row stays in its files.
 
-    A plain VACUUM frees the room of deleted rows but leaves their bytes until others overwrite them. Readers wait
-    while a table is rewritten. A row stays as long as an older transaction can see it, so those are waited for.
+    A plain VACUUM frees the space of deleted rows but leaves their bytes until others overwrite them. Readers wait
+    while a table is rewritten. A row stays as long as an older transaction can see it: wait for those first.
 
     Raises:
-        PublishError: Postgres cannot be reached, or refuses, or an older transaction goes on for too long.
+        PublishError: Postgres cannot be reached, or refuses, or an older transaction takes too long.
     """
     with _plain_errors(url), closing(_connect(url, autocommit=True)) as connection, connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
@@ -202,7 +201,7 @@ def vacuum(url: str) -> None:
         held = {name for (name,) in cursor.fetchall()}
         for table in (*PUBLISHED, PUBLICATION, _PARTS):
             if table.name in held:
-                # Statistics hold samples of the values.
+                # Statistics hold samples of column values.
                 cursor.execute(f"VACUUM (FULL, ANALYZE) {SCHEMA}.{table.name}")
         # Old samples: only a superuser or the database's owner may rewrite these; others get a warning.
         cursor.execute("VACUUM FULL pg_catalog.pg_statistic")
@@ -231,14 +230,14 @@ def _wait_for_older_transactions(url: str, cursor: Any) -> None:
 
 
 def _send(server: _Server, table: Table, before: Mapping[date | None, str], made_of: Sequence[Part]) -> int:
-    """Replace the rows whose files have changed; returns how many were sent."""
+    """Replace the rows of changed files; return how many were sent."""
     shape = repr([(column.name, column.dtype) for column in table.columns])
-    wanted = {
+    expected = {
         part.day: before.get(part.day, "") if part.damaged else _hash(shape, part.fingerprint) for part in made_of
     }
-    # All go before any comes: a stream may have moved to another day.
-    server.erase(table.name, [day for day in before if wanted.get(day) != before[day]])
-    fresh = [part for part in made_of if before.get(part.day) != wanted[part.day] and not part.damaged]
+    # Delete all before the first insert: a stream may have moved to another day.
+    server.erase(table.name, [day for day in before if expected.get(day) != before[day]])
+    fresh = [part for part in made_of if before.get(part.day) != expected[part.day] and not part.damaged]
     if not fresh:
         return 0
     counted: dict[date | None, int] = {}
@@ -254,22 +253,22 @@ def _send(server: _Server, table: Table, before: Mapping[date | None, str], made
             counted[part.day] = rows.num_rows
             yield from rows.to_batches()
 
-    # One file in memory at a time.
+    # Keep one file in memory at a time.
     schema = _arrow(table.empty().lazy(), table, None).schema
     try:
         server.fill(table.name, pa.RecordBatchReader.from_batches(schema, batches()))
     except Exception:
-        # The driver wraps what went wrong here into a trace of its own.
+        # The driver wraps errors of the batches into its own traceback.
         if broken:
             raise broken[0] from None
         raise
-    server.remember([(table.name, part.day, wanted[part.day], counted[part.day]) for part in fresh])
+    server.remember([(table.name, part.day, expected[part.day], counted[part.day]) for part in fresh])
     server.do(f"ANALYZE {SCHEMA}.{table.name}")
     return sum(counted.values())
 
 
 def _arrow(rows: pl.LazyFrame, table: Table, day: date | None) -> pa.Table:
-    """Rows as Postgres takes them: lists as comma-separated text, no NUL, and the day of their file."""
+    """Return rows in the form for Postgres: lists as comma-separated text, no NUL, and the day of their file."""
     lists = [c.name for c in table.columns if isinstance(c.dtype, pl.List)]
     texts = [c.name for c in table.columns if _TYPES[type(c.dtype)] == "text"]
     return (
@@ -287,7 +286,7 @@ def _with_day(table: Table) -> Table:
 
 @dataclass
 class _Relation:
-    """A table or view as the server has it: types by column, in order."""
+    """A table or view of the server: types by column, in order."""
 
     columns: dict[str, str] = field(default_factory=dict)
     required: set[str] = field(default_factory=set)
@@ -298,41 +297,41 @@ class _Relation:
 
 
 class _Server:
-    """One transaction: what stands in the schema, and the steps that bring it to what should."""
+    """One transaction: the state of the schema, and the steps to update it."""
 
     def __init__(self, connection: Any, cursor: Any) -> None:
         self._connection, self._cursor = connection, cursor
         self.changed = False
         for setting, value in (("lock_timeout", f"{_LOCK_TIMEOUT_S}s"), ("TimeZone", "UTC"), ("search_path", SCHEMA)):
             cursor.execute(f"SET LOCAL {setting} = '{value}'")
-        # One publisher at a time.
-        self.ask(f"SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}.{PUBLICATION.name}'))) AS alone")
-        if not self.ask(f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'"):
+        # Allow one publisher at a time.
+        self.query(f"SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}.{PUBLICATION.name}'))) AS alone")
+        if not self.query(f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'"):
             self.do(f"CREATE SCHEMA {SCHEMA}")
         self.relations = self._look()
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
         self._cursor.execute(sql)
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
 
     def do(self, sql: str) -> None:
-        """A statement that changes something."""
+        """Run a statement that changes something."""
         self._cursor.execute(sql)
         self.changed = True
 
     def fill(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
-        """Add rows, by the names of their columns."""
+        """Insert rows, by the names of their columns."""
         self._cursor.adbc_ingest(name, rows, mode="append", db_schema_name=SCHEMA)
         self.changed = True
 
     def commit(self) -> None:
-        """Let everybody see it."""
+        """Commit the transaction."""
         self._connection.commit()
 
     def shape(self, table: Table) -> None:
-        """Create the table, or give it what it lacks."""
+        """Create the table, or add its missing columns."""
         there, name = self.relations.get(table.name), f"{SCHEMA}.{table.name}"
         key = ", ".join(map(quoted_name, table.key))
         if there is None:
@@ -342,16 +341,16 @@ class _Server:
                 self.do(f"CREATE INDEX ON {name} ({_LAKE_DAY.name})")
             return
         if _LAKE_DAY in table.columns and _LAKE_DAY.name not in there.columns:
-            raise PublishError(f"{name} was not made by this pipeline: rename it, and publish again")
+            raise PublishError(f"{name} was not created by this pipeline: rename it, and publish again")
         for column in table.columns:
-            wanted, held = _TYPES[type(column.dtype)], there.columns.get(column.name)
+            expected, held = _TYPES[type(column.dtype)], there.columns.get(column.name)
             if held is None:
-                # Rows that stand are sent anew, because the hashes of their files name the columns too.
-                self.do(f"ALTER TABLE {name} ADD COLUMN {quoted_name(column.name)} {wanted}")
-            elif held != wanted:
+                # Existing rows are sent again, because the hashes of their files include the columns.
+                self.do(f"ALTER TABLE {name} ADD COLUMN {quoted_name(column.name)} {expected}")
+            elif held != expected:
                 raise PublishError(
-                    f"{name}.{column.name} is {held} and should be {wanted}: change it with ALTER TABLE, or rename the "
-                    "table (it is then made anew), and publish again"
+                    f"{name}.{column.name} is {held} and should be {expected}: change it with ALTER TABLE, or rename "
+                    "the table (a new one is then created), and publish again"
                 )
         keep = {column.name for column in table.columns if not column.nullable} | {*table.key} | there.defaulted
         if there.key != table.key:
@@ -363,16 +362,16 @@ class _Server:
             self.do(f"ALTER TABLE {name} ALTER COLUMN {quoted_name(column_name)} DROP NOT NULL")
 
     def require(self, table: Table) -> None:
-        """Refuse nulls where the contract does, in columns that were added: their rows have come."""
+        """Set NOT NULL on required columns that were added, after their rows were inserted."""
         there = self.relations.get(table.name)
         for column in table.columns if there else ():
             if there and not column.nullable and column.name not in there.required:
                 self.do(f"ALTER TABLE {SCHEMA}.{table.name} ALTER COLUMN {quoted_name(column.name)} SET NOT NULL")
 
     def view(self, view: View, before: str | None) -> None:
-        """Create or replace a view; columns that stand keep their places, as Postgres demands."""
-        wanted, there = _hash(view.columns, view.sql), self.relations.get(view.name, _Relation())
-        if there.columns and before == wanted:
+        """Create or replace a view; existing columns keep their positions, as Postgres requires."""
+        expected, there = _hash(view.columns, view.sql), self.relations.get(view.name, _Relation())
+        if there.columns and before == expected:
             return
         named = [column.name for column in view.columns]
         listed = [
@@ -382,10 +381,10 @@ class _Server:
         listed += [quoted_name(name) for name in named if name not in there.columns]
         self.do(f"CREATE OR REPLACE VIEW {SCHEMA}.{view.name} AS SELECT {', '.join(listed)} FROM ({view.sql}) AS v")
         self._forget(view.name, [None])
-        self.remember([(view.name, None, wanted, None)])
+        self.remember([(view.name, None, expected, None)])
 
     def explain(self, of: Table | View) -> None:
-        """Comment on a table or view and its columns, where another comment stands."""
+        """Comment on a table or view and its columns, if the comment differs."""
         there = self.relations.get(of.name, _Relation())
         kind, name = ("VIEW" if isinstance(of, View) else "TABLE"), f"{SCHEMA}.{of.name}"
         if there.comments.get(None) != of.description:
@@ -395,10 +394,10 @@ class _Server:
                 self.do(f"COMMENT ON COLUMN {name}.{quoted_name(column.name)} IS {quoted_text(column.description)}")
 
     def sent_before(self) -> dict[str, dict[date | None, str]]:
-        """Hashes of what was sent, by table or view and day; of what somebody dropped since, nothing was."""
+        """Return hashes of sent files, by table or view and day; without tables that were dropped since."""
         before: dict[str, dict[date | None, str]] = defaultdict(dict)
         if _PARTS.name in self.relations:
-            for name, day, sent in self.ask(f"SELECT table_name, lake_day, fingerprint FROM {SCHEMA}.{_PARTS.name}"):
+            for name, day, sent in self.query(f"SELECT table_name, lake_day, fingerprint FROM {SCHEMA}.{_PARTS.name}"):
                 if name in self.relations:
                     before[name][day] = sent
                 else:
@@ -412,18 +411,18 @@ class _Server:
             self._forget(table, days)
 
     def remember(self, sent: Sequence[tuple[str, date | None, str, int | None]]) -> None:
-        """Note what was sent: table or view, day, hash, rows."""
+        """Record what was sent: table or view, day, hash, rows."""
         self.fill(_PARTS.name, pl.DataFrame(sent, schema=_PARTS.schema, orient="row").to_arrow())
 
     def announced(self) -> tuple[str | None, int | None] | None:
-        """Return the blocked days and the days of observations of the current publication; None: there is none."""
-        held = self.ask(f"SELECT stands_still, observation_days FROM {SCHEMA}.{PUBLICATION.name}")
-        return (held[0][0], held[0][1]) if held else None
+        """Return the blocked days and the days of observations of the current publication; None without one."""
+        current = self.query(f"SELECT stands_still, observation_days FROM {SCHEMA}.{PUBLICATION.name}")
+        return (current[0][0], current[0][1]) if current else None
 
     def announce(
         self, name: str, now: datetime, of: str, stands_still: str | None, observation_days: int | None
     ) -> None:
-        """Say what this publication is."""
+        """Replace the row of the table `publication`."""
         moment = f"{quoted_text(now.astimezone(UTC).isoformat())}::timestamptz"
         self.do(f"DELETE FROM {SCHEMA}.{PUBLICATION.name}")
         self.do(
@@ -436,9 +435,9 @@ class _Server:
         )
 
     def rows(self) -> dict[str, int]:
-        """Rows by table."""
+        """Return rows by table."""
         counted = dict(
-            self.ask(f"SELECT table_name, CAST(sum(rows) AS bigint) FROM {SCHEMA}.{_PARTS.name} GROUP BY table_name")
+            self.query(f"SELECT table_name, CAST(sum(rows) AS bigint) FROM {SCHEMA}.{_PARTS.name} GROUP BY table_name")
         )
         return {table.name: counted.get(table.name, 0) for table in PUBLISHED}
 
@@ -448,11 +447,11 @@ class _Server:
     def _look(self) -> dict[str, _Relation]:
         relations: dict[str, _Relation] = defaultdict(_Relation)
         of_ours = f"relnamespace = '{SCHEMA}'::regnamespace AND relkind IN ('r', 'p', 'v')"
-        for name, comment in self.ask(
+        for name, comment in self.query(
             f"SELECT relname::text, obj_description(oid, 'pg_class') FROM pg_class WHERE {of_ours}"
         ):
             relations[name].comments[None] = comment
-        for name, column, dtype, required, defaulted, comment in self.ask(
+        for name, column, dtype, required, defaulted, comment in self.query(
             "SELECT relname::text, attname::text, format_type(atttypid, atttypmod), attnotnull, atthasdef, "
             "col_description(attrelid, attnum) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
             f"WHERE {of_ours} AND attnum > 0 AND NOT attisdropped ORDER BY relname, attnum"
@@ -461,7 +460,7 @@ class _Server:
             there.columns[column], there.comments[column] = dtype, comment
             there.required |= {column} if required else set()
             there.defaulted |= {column} if defaulted else set()
-        for name, key_name, column in self.ask(
+        for name, key_name, column in self.query(
             "SELECT relname::text, conname::text, attname::text FROM pg_constraint "
             "JOIN pg_class ON pg_class.oid = conrelid CROSS JOIN unnest(conkey) WITH ORDINALITY AS k(number, place) "
             f"JOIN pg_attribute ON attrelid = conrelid AND attnum = number WHERE {of_ours} AND contype = 'p' "
@@ -474,7 +473,7 @@ class _Server:
 
 @contextmanager
 def _transaction(url: str) -> Iterator[_Server]:
-    """A transaction that is rolled back unless it is committed; errors in plain words."""
+    """Open a transaction that is rolled back unless it is committed; raise errors with plain messages."""
     with _plain_errors(url), closing(_connect(url)) as connection, connection.cursor() as cursor:
         yield _Server(connection, cursor)
 
@@ -505,23 +504,24 @@ def _plain_errors(url: str) -> Iterator[None]:
 
 
 def _in_words(url: str, error: Any) -> str:
-    """What the server said: its first line, because the others quote the data; never a password."""
-    said = str(error)
+    """Return the server's error: its first line, because the others quote the data; never a password."""
+    message = str(error)
     if error.sqlstate is None:
-        said = f"Postgres at {_shown(url)} cannot be used: {' '.join(said.partition('[libpq] ')[2].split()) or said}"
+        reason = " ".join(message.partition("[libpq] ")[2].split()) or message
+        message = f"Postgres at {_shown(url)} cannot be used: {reason}"
     else:
-        said = said.splitlines()[0].rpartition("ERROR:  ")[2]
-        said = f"Postgres at {_shown(url)} was not published to, and holds what it held: {said}"
-        said += f"; {_ADVICE[error.sqlstate]}" if error.sqlstate in _ADVICE else f" (SQLSTATE {error.sqlstate})"
+        reason = message.splitlines()[0].rpartition("ERROR:  ")[2]
+        message = f"Postgres at {_shown(url)} was not published to, and is unchanged: {reason}"
+        message += f"; {_ADVICE[error.sqlstate]}" if error.sqlstate in _ADVICE else f" (SQLSTATE {error.sqlstate})"
     address = urlsplit(url)
     for secret in (address.password, dict(parse_qsl(address.query)).get("password")):
         for written in {secret, unquote(secret)} if secret else ():
-            said = said.replace(written, "[redacted]")
-    return said
+            message = message.replace(written, "[redacted]")
+    return message
 
 
 def _shown(url: str) -> str:
-    """Host and database of a URL: what may be shown of it."""
+    """Return host and database of a URL, which may be shown."""
     address = urlsplit(url)
     host = address.netloc.rpartition("@")[2] or dict(parse_qsl(address.query)).get("host", "the default host")
     return f"{host}{address.path}"

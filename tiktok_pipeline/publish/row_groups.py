@@ -2,7 +2,7 @@
 
 A Parquet file is a run of row groups and a footer that says where each column of each row group begins. `join` copies
 the bytes of the row groups from several files, one after another, and writes one footer with shifted positions.
-No library that this project uses can do that: each decodes and encodes every row.
+No library that this project uses can do that: each one decodes and encodes every row.
 
 Format: https://parquet.apache.org/docs/file-format/; the footer is a Thrift struct in the compact protocol
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md).
@@ -42,7 +42,7 @@ class JoinError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run of whole row groups lies: the bytes of the data, and the bytes that the footer holds of them.
+    """Position of a run of whole row groups: the bytes of the data, and their bytes in the footer.
 
     `start` and `end` are positions of the data; `meta_start` and `meta_end` those of the row groups in the footer.
     """
@@ -108,7 +108,7 @@ def join(pieces: Sequence[Piece], template: Path, path: Path) -> list[Place]:
                 _copy(source, out, place.start, place.end)
                 source.seek(place.meta_start)
                 meta = source.read(place.meta_end - place.meta_start)
-            # At the head of the file, pieces of one file keep their positions and numbers.
+            # At the start of the file, pieces of one file keep their positions and numbers.
             stays = stays and piece.path == pieces[0].path and place.start == start
             if not stays:
                 meta = _moved(meta, place.groups, start - place.start, ordinal)
@@ -152,7 +152,7 @@ def _footer(path: Path) -> tuple[bytes, int]:
 
 
 def _copy(source: BinaryIO, out: BinaryIO, start: int, end: int) -> None:
-    """Append bytes of a file: within the kernel where it can, and without a copy where the filesystem can."""
+    """Append bytes of a file: within the kernel if possible, and without a copy if the filesystem supports it."""
     out.flush()
     position = out.tell()
     while start < end:
@@ -194,7 +194,7 @@ def _moved(meta: bytes, groups: int, shift: int, ordinal: int) -> bytes:
 
 def _shift(fields: _Fields, numbers: Sequence[int], shift: int) -> None:
     for number in numbers:
-        # Writers put 0 where there is no position.
+        # Writers put 0 if there is no position.
         if number in fields and fields[number][1] > 0:
             kind, position = fields[number]
             fields[number] = (kind, position + shift)
@@ -207,7 +207,7 @@ class _Reader:
         self._data, self.position = data, position
 
     def spans(self) -> dict[int, tuple[int, int]]:
-        """Return where the value of each field of the struct at the start begins and ends."""
+        """Return the start and end of each field's value in the struct at the start."""
         self.position = 0
         return {number: span for number, _, span in self._fields()}
 
@@ -315,7 +315,7 @@ class _Writer:
         self.out.append(0)
 
     def add(self, encoded: bytes) -> tuple[int, int]:
-        """Write bytes that are encoded; return where they begin and end."""
+        """Write encoded bytes; return their start and end."""
         start = len(self.out)
         self.out += encoded
         return start, len(self.out)

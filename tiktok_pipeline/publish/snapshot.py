@@ -1,12 +1,11 @@
 """Build a DuckDB snapshot from files of the lake: all of it, or only the days that changed.
 
-`build` fills an empty file. `refresh` brings a copy of an older snapshot to the same rows: it deletes and inserts the
-days whose files changed. Rows of a day are found by the table's time column, so a table in which a file holds rows of
-another day is replaced as a whole. Both return what the snapshot holds, file by file (`Held`); `verify` compares that
-with the rows that are there.
+`build` fills an empty file. `refresh` updates a copy of an older snapshot to the same rows: it deletes and inserts the
+days with changed files. Rows of a day are found by the table's time column, so a table in which a file holds rows of
+another day is replaced as a whole. Both return the snapshot's content, file by file (`Held`); `verify` compares it
+with the rows in the snapshot.
 
-DuckDB reuses the space of deleted rows, but their bytes stay in the file until then: after an erasure only `build`
-will do.
+DuckDB reuses the space of deleted rows, but their bytes stay in the file until then: after an erasure use `build`.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ from tiktok_pipeline.publish.sql import quoted_name, quoted_text
 from tiktok_pipeline.publish.views import VIEWS, View
 from tiktok_pipeline.tables import PUBLICATION, Column, Table
 
-# Files of DuckDB 2's own default version open in no 1.x client.
+# No 1.x client opens a file in DuckDB 2's own default version.
 STORAGE_VERSION = "v1.2.0"
 
-# A table is replaced as a whole where more than this share of its files changed.
+# A table is replaced as a whole if more than this share of its files changed.
 _MOST_CHANGED = 0.5
 
-# Free blocks of a refreshed snapshot: above this share, and this many bytes, it is built anew.
+# Free blocks of a refreshed snapshot: above this share, and this many bytes, it is rebuilt.
 _MOST_FREE = 0.5
 _FREE_BYTES = 64 * 2**20
 
-# How often the files of one table are read again because they changed meanwhile.
+# How often the files of one table are read again if they change during the read.
 _READS = 3
 
 _TYPES: dict[type[pl.DataType], str] = {
@@ -71,7 +70,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class StaleSnapshotError(Exception):
-    """A copied snapshot does not hold what its record says, or is mostly free space: build it anew."""
+    """A copied snapshot does not match its record, or is mostly free space: rebuild it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def build(
     """Build a snapshot of `made_of` in a new file; skip damaged files, and enter them in `lake`.
 
     Raises:
-        PublishError: the snapshot does not hold what the files hold.
+        PublishError: the rows of the snapshot and of the files differ.
         duckdb.Error: it cannot be built.
     """
     with attached(connection, path, f"(STORAGE_VERSION '{STORAGE_VERSION}')"):
@@ -115,11 +114,11 @@ def refresh(
     about: PublicationRow,
     before: Sequence[Held],
 ) -> list[Held]:
-    """Bring a copy of a snapshot that holds `before` to the rows of `made_of`.
+    """Update a copy of a snapshot with the files `before` to the rows of `made_of`.
 
     Raises:
         StaleSnapshotError: the copy does not hold `before`, or is mostly free space.
-        PublishError: the snapshot does not hold what the files hold.
+        PublishError: the rows of the snapshot and of the files differ.
         duckdb.Error: the copy cannot be read or written.
     """
     held: list[Held] = []
@@ -145,13 +144,13 @@ def verify(connection: duckdb.DuckDBPyConnection, path: Path, held: Sequence[Hel
     Raises:
         PublishError: they differ.
     """
-    wanted = rows_by_table(held)
+    expected = rows_by_table(held)
     found = row_counts(connection, path)
-    if found != wanted:
+    if found != expected:
         differing = ", ".join(
-            f"{name}: {found[name]}, not {rows}" for name, rows in wanted.items() if found[name] != rows
+            f"{name}: {found[name]}, not {rows}" for name, rows in expected.items() if found[name] != rows
         )
-        raise PublishError(f"the snapshot {path.name} does not hold the rows of the lake ({differing})")
+        raise PublishError(f"the snapshot {path.name} differs from the lake in its rows ({differing})")
     return found
 
 
@@ -167,7 +166,7 @@ def row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, i
     """Count the rows of a snapshot by table.
 
     Raises:
-        duckdb.Error: the file is no snapshot of this release.
+        duckdb.Error: the file is not a snapshot of this release.
     """
     with attached(connection, path, "(READ_ONLY)"):
         return {table.name: _one(connection, f"SELECT count(*) FROM {table.name}") for table in PUBLISHED}
@@ -175,7 +174,7 @@ def row_counts(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, i
 
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> Iterator[None]:
-    """Attach and use a file; always detached, so that its lock is not held by a traceback."""
+    """Attach and use a file, and detach it in any case, so that a traceback does not hold its lock."""
     connection.execute("SET TimeZone = 'UTC'")
     # DuckDB would print its progress to the output of a command.
     connection.execute("SET enable_progress_bar = false")
@@ -206,18 +205,18 @@ def _update(
     was: Mapping[date | None, Held],
     made_of: Sequence[Part],
 ) -> list[Held]:
-    """Replace what changed of one table."""
-    wanted = {part.day: part for part in made_of}
-    same = {day: each for day, each in was.items() if day in wanted and wanted[day].fingerprint == each.fingerprint}
-    changed = [part for day, part in wanted.items() if day not in same]
-    gone = [each for day, each in was.items() if day not in same]
+    """Replace the changed rows of one table."""
+    current = {part.day: part for part in made_of}
+    same = {day: each for day, each in was.items() if day in current and current[day].fingerprint == each.fingerprint}
+    changed = [part for day, part in current.items() if day not in same]
+    removed = [each for day, each in was.items() if day not in same]
     for day, each in same.items():
         if each.problem is not None:
-            enter_damaged(lake, wanted[day].path, each.problem)
-    if not changed and not gone:
+            enter_damaged(lake, current[day].path, each.problem)
+    if not changed and not removed:
         return list(same.values())
-    if _by_day(table, was.values()) and len(changed) <= max(_MOST_CHANGED * len(wanted), 1):
-        for each in gone:
+    if _by_day(table, was.values()) and len(changed) <= max(_MOST_CHANGED * len(current), 1):
+        for each in removed:
             _delete_day(connection, table, each)
         with contextlib.suppress(_MovedError):
             fresh = {each.day: each for each in _insert(connection, lake, table, changed)}
@@ -228,7 +227,7 @@ def _update(
 
 
 def _by_day(table: Table, held: Iterable[Held]) -> bool:
-    """Whether the rows of each file can be found by the table's time column."""
+    """Return whether the rows of each file can be found by the table's time column."""
     return table.files == "day" and time_column(table) is not None and all(each.inside for each in held)
 
 
@@ -240,11 +239,11 @@ def _delete_day(connection: duckdb.DuckDBPyConnection, table: Table, of: Held) -
 
 
 class _MovedError(Exception):
-    """A file was replaced while it was read: what was inserted of it is not known."""
+    """A file was replaced while it was read: it is unknown which of its rows were inserted."""
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, made_of: Sequence[Part]) -> list[Held]:
-    """Insert the rows of files into an empty table; if a file is replaced meanwhile, begin again."""
+    """Insert the rows of files into an empty table; if a file is replaced meanwhile, start again."""
     for _ in range(_READS):
         with contextlib.suppress(_MovedError):
             return _insert(connection, lake, table, made_of)
@@ -253,7 +252,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, made_
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, made_of: Sequence[Part]) -> list[Held]:
-    """Insert the rows of files; skip damaged files, which the next `derive` rebuilds, and files that were removed."""
+    """Insert the rows of files; skip removed files, and damaged files, which the next `derive` rebuilds."""
     there = [part for part in map(_as_it_is, made_of) if part is not None]
     if not there:
         return []
@@ -268,7 +267,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, mad
 
 
 def _as_it_is(part: Part) -> Part | None:
-    """Return the part with the hash of its file as it is now; None where the file is gone."""
+    """Return the part with the current hash of its file; None if the file was removed."""
     stat = _stat(part.path)
     if stat is None or stat == part.stat:
         return part if stat else None
@@ -291,7 +290,7 @@ def _insert_alone(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Tabl
 
 
 def enter_damaged(lake: Lake, path: Path, problem: str) -> None:
-    """Note a damaged file that is not published, so that the next `derive` rebuilds it."""
+    """Record a damaged file that is not published, so that the next `derive` rebuilds it."""
     lake.damaged.add(path, problem)
     lake.want_rebuild(path)
 
@@ -304,7 +303,7 @@ def _stat(path: Path) -> Stat | None:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: Table, made_of: Sequence[Part]) -> list[Held]:
-    """Count the rows of each file, and look whether they are all of its day."""
+    """Count the rows of each file, and check whether they are all of its day."""
     column = time_column(table) if table.files == "day" else None
     day = "NULL::DATE" if column is None else f"{quoted_name(column.name)}::DATE"
     rows = connection.execute(
@@ -322,11 +321,11 @@ def _count(connection: duckdb.DuckDBPyConnection, table: Table, made_of: Sequenc
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> None:
-    """Insert the rows of files: of all, or of none where one cannot be read."""
+    """Insert the rows of all files, or of none if one cannot be read."""
     expressions = ", ".join(_expression(column) for column in table.columns)
-    # Files from before a column was added lack it: it is null there.
+    # Files from before a column was added lack it: fill it with null.
     no_rows = ", ".join(f"NULL::{_as_stored(c.dtype)} AS {quoted_name(c.name)}" for c in table.columns)
-    # Files are read by DuckDB itself, in a stream: a year of observations need not fit in memory.
+    # DuckDB reads the files itself, in a stream: a year of observations need not fit in memory.
     connection.execute(
         f"INSERT INTO {table.name} SELECT {expressions} FROM (SELECT {no_rows} WHERE false UNION ALL BY NAME "
         "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false))",
@@ -335,14 +334,14 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[P
 
 
 def _expression(column: Column) -> str:
-    """A column of the lake's files as it is published."""
+    """Return the published form of a column of the lake's files, as SQL."""
     if isinstance(column.dtype, pl.List):
         return f"array_to_string({quoted_name(column.name)}, ',')"
     return f"{quoted_name(column.name)}::{_TYPES[type(column.dtype)]}"
 
 
 def _as_stored(dtype: pl.DataType) -> str:
-    """The type that DuckDB gives a column of the lake's files."""
+    """Return the type that DuckDB gives a column of the lake's files."""
     if isinstance(dtype, pl.List):
         return "VARCHAR[]"
     return "TIMESTAMPTZ" if isinstance(dtype, pl.Datetime) else _TYPES[type(dtype)]
@@ -360,7 +359,7 @@ def _announce(connection: duckdb.DuckDBPyConnection, about: PublicationRow) -> N
 
 
 def _try_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bind and run each view: a view that fails is found here, not by a reader."""
+    """Bind and run each view, so that a failing view is found here, not by a reader."""
     for view in VIEWS.values():
         connection.execute(f"SELECT {', '.join(c.name for c in view.columns)} FROM {view.name} LIMIT 1").fetchall()
 
@@ -391,5 +390,5 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 
 def _unglobbed(path: Path) -> str:
-    """A path as DuckDB takes it literally: it would read a bracket in a folder's name as a pattern."""
+    """Return a path that DuckDB reads literally: without this, a bracket in a folder's name is a pattern."""
     return re.sub(r"([\[*?])", r"[\1]", str(path))

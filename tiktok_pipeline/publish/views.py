@@ -1,8 +1,8 @@
-"""What a BI tool starts from: the views that are published beside the tables, in DuckDB and in Postgres alike.
+"""The views that are published beside the tables, in DuckDB and in Postgres: the start for BI tools.
 
-The SQL keeps to what both speak: no macro, no `GROUP BY ALL`, `percentile_cont` for a median, days as whole days of
-the epoch because a cast of a `timestamptz` to a date depends on the session. `publication.as_of` is the moment that
-the data speaks for: a view never asks the wall clock. Do not compute here what a mart could hold.
+The SQL uses only what both databases support: no macro, no `GROUP BY ALL`, `percentile_cont` for a median. A day is a
+whole number of days since the epoch, because a cast of a `timestamptz` to a date depends on the session. Views use
+`publication.as_of`, the time of the newest data, never the wall clock. Do not compute here what a mart can hold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tiktok_pipeline.tables import (
 
 @dataclass(frozen=True)
 class View:
-    """One view: one row per what (`grain`), its columns in order, and a SELECT that both databases understand."""
+    """One view: its `grain` (one row per ...), its columns in order, and a SELECT that both databases run."""
 
     name: str
     grain: str
@@ -39,13 +39,13 @@ class View:
 
 
 def _from(table: Table, *names: str) -> tuple[Column, ...]:
-    """Columns as the table defines them; none named means all."""
+    """Return columns as the table defines them; all of them if none is named."""
     known = {column.name: column for column in table.columns}
     return tuple(known[name] for name in names or known)
 
 
 def _maybe(*columns: Column) -> tuple[Column, ...]:
-    """The same columns where the row that they come from may be missing."""
+    """Return the columns as nullable, because their row may be missing."""
     return tuple(Column(column.name, column.dtype, column.description) for column in columns)
 
 
@@ -54,12 +54,12 @@ def _listed(alias: str, table: Table) -> str:
 
 
 def _day(moment: str) -> str:
-    """The UTC day of a time, as SQL."""
+    """Return SQL for the UTC day of a time."""
     return f"DATE '1970-01-01' + CAST(floor(extract(epoch FROM {moment}) / 86400) AS INTEGER)"
 
 
 def _median(days: int) -> str:
-    """The median of `hours_watched` over the `days` days before `today`, as SQL."""
+    """Return SQL for the median of `hours_watched` over the `days` days before `today`."""
     return (
         "percentile_cont(0.5) WITHIN GROUP (ORDER BY d.hours_watched) "
         f"FILTER (WHERE d.day BETWEEN s.today - {days} AND s.today - 1)"
@@ -73,7 +73,7 @@ _HANDLE, _DISPLAY_NAME, _NICHE, _FOLLOWERS, _PRECISION = _maybe(
 _LIVE_NOW = View(
     "live_now",
     "one row a stream on air",
-    "Streams that were on air when the data was read, with who they are and the viewers last seen.",
+    "Streams on air at the time of the newest data, with their creators and the last viewer count.",
     (
         *_from(STREAMS, "stream_id", "creator_id"),
         _HANDLE,
@@ -82,8 +82,8 @@ _LIVE_NOW = View(
         *_from(STREAMS, "room_id", "title", "started_at"),
         Column("last_seen_live_at", TIME, "Last reading of on air."),
         *_from(STREAMS, "airtime_s", "peak_viewers", "average_viewers"),
-        Column("viewers", COUNT, "Concurrent viewers when last told in this stream."),
-        Column("viewers_at", TIME, "When that was."),
+        Column("viewers", COUNT, "Last reported concurrent viewers of this stream."),
+        Column("viewers_at", TIME, "Time of that reading."),
         *_from(STREAMS, "viewers_total"),
         _FOLLOWERS,
         _PRECISION,
@@ -139,7 +139,7 @@ _STREAM_OVERVIEW = View(
         _DISPLAY_NAME,
         _NICHE,
         *_maybe(*_from(CREATORS, "tier", "verified")),
-        Column("creator_followers", COUNT, "The creator's newest follower count, of the best precision lately seen."),
+        Column("creator_followers", COUNT, "The creator's newest follower count, of the best recent precision."),
         _PRECISION,
         *_maybe(*_from(STREAM_LIFT, *_OF_LIFT)),
         Column("lift_flags", pl.List(STRING), "Flags of the lift: late_before, below_resolution, overlap_next, ..."),
@@ -147,9 +147,9 @@ _STREAM_OVERVIEW = View(
         Column(
             "recaps",
             COUNT,
-            "Posts that recap it; null where none is known and no published poll of posts came after it.",
+            "Posts that recap it; null without a known one, if no published poll of posts came after it.",
         ),
-        Column("recap_views", COUNT, "Their views; null where those of one were not said."),
+        Column("recap_views", COUNT, "Their views; null if the views of one are missing."),
         *_maybe(*_from(STREAM_CONVERSIONS, "joined", "conversion"), *_from(GIFT_ESTIMATES, "gift_index")),
     ),
     f"""
@@ -176,13 +176,13 @@ _STREAM_OVERVIEW = View(
     """,
 )
 
-# A day counts when somebody knew whether the creator was on air: 0 hours are then a fact. A stream whose viewers
-# nobody told makes the day unknown, not 0.
+# A day is known if a reading shows whether the creator was on air: 0 hours are then a fact. A stream without reported
+# viewers makes the day unknown, not 0.
 _MOVERS = View(
     "movers",
     "one row a creator",
     "Viewer-hours of each creator on the last whole day against the day before and the medians of the 7 and the 28 "
-    "days before; null where nobody knew whether the creator was on air, or how many watched.",
+    "days before; null if no reading shows whether the creator was on air, or how many watched.",
     (
         *_from(CREATORS, "creator_id"),
         _HANDLE,
@@ -239,7 +239,7 @@ _WENT_DARK = View(
     "went_dark",
     "one row a creator",
     "Creators on the roster whose last known stream ended three days or more before the data, longest silence first. "
-    "Only who was seen off air in those days: where nobody looked, nobody went dark.",
+    "Only creators with readings of off air in those days: without readings, no creator went dark.",
     (
         *_from(CREATORS, "creator_id"),
         _HANDLE,
@@ -247,7 +247,7 @@ _WENT_DARK = View(
         Column("last_stream_ended_at", TIME, "End of the last known stream, or its last reading.", nullable=False),
         Column("streams_known", COUNT, "Streams known of the creator.", nullable=False),
         Column("days_dark", COUNT, "Whole days since then.", nullable=False),
-        Column("known_polls_3d", COUNT, "Readings of the last 3 days that said something.", nullable=False),
+        Column("known_polls_3d", COUNT, "Readings of the last 3 days with a known live state.", nullable=False),
     ),
     f"""
     SELECT c.creator_id, c.handle, c.niche, s.last_stream_ended_at, s.streams_known,

@@ -1,4 +1,4 @@
-"""The process that `server.start_in_process` starts: says its port, and ends when its standard input closes."""
+"""The process that `server.start_in_process` starts: prints its port, and ends when its standard input closes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiktok_pipeline.sandbox.world import World
 
 
 def _end_with_parent() -> None:
-    """Standard input reaches its end when the parent closes it or dies, however it dies."""
+    """End at the end of standard input, which comes when the parent closes it or dies."""
     sys.stdin.buffer.read()
     os._exit(0)
 

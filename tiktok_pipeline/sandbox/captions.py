@@ -1,7 +1,7 @@
-"""What creators write under their posts, each in the language of the account. When and what they post is in posts.
+"""Captions of creators' posts, each in the language of the account. `posts` decides when and what they post.
 
-Recaps use the words by which an analyst finds them: a word for live with one for highlight, clip, best moments, last
-night or thanks for gifts, or a hashtag (docs/methods.md 6.1). Announcements and noise are no recaps.
+Recaps use the words that analysts search for: a word for live with one for highlight, clip, best moments, last night or
+thanks for gifts, or a hashtag (docs/methods.md 6.1). Announcements and noise must not be taken for recaps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """The captions of one language, by what they are about."""
+    """The captions of one language, by topic."""
 
     recap: tuple[str, ...]
     announcement: tuple[str, ...]
@@ -60,7 +60,7 @@ PHRASES: Mapping[str, Phrases] = {
         noise=("Livemusik im Park 🎶",),
         everyday=("mein neues Setup für {niche}", "Tag {number} mit {niche}"),
     ),
-    # No list of words covers Hebrew: the hashtags have to do.
+    # No list of words covers Hebrew: recaps are found by hashtags only.
     "he": Phrases(
         recap=("הרגעים הכי טובים מהלייב של אתמול 😂 #livehighlights", "קטע מהלייב, חלק {number} #streamclips"),
         announcement=("לייב הערב ב-{number}, תהיו שם",),

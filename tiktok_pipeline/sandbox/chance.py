@@ -1,4 +1,4 @@
-"""Where everything random in the sandbox comes from. Nothing here remembers anything between two calls."""
+"""The source of all randomness in the sandbox. It keeps no state between two calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Topic(IntEnum):
-    """What a generator is for: topics do not share their numbers, so one can change without the others."""
+    """The purpose of a generator: topics have separate numbers, so that one can change without the others."""
 
     CREATORS = 1
     STREAMS = 2
@@ -22,15 +22,15 @@ class Topic(IntEnum):
 
 
 def generator(seed: int, topic: Topic, index: int = 0) -> np.random.Generator:
-    """The generator of one topic of one creator: the same three numbers give the same draws for ever."""
+    """Return the generator of one topic of one creator: the same three numbers always give the same draws."""
     return np.random.default_rng([seed, int(topic), index])
 
 
 def bits(*key: object) -> int:
-    """64 bits that depend on the key alone, the same in every process (`hash()` is salted, so is no use)."""
+    """Return 64 bits that depend only on the key, the same in every process (`hash()` is salted)."""
     return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest())
 
 
 def chance(*key: object) -> float:
-    """A number in [0, 1) that depends on the key alone."""
+    """Return a number in [0, 1) that depends only on the key."""
     return bits(*key) / 2.0**64

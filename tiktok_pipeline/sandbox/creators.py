@@ -1,4 +1,4 @@
-"""Who lives in the world: invented identities, sizes and tastes. What they do is in streams, growth and stories."""
+"""Invent the creators of the world: identities, sizes and tastes. Their activity is in streams, growth and stories."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Creator:
 
 
 def invent_creators(seed: int, count: int, start: datetime) -> list[Creator]:
-    """`count` creators: of 8 and more, one in twelve (at least one) is private, as many are missing or rename."""
+    """Invent `count` creators. Of 8 or more, one in twelve is private (at least one), as many missing or renaming."""
     rng = generator(seed, Topic.CREATORS)
     odd = max(1, count // 12) if count >= 8 else 0
     order = [int(i) for i in rng.permutation(count)]
@@ -94,7 +94,7 @@ def invent_creators(seed: int, count: int, start: datetime) -> list[Creator]:
     hidden, public = order[: 2 * odd], order[2 * odd :]
     sizes: dict[int, int] = {}
     habits: dict[int, Habit] = {}
-    for group in (hidden, public):  # apart, so that the public ones alone already span all sizes and habits
+    for group in (hidden, public):  # apart, so that the public ones alone span all sizes and habits
         sizes |= zip(group, _sizes(rng, len(group)), strict=True)
         habits |= zip(group, _habits(rng, len(group)), strict=True)
     taken: set[str] = set()
@@ -144,20 +144,20 @@ def _sizes(rng: np.random.Generator, count: int) -> list[int]:
     normal = NormalDist(math.log(120_000), 1.9)
     sizes = [math.exp(normal.inv_cdf((rank + rng.uniform(0.05, 0.95)) / count)) for rank in range(count)]
     if count >= 3:
-        # However few they are: one below the web app's first rounding step, one far above its last.
+        # Even among few: one below the web app's first rounding step, one far above its last.
         sizes[0] = min(sizes[0], rng.uniform(2_000, 9_000))
         sizes[-1] = max(sizes[-1], rng.uniform(4e6, 25e6))
     return [int(min(max(size, 1_500), 60_000_000)) for size in rng.permutation(sizes)]
 
 
 def _habits(rng: np.random.Generator, count: int) -> list[Habit]:
-    """Habits in exactly the shares of `HABIT_SHARES`."""
+    """Draw habits in exactly the shares of `HABIT_SHARES`."""
     habits = [next(habit for limit, habit in HABIT_SHARES if (rank + 0.5) / count < limit) for rank in range(count)]
     return [habits[int(i)] for i in rng.permutation(count)]
 
 
 def _handle(rng: np.random.Generator, niche: str, taken: set[str]) -> str:
-    """A handle that nobody in this world has, and hardly anybody outside."""
+    """Draw a handle that is unused in this world, and improbable outside."""
     while True:
         name = "".join(_SYLLABLES[int(i)] for i in rng.integers(len(_SYLLABLES), size=3))
         suffix = _SUFFIXES[niche][int(rng.integers(3))]

@@ -1,8 +1,8 @@
 """Damage a valid response: its body, its headers or its connection, by a seeded choice.
 
-Every function takes a response that the vendor would send and returns another one together with a `Damage`: the part,
-the kind, and the path of what was changed. A test can therefore tell which parts of a damaged response are intact.
-Damage that needs the world, such as the response of another creator, stands in `faults`.
+Every function takes a valid response of the vendor and returns another one together with a `Damage`: the part, the
+kind, and the path of the change. So a test knows which parts of a damaged response are intact. `faults` has damage that
+needs the world, such as the response of another creator.
 
 Add a kind of damage by adding a value to one of the tables, or a function to `_WHOLE` or `_AIMED`.
 """
@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 OVERSIZED_BYTES = 20 << 20
-BOMB_BYTES = 256 << 20  # what the gzip bomb unpacks to: beyond a limit of 16 MiB, and bearable where there is none
+BOMB_BYTES = 256 << 20  # unpacked size of the gzip bomb: beyond a limit of 16 MiB, and bearable without a limit
 _TEXT_CHARACTERS = 300_000
 _DIGITS = 5_000  # more than `int()` takes without a setting: 4,300
 
@@ -33,7 +33,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What was changed in a response.
+    """The change in a response.
 
     `part` is `body`, `headers` or `connection`. `path` is a JSON pointer into the undamaged body (empty: the whole
     body), a header's name, or empty for a connection.
@@ -45,7 +45,7 @@ class Damage:
 
 
 class Connection(Enum):
-    """How a connection is damaged; the server does it, because ASGI has no word for most of them."""
+    """How a connection is damaged; the server does it, because ASGI cannot express most of them."""
 
     RESET_INSIDE = auto()
     LENGTH_TOO_LONG = auto()
@@ -74,7 +74,7 @@ def _quoted(*texts: str) -> tuple[bytes, ...]:
     return tuple(json.dumps(text).encode() for text in texts)
 
 
-# JSON fragments, written as they will stand in the body.
+# JSON fragments, in the form in which they stand in the body.
 _ANYTHING = (
     *(b"null", b"[]", b"{}", b"0", b"1", b"-1", b"1.5", b"true", b"false"),
     *(b"[null]", b"[[]]", b'{"":null}', b'{"a":{"b":[]}}', b"[0,1]", b'["x"]'),
@@ -87,7 +87,7 @@ _FLAGS = (
 _COUNTS_AS_TEXT = _quoted(
     *("1.2M", "12,5K", "1,234", "1 234", "1.234", "12 345", "12 345", "12.4万", "3.4B", "1.2.3", "12K+", "1,23,456"),
     *("lots", "", "-", "--", "+5", "-5", "1e3", "0x10", "1_000", "NaN", "Infinity", "null", "1234abc", " 42 "),
-    # `str.isdigit` holds for each of these, and `int()` refuses the first.
+    # `str.isdigit` is true for each of these, and `int()` rejects the first.
     *("²", "１２３", "٣٤"),
     "9" * _DIGITS,
 )
@@ -145,7 +145,7 @@ _DATES = (
     *(b"soon", b"-5", b"NaN", b"Tue, 10 Nov 2026 00:40:00 +9999", b"Tue, 99 Foo 2026 99:99:99 GMT", b"0", b"\xff\xfe"),
     *(b"Tue, 10 Nov 2026 00:40:00 GMT, Tue, 10 Nov 2026 00:41:00 GMT", b"9" * 400, b"10 Nov 26", b"1e999"),
 )
-# header -> values that it may get; a vendor that never sends the header gets it all the same
+# header -> possible values; also given to a vendor that never sends the header
 _HEADERS: Mapping[bytes, tuple[bytes, ...]] = {
     b"x-credits-used": _ODD_NUMBERS,
     b"x-credits-remaining": _ODD_NUMBERS,
@@ -181,14 +181,14 @@ _PRICE = re.compile(r"^(creditscharged|balance|remaining|quota|used)$")
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A value in a body, and where it stands."""
+    """A value in a body, and its position."""
 
     pointer: Pointer
     value: Any
 
     @property
     def key(self) -> str:
-        """The nearest key above it, without case and underscores."""
+        """Return the nearest key above it, without case and underscores."""
         names = [part for part in self.pointer if isinstance(part, str)]
         return names[-1].replace("_", "").lower() if names else ""
 
@@ -198,7 +198,7 @@ class _Place:
 
 
 def places(value: Any, pointer: Pointer = ()) -> Iterator[_Place]:
-    """Every value of a JSON tree, the root first."""
+    """Yield every value of a JSON tree, the root first."""
     yield _Place(pointer, value)
     items: Iterator[tuple[str | int, Any]]
     items = (
@@ -209,17 +209,17 @@ def places(value: Any, pointer: Pointer = ()) -> Iterator[_Place]:
 
 
 def written(pointer: Pointer) -> str:
-    """A pointer as JSON pointers are written: `/data/videos/0/id`."""
+    """Return a pointer in JSON pointer notation: `/data/videos/0/id`."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in pointer)
 
 
 def damage_body(body: bytes, cursor: str | None, at: datetime, random: Random) -> tuple[bytes, Damage]:
-    """The body with one thing changed.
+    """Change one thing in the body.
 
     Args:
         body: JSON, or anything else (which is then damaged as a whole).
         cursor: the cursor of the request: a response may repeat it.
-        at: the instant of the request: a time may be put before or after it.
+        at: the instant of the request: a time may be moved before or after it.
         random: makes every choice.
     """
     try:
@@ -246,7 +246,7 @@ def damage_body(body: bytes, cursor: str | None, at: datetime, random: Random) -
     for kind, key, values in random.sample(_AIMED, len(_AIMED)):
         aims = [place for place in found if key.search(place.key) and place.is_leaf]
         if aims:
-            own = _moments(at) if kind == "time" else _again(cursor) if kind == "cursor" else []
+            own = _wrong_times(at) if kind == "time" else _again(cursor) if kind == "cursor" else []
             return _replaced(tree, random.choice(aims), random.choice([*values, *own]), kind)
     return _swapped(tree, random.choice(found), random)
 
@@ -276,17 +276,17 @@ _AIMED: tuple[tuple[str, re.Pattern[str], tuple[bytes, ...]], ...] = (
 )
 
 
-def _moments(at: datetime) -> list[bytes]:
-    """Times that are possible, but not here: a month before and a year after the request."""
+def _wrong_times(at: datetime) -> list[bytes]:
+    """Return times that are possible, but wrong here: a month before and a year after the request."""
     texts = []
-    for moment in (at - timedelta(days=30), at + timedelta(days=365)):
-        second = int(moment.timestamp())
-        texts += [str(second).encode(), str(second * 1000).encode(), *_quoted(f"{moment:%Y-%m-%dT%H:%M:%S.000Z}")]
+    for wrong in (at - timedelta(days=30), at + timedelta(days=365)):
+        second = int(wrong.timestamp())
+        texts += [str(second).encode(), str(second * 1000).encode(), *_quoted(f"{wrong:%Y-%m-%dT%H:%M:%S.000Z}")]
     return texts
 
 
 def _again(cursor: str | None) -> list[bytes]:
-    """The cursor of the request itself, as text and as a number."""
+    """Return the cursor of the request itself, as text and as a number."""
     if cursor is None:
         return []
     return [*_quoted(cursor), *([cursor.encode()] if cursor.isdecimal() and cursor == str(int(cursor)) else [])]
@@ -301,7 +301,7 @@ def _encoded(tree: Any) -> bytes:
 
 
 def _replaced(tree: Any, place: _Place, fragment: bytes, kind: str) -> tuple[bytes, Damage]:
-    """The tree, encoded, with a fragment of JSON (or of what looks like it) in a place."""
+    """Return the encoded tree with a fragment of JSON (or a similar text) in one place."""
     harm = Damage("body", kind, written(place.pointer))
     if not place.pointer:
         return fragment, harm
@@ -309,12 +309,12 @@ def _replaced(tree: Any, place: _Place, fragment: bytes, kind: str) -> tuple[byt
     for part in place.pointer[:-1]:
         owner = owner[part]
     owner[place.pointer[-1]] = _MARK
-    # The mark is written with its escapes, whether other characters are or not.
+    # Encode the mark with escapes, whether other characters are escaped or not.
     return _encoded(tree).replace(_MARK_BYTES, fragment, 1), harm
 
 
 def _swapped(tree: Any, place: _Place, random: Random) -> tuple[bytes, Damage]:
-    """Another type at a place: something fixed, the value in a list or an object, or nothing at all."""
+    """Put another type in a place: a fixed value, the value in a list or an object, or nothing."""
     value = place.value
     draw = random.random()
     if draw < 0.15 and place.pointer and isinstance(place.pointer[-1], str):
@@ -338,7 +338,7 @@ def _swapped(tree: Any, place: _Place, random: Random) -> tuple[bytes, Damage]:
 
 
 def _list_changed(tree: Any, found: Sequence[_Place], random: Random) -> tuple[bytes, Damage]:
-    """One item of a list repeated, one id on all, a null among them, or more of them than anybody can show."""
+    """Repeat one item of a list, give all the same id, insert a null, or add more items than a page can have."""
     lists = [place for place in found if isinstance(place.value, list) and place.value]
     if not lists:
         return _swapped(tree, random.choice(found), random)
@@ -358,7 +358,7 @@ def _list_changed(tree: Any, found: Sequence[_Place], random: Random) -> tuple[b
 
 
 def _one_id(items: list[Any]) -> list[Any]:
-    """The items with the ids of the first on all."""
+    """Return the items with the ids of the first on all."""
     first = items[0]
     if not isinstance(first, dict):
         return items[:1] * len(items)
@@ -367,7 +367,7 @@ def _one_id(items: list[Any]) -> list[Any]:
 
 
 def _written_twice(tree: Any, found: Sequence[_Place], random: Random) -> tuple[bytes, Damage]:
-    """An object with one of its keys a second time, with another value."""
+    """Write one key of an object a second time, with another value."""
     objects = [place for place in found if isinstance(place.value, dict) and place.value]
     if not objects:
         return _swapped(tree, random.choice(found), random)
@@ -412,7 +412,7 @@ _WHOLE: tuple[tuple[str, Callable[[bytes, Random], bytes]], ...] = (
 
 
 def damage_headers(headers: Headers, random: Random) -> tuple[Headers, Damage]:
-    """The vendor's headers with one of them odd, twice, or away; odd headers come that the vendor never sends."""
+    """Change one of the vendor's headers: odd, twice, or absent; also add odd headers that the vendor never sends."""
     name = random.choice(list(_HEADERS))
     value = random.choice(_HEADERS[name])
     others = tuple(pair for pair in headers if pair[0] != name)
@@ -432,7 +432,7 @@ def odd_retry_after(random: Random) -> tuple[tuple[bytes, bytes], Damage]:
 
 
 def choose_connection(random: Random) -> Connection:
-    """One way to damage a connection; the ones that cost seconds or megabytes are rare."""
+    """Choose one way to damage a connection; ways that cost seconds or megabytes are rare."""
     draw = random.random()
     if draw < _SLOW_SHARE:
         return random.choice(SLOW)
@@ -442,17 +442,17 @@ def choose_connection(random: Random) -> Connection:
 
 
 def oversized(body: bytes) -> bytes:
-    """The body with a text of 20 MiB in front."""
+    """Return the body with a text of 20 MiB in front."""
     padding = b'{"padding":"' + b"x" * OVERSIZED_BYTES + b'"'
     return padding + (b"," + body[1:] if body.startswith(b"{") and len(body) > 2 else b"}")
 
 
 @lru_cache(maxsize=2)
 def bomb(*, twice: bool = False) -> bytes:
-    """A small gzip file of 256 MiB of JSON; `twice` packs it a second time."""
+    """Return a small gzip file of 256 MiB of JSON; `twice` packs it a second time."""
     if twice:
         return gzip.compress(bomb(), 6, mtime=0)
-    # Packed after a full flush, a piece does not depend on what stands before it: it is packed once and repeated.
+    # After a full flush, a packed piece does not depend on the bytes before it: pack it once and repeat it.
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     start, piece, end = b'{"data":{"padding":"', b"x" * (1 << 20), b'"}}'
     pieces = BOMB_BYTES >> 20

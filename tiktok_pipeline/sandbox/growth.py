@@ -1,7 +1,7 @@
-"""How a creator's followers grow: the organic rate, viral bumps, the known lift of each stream, and purges.
+"""Growth of a creator's followers: the organic rate, viral bumps, the known lift of each stream, and purges.
 
 Followers at t = hourly knots of organic growth, linear in between, + the lift of each stream in closed form, less
-what the platform has purged. All are exact, so that the truth of any interval can be told. The constants follow
+purged accounts. All are exact, so that the truth of any interval is known. The constants follow
 docs/methods.md 9.1.
 """
 
@@ -26,13 +26,13 @@ _NO_LIFT_SHARE = 0.35
 _PURGE_EVERY_DAYS = 200  # rare: about one creator in forty sees one in five days
 # Shares of the followers, well above the 0.1 % of an anomaly (docs/methods.md 2.1).
 _SMALLEST_PURGE, _LARGEST_PURGE = 0.003, 0.015
-MOST_PURGES = 8  # in one plan: the follower list tells so many apart
-_LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.62, 1.46  # of the streams that have one: median .06, p75 .32, p95 1.5 days over all
+MOST_PURGES = 8  # in one plan: the follower list can distinguish this many
+_LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.62, 1.46  # of streams with a lift: median .06, p75 .32, p95 1.5 days over all
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """The followers that one stream brings: `during` of them while it lasts, the rest after it."""
+    """The followers that one stream brings: `during` of them during the stream, the rest after it."""
 
     start_s: float
     end_s: float
@@ -41,7 +41,7 @@ class Lift:
     carry_over_s: float
 
     def gained(self, at: float) -> float:
-        """Followers brought by unix second `at`, from 0 before the stream to `total` a day after it."""
+        """Return followers brought by unix second `at`, from 0 before the stream to `total` a day after it."""
         if at <= self.start_s:
             return 0.0
         if at <= self.end_s:
@@ -54,7 +54,7 @@ class Lift:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Bot accounts that the platform removes from the followers in one stroke, at unix second `at_s`."""
+    """Bot accounts that the platform removes from the followers at once, at unix second `at_s`."""
 
     at_s: float
     size: int
@@ -76,25 +76,25 @@ class Growth:
         self.purges = _plan_purges(seed, creator, since, until)
         self._starts = [lift.start_s for lift in self.lifts]
         self._totals: list[float] = [0.0, *np.cumsum([lift.total for lift in self.lifts]).tolist()]
-        # The size that the creator was given is the one at the start of the world. An array of doubles, not a
-        # list: 5,000 knots of each of 2,000 creators are 80 MB instead of 330.
+        # The given size of the creator is that at the start of the world. An array of doubles, not a list: 5,000
+        # knots of each of 2,000 creators are 80 MB instead of 330.
         offset = creator.followers_at_start + 0.5 - at_start - self.lift(start) + self.purged(start)
         self._knots: array[float] = array("d", (knots + offset).tolist())
 
     def followers(self, at: float) -> int:
-        """Followers at unix second `at`."""
+        """Return followers at unix second `at`."""
         return max(self.unpurged(at) - self.purged(at), 0)
 
     def unpurged(self, at: float) -> int:
-        """Followers if the platform had never purged any: never falling."""
+        """Return followers if the platform had never purged any: never falling."""
         return max(int(self.organic(at) + self.lift(at)), 0)
 
     def purged(self, at: float) -> int:
-        """Followers that all purges have removed by unix second `at`."""
+        """Return followers that all purges have removed by unix second `at`."""
         return sum(purge.size for purge in self.purges if purge.at_s <= at)
 
     def organic(self, at: float) -> float:
-        """Followers without any stream; outside the planned span the mean rate goes on."""
+        """Return followers without any stream; outside the planned span the mean rate continues."""
         position = (at - self._since) / _HOUR
         if position < 0:
             return self._knots[0] + self.per_day * position / 24
@@ -105,13 +105,13 @@ class Growth:
         return low + (self._knots[hour + 1] - low) * (position - hour)
 
     def lift(self, at: float) -> float:
-        """Followers that all streams have brought by unix second `at`."""
+        """Return followers that all streams have brought by unix second `at`."""
         started = bisect_right(self._starts, at)
         complete = bisect_left(self._starts, at - _TAIL_S - _LONGEST_STREAM_S)
         return self._totals[complete] + sum(lift.gained(at) for lift in self.lifts[complete:started])
 
     def _organic(self, rng: np.random.Generator, creator: Creator, since: float, until: float) -> NDArray[np.float64]:
-        """Cumulative organic growth at each full hour from `since`."""
+        """Return cumulative organic growth at each full hour from `since`."""
         hours = math.ceil((until - since) / _HOUR)
         local = since + creator.utc_offset_h * _HOUR + _HOUR * (np.arange(hours) + 0.5)
         amplitude, peak_hour = rng.uniform(0.25, 0.75), rng.normal(20.0, 1.5)
@@ -139,7 +139,7 @@ class Growth:
 
 
 def _plan_purges(seed: int, creator: Creator, since: float, until: float) -> list[Purge]:
-    """The purges of one creator in [since, until), in order."""
+    """Plan the purges of one creator in [since, until), in order."""
     rng = generator(seed, Topic.PURGES, creator.index)
     count = min(int(rng.poisson((until - since) / 86_400 / _PURGE_EVERY_DAYS)), MOST_PURGES)
     times = np.sort(np.floor(rng.uniform(since, until, count))).tolist()
@@ -148,7 +148,7 @@ def _plan_purges(seed: int, creator: Creator, since: float, until: float) -> lis
 
 
 def _slow_noise(rng: np.random.Generator, hours: int) -> NDArray[np.float64]:
-    """Log of the rate's slow wander: Ornstein-Uhlenbeck, 18 hours, sd 0.35, drawn every 6 hours, linear between."""
+    """Return the log of the rate's slow drift: Ornstein-Uhlenbeck, 18 hours, sd 0.35, drawn every 6 hours, linear."""
     steps = hours // 6 + 2
     keep = math.exp(-6 / 18)
     shocks = rng.normal(0.0, 0.35 * math.sqrt(1 - keep**2), steps).tolist()

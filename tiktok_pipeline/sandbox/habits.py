@@ -1,7 +1,7 @@
-"""When creators choose to go live: the habit by hour of the week, a change of it mid-run, and weeks off.
+"""Times at which creators go live: the habit by hour of the week, a change of it mid-run, and weeks off.
 
-The habits and their shares follow docs/methods.md 9.1: weekly slots, a daily window, irregular, rare. What is inside
-a stream is in streams.
+The habits and their shares follow docs/methods.md 9.1: weekly slots, a daily window, irregular, rare. `streams` has the
+course of a stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHANGE_SHARE, _WEEK_OFF_SHARE = 0.12, 0.10
 
 @dataclass(frozen=True, slots=True)
 class Routine:
-    """What becomes of a creator's habit: `then` from unix second `changes_s` on, and the starts of weeks off."""
+    """A creator's changes of habit: `then` from unix second `changes_s` on, and the starts of weeks off."""
 
     then: Habit | None
     changes_s: float | None
@@ -31,7 +31,7 @@ class Routine:
 
 
 def plan_routine(seed: int, creator: Creator, since: float, until: float) -> Routine:
-    """One creator's routine in [since, until): at most one change of habit, possibly to other hours of the same."""
+    """Plan one creator's routine in [since, until): at most one change of habit, possibly to other hours of it."""
     rng = generator(seed, Topic.ROUTINES, creator.index)
     spans = (until - since) / _SIX_WEEKS
     changes = rng.uniform() < 1.0 - (1.0 - _CHANGE_SHARE) ** spans
@@ -45,7 +45,7 @@ def plan_routine(seed: int, creator: Creator, since: float, until: float) -> Rou
 def plan_starts(
     rng: np.random.Generator, seed: int, creator: Creator, since: float, until: float
 ) -> NDArray[np.float64]:
-    """Candidate starts of streams in [since, until), sorted, whole unix seconds; two may lie too close together."""
+    """Plan candidate starts of streams in [since, until), sorted, whole unix seconds; some too close together."""
     routine = plan_routine(seed, creator, since, until)
     starts = _by_habit(rng, creator.habit, creator, since, until)
     if routine.then is not None and routine.changes_s is not None:

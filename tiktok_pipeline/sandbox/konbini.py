@@ -1,4 +1,4 @@
-"""KonbiniAPI as it answers (docs/vendors.md 2): ActivityStreams bodies, rounded counts, billed misses."""
+"""KonbiniAPI's responses (docs/vendors.md 2): ActivityStreams bodies, rounded counts, billed misses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.stories import TrueStory
 from tiktok_pipeline.sandbox.streams import Room
 from tiktok_pipeline.sandbox.vendor import (
-    Answer,
     Endpoint,
     Headers,
     Refusal,
     Request,
+    Response,
     Vendor,
     iso_milliseconds,
     picture,
@@ -31,7 +31,7 @@ from tiktok_pipeline.sandbox.vendor import (
 
 _CONTEXT = ["https://www.w3.org/ns/activitystreams#", "https://konbiniapi.com/ns/social#"]
 _BASE = "https://api.konbiniapi.com"
-# (usual, largest) items of a page (docs/vendors.md 2.2); a search has pages of ten, not fewer and not more
+# (usual, largest) items of a page (docs/vendors.md 2.2); a search always has pages of ten
 _STORIES_A_PAGE, _VIDEOS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE = (4, 35), (35, 35), (30, 30), (10, 10)
 _OLD_SPELLING_SHARE = 0.2
 _WITHOUT_CREDIT_HEADERS = {401, 402, 403, 413}
@@ -66,7 +66,7 @@ class Konbini(Vendor):
     _authorization: ClassVar[bytes] = b"Bearer " + credentials["KONBINI_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """What is served."""
+        """Return the routes."""
         return {
             "/v1/tiktok/users/{username}": self.user,
             "/v1/tiktok/users/{username}/live": self.live,
@@ -77,27 +77,27 @@ class Konbini(Vendor):
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """`Authorization: Bearer knbn_...`."""
+        """Check `Authorization: Bearer knbn_...`."""
         authorization = headers.get(b"authorization", b"")
         if authorization == self._authorization:
             return None
         return Refusal.WRONG_KEY if authorization.startswith(b"Bearer knbn_") else Refusal.MISSING_KEY
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
-        """`{"errors": [...], "data": null}`, never charged; no credit headers on 401, 402, 403."""
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
+        """Return `{"errors": [...], "data": null}`, never charged; no credit headers on 401, 402, 403."""
         status, code, usual = _REFUSALS[refusal]
         return self._error(status, code, message or usual, 0)
 
-    def user(self, request: Request) -> Answer:
-        """A Person, rounded counts."""
+    def user(self, request: Request) -> Response:
+        """Return a Person, with rounded counts."""
         creator = self.world.find(request.subject, request.at)
         if creator is None:
             return self._miss("User not found")
         is_live = self.world.room_at(creator, request.at) is not None
         return self._ok({"@context": _CONTEXT} | self._person(creator, request.at, is_live))
 
-    def live(self, request: Request) -> Answer:
-        """A Video while live (also while paused); offline, private and unknown are the same billed 404."""
+    def live(self, request: Request) -> Response:
+        """Return a Video while live (also while paused); offline, private and unknown are the same billed 404."""
         creator = self.world.find(request.subject, request.at)
         room = None if creator is None else self.world.room_at(creator, request.at)
         if creator is None or room is None:
@@ -113,7 +113,7 @@ class Konbini(Vendor):
             "url": f"https://www.tiktok.com/@{handle}/live",
             "internalId" if old else "entityId": room.room_id,
             "isLive": True,
-            # The nested flag is false while its owner is live (docs/vendors.md 2.3): that is how the vendor answers.
+            # The nested flag is false while its owner is live (docs/vendors.md 2.3), as in the vendor's responses.
             "attributedTo": self._person(creator, request.at, is_live=False),
             "published": iso_milliseconds(room.started_at),
             "viewCount": room.enters(at),
@@ -125,8 +125,8 @@ class Konbini(Vendor):
             data["summary" if old else "content"] = room.title
         return self._ok(data)
 
-    def stories(self, request: Request) -> Answer:
-        """A page of the active stories, newest first; the cursor is the epoch millisecond of the last one shown."""
+    def stories(self, request: Request) -> Response:
+        """Return a page of the active stories, newest first; the cursor is the epoch millisecond of the last one."""
         paging = _paging(request, *_STORIES_A_PAGE)
         if paging is None:
             return self.refuse(Refusal.INVALID, request, "count must be 1 to 35, cursor a number")
@@ -140,10 +140,10 @@ class Konbini(Vendor):
         following = int(page[-1].published_s * 1000) if len(rest) > len(page) else None
         return self._page(request, creator, count, following, [self._story(story, request.at) for story in page])
 
-    def videos(self, request: Request) -> Answer:
-        """A page of posts, newest first, the pinned ones on top of each page again; cursors as in `stories`.
+    def videos(self, request: Request) -> Response:
+        """Return a page of posts, newest first, the pinned ones on top of each page again; cursors as in `stories`.
 
-        Only the default order is served; of the documented `popular` and `oldest` no page is known.
+        Only the default order is served; no page of the documented `popular` and `oldest` is known.
         """
         paging = _paging(request, *_VIDEOS_A_PAGE)
         if paging is None or request.query.get("order", "newest") != "newest":
@@ -161,8 +161,8 @@ class Konbini(Vendor):
         items = [self._video(post, request.at) for post in [*pinned, *fresh]]
         return self._page(request, creator, count, following, items)
 
-    def followers(self, request: Request) -> Answer:
-        """A page of followers, newest first; a hidden list is an empty page (a guess: no real one is known)."""
+    def followers(self, request: Request) -> Response:
+        """Return a page of followers, newest first; a hidden list is an empty page (a guess: no real one is known)."""
         paging = _paging(request, *_FOLLOWERS_A_PAGE)
         if paging is None:
             return self.refuse(Refusal.INVALID, request, "count must be 1 to 30, cursor a number")
@@ -178,8 +178,8 @@ class Konbini(Vendor):
         items = [_follower(follower, request.at) for follower in page.followers]
         return self._page(request, creator, count, page.next_tick, items)
 
-    def search(self, request: Request) -> Answer:
-        """Ten users a page by handle, name or niche; nobody found is an empty page. The cursor is a position."""
+    def search(self, request: Request) -> Response:
+        """Return ten users a page by handle, name or niche; no hit is an empty page. The cursor is a position."""
         paging, query = _paging(request, *_HITS_A_PAGE), request.query.get("query", "").strip()
         if paging is None or paging[0] != _HITS_A_PAGE[0] or not query:
             return self.refuse(Refusal.INVALID, request, "query is required, count must be 10, cursor a number")
@@ -198,8 +198,8 @@ class Konbini(Vendor):
 
     def _page(
         self, request: Request, owner: Creator | None, count: int, following: int | None, items: list[dict[str, Any]]
-    ) -> Answer:
-        """A page of whatever kind; `owner` is whose collection it is, none for a search."""
+    ) -> Response:
+        """Return a page of any kind; `owner` is the owner of the collection, None for a search."""
         handle = "" if owner is None else self.world.handle_at(owner, request.at)
         collection = _BASE + request.endpoint.replace("{username}", handle)
         query = f"query={quote(request.query['query'])}&" if owner is None else ""
@@ -208,7 +208,7 @@ class Konbini(Vendor):
                 "@context": _CONTEXT,
                 "type": "OrderedCollectionPage",
                 "partOf": collection,
-                # Theirs counts the owner's posts, whatever the page holds.
+                # The vendor counts the owner's posts here, whatever the page holds.
                 "totalItems": None if owner is None else self.world.videos_at(owner, request.at),
                 "cursor": request.query.get("cursor", "0"),
                 "nextCursor": None if following is None else str(following),
@@ -254,7 +254,7 @@ class Konbini(Vendor):
         return data | (self._sound(story, story.story_id, at) if story.media_type == "video" else {})
 
     def _video(self, post: TruePost, at: datetime) -> dict[str, Any]:
-        """Nothing in it says that a post is pinned, but that it stands on top, out of order."""
+        """Return a post. A pinned post has no mark, except that it is on top, out of order."""
         data = self._item(post, post.post_id, at, _media(post.post_id, "video", at))
         data |= {"language": post.creator.language, "isSponsored": False}
         if chance(post.post_id, "location") < 0.5:
@@ -266,7 +266,7 @@ class Konbini(Vendor):
         return data | self._sound(post, post.post_id, at)
 
     def _item(self, item: TrueStory | TruePost, item_id: str, at: datetime, media: dict[str, Any]) -> dict[str, Any]:
-        """What a story and a video have in common."""
+        """Return the fields that a story and a video share."""
         handle, old = self.world.handle_at(item.creator, at), _spells_the_old_way(item.creator)
         second = at.timestamp()
         address = f"https://www.tiktok.com/@{handle}/video/{item_id}"
@@ -305,15 +305,15 @@ class Konbini(Vendor):
             },
         }
 
-    def _ok(self, data: dict[str, Any]) -> Answer:
-        return Answer(200, msgspec.json.encode({"data": data}), 1.0, self._credit_headers(1))
+    def _ok(self, data: dict[str, Any]) -> Response:
+        return Response(200, msgspec.json.encode({"data": data}), 1.0, self._credit_headers(1))
 
-    def _miss(self, message: str) -> Answer:
+    def _miss(self, message: str) -> Response:
         return self._error(404, "not_found", message, 1)
 
-    def _error(self, status: int, code: str, message: str, used: int) -> Answer:
+    def _error(self, status: int, code: str, message: str, used: int) -> Response:
         body = msgspec.json.encode({"errors": [{"code": code, "message": message}], "data": None})
-        return Answer(
+        return Response(
             status, body, float(used), () if status in _WITHOUT_CREDIT_HEADERS else self._credit_headers(used)
         )
 
@@ -324,18 +324,18 @@ class Konbini(Vendor):
 
 @lru_cache(maxsize=8192)
 def _spells_the_old_way(creator: Creator) -> bool:
-    """Whether this creator is answered in the spelling of before the rename of fields (docs/vendors.md 2.4)."""
+    """Return whether this creator's responses use the old spelling of renamed fields (docs/vendors.md 2.4)."""
     return chance("konbini", "spelling", creator.user_id) < _OLD_SPELLING_SHARE
 
 
 def _paging(request: Request, usual: int, most: int) -> tuple[int, int | None] | None:
-    """(count, cursor; none for the first page), or none where one of them is not what the vendor takes."""
+    """Return (count, cursor; None for the first page), or None if the vendor would reject one of them."""
     count, cursor = whole(request.query.get("count", str(usual))), whole(request.query.get("cursor", "0"))
     return None if count is None or not 1 <= count <= most or cursor is None else (count, cursor or None)
 
 
 def _follower(follower: Follower, at: datetime) -> dict[str, Any]:
-    """A Person whom nobody knows: no bio, no links."""
+    """Return the Person of an unknown account: no bio, no links."""
     address = f"https://www.tiktok.com/@{follower.handle}"
     return {
         "type": "Person",
@@ -379,7 +379,7 @@ def _playback(room: Room) -> list[dict[str, Any]]:
 
 
 def _media(item_id: str, kind: str, at: datetime) -> dict[str, Any]:
-    """The file of a story or video; a video's address only works with a cookie, which the vendor passes on."""
+    """Return the file of a story or video; a video's address only works with a cookie, which the vendor returns."""
     if kind == "image":
         return {
             "type": "Image",

@@ -1,4 +1,4 @@
-"""What was asked, charged and damaged: for tests and benchmarks. No answer about the world depends on it."""
+"""Requests, charges and damages, for tests and benchmarks. No response about the world depends on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from tiktok_pipeline.sandbox.damage import Damage
 
-_LOG_ROWS = 500_000  # a demo of five days asks about a tenth of this; older rows fall out
+_LOG_ROWS = 500_000  # a demo of five days sends about a tenth of this; older rows are dropped
 
 
 class Ledger:
@@ -34,7 +34,7 @@ class Ledger:
         query: str = "",
         damage: Damage | None = None,
     ) -> None:
-        """Enter one request; status 0 stands for a connection that was cut."""
+        """Record one request; status 0 means a connection that was cut."""
         key = (vendor, endpoint)
         statuses = self._statuses.get(key)
         if statuses is None:
@@ -48,11 +48,11 @@ class Ledger:
             self._damages.append((vendor, endpoint, subject, query, at, damage))
 
     def charged(self, vendor: str) -> float:
-        """Credits charged by a vendor in all."""
+        """Return the credits charged by a vendor in total."""
         return self._charged[vendor]
 
     def totals(self) -> list[dict[str, Any]]:
-        """One row per vendor and endpoint."""
+        """Return one row per vendor and endpoint."""
         return [
             {
                 "vendor": vendor,
@@ -65,7 +65,7 @@ class Ledger:
         ]
 
     def log(self) -> list[dict[str, Any]]:
-        """One row a request, in the order in which they were answered."""
+        """Return one row a request, in the order of the responses."""
         return [
             {
                 "vendor": vendor,
@@ -81,7 +81,7 @@ class Ledger:
         ]
 
     def damages(self) -> list[dict[str, Any]]:
-        """One row a response that the profile `hostile` damaged: the request, then part, kind and path."""
+        """Return one row a response that the profile `hostile` damaged: the request, then part, kind and path."""
         return [
             {
                 "vendor": vendor,

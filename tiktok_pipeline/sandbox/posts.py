@@ -1,7 +1,7 @@
 """The posts of a creator: up to two regular ones a day, recap clips of streams, and one or two old ones pinned on top.
 
-Only instants, reaches and links to streams are planned, as arrays; a post is made when it is asked for. Recap clips
-follow docs/methods.md 9.1: after about half of the streams, some while the stream lasts, the rest within 72 hours.
+Only instants, reaches and links to streams are planned, as arrays; a post is made on request. Recap clips follow
+docs/methods.md 9.1: after about half of the streams, some during the stream, the rest within 72 hours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DURING_SHARE = 0.2
 _SOONEST_IN_STREAM_S = 300.0  # highlights are cut some five minutes after the moment (docs/methods.md 6.1)
 _LATEST_RECAP_S = 72 * _HOUR
 _WITHOUT_CAPTION_SHARE, _ANNOUNCEMENT_SHARE, _NOISE_SHARE = 0.05, 0.10, 0.02
-_NOBODY = -1  # in `recaps`: no clip of a stream
+_NO_STREAM = -1  # in `recaps`: no clip of a stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,28 +46,28 @@ class TruePost:
 
     @property
     def published_at(self) -> datetime:
-        """When it was published, UTC."""
+        """Return when it was published, UTC."""
         return datetime.fromtimestamp(self.published_s, UTC)
 
     def views(self, at: float) -> int:
-        """Views by unix second `at`: most of `reach` in three days (e-folding 20 hours), then a slow tail."""
+        """Return views by unix second `at`: most of `reach` in three days (e-folding 20 hours), then a slow tail."""
         age = max(at - self.published_s, 0.0)
         return int(self.reach * (-math.expm1(-age / (20 * _HOUR)) + 0.05 * math.log1p(age / _DAY)))
 
     def likes(self, at: float) -> int:
-        """Likes by unix second `at`."""
+        """Return likes by unix second `at`."""
         return int(self.views(at) * (0.03 + 0.09 * chance(self.post_id, "likes")))
 
     def comments(self, at: float) -> int:
-        """Comments by unix second `at`."""
+        """Return comments by unix second `at`."""
         return self.likes(at) // 22
 
     def shares(self, at: float) -> int:
-        """Shares by unix second `at`."""
+        """Return shares by unix second `at`."""
         return self.likes(at) // 15
 
     def saves(self, at: float) -> int:
-        """Saves by unix second `at`."""
+        """Return saves by unix second `at`."""
         return self.likes(at) // 12
 
 
@@ -87,9 +87,9 @@ class Feed:
         regular = _regular_times(rng, creator, since, until)
         clips, of = _recap_times(rng, streams)
         times = np.concatenate([regular, clips])
-        recaps = np.concatenate([np.full(len(regular), _NOBODY), of])
-        reaches = usual * np.exp(rng.normal(0.0, 0.9, len(times))) * np.where(recaps == _NOBODY, 1.0, 0.5)
-        # One post a second at most: a cursor that is an instant must tell two posts apart.
+        recaps = np.concatenate([np.full(len(regular), _NO_STREAM), of])
+        reaches = usual * np.exp(rng.normal(0.0, 0.9, len(times))) * np.where(recaps == _NO_STREAM, 1.0, 0.5)
+        # At most one post a second: a cursor that is an instant must distinguish two posts.
         whole, kept = np.unique(np.floor(times), return_index=True)
         inside = whole < until
         self._published = array("d", whole[inside].tolist())
@@ -97,21 +97,21 @@ class Feed:
         self._reaches = array("d", reaches[kept][inside].tolist())
 
     def pinned(self) -> list[TruePost]:
-        """The posts that the creator shows on top, months old, in the order of the profile."""
+        """Return the posts that the creator shows on top, months old, in the order of the profile."""
         return list(self._pinned)
 
     def count(self, since: float, until: float) -> int:
-        """How many were published in [since, until), pinned ones aside; negative where `until` comes first."""
+        """Return how many were published in [since, until), without pinned ones; negative if `until` comes first."""
         return bisect_left(self._published, until) - bisect_left(self._published, since)
 
     def between(self, since: float, until: float) -> list[TruePost]:
-        """The posts published in [since, until), oldest first, pinned ones too."""
+        """Return the posts published in [since, until), oldest first, pinned ones too."""
         old = sorted((p for p in self._pinned if since <= p.published_s < until), key=lambda p: p.published_s)
         first, last = bisect_left(self._published, since), bisect_left(self._published, until)
         return [*old, *(self._number(n) for n in range(first, last))]
 
     def page(self, at: float, before: float | None, count: int) -> tuple[list[TruePost], bool]:
-        """(the `count` newest unpinned posts at `at`, published before `before`; whether older ones exist)."""
+        """Return (the `count` newest unpinned posts at `at`, published before `before`; whether older ones exist)."""
         end = bisect_right(self._published, at)
         if before is not None:
             end = min(end, bisect_left(self._published, before))
@@ -120,7 +120,7 @@ class Feed:
 
     def _number(self, number: int) -> TruePost:
         stream = self._recaps[number]
-        recap_of = None if stream == _NOBODY else self._streams[stream]
+        recap_of = None if stream == _NO_STREAM else self._streams[stream]
         return self._post(self._published[number], self._reaches[number], recap_of, pinned=False)
 
     def _post(self, published: float, reach: float, recap_of: TrueStream | None, *, pinned: bool) -> TruePost:
@@ -145,7 +145,7 @@ def _regular_times(rng: np.random.Generator, creator: Creator, since: float, unt
 
 
 def _recap_times(rng: np.random.Generator, streams: list[TrueStream]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(instants, stream numbers) of the clips: in the stream, or 0-3, 3-24 or 24-72 hours after its end."""
+    """Return (instants, stream numbers) of the clips: in the stream, or 0-3, 3-24 or 24-72 hours after its end."""
     starts, ends = np.array([s.start_s for s in streams]), np.array([s.end_s for s in streams])
     clips = np.where(rng.uniform(size=len(streams)) < _RECAPPED_SHARE, 1 + rng.binomial(2, 0.3, len(streams)), 0)
     of = np.repeat(np.arange(len(streams)), clips)

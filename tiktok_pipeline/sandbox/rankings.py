@@ -1,7 +1,7 @@
-"""The platform's live rankings: who was watched most in this hour or this day, per region.
+"""The platform's live rankings: the most watched creators of this hour or this day, per region.
 
-A score is what the truth of the rooms gives up to the instant, in the list's own unit and coarse, so that small
-creators tie. Nothing here knows how a vendor writes it down.
+A score comes from the true rooms up to the instant, in the list's own unit, and coarse, so that small creators tie.
+Vendors' formats of it are not here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LISTS: Mapping[ListKind, ListRules] = {
 
 @dataclass(frozen=True, slots=True)
 class RankedCreator:
-    """One row: equal scores share a rank, and the next rank is as much lower."""
+    """One row: equal scores share a rank, and the next rank counts them."""
 
     creator: Creator
     rank: int
@@ -54,19 +54,19 @@ class Ranking:
 
     @property
     def unit(self) -> str:
-        """What the scores count."""
+        """Return the unit of the scores."""
         return LISTS[self.kind].unit
 
 
 def window(kind: ListKind, at: float) -> tuple[int, int]:
-    """(begin, end) of the window around unix second `at`."""
+    """Return (begin, end) of the window around unix second `at`."""
     length = LISTS[kind].window_s
     begin = int(at // length) * length
     return begin, begin + length
 
 
 def rank(kind: ListKind, region: str, at: float, rooms: Iterable[tuple[Creator, list[Room]]]) -> Ranking:
-    """The list at unix second `at` from the rooms that each creator of the region had open in its window."""
+    """Return the list at unix second `at`, from each creator's rooms of the region that were open in its window."""
     begin, end = window(kind, at)
     scores = [(_score(kind, creator, own, begin, at), creator) for creator, own in rooms]
     scores = sorted(((s, c) for s, c in scores if s > 0), key=lambda pair: (-pair[0], pair[1].index))[:_MOST_ROWS]

@@ -1,6 +1,6 @@
-"""The sandbox over HTTP: one ASGI callable, four vendors by path prefix, the truth beside them.
+"""The sandbox over HTTP: one ASGI callable, four vendors by path prefix, and the truth.
 
-Loopback only. Each request is answered for the instant in `X-Replay-At`, else for the sandbox's own clock.
+Loopback only. Each response is for the instant in `X-Replay-At`, else for the sandbox's own clock.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from tiktok_pipeline.sandbox.social_fetch import SocialFetch
 from tiktok_pipeline.sandbox.tikhub import TikHub
 from tiktok_pipeline.sandbox.tikliveapi import TikLiveAPI
 from tiktok_pipeline.sandbox.truth import Truth
-from tiktok_pipeline.sandbox.vendor import Answer, Refusal, Request, Vendor
+from tiktok_pipeline.sandbox.vendor import Refusal, Request, Response, Vendor
 from tiktok_pipeline.sandbox.world import DEMO_START, World
 
 VENDORS: tuple[type[Vendor], ...] = (Konbini, SocialFetch, TikLiveAPI, TikHub)
-_EXIT_S = 5.0  # how long a sandbox that was told to stop may take before it is killed
+_EXIT_S = 5.0  # how long a sandbox may take to stop before it is killed
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,30 +62,30 @@ class _Sandbox:
         try:
             at = self._instant(headers.get(b"x-replay-at"))
         except ValueError:
-            answer = Answer(400, b'{"error":"X-Replay-At is not an RFC 3339 time with a zone"}')
-            await _reply(send, answer, self._instant(None))
+            response = Response(400, b'{"error":"X-Replay-At is not an RFC 3339 time with a zone"}')
+            await _reply(send, response, self._instant(None))
             return
         slash = path.find("/", 1)
         vendor = self._vendors.get(path[:slash]) if slash > 0 else None
         if vendor is None:
-            await _reply(send, self._truth.answer(path, _pairs(scope), at), at)
+            await _reply(send, self._truth.respond(path, _pairs(scope), at), at)
             return
-        request, answer, harm = self._ask(vendor, path[slash:], dict(_pairs(scope)), headers, at)
-        status = 0 if harm is Harm.RESET else answer.status
+        request, response, harm = self._handle(vendor, path[slash:], dict(_pairs(scope)), headers, at)
+        status = 0 if harm is Harm.RESET else response.status
         self._ledger.record(
-            *(vendor.name, request.endpoint, request.subject, at, time.time(), status, answer.credits),
+            *(vendor.name, request.endpoint, request.subject, at, time.time(), status, response.credits),
             query=scope["query_string"].decode("latin-1"),
-            damage=answer.damage,
+            damage=response.damage,
         )
         if harm is Harm.RESET:
             await _cut(scope, receive)
             return
         if isinstance(harm, Connection):
-            await damaged_connection.send(scope, receive, harm, answer, _headers(answer, at))
+            await damaged_connection.send(scope, receive, harm, response, _headers(response, at))
             return
         if harm is Harm.SLOW:
             await asyncio.sleep(self._faults.slow_s)
-        await _reply(send, answer, at)
+        await _reply(send, response, at)
 
     def _instant(self, header: bytes | None) -> datetime:
         if header is None:
@@ -93,11 +93,11 @@ class _Sandbox:
         at = datetime.fromisoformat(header.decode("ascii"))
         if at.tzinfo is None:
             raise ValueError("no zone")
-        return at.astimezone(UTC)  # one instant is one question, in whatever zone it is written
+        return at.astimezone(UTC)  # one instant is one request, in whatever zone it is written
 
-    def _ask(
+    def _handle(
         self, vendor: Vendor, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes], at: datetime
-    ) -> tuple[Request, Answer, Harm | Connection | None]:
+    ) -> tuple[Request, Response, Harm | Connection | None]:
         found = vendor.routes.find(path)
         if found is None:
             request = Request("unknown", path, query, at)
@@ -109,16 +109,16 @@ class _Sandbox:
         refusal = vendor.check_key(headers)
         if refusal is not None:
             return request, vendor.refuse(refusal, request), None
-        return request, *self._faults.answer(vendor, endpoint, request)
+        return request, *self._faults.respond(vendor, endpoint, request)
 
 
 def build_app(world: World, *, speed: float = 1.0, faults: str = "none", clock: datetime | None = None) -> App:
-    """The sandbox as an ASGI callable; its clock starts now, at `clock` or else at the world's start."""
+    """Return the sandbox as an ASGI callable; its clock starts now, at `clock` or else at the world's start."""
     return _Sandbox(world, speed, faults, clock)
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets the app cut a connection, which ASGI has no word for."""
+    """Lets the app cut a connection, which ASGI cannot express."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -134,7 +134,7 @@ def serve(
     clock: datetime | None = None,
     ready: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve on loopback until stopped; `port` 0 takes a free one, `ready` is told which once it accepts."""
+    """Serve on loopback until stopped; `port` 0 takes a free one, `ready` gets the port once it accepts requests."""
     app = build_app(world, speed=speed, faults=faults, clock=clock)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -194,7 +194,7 @@ def start_in_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
-        # Ctrl-C is for who started it; the end of its input stops it.
+        # Ctrl-C is for the process that started it; the end of its input stops it.
         start_new_session=True,
     )
     assert child.stdin is not None
@@ -206,7 +206,7 @@ def start_in_process(
         url = f"http://127.0.0.1:{int(line.split()[1])}"
         yield RunningSandbox(url, environment(url), World(seed, creators, start=start), child.pid)
     finally:
-        child.stdin.close()  # its end of file is the child's order to stop
+        child.stdin.close()  # the child stops at the end of its input
         try:
             child.wait(_EXIT_S)
         except subprocess.TimeoutExpired:
@@ -216,7 +216,7 @@ def start_in_process(
 
 
 def environment(url: str) -> dict[str, str]:
-    """The environment variables that make the pipeline talk to the sandbox at `url`."""
+    """Return the environment variables that point the pipeline to the sandbox at `url`."""
     return {kind.base_url_variable: url + kind.prefix for kind in VENDORS} | {
         name: value for kind in VENDORS for name, value in kind.credentials.items()
     }
@@ -227,28 +227,28 @@ def _pairs(scope: Scope) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
 
 
-async def _reply(send: Send, answer: Answer, at: datetime) -> None:
-    length = (b"content-length", str(len(answer.body)).encode())
-    headers = [*_headers(answer, at), length]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _reply(send: Send, response: Response, at: datetime) -> None:
+    length = (b"content-length", str(len(response.body)).encode())
+    headers = [*_headers(response, at), length]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
-def _headers(answer: Answer, at: datetime) -> list[tuple[bytes, bytes]]:
-    """All headers but the length; a fault profile may have put others in place of the usual ones."""
-    usual = ((b"content-type", answer.content_type), (b"date", _http_date(int(at.timestamp()))))
-    own = {name for name, _ in answer.headers}
-    return [*(pair for pair in usual if pair[0] not in own), *answer.headers]
+def _headers(response: Response, at: datetime) -> list[tuple[bytes, bytes]]:
+    """Return all headers but the length; a fault profile may replace the usual ones."""
+    usual = ((b"content-type", response.content_type), (b"date", _http_date(int(at.timestamp()))))
+    own = {name for name, _ in response.headers}
+    return [*(pair for pair in usual if pair[0] not in own), *response.headers]
 
 
 @lru_cache(maxsize=1024)
 def _http_date(second: int) -> bytes:
-    """The `Date` header: of the instant answered for, as a date in Retry-After is meant against it."""
+    """Return the `Date` header of the response's instant: a date in Retry-After is relative to it."""
     return formatdate(second, usegmt=True).encode()
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
-    """Drop the connection without an answer."""
+    """Drop the connection without a response."""
     extension = scope.get("extensions", {}).get("sandbox.transport")
     if extension is None:
         raise ConnectionResetError("the sandbox cut this connection")

@@ -1,4 +1,4 @@
-"""Social Fetch as it answers (docs/vendors.md 3): exact counts, 200 for misses, every lookup billed."""
+"""Social Fetch's responses (docs/vendors.md 3): exact counts, 200 for misses, every lookup billed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.followers import Follower
 from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.streams import Room
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, iso_milliseconds, picture, whole
+from tiktok_pipeline.sandbox.vendor import (
+    Endpoint,
+    Refusal,
+    Request,
+    Response,
+    Vendor,
+    iso_milliseconds,
+    picture,
+    whole,
+)
 
 _LONGEST_HANDLE = 64
 _CACHED_SHARE, _OLDEST_CACHED_S = 0.05, 60
@@ -50,7 +59,7 @@ SEARCH = "/v1/tiktok/users/search"
 class SocialFetch(Vendor):
     """Profiles, live lookups, videos and followers by handle, and a search; balance and whoami are free.
 
-    Of a follower and of a search's hit no body is published: theirs are guesses in the words of a profile.
+    No body of a follower or of a search hit is published: theirs are guesses in the terms of a profile.
     """
 
     name: ClassVar[str] = "social_fetch"
@@ -61,7 +70,7 @@ class SocialFetch(Vendor):
     _key: ClassVar[bytes] = credentials["SOCIAL_FETCH_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """What is served."""
+        """Return the routes."""
         return {
             PROFILE: self.profile,
             LIVE: self.live,
@@ -74,24 +83,24 @@ class SocialFetch(Vendor):
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """`x-api-key: sfk_...`."""
+        """Check `x-api-key: sfk_...`."""
         key = headers.get(b"x-api-key")
         if key == self._key:
             return None
         return Refusal.MISSING_KEY if key is None else Refusal.WRONG_KEY
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
-        """`{"error": {...}}`; a profile that could not be read (502) is billed, the rest is not."""
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
+        """Return `{"error": {...}}`; a profile that could not be read (502) is billed, the rest is not."""
         status, code, usual = _REFUSALS[refusal]
         error = {"code": code, "message": message or usual, "requestId": f"req_{self.request_id(request)}"}
         if status == 402:
             error["checkoutUrl"] = "https://socialfetch.example/checkout"
         credits = 1.0 if status == 502 and request.endpoint == PROFILE else 0.0
         headers = ((b"retry-after", b"5"),) if status == 503 else ()
-        return Answer(status, msgspec.json.encode({"error": error}), credits, headers)
+        return Response(status, msgspec.json.encode({"error": error}), credits, headers)
 
-    def profile(self, request: Request) -> Answer:
-        """Profile and exact metrics; `private` has no ids and no posts."""
+    def profile(self, request: Request) -> Response:
+        """Return profile and exact metrics; `private` has no ids and no posts."""
         if len(request.subject) > _LONGEST_HANDLE:
             return self.refuse(Refusal.INVALID, request)
         at, age = self._as_of(request)
@@ -138,10 +147,10 @@ class SocialFetch(Vendor):
         status = "private" if private else "found"
         return self._found(request, {"lookupStatus": status, "profile": profile, "metrics": metrics}, age)
 
-    def live(self, request: Request) -> Answer:
-        """Live state, and for nine creators in ten the exact follower count as well, live or not.
+    def live(self, request: Request) -> Response:
+        """Return the live state, and for nine creators in ten the exact follower count as well, live or not.
 
-        The live page knows no `private`: such an account is found and offline.
+        The live page has no status `private`: such an account is found and offline.
         """
         if len(request.subject) > _LONGEST_HANDLE:
             return self.refuse(Refusal.INVALID, request)
@@ -149,8 +158,8 @@ class SocialFetch(Vendor):
         world = self.world
         creator = world.find(request.subject, at)
         if creator is None:
-            nobody = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
-            return self._found(request, nobody, age)
+            missing = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
+            return self._found(request, missing, age)
         profile = _identity(creator, world.handle_at(creator, at), at.toordinal())
         if creator.kind == "public" and not _hides_count(creator):
             profile = profile | {"followerCount": world.followers_at(creator, at), "followingCount": creator.following}
@@ -163,10 +172,10 @@ class SocialFetch(Vendor):
         }
         return self._found(request, data, age)
 
-    def videos(self, request: Request) -> Answer:
-        """Twenty videos a page, newest first, the pinned ones on top of the first; no word on why there are none.
+    def videos(self, request: Request) -> Response:
+        """Return twenty videos a page, newest first, the pinned ones on top of the first; no reason for an empty page.
 
-        Only `sortBy=latest` is served; of the documented `popular` no page is known.
+        Only `sortBy=latest` is served; no page of the documented `popular` is known.
         """
         cursor = _opened("videos", request)
         if (
@@ -188,8 +197,8 @@ class SocialFetch(Vendor):
         videos = [_video(post, handle, at) for post in [*pinned, *fresh]]
         return self._found(request, {"videos": videos, "page": _page("videos", following)}, age)
 
-    def followers(self, request: Request) -> Answer:
-        """Twenty followers a page, newest first, and whether there is a list to see."""
+    def followers(self, request: Request) -> Response:
+        """Return twenty followers a page, newest first, and whether the list is visible."""
         cursor = _opened("followers", request)
         if cursor is None or len(request.subject) > _LONGEST_HANDLE:
             return self.refuse(Refusal.INVALID, request)
@@ -198,8 +207,8 @@ class SocialFetch(Vendor):
         members = None if creator is None else self.world.follower_list(creator)
         if creator is None or members is None or members.hidden:
             status = "not_found" if creator is None else "private" if creator.kind == "private" else "hidden"
-            nobody = {"lookupStatus": status, "followers": [], "page": _page("followers", None)}
-            return self._found(request, nobody, age)
+            missing = {"lookupStatus": status, "followers": [], "page": _page("followers", None)}
+            return self._found(request, missing, age)
         page = members.page(at.timestamp(), cursor or None, _FOLLOWERS_A_PAGE)
         data = {
             "lookupStatus": "found",
@@ -208,8 +217,8 @@ class SocialFetch(Vendor):
         }
         return self._found(request, data, age)
 
-    def search(self, request: Request) -> Answer:
-        """Ten users a page by handle, name or niche; nobody found is an empty page, billed."""
+    def search(self, request: Request) -> Response:
+        """Return ten users a page by handle, name or niche; no hit is an empty page, billed."""
         cursor, query = _opened("search", request), request.query.get("query", "").strip()
         if cursor is None or not query:
             return self.refuse(Refusal.INVALID, request)
@@ -223,46 +232,46 @@ class SocialFetch(Vendor):
         following = cursor + _HITS_A_PAGE if len(hits) > cursor + _HITS_A_PAGE else None
         return self._found(request, {"users": users, "page": _page("search", following)}, age)
 
-    def balance(self, request: Request) -> Answer:
-        """Credits left; free."""
+    def balance(self, request: Request) -> Response:
+        """Return the credits left; free."""
         return self._free(request, {"balance": self.credits_left(), "billingAlert": None})
 
-    def whoami(self, request: Request) -> Answer:
-        """Whose key it is; free."""
+    def whoami(self, request: Request) -> Response:
+        """Return the owner of the key; free."""
         return self._free(request, {"accountId": "acct_sandbox", "keyName": "sandbox"})
 
-    def health(self, request: Request) -> Answer:
-        """Up; free."""
+    def health(self, request: Request) -> Response:
+        """Return that the service is up; free."""
         return self._free(request, {"status": "ok"})
 
     def _as_of(self, request: Request) -> tuple[datetime, int]:
-        """The instant that the body speaks for, and the answer's age in seconds if the shared cache gave it."""
+        """Return the instant of the body, and the response's age in seconds if it is from the shared cache."""
         draw = bits(self.world.seed, self.name, request.endpoint, request.subject.lower(), request.at)
         if draw % 10_000 >= _CACHED_SHARE * 10_000:
             return request.at, 0
         age = 1 + (draw >> 20) % _OLDEST_CACHED_S
         return request.at - timedelta(seconds=age), age
 
-    def _found(self, request: Request, data: dict[str, Any], age: int) -> Answer:
+    def _found(self, request: Request, data: dict[str, Any], age: int) -> Response:
         meta: dict[str, Any] = {"requestId": f"req_{self.request_id(request)}", "creditsCharged": 1, "version": "v1"}
         if age:
             meta["cached"] = True
         headers = ((b"age", str(age).encode()),) if age else ()
-        return Answer(200, msgspec.json.encode({"data": data, "meta": meta}), 1.0, headers)
+        return Response(200, msgspec.json.encode({"data": data, "meta": meta}), 1.0, headers)
 
-    def _free(self, request: Request, data: dict[str, Any]) -> Answer:
+    def _free(self, request: Request, data: dict[str, Any]) -> Response:
         meta = {"requestId": f"req_{self.request_id(request)}", "creditsCharged": 0, "version": "v1"}
-        return Answer(200, msgspec.json.encode({"data": data, "meta": meta}))
+        return Response(200, msgspec.json.encode({"data": data, "meta": meta}))
 
 
 def _page(kind: str, following: int | None) -> dict[str, Any]:
-    """`page`: the cursor is sealed, so that nobody reads an instant or a position out of it."""
+    """Return `page`: the cursor is sealed, so that no instant or position can be read from it."""
     sealed = None if following is None else base64.urlsafe_b64encode(f"{kind}/{following}".encode()).decode()
     return {"nextCursor": sealed, "hasMore": following is not None}
 
 
 def _opened(kind: str, request: Request) -> int | None:
-    """What is in the request's cursor, 0 without one; none for a cursor of another list or of nobody."""
+    """Return the content of the request's cursor, 0 without one; None for a cursor of another list or a forged one."""
     sealed = request.query.get("cursor")
     if not sealed:
         return 0
@@ -296,7 +305,7 @@ def _video(post: TruePost, handle: str, at: datetime) -> dict[str, Any]:
 
 
 def _follower(follower: Follower, at: datetime) -> dict[str, Any]:
-    """A short profile; here `accountCreatedAt` is unix seconds, not ISO as in a profile (docs/vendors.md 3.3)."""
+    """Return a short profile; here `accountCreatedAt` is unix seconds, not ISO as in profiles (docs/vendors.md 3.3)."""
     return {
         "platform": "tiktok",
         "handle": follower.handle,
@@ -320,7 +329,7 @@ def _hides_count(creator: Creator) -> bool:
 
 @lru_cache(maxsize=8192)
 def _identity(creator: Creator, handle: str, day: int) -> dict[str, Any]:
-    """The part of a profile that changes at most once a day, by its ordinal."""
+    """Return the part of a profile that changes at most once a day, by its ordinal."""
     identity: dict[str, Any] = {
         "platform": "tiktok",
         "handle": handle,
@@ -341,7 +350,7 @@ def _live(room: Room, at: datetime) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _room(room: Room) -> dict[str, Any]:
-    """The part of a room that does not change: a cover or a start is missing now and then."""
+    """Return the part of a room that does not change: a cover or a start is missing now and then."""
     return {
         "roomId": room.room_id,
         "title": room.title,
@@ -353,7 +362,7 @@ def _room(room: Room) -> dict[str, Any]:
 
 
 def _variants(room_id: str) -> list[dict[str, Any]]:
-    """Playback variants of both bundles, some without HLS, as the flattened list of the live page."""
+    """Return playback variants of both bundles, some without HLS, as the flattened list of the live page."""
     qualities = (
         ("origin", "Original", "1080x1920", 4_000_000),
         ("hd", "720p", "720x1280", 1_500_000),

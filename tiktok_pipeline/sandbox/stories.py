@@ -41,42 +41,42 @@ class TrueStory:
 
     @property
     def published_at(self) -> datetime:
-        """When it was published, UTC."""
+        """Return when it was published, UTC."""
         return datetime.fromtimestamp(self.published_s, UTC)
 
     @property
     def expires_at(self) -> datetime:
-        """When it disappears, UTC."""
+        """Return when it disappears, UTC."""
         return self.published_at + LIFETIME
 
     def is_shown(self, at: float) -> bool:
-        """Whether it can be seen at unix second `at`."""
+        """Return whether it can be seen at unix second `at`."""
         return self.published_s <= at < self.published_s + _DAY
 
     def views(self, at: float) -> int:
-        """Views by unix second `at`: towards `reach` with an e-folding of six hours, frozen at its end."""
+        """Return views by unix second `at`: towards `reach` with an e-folding of six hours, frozen at its end."""
         age = min(max(at - self.published_s, 0.0), _DAY)
         return int(self.reach * -math.expm1(-age / 21_600.0))
 
     def likes(self, at: float) -> int:
-        """Likes by unix second `at`."""
+        """Return likes by unix second `at`."""
         return int(self.views(at) * (0.02 + 0.06 * chance(self.story_id, "likes")))
 
     def comments(self, at: float) -> int:
-        """Comments by unix second `at`."""
+        """Return comments by unix second `at`."""
         return self.likes(at) // 14
 
     def shares(self, at: float) -> int:
-        """Shares by unix second `at`."""
+        """Return shares by unix second `at`."""
         return self.likes(at) // 30
 
     def saves(self, at: float) -> int:
-        """Saves by unix second `at`."""
+        """Return saves by unix second `at`."""
         return self.likes(at) // 45
 
 
 def plan_stories(seed: int, creator: Creator, since: float, until: float) -> list[TrueStory]:
-    """Every story of a public creator that is published in [since, until), in order."""
+    """Plan every story of a public creator that is published in [since, until), in order."""
     if creator.kind != "public":
         return []
     rng = generator(seed, Topic.STORIES, creator.index)

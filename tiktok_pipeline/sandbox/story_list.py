@@ -1,7 +1,7 @@
-"""The platform's own list of a user's stories (docs/vendors.md 6.8), which two vendors pass on.
+"""The platform's own list of a user's stories (docs/vendors.md 6.8), which two vendors return.
 
-No body of either vendor is published: that they pass it on as it is, and the item's fields, are guesses. Here are the
-platform's names; how numbers and flags are written is each vendor's own, in the vendor's file.
+No body of either vendor is published: that they return it unchanged, and the item's fields, are guesses. The
+platform's names are here; each vendor's file has its formats of numbers and flags.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StoryPage:
 
 
 def story_page(stories: list[TrueStory], before_ms: int, count: int) -> StoryPage:
-    """The page of `stories` (oldest first, as the world has them) that begins below a cursor; 0 is the newest."""
+    """Return the page of `stories` (oldest first, as in the world) that begins below a cursor; 0 is the newest."""
     times = [int(story.published_s * 1000) for story in stories]
     end = len(stories) if before_ms == 0 else sum(time < before_ms for time in times)
     first = max(end - count, 0)
@@ -46,7 +46,7 @@ def story_page(stories: list[TrueStory], before_ms: int, count: int) -> StoryPag
 
 
 def story_item(story: TrueStory, handle: str, at: datetime) -> dict[str, Any]:
-    """One story as the mobile app's item; ids are strings, durations milliseconds."""
+    """Return one story as the mobile app's item; ids are strings, durations milliseconds."""
     second = at.timestamp()
     item: dict[str, Any] = {
         "author": {

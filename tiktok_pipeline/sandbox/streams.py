@@ -1,7 +1,7 @@
-"""When creators are live: true streams with their rooms, pauses and reconnects, and who watches them.
+"""True streams of creators, with their rooms, pauses, reconnects and viewers.
 
-Times inside are unix seconds. At which hours of the week a creator goes live is in habits, how many followers a
-stream brings is in growth, not here.
+Times inside are unix seconds. `habits` has the hours of the week at which a creator goes live, `growth` the followers
+that a stream brings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tiktok_pipeline.sandbox.chance import Topic, chance, generator
 from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.habits import plan_starts
 
-MIN_GAP_S = 20 * 60.0  # what is closer than this is a reconnect of the same stream, not a second one
+MIN_GAP_S = 20 * 60.0  # a shorter gap is a reconnect of the same stream, not a second stream
 _SHORTEST_S, _LONGEST_S = 5 * 60.0, 240 * 60.0
 _ABORTED_SHARE = 0.12  # of 5 to 14 minutes: with the log-normal's own tail about 15 % are below 15 minutes
 _RECONNECT_SHARE = 0.115  # of those of 15 minutes and more, which makes 10 % of all
@@ -47,30 +47,30 @@ class Room:
 
     @property
     def started_at(self) -> datetime:
-        """When the room opened to viewers, UTC."""
+        """Return when the room opened to viewers, UTC."""
         return datetime.fromtimestamp(self.start_s, UTC)
 
     @property
     def ended_at(self) -> datetime:
-        """When the room closed, UTC."""
+        """Return when the room closed, UTC."""
         return datetime.fromtimestamp(self.end_s, UTC)
 
     @property
     def title(self) -> str | None:
-        """What the host called it; one in ten has no title."""
+        """Return the host's title; one in ten rooms has none."""
         draw = chance(self.room_id, "title")
         return None if draw < 0.1 else _TITLES[int(draw * 1e6) % len(_TITLES)]
 
     def is_open(self, at: float) -> bool:
-        """Whether the room is open at unix second `at` (a pause is open)."""
+        """Return whether the room is open at unix second `at` (a pause is open)."""
         return self.start_s <= at < self.end_s
 
     def is_paused(self, at: float) -> bool:
-        """Whether the host has paused at unix second `at` (room status 3)."""
+        """Return whether the host has paused at unix second `at` (room status 3)."""
         return any(begin <= at < end for begin, end in self.pauses)
 
     def viewers(self, at: float) -> int:
-        """Concurrent viewers: ramp, plateau, slow decay, noise of the minute; 0 when the room is closed."""
+        """Return concurrent viewers: ramp, plateau, slow decay, noise of the minute; 0 when the room is closed."""
         if not self.is_open(at):
             return 0
         noise = 0.92 + 0.16 * chance(self.room_id, int(at // 60))
@@ -78,32 +78,32 @@ class Room:
         return min(int(self._smooth(at - self.start_s) * noise * pause) + 1, self.enters(at))
 
     def enters(self, at: float) -> int:
-        """Cumulative enters of this room, never falling; frozen when the room closes."""
+        """Return cumulative enters of this room, never falling; frozen when the room closes."""
         age = min(max(at - self.start_s, 0.0), self.end_s - self.start_s)
         return 1 + int(self._smooth(age) + self._watched(age) / _STAY_S)
 
     def likes(self, at: float) -> int:
-        """Cumulative likes of this room."""
+        """Return cumulative likes of this room."""
         return int(self.enters(at) * (1.0 + 4.0 * chance(self.room_id, "likes")))
 
     def gifters(self, at: float) -> int:
-        """Cumulative distinct viewers who sent a gift."""
+        """Return cumulative distinct viewers that sent a gift."""
         return int(self.enters(at) * 0.015 * chance(self.room_id, "gifters"))
 
     def viewer_seconds(self, at: float) -> float:
-        """What the room was watched by unix second `at`, viewers x seconds; without the noise of the minute."""
+        """Return viewers x seconds by unix second `at`, without the noise of the minute."""
         return self._watched(min(max(at - self.start_s, 0.0), self.end_s - self.start_s))
 
     def _ramp_s(self) -> float:
         return min(480.0, 0.2 * (self.end_s - self.start_s))
 
     def _smooth(self, age: float) -> float:
-        """Peak (1 - exp(-age / ramp)) (1 - 0.4 age / length)."""
+        """Return peak (1 - exp(-age / ramp)) (1 - 0.4 age / length)."""
         slope = 0.4 / (self.end_s - self.start_s)
         return self.peak * (1.0 - math.exp(-age / self._ramp_s())) * (1.0 - slope * age)
 
     def _watched(self, age: float) -> float:
-        """The integral of `_smooth` from 0 to `age`: viewer-seconds."""
+        """Return the integral of `_smooth` from 0 to `age`: viewer-seconds."""
         ramp, slope = self._ramp_s(), 0.4 / (self.end_s - self.start_s)
         fade = math.exp(-age / ramp)
         lost = ramp * (1.0 - fade) - slope * (ramp**2 - fade * (ramp * age + ramp**2))
@@ -115,47 +115,47 @@ _STAY_S = 240.0  # a viewer stays four minutes on average
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrueStream:
-    """One stream as the creator lived it: one room, or two around a reconnect."""
+    """One true stream: one room, or two around a reconnect."""
 
     creator: Creator
     rooms: tuple[Room, ...]
 
     @property
     def start_s(self) -> float:
-        """Start of the first room, unix seconds."""
+        """Return the start of the first room, unix seconds."""
         return self.rooms[0].start_s
 
     @property
     def end_s(self) -> float:
-        """End of the last room, unix seconds."""
+        """Return the end of the last room, unix seconds."""
         return self.rooms[-1].end_s
 
     @property
     def started_at(self) -> datetime:
-        """Start of the first room, UTC."""
+        """Return the start of the first room, UTC."""
         return self.rooms[0].started_at
 
     @property
     def ended_at(self) -> datetime:
-        """End of the last room, UTC."""
+        """Return the end of the last room, UTC."""
         return self.rooms[-1].ended_at
 
     def room_at(self, at: float) -> Room | None:
-        """The open room at unix second `at`; none inside a reconnect gap."""
+        """Return the open room at unix second `at`; None inside a reconnect gap."""
         return next((room for room in self.rooms if room.is_open(at)), None)
 
 
 def time_id(created_ms: int, kind: int, worker: int, low: int) -> str:
-    """A TikTok time id: seconds << 32 | milliseconds << 22 | worker << 12 | type nibble << 8 | low byte.
+    """Return a TikTok time id: seconds << 32 | milliseconds << 22 | worker << 12 | type nibble << 8 | low byte.
 
-    The worker bits keep two creators who start in the same millisecond apart.
+    The worker bits distinguish two creators that start in the same millisecond.
     """
     seconds, milliseconds = divmod(created_ms, 1000)
     return str(seconds << 32 | milliseconds << 22 | (worker & 0x3FF) << 12 | kind << 8 | low)
 
 
 def plan_streams(seed: int, creator: Creator, since: float, until: float) -> list[TrueStream]:
-    """Every stream of a public creator that starts in [since, until), in order, never overlapping."""
+    """Plan every stream of a public creator that starts in [since, until), in order, never overlapping."""
     if creator.kind != "public":
         return []
     rng = generator(seed, Topic.STREAMS, creator.index)
@@ -177,7 +177,7 @@ def plan_streams(seed: int, creator: Creator, since: float, until: float) -> lis
 
 
 def _lengths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Lengths in whole seconds, 5 to 240 minutes: log-normal, and some that were given up early."""
+    """Draw lengths in whole seconds, 5 to 240 minutes: log-normal, and some that ended early."""
     median = 64.0 * 60.0 * math.exp(rng.normal(0.0, 0.3))
     draws = median * np.exp(rng.normal(0.0, 0.65, (count, 6)))
     fits = (draws >= _SHORTEST_S) & (draws <= _LONGEST_S)
@@ -189,7 +189,7 @@ def _lengths(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 
 def _stream(creator: Creator, start: float, length: float, peak: float, draw: list[float]) -> TrueStream:
-    """One stream from twelve uniform numbers."""
+    """Make one stream from twelve uniform numbers."""
     end = start + length
     spans = [(start, end)]
     if length >= 15 * 60.0 and draw[0] < _RECONNECT_SHARE:

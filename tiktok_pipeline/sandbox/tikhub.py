@@ -1,8 +1,8 @@
-"""TikHub (tikhubapi.com) as it answers (docs/vendors.md 5): the platform's own bodies, wrapped.
+"""TikHub's (tikhubapi.com) responses (docs/vendors.md 5): the platform's own bodies, wrapped.
 
 Of its endpoints only `/api/v1//live/info` is documented. The paths, parameters and bodies of the others are guesses:
-the vendor's menu names what they do, and the bodies are the platform's own (docs/vendors.md 6), with
-flags as 0 and 1, cursors as integers of milliseconds, and damaged numeric ids beside right `*_str` twins.
+the vendor's menu names their purpose, and the bodies are the platform's own (docs/vendors.md 6), with
+flags as 0 and 1, cursors as integers of milliseconds, and damaged numeric ids beside correct `*_str` twins.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.rankings import ListKind, Ranking
 from tiktok_pipeline.sandbox.story_list import story_item, story_page
 from tiktok_pipeline.sandbox.tikhub_room import damaged, image, room_body
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, whole
+from tiktok_pipeline.sandbox.vendor import Endpoint, Refusal, Request, Response, Vendor, whole
 
 _KEPT_AFTER_END = timedelta(hours=24)
-_ROOMS_A_CHECK = 50  # the platform's own check takes as many at once (docs/vendors.md 6.3)
+_ROOMS_A_CHECK = 50  # limit of one request to the platform's own check (docs/vendors.md 6.3)
 _STORIES_A_PAGE = (10, 35)
-# The numbers by which a sibling product names the platform's lists (docs/vendors.md 5.2).
+# The numbers of the platform's lists in a sibling product (docs/vendors.md 5.2).
 _RANK_TYPES: Mapping[str, ListKind] = {"0": "hourly", "8": "daily"}
 _BAD_PARAMETER, _ROOM_FINISHED, _NO_SUCH_USER = 10011, 30003, 2065
 
@@ -57,7 +57,7 @@ class TikHub(Vendor):
     _authorization: ClassVar[bytes] = b"Basic " + base64.b64encode(":".join(credentials.values()).encode())
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """What is served; the double slash is the vendor's."""
+        """Return the routes; the double slash is the vendor's."""
         return {
             "/api/v1//live/info": self.live_info,
             "/api/v1//live/check": self.live_check,
@@ -69,23 +69,23 @@ class TikHub(Vendor):
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """`Authorization: Basic base64(username:password)`."""
+        """Check `Authorization: Basic base64(username:password)`."""
         authorization = headers.get(b"authorization")
         if authorization == self._authorization:
             return None
         return Refusal.MISSING_KEY if authorization is None else Refusal.WRONG_KEY
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
-        """`{"code", "msg", "data": null}`, free."""
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
+        """Return `{"code", "msg", "data": null}`, free."""
         status, code, usual = _REFUSALS[refusal]
-        return Answer(status, msgspec.json.encode({"code": code, "msg": message or usual, "data": None}))
+        return Response(status, msgspec.json.encode({"code": code, "msg": message or usual, "data": None}))
 
     def upstream(self, body: bytes) -> bytes:
-        """The platform's body inside the vendor's envelope."""
+        """Return the platform's body inside the vendor's envelope."""
         return b'{"code":0,"msg":"success","data":' + body + b"}"
 
-    def live_info(self, request: Request) -> Answer:
-        """A room as the platform tells it: live, paused, ended for a day, then only that it has finished."""
+    def live_info(self, request: Request) -> Response:
+        """Return a room in the platform's form: live, paused, ended for a day, then only that it has finished."""
         room_id, user_id = request.query.get("room_id"), request.query.get("user_id")
         if not room_id or not user_id:
             return self.refuse(Refusal.INVALID, request, "room_id and user_id are required")
@@ -94,12 +94,12 @@ class TikHub(Vendor):
             return self._bad_parameter(request)
         creator, room = found
         if request.at >= room.ended_at + _KEPT_AFTER_END:
-            gone = {"message": "room has finished", "prompts": "This LIVE video has ended"}
-            return self._platform(_ROOM_FINISHED, gone, request.at)
+            finished = {"message": "room has finished", "prompts": "This LIVE video has ended"}
+            return self._platform(_ROOM_FINISHED, finished, request.at)
         return self._platform(0, room_body(self.world, creator, room, request.at), request.at)
 
-    def live_check(self, request: Request) -> Answer:
-        """Whether rooms are open: `room_id` is one or up to fifty, with commas; nobody's room is not alive."""
+    def live_check(self, request: Request) -> Response:
+        """Return whether rooms are open: `room_id` is one or up to fifty, with commas; an unknown room is not alive."""
         room_ids = [part for part in request.query.get("room_id", "").split(",") if part]
         if not 1 <= len(room_ids) <= _ROOMS_A_CHECK or None in map(whole, room_ids):
             return self.refuse(Refusal.INVALID, request, "room_id is required: one to 50 numbers")
@@ -111,15 +111,15 @@ class TikHub(Vendor):
         ]
         return self._platform(0, rows, request.at)
 
-    def ranking(self, request: Request) -> Answer:
-        """The list of a `region` (US, BR, ...) in its current window; `rank_type` 0 is hourly, 8 daily."""
+    def ranking(self, request: Request) -> Response:
+        """Return the list of a `region` (US, BR, ...) in its current window; `rank_type` 0 is hourly, 8 daily."""
         kind, region = _RANK_TYPES.get(request.query.get("rank_type", "0")), request.query.get("region", "").upper()
         if kind is None or not region:
             return self.refuse(Refusal.INVALID, request, "region is required, rank_type is 0 or 8")
         return self._ranked(self.world.ranking(kind, region, request.at), None, request.at)
 
-    def ranking_of_anchor(self, request: Request) -> Answer:
-        """The list that a room's owner competes in, with the owner's own place: rank 0 where there is none."""
+    def ranking_of_anchor(self, request: Request) -> Response:
+        """Return the list of a room's owner, with the owner's own place: rank 0 without a place."""
         kind = _RANK_TYPES.get(request.query.get("rank_type", "0"))
         room_id, user_id = request.query.get("room_id"), request.query.get("user_id")
         if kind is None or not room_id or not user_id:
@@ -129,8 +129,8 @@ class TikHub(Vendor):
             return self._bad_parameter(request)
         return self._ranked(self.world.ranking(kind, found[0].region, request.at), found[0], request.at)
 
-    def user_info(self, request: Request) -> Answer:
-        """The mobile app's user, with exact counts; the room id is that of the last stream, live or not."""
+    def user_info(self, request: Request) -> Response:
+        """Return the mobile app's user, with exact counts; the room id is that of the last stream, live or not."""
         user_id = request.query.get("user_id", "")
         if not user_id.isdecimal():
             return self.refuse(Refusal.INVALID, request, "user_id is required and numeric")
@@ -141,10 +141,10 @@ class TikHub(Vendor):
             body |= {"status_code": _NO_SUCH_USER, "status_msg": "User doesn't exist"}
         else:
             body |= {"status_code": 0, "status_msg": "", "user": self._user(creator, request.at)}
-        return Answer(200, self.upstream(msgspec.json.encode(body)), 1.0)
+        return Response(200, self.upstream(msgspec.json.encode(body)), 1.0)
 
-    def stories(self, request: Request) -> Answer:
-        """The platform's own list in integers; `itemList` is absent where there is no story."""
+    def stories(self, request: Request) -> Response:
+        """Return the platform's own list in integers; `itemList` is absent without a story."""
         user_id = request.query.get("user_id", "")
         count = whole(request.query.get("count", str(_STORIES_A_PAGE[0])))
         before = whole(request.query.get("cursor", "0"))
@@ -168,25 +168,25 @@ class TikHub(Vendor):
         if creator is not None and page.stories:
             handle = self.world.handle_at(creator, request.at)
             body["itemList"] = [story_item(story, handle, request.at) for story in page.stories]
-        return Answer(200, self.upstream(msgspec.json.encode(body)), 1.0)
+        return Response(200, self.upstream(msgspec.json.encode(body)), 1.0)
 
-    def key_info(self, request: Request) -> Answer:
-        """Whose key it is and what is left of it; free."""
+    def key_info(self, request: Request) -> Response:
+        """Return the owner of the key and the remaining balance; free."""
         used = int(self.ledger.charged(self.name))
         data = {"username": self.credentials["TIKHUB_USERNAME"], "status": 1, "quota": int(self.allowance)}
         body = msgspec.json.encode(data | {"used": used, "remaining": self.credits_left()})
-        return Answer(200, self.upstream(body))
+        return Response(200, self.upstream(body))
 
-    def _bad_parameter(self, request: Request) -> Answer:
+    def _bad_parameter(self, request: Request) -> Response:
         return self._platform(_BAD_PARAMETER, {"message": "Request params error", "prompts": ""}, request.at)
 
-    def _platform(self, code: int, data: dict[str, Any] | list[dict[str, Any]], at: datetime) -> Answer:
+    def _platform(self, code: int, data: dict[str, Any] | list[dict[str, Any]], at: datetime) -> Response:
         extra = {"now": int(at.timestamp() * 1000), "region": "US", "finished_perception_msg": "", "pay_scores": 0}
         body = msgspec.json.encode({"data": data, "extra": extra, "status_code": code})
-        return Answer(200, self.upstream(body), 1.0)
+        return Response(200, self.upstream(body), 1.0)
 
-    def _ranked(self, ranking: Ranking, anchor: Creator | None, at: datetime) -> Answer:
-        """A list: `delta` is the gap to the row above, `delta_time` the seconds that are left of the window."""
+    def _ranked(self, ranking: Ranking, anchor: Creator | None, at: datetime) -> Response:
+        """Return a list: `delta` is the gap to the row above, `delta_time` the seconds left in the window."""
         scores = [row.score for row in ranking.rows]
         above = [*scores[:1], *scores]
         rows = [

@@ -1,6 +1,6 @@
-"""The body of a live room as TikHub passes it on (docs/vendors.md 6.1): the platform's own, with damaged ids.
+"""The body of a live room in TikHub's responses (docs/vendors.md 6.1): the platform's own, with damaged ids.
 
-Its numbers went through a client whose integers stop at 2^53: numeric ids are damaged, their `*_str` twins right.
+Its numbers went through a client with integers up to 2^53: numeric ids are damaged, their `*_str` twins correct.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COUNTS_FOLLOWS_SHARE = 2 / 3
 
 
 def room_body(world: World, creator: Creator, room: Room, at: datetime) -> dict[str, Any]:
-    """The room at `at`: live, paused or ended; the owner's count of followers is of `at`, not of the room."""
+    """Return the room at `at`: live, paused or ended; the owner's follower count is of `at`, not of the room."""
     second = at.timestamp()
     ended = second >= room.end_s
     created = room.created_ms // 1000
@@ -57,7 +57,7 @@ def room_body(world: World, creator: Creator, room: Room, at: datetime) -> dict[
             "id_str": room.room_id,
             "like_count": 0,
             "share_count": 0,
-            # Asking with user_id makes the platform zero this one (docs/vendors.md 1.6).
+            # The platform sets this to zero in requests with user_id (docs/vendors.md 1.6).
             "total_user": 0,
             "total_user_desp": "",
             "user_count_composition": {"my_follow": 0.03, "other": 0.71, "video_detail": 0.26},
@@ -70,7 +70,7 @@ def room_body(world: World, creator: Creator, room: Room, at: datetime) -> dict[
 
 
 def damaged(number: str) -> int:
-    """The integer as a client with 64-bit floats prints it: 7503448765740976902 becomes ...977000."""
+    """Return the integer as a client with 64-bit floats prints it: 7503448765740976902 becomes ...977000."""
     return int(Decimal(repr(float(number))))
 
 
@@ -80,7 +80,7 @@ def _counts_follows(creator: Creator) -> bool:
 
 
 def image(subject: str, kind: str, at: datetime) -> dict[str, Any]:
-    """A picture as the platform's bodies have it: by two addresses."""
+    """Return a picture as in the platform's bodies: with two addresses."""
     address = picture(subject, at, kind)
     return {
         "avg_color": "",
@@ -121,7 +121,7 @@ def _owner(creator: Creator) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _static(creator: Creator, room: Room) -> dict[str, Any]:
-    """The part of a room that does not change while it lasts."""
+    """Return the part of a room that does not change while it lasts."""
     stream_id = str(bits(room.room_id, "stream") >> 2)
     stem = f"https://pull-f5.tiktokcdn.example/stage/stream-{stream_id}"
     qualities = {

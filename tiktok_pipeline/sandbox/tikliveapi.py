@@ -1,7 +1,7 @@
-"""TikLiveAPI as it answers (docs/vendors.md 4): bare bodies, rounded counts, only successes billed.
+"""TikLiveAPI's responses (docs/vendors.md 4): bare bodies, rounded counts, only successes billed.
 
-The vendor documents no error body; the ones here are plain `{"message": ...}`. Nor does it document what a hidden or
-private list looks like (here: empty, with the exact total) and the stories of a user (here: the platform's own list).
+The vendor documents no error body; the ones here are plain `{"message": ...}`. Nor does it document a hidden or
+private list (here: empty, with the exact total) and the stories of a user (here: the platform's own list).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.followers import Follower
 from tiktok_pipeline.sandbox.posts import TruePost
 from tiktok_pipeline.sandbox.story_list import story_item, story_page
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor, picture, web_rounded, whole
+from tiktok_pipeline.sandbox.vendor import Endpoint, Refusal, Request, Response, Vendor, picture, web_rounded, whole
 
 _NESTED_SHARE = 0.4
-# (usual, largest) items of a page (docs/vendors.md 4.2); a larger count is not refused but cut
+# (usual, largest) items of a page (docs/vendors.md 4.2); a larger count is cut, not rejected
 _POSTS_A_PAGE, _FOLLOWERS_A_PAGE, _HITS_A_PAGE, _STORIES_A_PAGE = (10, 35), (50, 50), (10, 30), (10, 35)
-# By creator, the name or names under which the next follower page's token comes (docs/vendors.md 4.3 has each).
+# The names of the next follower page's token, which differ by creator (docs/vendors.md 4.3).
 _TOKENS = (("time",), ("cursor",), ("time", "cursor"))
-_PROMISES_TOO_MUCH_SHARE = 0.25  # of creators: a last page of posts that says there are more (docs/vendors.md 7)
+_HAS_EXTRA_PAGE_SHARE = 0.25  # of creators: the last page of posts reports more (docs/vendors.md 7)
 
 _REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.NO_ROUTE: (404, "Endpoint not found"),
@@ -52,12 +52,12 @@ class TikLiveAPI(Vendor):
     prefix: ClassVar[str] = "/tikliveapi"
     base_url_variable: ClassVar[str] = "TIKLIVEAPI_BASE_URL"
     credentials: ClassVar[Mapping[str, str]] = {"TIKLIVEAPI_API_KEY": "tkl_sandbox"}
-    bills_spoilt_answers: ClassVar[bool] = False
+    bills_malformed_responses: ClassVar[bool] = False
     subject_parameters: ClassVar[tuple[str, ...]] = ("username", "userid", "keyword")
     _key: ClassVar[bytes] = credentials["TIKLIVEAPI_API_KEY"].encode()
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """What is served."""
+        """Return the routes."""
         return {
             "/userid/": self.user_id,
             "/userinfo-by-username/": self.info_by_username,
@@ -69,48 +69,48 @@ class TikLiveAPI(Vendor):
         }
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """`X-Api-Key: ...`."""
+        """Check `X-Api-Key: ...`."""
         key = headers.get(b"x-api-key")
         if key == self._key:
             return None
         return Refusal.MISSING_KEY if key is None else Refusal.WRONG_KEY
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
-        """`{"message": ...}`, free."""
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
+        """Return `{"message": ...}`, free."""
         status, usual = _REFUSALS[refusal]
         return _message(status, message or usual)
 
-    def user_id(self, request: Request) -> Answer:
-        """The numeric user id of a handle, as a string."""
+    def user_id(self, request: Request) -> Response:
+        """Return the numeric user id of a handle, as a string."""
         creator = self.world.find(request.subject, request.at)
         if "username" not in request.query:
             return self.refuse(Refusal.INVALID, request, "username is required")
         if creator is None:
             return _message(404, "User not found")
-        return Answer(200, msgspec.json.encode({"userid": creator.user_id}), 1.0)
+        return Response(200, msgspec.json.encode({"userid": creator.user_id}), 1.0)
 
-    def info_by_username(self, request: Request) -> Answer:
-        """A profile by handle."""
+    def info_by_username(self, request: Request) -> Response:
+        """Return a profile by handle."""
         if "username" not in request.query:
             return self.refuse(Refusal.INVALID, request, "username is required")
         return self._info(self.world.find(request.subject, request.at), request.at)
 
-    def info_by_id(self, request: Request) -> Answer:
-        """A profile by numeric user id (a secUid is not one)."""
+    def info_by_id(self, request: Request) -> Response:
+        """Return a profile by numeric user id (a secUid is not one)."""
         user_id = request.query.get("userid", "")
         if not user_id.isdecimal():
             return self.refuse(Refusal.INVALID, request, "userid must be numeric")
         return self._info(self.world.find_id(user_id), request.at)
 
-    def posts(self, request: Request) -> Answer:
-        """Posts, newest first, the pinned ones on top of the first page; the cursor is a string of milliseconds.
+    def posts(self, request: Request) -> Response:
+        """Return posts, newest first, the pinned ones on top of the first page; the cursor is milliseconds as text.
 
-        For some creators the last page still says `hasMore`, and the one after it is empty and repeats its cursor.
+        For some creators the last page still reports `hasMore`; the next page is empty and repeats its cursor.
         """
-        asked = self._asked(request, _POSTS_A_PAGE, "cursor")
-        if isinstance(asked, Answer):
-            return asked
-        creator, count, cursor = asked
+        listed = self._list_request(request, _POSTS_A_PAGE, "cursor")
+        if isinstance(listed, Response):
+            return listed
+        creator, count, cursor = listed
         feed = self.world.feed(creator)
         pinned = [] if cursor else feed.pinned()
         fresh, more = feed.page(request.at.timestamp(), cursor / 1000 if cursor else None, max(count - len(pinned), 1))
@@ -118,19 +118,19 @@ class TikLiveAPI(Vendor):
         body = {
             "videos": [_post(post, handle, request.at) for post in [*pinned, *fresh]],
             "cursor": str(int(fresh[-1].published_s * 1000) if fresh else cursor),
-            "hasMore": more or (bool(fresh) and _promises_too_much(creator)),
+            "hasMore": more or (bool(fresh) and _has_extra_page(creator)),
         }
-        return Answer(200, msgspec.json.encode(body), 1.0)
+        return Response(200, msgspec.json.encode(body), 1.0)
 
-    def followers(self, request: Request) -> Answer:
-        """Followers, newest first; `total` is exact, where the profile's count is rounded.
+    def followers(self, request: Request) -> Response:
+        """Return followers, newest first; `total` is exact, while the profile's count is rounded.
 
-        The next token is `time`, `cursor` or both, in unix seconds, always the same for one creator; either is taken.
+        The next token is `time`, `cursor` or both, in unix seconds, always the same for one creator; either works.
         """
-        asked = self._asked(request, _FOLLOWERS_A_PAGE, "time", "cursor")
-        if isinstance(asked, Answer):
-            return asked
-        creator, count, before = asked
+        listed = self._list_request(request, _FOLLOWERS_A_PAGE, "time", "cursor")
+        if isinstance(listed, Response):
+            return listed
+        creator, count, before = listed
         members = self.world.follower_list(creator)
         shown: list[Follower] = []
         token = None
@@ -144,14 +144,14 @@ class TikLiveAPI(Vendor):
             "hasMore": token is not None,
         }
         names = _TOKENS[bits("tikliveapi", "token", creator.user_id) % len(_TOKENS)]
-        return Answer(200, msgspec.json.encode(body | dict.fromkeys(names, token or before)), 1.0)
+        return Response(200, msgspec.json.encode(body | dict.fromkeys(names, token or before)), 1.0)
 
-    def stories(self, request: Request) -> Answer:
-        """The platform's own list: numbers as strings, flags as booleans, no `itemList` where there is no story."""
-        asked = self._asked(request, _STORIES_A_PAGE, "cursor")
-        if isinstance(asked, Answer):
-            return asked
-        creator, count, before = asked
+    def stories(self, request: Request) -> Response:
+        """Return the platform's own list: numbers as strings, flags as booleans, no `itemList` without a story."""
+        listed = self._list_request(request, _STORIES_A_PAGE, "cursor")
+        if isinstance(listed, Response):
+            return listed
+        creator, count, before = listed
         page = story_page(self.world.stories_at(creator, request.at), before, count)
         body: dict[str, Any] = {
             "AllViewed": False,
@@ -166,10 +166,10 @@ class TikLiveAPI(Vendor):
         if page.stories:
             handle = self.world.handle_at(creator, request.at)
             body["itemList"] = [story_item(story, handle, request.at) for story in page.stories]
-        return Answer(200, msgspec.json.encode(body), 1.0)
+        return Response(200, msgspec.json.encode(body), 1.0)
 
-    def search(self, request: Request) -> Answer:
-        """Users by handle, name or niche; which of the two documented shapes depends on the keyword alone."""
+    def search(self, request: Request) -> Response:
+        """Return users by handle, name or niche; which of the two documented shapes depends only on the keyword."""
         keyword = request.query.get("keyword", "").strip()
         paging = _paging(request, _HITS_A_PAGE, "cursor")
         if not keyword or paging is None:
@@ -185,17 +185,19 @@ class TikLiveAPI(Vendor):
             "cursor": min(first + count, len(hits)),
             "hasMore": len(hits) > first + count,
         }
-        return Answer(200, msgspec.json.encode(body), 1.0)
+        return Response(200, msgspec.json.encode(body), 1.0)
 
-    def _asked(self, request: Request, sizes: tuple[int, int], *tokens: str) -> tuple[Creator, int, int] | Answer:
-        """(whose list, count, token; 0 for the first page), or why there is none."""
+    def _list_request(
+        self, request: Request, sizes: tuple[int, int], *tokens: str
+    ) -> tuple[Creator, int, int] | Response:
+        """Return (owner of the list, count, token; 0 for the first page), or the refusal."""
         user_id, paging = request.query.get("userid", ""), _paging(request, sizes, *tokens)
         if not user_id.isdecimal() or paging is None:
             return self.refuse(Refusal.INVALID, request, "userid, count and cursor must be numeric")
         creator = self.world.find_id(user_id)
         return _message(404, "User not found") if creator is None else (creator, *paging)
 
-    def _info(self, creator: Creator | None, at: datetime) -> Answer:
+    def _info(self, creator: Creator | None, at: datetime) -> Response:
         if creator is None:
             return _message(404, "User not found")
         likes = web_rounded(self.world.likes_at(creator, at))
@@ -230,18 +232,18 @@ class TikLiveAPI(Vendor):
             "isADVirtual": False,
         }
         body = {"user": user | {"stats": stats}} if _nests_stats(creator) else {"user": user, "stats": stats}
-        return Answer(200, msgspec.json.encode(body), 1.0)
+        return Response(200, msgspec.json.encode(body), 1.0)
 
 
 def _paging(request: Request, sizes: tuple[int, int], *tokens: str) -> tuple[int, int] | None:
-    """(count, token; 0 for the first page), or none where one is not a number."""
+    """Return (count, token; 0 for the first page), or None if one is not a number."""
     count = whole(request.query.get("count", str(sizes[0])))
     token = whole(next((request.query[name] for name in tokens if request.query.get(name, "0") != "0"), "0"))
     return None if not count or token is None else (min(count, sizes[1]), token)
 
 
 def _post(post: TruePost, handle: str, at: datetime) -> dict[str, Any]:
-    """Nothing in it says that a post is pinned."""
+    """Return a post, without a mark if it is pinned."""
     second = at.timestamp()
     cover = picture(post.post_id, at, "cover")
     file = f"https://v16m-default.tiktokcdn.example/{post.post_id}"
@@ -298,15 +300,15 @@ def _hit_info(creator: Creator, handle: str, followers: int) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8192)
-def _promises_too_much(creator: Creator) -> bool:
-    return chance("tikliveapi", "hasMore", creator.user_id) < _PROMISES_TOO_MUCH_SHARE
+def _has_extra_page(creator: Creator) -> bool:
+    return chance("tikliveapi", "hasMore", creator.user_id) < _HAS_EXTRA_PAGE_SHARE
 
 
 @lru_cache(maxsize=8192)
 def _nests_stats(creator: Creator) -> bool:
-    """Whether `stats` stands inside `user` (docs/vendors.md 4.3 has both shapes)."""
+    """Return whether `stats` is inside `user` (docs/vendors.md 4.3 has both shapes)."""
     return chance("tikliveapi", "stats", creator.user_id) < _NESTED_SHARE
 
 
-def _message(status: int, message: str) -> Answer:
-    return Answer(status, msgspec.json.encode({"message": message}))
+def _message(status: int, message: str) -> Response:
+    return Response(status, msgspec.json.encode({"message": message}))

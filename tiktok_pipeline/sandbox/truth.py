@@ -1,4 +1,4 @@
-"""What is true, over HTTP at `/truth/...`: for tests and benchmarks only. No vendor knows any of it."""
+"""The truth over HTTP at `/truth/...`: for tests and benchmarks only. No vendor's responses contain it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tiktok_pipeline.sandbox.creators import Creator
 from tiktok_pipeline.sandbox.ledger import Ledger
 from tiktok_pipeline.sandbox.rankings import LISTS
 from tiktok_pipeline.sandbox.streams import TrueStream
-from tiktok_pipeline.sandbox.vendor import Answer
+from tiktok_pipeline.sandbox.vendor import Response
 from tiktok_pipeline.sandbox.world import World
 
-_MOST_JOINED = 200_000  # ids in one row: a day of the largest creator; more would be an answer of many megabytes
+_MOST_JOINED = 200_000  # ids in one row: a day of the largest creator; more would be a response of many megabytes
 _ROSTER = ("handle", "niche", "tier", "user_id", "sec_uid", "note")
 
 
 class Truth:
-    """The `/truth` routes. Creators are named by their handle at the start of the world, as the roster does."""
+    """The `/truth` routes. Creators are named by their handle at the start of the world, as on the roster."""
 
     def __init__(self, world: World, ledger: Ledger) -> None:
         self._world, self._ledger = world, ledger
@@ -42,18 +42,18 @@ class Truth:
             "/truth/now": lambda query: [{"now": query.now}],
         }
 
-    def answer(self, path: str, pairs: list[tuple[str, str]], now: datetime) -> Answer:
-        """Rows as a JSON list; the roster as CSV; 400 in words where the question is wrong."""
+    def respond(self, path: str, pairs: list[tuple[str, str]], now: datetime) -> Response:
+        """Return rows as a JSON list; the roster as CSV; 400 with a message if the request is wrong."""
         if path == "/truth/roster.csv":
-            return Answer(200, self._roster(), content_type=b"text/csv; charset=utf-8")
+            return Response(200, self._roster(), content_type=b"text/csv; charset=utf-8")
         rows = self._rows.get(path)
         if rows is None:
             known = ", ".join([*self._rows, "/truth/roster.csv"])
-            return Answer(404, msgspec.json.encode({"error": f"nothing at {path}; the truth is at {known}"}))
+            return Response(404, msgspec.json.encode({"error": f"nothing at {path}; the truth is at {known}"}))
         try:
-            return Answer(200, msgspec.json.encode(rows(_Query(pairs, now))))
+            return Response(200, msgspec.json.encode(rows(_Query(pairs, now))))
         except ValueError as error:
-            return Answer(400, msgspec.json.encode({"error": str(error)}))
+            return Response(400, msgspec.json.encode({"error": str(error)}))
 
     def _creator_rows(self, query: _Query) -> list[dict[str, Any]]:
         world = self._world
@@ -103,7 +103,7 @@ class Truth:
             }
             for room in stream.rooms
         ]
-        # Every tenth of a minute, as the curve is smooth within a minute.
+        # Every tenth of a minute, because the curve is smooth within a minute.
         by_room = [
             [room.viewers(room.start_s + 6.0 * step) for step in range(int((room.end_s - room.start_s) // 6) + 1)]
             for room in stream.rooms
@@ -130,7 +130,7 @@ class Truth:
         }
 
     def _follower_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """Several instants at once: `at` repeated, or separated by commas."""
+        """Return several instants at once: `at` repeated, or separated by commas."""
         rows = []
         for creator in self._chosen(query):
             for at in query.times("at"):
@@ -140,7 +140,7 @@ class Truth:
         return rows
 
     def _lift_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """What streams brought in [from, to], all of a creator together, and what purges took."""
+        """Return followers that streams brought in [from, to], all of a creator together, and purged followers."""
         since, until = query.time("from"), query.time("to")
         return [
             {
@@ -171,7 +171,7 @@ class Truth:
         ]
 
     def _post_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """What is published in [from, to), with its counts at `to`; `recap_of` is the first room of the stream."""
+        """Return posts published in [from, to), with their counts at `to`; `recap_of`: first room of the stream."""
         since, until = query.time("from"), query.time("to")
         second = until.timestamp()
         return [
@@ -194,7 +194,7 @@ class Truth:
         ]
 
     def _follower_list_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """Who joined and who left in (from, to]; `banned_ids` are those of the joined whom no list ever shows."""
+        """Return joined and left followers in (from, to]; `banned_ids` are the joined ones that no list ever shows."""
         since, until = query.time("from").timestamp(), query.time("to").timestamp()
         rows = []
         for creator in self._chosen(query):
@@ -219,7 +219,7 @@ class Truth:
         return rows
 
     def _ranking_rows(self, query: _Query) -> list[dict[str, Any]]:
-        """Every list of every region as it stands at `at` (repeated or with commas; without it, now)."""
+        """Return every list of every region at `at` (repeated or with commas; without it, now)."""
         instants = query.times("at") if query.text("at") is not None else [query.now]
         regions = sorted({creator.region for creator in self._world.creators})
         lists = [(at, self._world.ranking(kind, region, at)) for at in instants for kind in LISTS for region in regions]
@@ -244,7 +244,7 @@ class Truth:
         if handle is None:
             return self._world.creators
         if handle not in self._creators:
-            raise ValueError(f"nobody starts as {handle!r}: the handles are at /truth/creators")
+            raise ValueError(f"no creator starts as {handle!r}: the handles are at /truth/creators")
         return [self._creators[handle]]
 
     def _roster(self) -> bytes:
@@ -256,24 +256,24 @@ class Truth:
 
 
 class _Query:
-    """The query string, with times read."""
+    """The query string, with parsed times."""
 
     def __init__(self, pairs: list[tuple[str, str]], now: datetime) -> None:
         self._pairs, self.now = pairs, now
 
     def text(self, name: str) -> str | None:
-        """The first value, or none."""
+        """Return the first value, or None."""
         return next((value for key, value in self._pairs if key == name), None)
 
     def times(self, name: str) -> list[datetime]:
-        """All instants of a parameter."""
+        """Return all instants of a parameter."""
         values = [part for key, value in self._pairs if key == name for part in value.split(",")]
         if not values:
             raise ValueError(f"{name} is required: an RFC 3339 time")
         return [_time(name, value) for value in values]
 
     def time(self, name: str) -> datetime:
-        """The one instant of a parameter."""
+        """Return the one instant of a parameter."""
         return self.times(name)[0]
 
 

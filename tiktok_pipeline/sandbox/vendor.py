@@ -1,6 +1,6 @@
-"""What every vendor of the sandbox has: a routing table, a way to refuse, and the world that it speaks of.
+"""Common parts of the sandbox's vendors: a routing table, refusals, and the world.
 
-Facts of one vendor's wire format stand in that vendor's file, not here.
+Facts of one vendor's wire format are in that vendor's file, not here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from tiktok_pipeline.sandbox.damage import Damage, Headers
 from tiktok_pipeline.sandbox.ledger import Ledger
 from tiktok_pipeline.sandbox.world import World
 
-__all__ = ["Answer", "Endpoint", "Headers", "Refusal", "Request", "Routes", "Vendor"]
+__all__ = ["Endpoint", "Headers", "Refusal", "Request", "Response", "Routes", "Vendor"]
 
 
 class Refusal(Enum):
-    """Why a vendor does not answer the question. Each vendor has its own words and price for it."""
+    """Why a vendor refuses a request. Each vendor has its own words and price for it."""
 
     NO_ROUTE = auto()
     INVALID = auto()
@@ -40,7 +40,7 @@ class Refusal(Enum):
 
 @dataclass(slots=True)
 class Request:
-    """One question: the route's template, what is asked for, and the instant that it is asked for."""
+    """One request: the route's template, its subject, and its instant."""
 
     endpoint: str
     subject: str
@@ -49,8 +49,8 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
-    """What goes back, what is charged for it, and what a fault profile changed in it."""
+class Response:
+    """A response, its charge, and its damage by a fault profile."""
 
     status: int
     body: bytes
@@ -60,7 +60,7 @@ class Answer:
     damage: Damage | None = None
 
 
-Endpoint = Callable[[Request], Answer]
+Endpoint = Callable[[Request], Response]
 
 
 class Routes:
@@ -77,7 +77,7 @@ class Routes:
                 self._fixed[template] = (template, endpoint)
 
     def find(self, path: str) -> tuple[str, Endpoint, str] | None:
-        """(template, endpoint, variable part) of a path, or none."""
+        """Return (template, endpoint, variable part) of a path, or None."""
         fixed = self._fixed.get(path)
         if fixed is not None:
             return *fixed, ""
@@ -91,15 +91,15 @@ class Routes:
 
 
 class Vendor:
-    """A vendor: subclasses fill the routes and say how they refuse."""
+    """A vendor: subclasses define the routes and the refusals."""
 
     name: ClassVar[str]
     prefix: ClassVar[str]
     base_url_variable: ClassVar[str]
     credentials: ClassVar[Mapping[str, str]]
-    allowance: ClassVar[float] = 10_000_000  # credits bought: enough that no demo ever runs dry
+    allowance: ClassVar[float] = 10_000_000  # credits bought: more than any demo spends
     subject_parameters: ClassVar[tuple[str, ...]] = ()
-    bills_spoilt_answers: ClassVar[bool] = True  # a 200 without data costs the same
+    bills_malformed_responses: ClassVar[bool] = True  # a 200 without data costs the same
 
     def __init__(self, world: World, ledger: Ledger) -> None:
         self.world = world
@@ -107,37 +107,37 @@ class Vendor:
         self.routes = Routes(self.endpoints())
 
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """The routing table: add an endpoint here and it is served."""
+        """Return the routing table; an endpoint that is added here is served."""
         raise NotImplementedError
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """Why these request headers do not let anybody in; none if they do."""
+        """Return why these request headers are rejected; None if they are accepted."""
         raise NotImplementedError
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
-        """The vendor's own body for a refusal, `message` instead of its usual words."""
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
+        """Return the vendor's own body for a refusal, with `message` instead of its usual words."""
         raise NotImplementedError
 
     def upstream(self, body: bytes) -> bytes:
-        """How a body of the platform itself looks when this vendor passes it on."""
+        """Return a body of the platform itself in this vendor's form."""
         return body
 
     def credits_left(self) -> int:
-        """What is left of the allowance."""
+        """Return the rest of the allowance."""
         return int(self.allowance - self.ledger.charged(self.name))
 
     def request_id(self, request: Request) -> str:
-        """An id that the same question at the same instant always gets."""
+        """Return an id that is always the same for the same request at the same instant."""
         return f"{bits(self.world.seed, self.name, request.endpoint, request.subject, request.at):016x}"
 
 
 def whole(text: str) -> int | None:
-    """A number as a parameter has it: decimal digits, none for anything else or beyond 64 bits."""
+    """Return the number in a parameter: decimal digits; None for anything else or beyond 64 bits."""
     return int(text) if text.isdecimal() and len(text) <= 19 else None
 
 
 def web_rounded(count: int) -> int:
-    """A count as the web app shows it: exact below 10,000, to 100 below a million, to 100,000 above.
+    """Return a count as the web app shows it: exact below 10,000, to 100 below a million, to 100,000 above.
 
     See docs/vendors.md 1.5: 427,682 is shown as 427,700 and 33,265,139 as 33,300,000.
     """
@@ -153,7 +153,7 @@ def iso_milliseconds(at: datetime) -> str:
 
 
 def picture(subject: str, at: datetime, kind: str = "avatar") -> str:
-    """The address of a picture, signed-looking, with a signature that changes every day."""
+    """Return a picture's address that looks signed, with a signature that changes every day."""
     expires = (int(at.timestamp()) // 86_400 + 2) * 86_400
     signature = f"{bits(subject, kind, expires):016x}"
     path = f"{kind}/{bits(subject, kind):016x}~720x720.jpeg"

@@ -1,1 +1,1 @@
-"""Pure transforms on frames, one file per table. They know no vendor, no file and no Dagster."""
+"""Pure transforms on frames, one file per table. They import no vendor's API, no file access and no Dagster."""

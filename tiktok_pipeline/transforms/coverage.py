@@ -1,4 +1,4 @@
-"""The `coverage` mart: how well each creator was watched, day by day."""
+"""The `coverage` mart: how densely each creator was polled, day by day."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tiktok_pipeline.tables import COVERAGE
 
 
 def coverage(live: pl.DataFrame | pl.LazyFrame, creator_ids: pl.Series, day_columns: pl.DataFrame) -> pl.DataFrame:
-    """One row a day and creator, also for a creator whom nobody asked about.
+    """Return one row a day and creator, also for a creator without any poll.
 
     Args:
-        live: LIVE_OBSERVATIONS schema; of a scan only the columns that matter are read.
-        creator_ids: everybody who should have been watched.
+        live: LIVE_OBSERVATIONS schema; of a scan only the needed columns are read.
+        creator_ids: all creators that should have been polled.
         day_columns: one column `day`: the days to report.
 
     Returns:
-        COVERAGE schema. Gaps are between readings of that day that said something.
+        COVERAGE schema. Gaps are between readings of that day with a known live state.
     """
     polls = (
         live.lazy()
@@ -35,9 +35,9 @@ def coverage(live: pl.DataFrame | pl.LazyFrame, creator_ids: pl.Series, day_colu
         largest_gap_s=gap_s.max(),
         median_gap_s=gap_s.median(),
     )
-    everybody = pl.concat([creator_ids.rename("creator_id"), counted["creator_id"]]).unique().to_frame()
+    all_creators = pl.concat([creator_ids.rename("creator_id"), counted["creator_id"]]).unique().to_frame()
     return COVERAGE.conform(
-        everybody.join(day_columns, how="cross")
+        all_creators.join(day_columns, how="cross")
         .join(counted, on=["creator_id", "day"], how="left")
         .with_columns(pl.col("polls", "known_polls").fill_null(0))
         .sort("day", "creator_id")

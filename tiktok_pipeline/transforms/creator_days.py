@@ -1,7 +1,7 @@
 """The `creator_days` mart: one creator, one day.
 
-A stream counts on the day that it started, as on the boards: `streams`, `active_day`, `lift` and the streaks. Time on
-air counts on the day that it was on: `airtime_s`, viewers and `hours_watched` of a stream over midnight are split.
+A stream counts on the day that it started, as on the boards: `streams`, `active_day`, `lift` and the streaks. Airtime
+counts on the day that it falls on: `airtime_s`, viewers and `hours_watched` of a stream over midnight are split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tiktok_pipeline.tables import CREATOR_DAYS
 from tiktok_pipeline.transforms.creator_hours import sum_or_null
 from tiktok_pipeline.transforms.stream_hours import mean_viewers
 
-# Streaks and silences are told within this many days, the day itself included: a leap year.
+# Streaks and silences are counted within this many days, the day itself included: a leap year.
 STREAK_DAYS = 366
 
 _COUNTED_BY = ("vendor", "listed", "followers_precision", "followers_unit")
@@ -30,7 +30,7 @@ def creator_days(
     profiles: pl.DataFrame,
     creators: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Everybody's `day`; rows of the inputs that lie outside of what is asked for are passed over.
+    """Return one row a creator for `day`; rows of the inputs that belong to other days are ignored.
 
     Args:
         day: the day, UTC.
@@ -42,9 +42,9 @@ def creator_days(
         creators: CREATORS schema.
 
     Returns:
-        CREATOR_DAYS schema, sorted by creator_id. One row for everybody who was known by then and was still on the
-        roster or seen later, and for everybody who was on air. Where nobody knew all day whether a creator was on air,
-        what depends on it is null.
+        CREATOR_DAYS schema, sorted by creator_id. One row for every creator that was first seen by then and was still
+        on the roster or seen later, and for every creator that was on air. If no reading of the day has a known live
+        state, columns that depend on it are null.
     """
     starts = streams.filter(pl.col("started_at").dt.date().is_between(day - timedelta(days=STREAK_DAYS - 1), day))
     aired = _aired(hours.filter(pl.col("hour").dt.date() == day))
@@ -82,7 +82,7 @@ def creator_days(
 
 
 def _aired(hours: pl.DataFrame) -> pl.DataFrame:
-    """creator_id and what was on air, summed over the hours of one day."""
+    """Sum the time on air and its viewers over the hours of one day, by creator_id."""
     return (
         hours.sort("stream_id", "hour")
         .group_by("creator_id", maintain_order=True)
@@ -107,7 +107,7 @@ def _lift(lift: pl.DataFrame) -> pl.DataFrame:
 
 
 def _followers(profiles: pl.DataFrame, day: date) -> pl.DataFrame:
-    """The last count of the day, and its change since the last of the day before by the same source.
+    """Return the last count of the day, and its change since the last count of the day before by the same source.
 
     The source of a day is a vendor with one precision and quantum: exact before rounded, then the one that was read
     most often, so that it is the same one from day to day. The total of a follower list is a source of its own: it
@@ -119,7 +119,7 @@ def _followers(profiles: pl.DataFrame, day: date) -> pl.DataFrame:
         .filter(pl.col("on").is_in([day - timedelta(days=1), day]))
     )
     group = ["creator_id", "on", *_COUNTED_BY]
-    # Few rows are the last ones of their group: only those are sorted.
+    # Few rows are the last of their group: only those are sorted.
     last = counted.group_by(group).agg(pl.col("observed_at").max(), counts=pl.len())
     ends = (
         counted.join(last, on=[*group, "observed_at"], how="inner", nulls_equal=True)
@@ -151,7 +151,7 @@ def _followers(profiles: pl.DataFrame, day: date) -> pl.DataFrame:
 
 
 def _streaks(starts: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Gaps and islands: active days less their number are the same within a run of days."""
+    """Find streaks as gaps and islands: a day less its rank is constant within a run of days."""
     islands = (
         starts.select("creator_id", on=pl.col("started_at").dt.date())
         .unique()

@@ -1,4 +1,4 @@
-"""The `creator_hours` mart: when each creator is on air and what comes of it, by hour of the week (UTC)."""
+"""The `creator_hours` mart: airtime, viewers and lift of each creator by hour of the week (UTC)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tiktok_pipeline.transforms.stream_hours import mean_viewers
 
 
 def creator_hours(hours: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
-    """One row a creator, weekday and hour with airtime.
+    """Return one row a creator, weekday and hour with airtime.
 
     Args:
         hours: STREAM_HOURS schema, of any span.
 
     Returns:
-        CREATOR_HOURS schema, sorted by its key. Sums; null, not 0, where nothing is known.
+        CREATOR_HOURS schema, sorted by its key. Sums are null, not 0, if all values are null.
     """
     return CREATOR_HOURS.conform(
         hours.lazy()
@@ -36,5 +36,5 @@ def creator_hours(hours: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 
 
 def sum_or_null(column: str) -> pl.Expr:
-    """A sum that is null, not 0, where nothing is known."""
+    """Return a sum that is null, not 0, if all values are null."""
     return pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum()).alias(column)

@@ -7,7 +7,7 @@ import polars as pl
 from tiktok_pipeline.tables import CREATORS
 from tiktok_pipeline.transforms.identity import Identities, Summary, taken_handles
 
-# An exact count this old still says more of a creator than a rounded one of today.
+# An exact count is preferred to a newer rounded one until it is this old.
 _EXACT_COUNTS_FOR = pl.duration(days=7)
 
 # The columns of PROFILE_OBSERVATIONS that the mart reads.
@@ -19,7 +19,7 @@ _IN_TIME = ("observed_at", "capture_id", "source")
 _LATEST = ("user_id", "sec_uid", "display_name", "verified")
 
 _EXACT = pl.col("followers_precision") == "exact"
-# A handle without an id is no evidence of the account, except the roster's own handle.
+# A handle without an id does not identify the account, except the roster's own handle.
 _VOUCHED = pl.any_horizontal(pl.col("user_id", "sec_uid").is_not_null()) | (pl.col("handle") == pl.col("creator_id"))
 
 
@@ -32,15 +32,15 @@ def creators(
 ) -> pl.DataFrame:
     """Return one row a creator, of the roster or ever observed.
 
-    A handle from a response is the creator's only where the creator's account is known: it vouches for the handle.
-    Until then the roster's handle stays.
+    A handle from a response is accepted only if the response's account is identified as the creator's. Until then the
+    roster's handle stays.
 
     Args:
         roster: creator_id, handle, niche, tier, user_id, sec_uid; strings, "" where not given.
-        profiles: the `COLUMNS` of PROFILE_OBSERVATIONS, any order: all rows, or what `sufficient_rows` keeps of them.
+        profiles: the `COLUMNS` of PROFILE_OBSERVATIONS, any order: all rows, or the result of `sufficient_rows`.
         known: the creators' accounts.
         sightings: ACCOUNT_SIGHTINGS schema, of all days.
-        summary: their summary, where it is known.
+        summary: their summary, if it was already computed.
 
     Returns:
         CREATORS schema, sorted by creator_id.
@@ -103,14 +103,14 @@ def sufficient_rows(profiles: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
         name and flag, the first and the last row of each vouched handle, and the last count of each precision.
     """
     rows = profiles.lazy().select(COLUMNS).with_columns(_handle=pl.when(_VOUCHED).then("handle")).collect()
-    # Instants first: texts break ties among few rows, and are slow to sort among many.
-    near = _telling(rows, "observed_at")
+    # Order by time first: text columns only break ties among few rows, and are slow to sort among many.
+    near = _determining(rows, "observed_at")
     rows = rows.join(near, on=["creator_id", "observed_at"], how="semi").sort(*_IN_TIME).with_row_index("_row")
-    return rows.join(_telling(rows, "_row"), on="_row", how="semi").sort("creator_id", *_IN_TIME).select(COLUMNS)
+    return rows.join(_determining(rows, "_row"), on="_row", how="semi").sort("creator_id", *_IN_TIME).select(COLUMNS)
 
 
-def _telling(rows: pl.DataFrame, order: str) -> pl.DataFrame:
-    """creator_id and the values of `order`, which orders the rows of a creator, at which the telling rows stand."""
+def _determining(rows: pl.DataFrame, order: str) -> pl.DataFrame:
+    """Return creator_id and the values of `order` (which orders the rows of a creator) of the determining rows."""
     counted = pl.col("followers").is_not_null()
     # A count without a precision ranks below a rounded one: see `_followers`.
     precisions = {"exact": _EXACT, "rounded": ~_EXACT, "bare": _EXACT.is_null()}
@@ -140,7 +140,7 @@ def _accounts(known: Identities) -> pl.DataFrame:
 
 
 def _followers(seen: pl.DataFrame) -> pl.DataFrame:
-    """The newest exact count of the last week before the newest count, else the newest of any precision."""
+    """Return the newest exact count of the last week, else the newest count, else the newest of any precision."""
     counted = seen.filter(pl.col("followers").is_not_null()).with_columns(
         newest=pl.col("observed_at").max().over("creator_id")
     )
@@ -153,5 +153,5 @@ def _followers(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def _given(column: str) -> pl.Expr:
-    """Null for the roster's empty cells."""
+    """Return the roster's column with empty cells as null."""
     return pl.when(pl.col(column) != "").then(pl.col(column))

@@ -1,8 +1,8 @@
-"""Live readings to evidence: what may be believed of being on air, at which instant, before any stream is drawn.
+"""Turn live readings into evidence: whether a creator was on air at an instant, before any stream is derived.
 
-Duplicates go, unknown goes (it is evidence of nothing), a repeated answer is dated back, and readings of the same
-second that disagree are settled: docs/methods.md 1.2 and docs/methods.md 1.3. Which rooms and streams
-follow from the evidence is in `rooms` and `streams`, not here.
+Duplicates and unknown states are dropped, repeated responses are dated back, and contradicting readings of the same
+second are resolved: docs/methods.md 1.2 and docs/methods.md 1.3. `rooms` and `streams` derive rooms and streams
+from the settled readings.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from numpy.typing import NDArray
 from tiktok_pipeline.providers import VENDORS
 from tiktok_pipeline.providers.observations import ON_AIR
 
-# Vendors that can be asked for a room: what they say of one by its id is the room's own status.
+# Vendors with a room endpoint: their response for a room id is the room's own status.
 _ROOM_VENDORS = sorted(name for name, vendor in VENDORS.items() if "room" in vendor.endpoints.values())
 
-# Up to here a float holds every integer: a longer id may have been rounded on its way (docs/vendors.md 1.7).
+# Up to here a float holds every integer: a longer id may have been rounded in transit (docs/vendors.md 1.7).
 _EXACT_IN_FLOAT = 2**53
 _ROOM_TYPE = 11
-# Half the step of a float of that size, and half of the thousand that it is written to.
+# Half the step of a float of that size, and half of the thousand that it is rounded to.
 _ROUNDED_BY = 512 + 500
 
 # Bits of a non-negative 64-bit integer.
 _BITS = 63
 
-# How long a vendor may repeat an old answer, in seconds: assumptions until measured (docs/methods.md 1.2).
+# How long a vendor may repeat a cached response, in seconds: assumptions until measured (docs/methods.md 1.2).
 _CACHE_S = {"social_fetch": 60}
 _CACHE_ELSEWHERE_S = 300
 
 
 @dataclass(frozen=True)
 class SettledReadings:
-    """Settled readings, sorted by creator and time.
+    """Resolved readings, sorted by creator and time.
 
     `known` has one row a reading: creator (an Enum, in the order of the names), at, on, strong, room_id, ended_at,
-    and row, the position in `on_air` of a reading of on air (null for off air). `on_air` has what those readings
-    say besides: vendor, title, started_at, counts; fresh, which is false for a repeated answer; and oldest, the
-    earliest instant that a vendor's cache can have kept the answer from.
+    and row, the position in `on_air` of a reading of on air (null for off air). `on_air` has the other columns of
+    those readings: vendor, title, started_at, counts; fresh, which is false for a repeated response; and oldest, the
+    earliest instant from which a vendor's cache can have kept the response.
     """
 
     known: pl.DataFrame
@@ -50,9 +50,9 @@ class SettledReadings:
 
 def settle(live: pl.LazyFrame, as_of: datetime) -> SettledReadings:
     """Settle the readings in `live` (LIVE_OBSERVATIONS schema, any order, repeated rows allowed) up to `as_of`."""
-    said = _with_sound_rooms(live.filter(pl.col("observed_at") <= as_of))
-    names = said.select(pl.col("creator_id").unique().sort()).collect().to_series()
-    plain = said.with_columns(
+    readings = _with_sound_rooms(live.filter(pl.col("observed_at") <= as_of))
+    names = readings.select(pl.col("creator_id").unique().sort()).collect().to_series()
+    plain = readings.with_columns(
         creator=pl.col("creator_id").cast(pl.Enum(names)),
         strong=pl.col("evidence") == "strong",
         tie=pl.col("capture_id").hash(),
@@ -97,7 +97,7 @@ def settle(live: pl.LazyFrame, as_of: datetime) -> SettledReadings:
 
 
 def _order(known: pl.DataFrame) -> NDArray[np.int64]:
-    """The order by creator, time, on air first, and tie.
+    """Return the order by creator, time, on air first, and tie.
 
     One integer holds all but the tie, and sorts in a third of the time; ties are few.
     """
@@ -113,18 +113,18 @@ def _order(known: pl.DataFrame) -> NDArray[np.int64]:
     ordered = key[order]
     same = np.flatnonzero(ordered[1:] == ordered[:-1])
     if same.size:
-        # Each run of equal keys in the order of its ties.
+        # Sort each run of equal keys by its ties.
         tied = np.union1d(same, same + 1)
         order[tied] = order[tied][np.lexsort((tie[order[tied]], ordered[tied]))]
     return order
 
 
-def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
-    """`said` with room ids that can be told apart: null for "", "0" and damage, the sound id where it is known.
+def _with_sound_rooms(readings: pl.LazyFrame) -> pl.LazyFrame:
+    """Return `readings` with usable room ids: null for "", "0" and damaged ids, the exact id where it is known.
 
-    An id that went through floating point ends in 000 and lies within `_ROUNDED_BY` of the sound one. Where the
-    creator has no sound id so near, it is damaged if it lost the type that live rooms carry: one sound id of a
-    thousand ends in 000 too (docs/methods.md 1.3).
+    An id that went through floating point ends in 000 and lies within `_ROUNDED_BY` of the exact one. If the creator
+    has no exact id so near, the id counts as damaged if it lacks the type bits that live rooms carry: one exact id of
+    a thousand ends in 000 too (docs/methods.md 1.3).
     """
     number = _number(pl.col("room_id"))
     rounded = ((number > _EXACT_IN_FLOAT) & (number % 1000 == 0)).fill_null(value=False)
@@ -137,7 +137,7 @@ def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
         for step in (1, -1)
     ]
     ids = (
-        said.filter(pl.col("room_id").is_not_null())
+        readings.filter(pl.col("room_id").is_not_null())
         .select("creator_id", "room_id")
         .unique()
         .collect()
@@ -150,17 +150,17 @@ def _with_sound_rooms(said: pl.LazyFrame) -> pl.LazyFrame:
         (pl.col("rounded") & (pl.col("sound").is_not_null() | typeless)) | pl.col("room_id").is_in(["", "0"])
     )
     if wrong.is_empty():
-        return said
-    mended = wrong.select("creator_id", "room_id", "sound", is_wrong=pl.lit(value=True)).lazy()
+        return readings
+    corrected = wrong.select("creator_id", "room_id", "sound", is_wrong=pl.lit(value=True)).lazy()
     return (
-        said.join(mended, on=["creator_id", "room_id"], how="left")
+        readings.join(corrected, on=["creator_id", "room_id"], how="left")
         .with_columns(room_id=pl.when("is_wrong").then("sound").otherwise("room_id"))
         .drop("sound", "is_wrong")
     )
 
 
 def room_created_at(room_id: pl.Expr) -> pl.Expr:
-    """When a live room was created, from its id: seconds in bits 63-32, type 11 in bits 11-8; else null.
+    """Return when a live room was created, from its id: seconds in bits 63-32, type 11 in bits 11-8; else null.
 
     See docs/methods.md 1.3. TikTok had no live rooms before 2018: an older "time" is another kind of id.
     """
@@ -170,7 +170,7 @@ def room_created_at(room_id: pl.Expr) -> pl.Expr:
 
 
 def _number(room_id: pl.Expr) -> pl.Expr:
-    """A room id as a number; null for what is none, and beyond 63 bits, where TikTok has no ids."""
+    """Return a room id as a number; null for other text, and beyond 63 bits, where TikTok has no ids."""
     number = room_id.cast(pl.Int64, strict=False)
     return pl.when(number >= 0).then(number)
 
@@ -188,10 +188,10 @@ def _rank() -> pl.Expr:
 
 
 def _dated(on_air: pl.LazyFrame) -> pl.DataFrame:
-    """Readings of on air, each once, with `at`: when it was true at the latest (docs/methods.md 1.2).
+    """Return the distinct readings of on air with `at`: the latest instant at which each is true (docs/methods.md 1.2).
 
-    A vendor that repeats the counts of its last answer may have kept that answer: it then speaks for as long ago
-    as the vendor's cache reaches, but not for a time before the answer that it repeats.
+    A response that repeats the counts of the previous one may come from the vendor's cache. It is then dated back by
+    the lifetime of that cache, but not before the response that it repeats.
     """
     rows = (
         on_air.select(
@@ -212,7 +212,7 @@ def _dated(on_air: pl.LazyFrame) -> pl.DataFrame:
         .sort("creator", "vendor", "room_id", "observed_at", "tie")
     )
     rows = rows.filter(~(_same("creator") & _same("observed_at") & _same("tie")))
-    # Without a cumulative count nothing is told: a small room keeps its five viewers for an hour.
+    # Only a cumulative count proves a repetition: a small room keeps its five viewers for an hour.
     repeats = pl.col("viewers_total").is_not_null() & pl.all_horizontal(
         _same(name) for name in ("creator", "vendor", "room_id", "viewers", "viewers_total")
     )
@@ -224,12 +224,12 @@ def _dated(on_air: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _same(column: str) -> pl.Expr:
-    """Whether the row above says the same."""
+    """Return whether the row above has the same value."""
     return pl.col(column).eq_missing(pl.col(column).shift(1)) & (pl.int_range(pl.len()) > 0)
 
 
 def _undisputed(known: pl.DataFrame) -> pl.DataFrame:
-    """`known` without the readings that a better one of the same second contradicts (docs/methods.md 1.2)."""
+    """Return `known` without readings that a higher-ranked one of the same second contradicts (docs/methods.md 1.2)."""
     second = pl.col("at").dt.truncate("1s")
     together = _same("creator") & second.eq(second.shift(1)).fill_null(value=False)
     numbered = known.with_row_index("position").with_columns(
@@ -238,7 +238,7 @@ def _undisputed(known: pl.DataFrame) -> pl.DataFrame:
     disputed = numbered.filter("shares")
     if disputed.is_empty():
         return known
-    # The best of each second; on air wins a tie, because an old answer says off air for longer than it is true.
+    # Take the best of each second. On air wins a tie: cached responses report off air longer than it is true.
     ranked = disputed.with_columns(moment=pl.col("opens").cum_sum()).sort(
         "moment", "rank", "on", "position", descending=[False, True, True, False]
     )
@@ -248,7 +248,7 @@ def _undisputed(known: pl.DataFrame) -> pl.DataFrame:
         best_rank=pl.when(first).then("rank").forward_fill(),
         best_room=pl.when(first).then(pl.col("room_id").fill_null("")).forward_fill(),
     )
-    # Another room's end contradicts nobody; another room on air contradicts only whoever is believed less.
+    # The end of another room is no contradiction; another room on air contradicts only lower-ranked readings.
     same_room = (pl.col("room_id").is_null()) | (pl.col("best_room") == "") | (pl.col("room_id") == pl.col("best_room"))
     denied = (pl.col("on") != pl.col("best_on")) & same_room
     mistaken = pl.col("on") & pl.col("best_on") & ~same_room & (pl.col("rank") < pl.col("best_rank"))

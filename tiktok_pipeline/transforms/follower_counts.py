@@ -1,7 +1,7 @@
-"""What follower counts are worth: their true unit, and how long a vendor's cache keeps them.
+"""Precision and age of follower counts: their true unit, and how long a vendor's cache serves them.
 
-A vendor may round counts that it declares exact, and may serve one count for hours. Both show in the counts
-themselves: a large common divisor, and counts that stand still while many followers were due.
+A vendor may round counts that it declares exact, and may serve one count for hours. Both can be detected in the counts:
+a large common divisor, and counts that stay constant while many followers were expected.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from tiktok_pipeline.transforms.rhythm import Floats
 
 _HOUR_US = 3_600_000_000
 _UNITS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-# A unit is believed where chance would give such counts once in this many powers of ten.
+# A unit is accepted if such counts would occur by chance once in this many powers of ten.
 _UNIT_POWERS = 4.0
-# Due followers of a step count this much less: the rate changes, and the quiet hours matter most.
+# Expected followers of a step are reduced by this factor: the rate changes, and quiet hours matter most.
 _QUIET = 0.3
-# A run of equal counts is no chance where this many followers were due in it.
+# A run of equal counts is no coincidence if this many followers were expected in it.
 _DUE_IN_RUN = 10.0
-# A vendor has a cache where such runs fill this share of the time of creators whose counts can show it.
+# A vendor has a cache if such runs fill this share of the time of creators whose counts can show it.
 _CACHED_SHARE = 0.5
 _FEW_RUNS = 5
-# Caches shorter than this are shorter than what counts can show.
+# Shorter caches cannot be detected in counts.
 _SHORTEST_CACHE_H = 0.75
 
 
 def found_units(followers: NDArray[np.int64], unit: int) -> NDArray[np.int64] | None:
-    """The unit that each count of one creator and vendor shows; None where it is `unit`, which the vendor declares.
+    """Return the detected unit of each count of one creator and vendor; None if it is `unit`, as the vendor declares.
 
     Counts of one power of ten share a unit: vendors round large accounts more.
     """
-    # Most series end here: a larger unit divides all counts of some power of ten.
+    # Most series return here: a larger unit divides all counts of some power of ten.
     tens = followers % _UNITS[0] == 0
     if not tens.any():
         return None
@@ -52,7 +52,7 @@ def found_units(followers: NDArray[np.int64], unit: int) -> NDArray[np.int64] | 
 
 
 def cache_hours(series: list[tuple[Floats, Floats]]) -> float:
-    """How long a vendor's cache serves a count, hours, from counts (hours, followers) of its creators; 0 if not."""
+    """Estimate how long a vendor's cache serves a count, hours, from (hours, followers) of its creators; 0 if not."""
     lasted, cached, seen = [], 0.0, 0.0
     for t, followers in series:
         if t.size < 3 or t[-1] <= t[0]:
@@ -61,7 +61,7 @@ def cache_hours(series: list[tuple[Floats, Floats]]) -> float:
         first, last = _runs(followers)
         run_h = t[last] - t[first]
         held = (rate * _QUIET * run_h >= _DUE_IN_RUN) & (last > first)
-        # Only a creator who grows enough can show a cache of some hours.
+        # Only a creator that grows enough can show a cache of some hours.
         if rate * _QUIET * 2 * _SHORTEST_CACHE_H < _DUE_IN_RUN:
             continue
         lasted.append(run_h[held])
@@ -75,7 +75,7 @@ def cache_hours(series: list[tuple[Floats, Floats]]) -> float:
 
 
 def as_of_true_times(at: NDArray[np.int64], followers: Floats, cache_h: float) -> tuple[NDArray[np.int64], Floats]:
-    """Counts of a vendor with a cache, at instants (microseconds) at which they were certainly true.
+    """Return counts of a vendor with a cache, at instants (microseconds) at which they were certainly true.
 
     A count was new when it was first served. The same count served later was true up to `cache_h` before.
     """
@@ -91,6 +91,6 @@ def as_of_true_times(at: NDArray[np.int64], followers: Floats, cache_h: float) -
 
 
 def _runs(followers: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first and the last position of each run of equal counts."""
+    """Return the first and the last position of each run of equal counts."""
     first = np.flatnonzero(np.diff(followers, prepend=np.nan) != 0)
     return first, np.append(first[1:], followers.size) - 1

@@ -1,7 +1,7 @@
 """Follower counts by day: read once, compared by digest, and read again for single creators only.
 
-A day's counts are arrays sorted by creator, series and time. Its index says of each creator when the counts begin and
-end, and gives a digest of them: whoever has the same digests has the same counts, without reading them.
+A day's counts are arrays sorted by creator, series and time. Its index holds the first and last time and a digest of
+each creator's counts. Equal digests mean equal counts, so that unchanged counts need not be read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BITS = 63
 
 @dataclass(frozen=True)
 class Indexed:
-    """What the index says of one creator's counts: first and last instant (microseconds), and their digest."""
+    """The index entry of one creator's counts: first and last instant (microseconds), and their digest."""
 
     first_at: int
     last_at: int
@@ -82,7 +82,7 @@ class CountBlock:
             early = at <= until
             code, at, followers = code[early], at[early], followers[early]
         found = hashlib.blake2b(digest_size=16)
-        # Codes differ from block to block: their meaning and the length of each run stand for them.
+        # Codes differ from block to block: hash their meaning and the length of each run instead.
         edges = np.flatnonzero(np.diff(code, prepend=np.int16(-1)))
         for edge in edges.tolist():
             found.update(f"{edge}:{self.series[code[edge]]!r};".encode())
@@ -129,13 +129,13 @@ def read_block(profiles: pl.LazyFrame) -> CountBlock:
 
 
 def _codes(texts: pl.Series) -> tuple[list[str], Integers]:
-    """The distinct texts in order, and the position of each text among them."""
+    """Return the distinct texts in order, and the position of each text among them."""
     distinct = texts.unique().sort()
     return distinct.to_list(), texts.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).to_numpy()
 
 
 def _order(creator: Integers, code: Integers, at: Integers) -> Integers:
-    """The order by creator, code and time: by one integer where it holds all three."""
+    """Return the order by creator, code and time, from one integer if it can hold all three."""
     since = int(at.min())
     bits = [(int(values.max())).bit_length() for values in (creator, code, at - since)]
     if sum(bits) > _BITS:
@@ -182,7 +182,7 @@ class FollowerHistory:
     """The follower counts of some days, in order."""
 
     def __init__(self, days: Sequence[CountsDay]) -> None:
-        """Use these days; nothing is read yet."""
+        """Use these days; nothing is read at construction."""
         self._days = days
 
     def first_at(self) -> int | None:
@@ -228,11 +228,11 @@ class FollowerHistory:
         parts: dict[str, dict[tuple[str, int, bool], list[tuple[Integers, Integers]]]] = {name: {} for name in until}
         for day in self._days:
             index = day.index()
-            wanted = [name for name, last in until.items() if name in index and index[name].first_at <= last]
-            if not wanted:
+            requested = [name for name, last in until.items() if name in index and index[name].first_at <= last]
+            if not requested:
                 continue
-            block = day.block(wanted)
-            for name in wanted:
+            block = day.block(requested)
+            for name in requested:
                 a, b = block.spans[name]
                 code = block.code[a:b]
                 edges = [*np.flatnonzero(np.diff(code, prepend=np.int16(-1))).tolist(), b - a]
@@ -244,7 +244,7 @@ class FollowerHistory:
 
 
 def _series(found: dict[tuple[str, int, bool], list[tuple[Integers, Integers]]], until: int) -> list[Counts]:
-    """Join the parts of each series, raise units to those that the counts show, and join series of the same unit."""
+    """Join the parts of each series, raise units to the detected ones, and join series of the same unit."""
     by_unit: dict[tuple[str, int, bool], list[tuple[Integers, Integers, bool]]] = {}
     for (vendor, unit, listed), pieces in found.items():
         at, followers = (np.concatenate(each) for each in zip(*pieces, strict=True))
@@ -264,7 +264,7 @@ def _series(found: dict[tuple[str, int, bool], list[tuple[Integers, Integers]]],
 
 
 def _joined(key: tuple[str, int, bool], pieces: list[tuple[Integers, Integers, bool]]) -> Counts:
-    """One series in order of time, the largest count of an instant where there are several."""
+    """Return one series in order of time, with the largest count of an instant if there are several."""
     at, followers = (np.concatenate([piece[n] for piece in pieces]) for n in (0, 1))
     if (np.diff(at) <= 0).any():
         order = np.lexsort((followers, at))

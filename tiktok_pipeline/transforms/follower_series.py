@@ -1,4 +1,4 @@
-"""Follower counts of one creator as a series that rates can be read from: clean segments and the day's rhythm.
+"""Follower counts of one creator as a series to read rates from: clean segments and the day's rhythm.
 
 A series holds counts of one vendor with one quantum: counts of two vendors, or of two precisions, are never
 subtracted from each other (docs/methods.md 2.3). The organic rate (docs/methods.md 2.1) is computed here. Windows of
@@ -37,33 +37,33 @@ HOUR_US = 3_600_000_000
 _AFTER_GUARD_H = 2.0
 # Multiples of the local window, tried in turn until one holds enough clean hours.
 _WIDER = (1, 2, 4, 8)
-# Parts of that window from its near edge on, with weights: the hours nearest to a stream say most of it.
+# Parts of that window from its near edge, with weights: the hours nearest to a stream are the best predictor.
 _NEARER = ((1.0, 1.0), (0.5, 1.0), (0.25, 2.0))
 
-# An hour of the day that was clean on this many days is half seen.
+# An hour of the day that was clean on this many days has weight one half.
 _SEEN_DAYS = 2.0
 
-# A fall that is this many times the usual scale, and this share of all, is a purge and not somebody leaving.
+# A fall this many times the usual scale, and by this share of the total, is a purge by TikTok, not unfollows.
 _PURGE_SCALES, _PURGE_SHARE = 10.0, 0.001
-# A count that stood still while this many followers were due is an old answer.
+# A count that stayed constant while this many followers were expected is a cached response.
 _DUE_WHEN_STALE = 50.0
-# A fall this many deviations deep that is made good within this many counts is an old answer too.
+# A fall this many deviations deep that recovers within this many counts is a cached response too.
 _DIP_DEVIATIONS, _COMES_BACK_WITHIN = 4.0, 3
 
 
 def scale(expected: Floats, unit: int) -> Floats:
-    """How much a gain of `expected` followers scatters, up to a factor: docs/methods.md 2.2."""
+    """Return the scatter of a gain of `expected` followers, up to a factor: docs/methods.md 2.2."""
     return np.asarray(np.abs(expected) ** 0.75 + 1.0 + (unit / 2 if unit > 1 else 0.0))
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Counts of one vendor and one quantum in order of time, and what lies between them.
+    """Counts of one vendor and one quantum in order of time, and the segments between them.
 
     at: microseconds since the epoch; t: the same in hours; followers; exposure: the integral of the day's rhythm
     up to each count, hours. Of each segment between two counts: `purge`. Running sums before each count, over
     clean segments: growth, exposed, hours; over the others: unclean. `stale_at`: instants (hours) of counts that
-    were left out as old answers.
+    were left out as cached responses.
     """
 
     vendor: str
@@ -84,14 +84,14 @@ class Series:
     stale_at: Floats
 
     def rate(self, before: Floats, after: Floats, settings: Lift, *, both: bool) -> tuple[Floats, Floats, Floats]:
-        """Organic followers an hour of exposure around windows [before, after] (hours), its clean hours, its width.
+        """Return organic followers an hour of exposure around windows [before, after] (hours), clean hours, and width.
 
-        From the time before each window, and with `both` from the time after it too. NaN and 0 where no clean
-        segment lies in reach. The width is that of each side, hours.
+        Read from the time before each window, and with `both` from the time after it too. NaN and 0 without a clean
+        segment within reach. The width is that of each side, hours.
         """
         rate, reached = np.full(before.shape, np.nan), np.zeros(before.shape)
         widths = np.zeros(before.shape)
-        # Each side by its near edge, and the direction in which it is left.
+        # Each side: its near edge, and its direction.
         ends = [(before - settings.guard_before_minutes / 60, -1)]
         if both:
             ends.append((after + _AFTER_GUARD_H, 1))
@@ -116,26 +116,26 @@ class Series:
         return rate, reached, widths
 
     def _position(self, at: Floats, way: int) -> Integers:
-        """The last count up to `at` (way -1), or the first from it on (way 1)."""
+        """Return the last count up to `at` (way -1), or the first from it on (way 1)."""
         if way < 0:
             return np.maximum(np.searchsorted(self.t, at, "right") - 1, 0)
         return np.minimum(np.searchsorted(self.t, at, "left"), self.t.size - 1)
 
     def clean_by_hour(self, low: float, high: float) -> Floats:
-        """Clean hours in [low, high] (hours since the epoch) by the hour of the day (24)."""
+        """Return clean hours in [low, high] (hours since the epoch) by the hour of the day (24)."""
         edges = np.arange(math.floor(low), math.ceil(high) + 1.0)
         clean = np.diff(np.interp(np.clip(edges, low, high), self.t, self.hours))
         return np.asarray(np.bincount(edges[:-1].astype(np.int64) % HOURS, clean, HOURS), np.float64)
 
     def rhythm_variance(self, before: float, after: float, width: float, settings: Lift, *, both: bool) -> float:
-        """Variance of the log of the expected growth in [before, after] that the rhythm brings in."""
+        """Return the variance of the log of the expected growth in [before, after] that the rhythm adds."""
         sides = _sides(before, after, width, settings, both=both)
         clean = sum((self.clean_by_hour(*side) for side in sides), start=np.zeros(HOURS))
         window = hours_until(np.array(after)) - hours_until(np.array(before))
         return float(self.rhythm.ratio_variance(window, clean))
 
     def unseen(self, before: float, after: float, settings: Lift) -> float:
-        """How little the hours of the day in [before, after] were seen off the air: 1 is never, 0 is on many days."""
+        """Return how rarely the hours of the day in [before, after] were observed off air: 1 never, 0 on many days."""
         window = hours_until(np.array(after)) - hours_until(np.array(before))
         reach = settings.lookback_days * HOURS
         # The days that the rhythm is read from.
@@ -144,7 +144,7 @@ class Series:
 
 
 def _sides(before: Any, after: Any, width: float, settings: Lift, *, both: bool) -> list[tuple[Any, Any]]:
-    """The spans that the baseline of [before, after] is taken from, each `width` hours long."""
+    """Return the spans that the baseline of [before, after] is taken from, each `width` hours long."""
     end = before - settings.guard_before_minutes / 60
     sides = [(end - width, end)]
     if both:
@@ -161,9 +161,9 @@ def read_series(counts: Counts, start: Floats, end: Floats, prior: Prior, cache_
     if cache_h > 0 and unit == 1:
         at, followers = as_of_true_times(at, followers, cache_h)
     old = np.zeros(at.size, bool)
-    if unit == 1:  # rounded counts stand still and jump by themselves
+    if unit == 1:  # rounded counts stay constant and jump by themselves
         old = _old_answers(at / HOUR_US, followers)
-        # Two old answers in a row hide each other: look again at what is left.
+        # Two cached responses in a row hide each other: check the remaining counts again.
         old[np.flatnonzero(~old)[_old_answers(at[~old] / HOUR_US, followers[~old])]] = True
     stale_at = at[old] / HOUR_US
     at, followers = at[~old], followers[~old]
@@ -199,12 +199,12 @@ def read_series(counts: Counts, start: Floats, end: Floats, prior: Prior, cache_
 
 
 def _running(amounts: NDArray[Any]) -> Floats:
-    """Sums before each count: one more than there are segments."""
+    """Return sums before each count: one more than there are segments."""
     return np.concatenate([np.zeros(1), np.cumsum(amounts)])
 
 
 def _old_answers(t: Floats, followers: Floats) -> Flags:
-    """Counts that a cache kept: they stand still while many were due, or dip and come back within a few counts.
+    """Find cached counts: they stay constant while many were expected, or dip and come back within a few counts.
 
     A purge does not come back, so it is no dip.
     """
@@ -221,16 +221,16 @@ def _old_answers(t: Floats, followers: Floats) -> Flags:
 
 
 def _overlaps(t: Floats, start: Floats, end: Floats) -> Flags:
-    """Whether each segment between two counts touches any of the spans [start, end], sorted by start."""
+    """Return whether each segment between two counts touches any of the spans [start, end], sorted by start."""
     if not start.size:
         return np.zeros(max(t.size - 1, 0), bool)
-    # The first span that is not over at a segment's begin, once later spans cannot end before earlier ones.
+    # The first span that has not ended at a segment's start, once later spans cannot end before earlier ones.
     end = np.maximum.accumulate(end)
     first = np.minimum(np.searchsorted(end, t[:-1], "right"), start.size - 1)
     return np.asarray((start[first] < t[1:]) & (end[first] > t[:-1]))
 
 
 def _exposure(hourly: Floats, t: Floats) -> Floats:
-    """The integral of the rhythm from the epoch to `t`, hours."""
+    """Return the integral of the rhythm from the epoch to `t`, hours."""
     before = np.concatenate([[0.0], np.cumsum(hourly)])
     return np.asarray((t // HOURS) * before[-1] + np.interp(t % HOURS, np.arange(HOURS + 1.0), before))

@@ -1,7 +1,7 @@
-"""The `gift_estimates` mart: what can honestly be said of a stream's gifts without seeing them (docs/methods.md 7).
+"""The `gift_estimates` mart: an estimate of a stream's gifts, which no vendor reports (docs/methods.md 7).
 
-By default an index without a unit: where a stream stands among those of its follower tier in the week. Diamonds are
-told only where somebody supplied streams that are known, with a range that says how little is known: `gift_ranges`.
+By default an index without a unit: the rank of a stream among those of its follower tier in the week. Diamonds are
+estimated only if the operator supplied streams with known gifts, and with a range for the uncertainty: `gift_ranges`.
 Lift is one of the signals, so neither may be used to explain the other.
 """
 
@@ -16,15 +16,15 @@ from tiktok_pipeline.transforms.gift_ranges import ranges
 
 INDEX_METHOD, RANGE_METHOD = "index/1", "log-linear/1"
 
-# A stream is compared with those of as many days up to its own.
+# A stream is compared with the streams of this many days up to its own.
 COMPARED_DAYS = 7
-# A percentile among fewer is no place at all.
+# With fewer streams a percentile is meaningless.
 _FEWEST_COMPARED = 5
 
 _TIERS = {"under_10k": 10_000, "10k_100k": 100_000, "100k_1m": 1_000_000}
 _TOP_TIER = "over_1m"
 
-# Logarithms, because gifts and audiences grow by factors; equal weights until somebody knows better.
+# Logarithms, because gifts and audiences grow by factors; equal weights until better ones are known.
 SIGNALS: dict[str, pl.Expr] = {
     "viewers_total": pl.col("viewers_total").log1p(),
     "peak_viewers": pl.col("peak_viewers").log1p(),
@@ -37,22 +37,21 @@ SIGNALS: dict[str, pl.Expr] = {
 
 
 def gift_estimates(day: date, signals: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """One row a stream that started on `day`.
+    """Return one row a stream that started on `day`.
 
     Args:
         day: the day, UTC.
-        signals: what `gift_signals` says of the streams of the `COMPARED_DAYS` up to the day, and of the known ones.
-        known: stream_id and diamonds, as somebody supplied them.
-
+        signals: result of `gift_signals` for the streams of the `COMPARED_DAYS` up to the day, and the known streams.
+        known: stream_id and diamonds, as the operator supplied them.
     Returns:
         GIFT_ESTIMATES schema, sorted by stream_id. Without enough known streams low, mid and high are null.
     """
     on = pl.col("started_at").dt.date()
     week = signals.filter(on.is_between(day - timedelta(days=COMPARED_DAYS - 1), day))
     rows = _indexed(week).filter(on == day)
-    told = ranges(signals, rows.select("stream_id"), known, tuple(SIGNALS))
+    estimated = ranges(signals, rows.select("stream_id"), known, tuple(SIGNALS))
     return GIFT_ESTIMATES.conform(
-        rows.join(told, on="stream_id", how="left")
+        rows.join(estimated, on="stream_id", how="left")
         .with_columns(
             basis=pl.col("basis").fill_null("none"),
             known_streams=pl.col("known_streams").fill_null(0),
@@ -67,14 +66,14 @@ def gift_estimates(day: date, signals: pl.DataFrame, known: pl.DataFrame) -> pl.
 def gift_signals(
     streams: pl.DataFrame, lift: pl.DataFrame, recaps: pl.DataFrame, live: pl.DataFrame, creators: pl.DataFrame
 ) -> pl.DataFrame:
-    """One row a stream: stream_id, creator_id, started_at, follower_tier, and the `SIGNALS`, null where not known.
+    """Return one row a stream: stream_id, creator_id, started_at, follower_tier, and the `SIGNALS`, null if unknown.
 
     Args:
         streams: STREAMS schema.
         lift: STREAM_LIFT schema, for the same streams.
         recaps: RECAPS schema; a stream without recaps has 0 views of them.
-        live: LIVE_OBSERVATIONS schema; those that count gifters.
-        creators: CREATORS schema, for followers where no count lies before the stream.
+        live: LIVE_OBSERVATIONS schema; rows with gifters.
+        creators: CREATORS schema, for followers if no count lies before the stream.
     """
     of_recaps = recaps.group_by("stream_id").agg(recap_views=pl.col("views").sum(), recap_likes=pl.col("likes").sum())
     followers = pl.coalesce("followers_before", "followers")
@@ -99,7 +98,7 @@ def gift_signals(
 
 
 def _gifters(streams: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
-    """stream_id and its distinct gifters, summed over rooms: the room's highest count."""
+    """Return stream_id and its distinct gifters, summed over rooms: the highest count of each room."""
     counted = (
         live.filter(pl.col("gifters").is_not_null())
         .group_by("creator_id", "room_id")
@@ -124,13 +123,13 @@ def _gifters(streams: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
 
 
 def _indexed(week: pl.DataFrame) -> pl.DataFrame:
-    """`week` with signals, compared_with and gift_index: the percentile of the sum of standard scores."""
+    """Return `week` with signals, compared_with and gift_index: the percentile of the sum of standard scores."""
     peers = "follower_tier"
 
     def standard(name: str) -> pl.Expr:
         spread = pl.col(name).std().over(peers)
         score = (pl.col(name) - pl.col(name).mean().over(peers)) / spread
-        # A signal that is missing, or the same for everybody, says nothing.
+        # A missing signal, or one that is the same for all streams, counts as average.
         return pl.when(spread > 0).then(score).fill_null(0.0)
 
     scored = week.sort("stream_id").with_columns(

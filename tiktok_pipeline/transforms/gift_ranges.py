@@ -1,9 +1,9 @@
-"""Ranges of diamonds from streams whose gifts are known: a log-linear regression and what it gets wrong.
+"""Ranges of diamonds from streams with known gifts: a log-linear regression and its errors.
 
-The logarithm of diamonds is fitted to the signals of the known streams (ridge); a creator with known streams of its
-own is moved by the mean of what the fit misses on them, drawn to 0 by n / (n + 0.5). The range is conformal: it holds
-90 % of the errors on known streams that were left out of the fit, one creator at a time for creators who have none,
-one stream at a time for those who do. So it is as wide as the fit is bad (docs/methods.md 7.2).
+The logarithm of diamonds is fitted to the signals of the known streams (ridge). If the creator has known streams, the
+estimate is moved by their mean residual, shrunk to 0 by n / (n + 0.5). The range is conformal: it holds 90 % of the
+errors on known streams that were left out of the fit. One creator at a time is left out for creators without known
+streams, one stream at a time for the others. So the range is as wide as the fit is bad (docs/methods.md 7.2).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Below 19 errors no order statistic bounds 90 % from both sides; a middle is told from 30 known streams on.
+# Below 19 errors no order statistic bounds 90 % from both sides; a middle is given from 30 known streams on.
 _FEWEST_ERRORS, _FEWEST_FOR_MID = 19, 30
-# Errors of one creator are alike: those of few creators say little of another one.
+# Errors of one creator are correlated: a few creators are no sample of the others.
 _FEWEST_CREATORS = 10
 _ALPHA = 0.10
 
-# The prior of each slope, in standard scores: holds seven signals down where twenty streams are known.
+# The prior of each slope, in standard scores: limits seven signals where only twenty streams are known.
 _RIDGE = 1.0
-# What a creator's own streams are worth against the roster's: docs/methods.md 7.2.
+# Weight of a creator's own streams against the roster's: docs/methods.md 7.2.
 _OWN_PRIOR = 0.5
 
 _TOLD = {
@@ -51,31 +51,33 @@ class _Fit:
 
 
 def ranges(signals: pl.DataFrame, wanted: pl.DataFrame, known: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
-    """stream_id, low, mid, high, basis and known_streams of the wanted streams; no row where nothing can be told.
+    """Return stream_id, low, mid, high, basis and known_streams of the wanted streams; no row without an estimate.
 
     Args:
-        signals: stream_id, creator_id and the columns `names`, null where not known; wanted and known streams.
+        signals: stream_id, creator_id and the columns `names`, null if unknown; wanted and known streams.
         wanted: stream_id.
         known: stream_id and diamonds.
         names: the signals.
     """
-    # Sorted, as sums of floats depend on their order.
-    taught = signals.join(known.drop_nulls().unique("stream_id"), on="stream_id").sort("stream_id")
-    asked = signals.join(wanted, on="stream_id", how="semi").sort("stream_id")
-    if taught.is_empty() or asked.is_empty():
+    # Sort, because sums of floats depend on their order.
+    training = signals.join(known.drop_nulls().unique("stream_id"), on="stream_id").sort("stream_id")
+    requested = signals.join(wanted, on="stream_id", how="semi").sort("stream_id")
+    if training.is_empty() or requested.is_empty():
         return pl.DataFrame(schema=_TOLD)
-    owners = taught["creator_id"].to_numpy()
-    given = taught.select(names).to_numpy().astype(np.float64)
-    diamonds = np.log1p(taught["diamonds"].to_numpy().astype(np.float64))
+    owners = training["creator_id"].to_numpy()
+    given = training.select(names).to_numpy().astype(np.float64)
+    diamonds = np.log1p(training["diamonds"].to_numpy().astype(np.float64))
     by_creator = _errors_by_creator(given, diamonds, owners)
     by_stream = _errors_by_stream(given, diamonds, owners)
     fit = _fit(given, diamonds)
     own = {owner: _own_effect((diamonds - fit(given))[owners == owner]) for owner in np.unique(owners)}
-    middle = fit(asked.select(names).to_numpy().astype(np.float64))
-    facts = dict(zip(taught["stream_id"], taught["diamonds"], strict=True))
+    middle = fit(requested.select(names).to_numpy().astype(np.float64))
+    facts = dict(zip(training["stream_id"], training["diamonds"], strict=True))
     rows = []
-    # A loop: the streams of one day, each by one of three ways.
-    for stream_id, creator, expected in zip(asked["stream_id"], asked["creator_id"], middle.tolist(), strict=True):
+    # A loop: the streams of one day, each by one of three methods.
+    for stream_id, creator, expected in zip(
+        requested["stream_id"], requested["creator_id"], middle.tolist(), strict=True
+    ):
         if stream_id in facts:
             rows.append((stream_id, *[float(facts[stream_id])] * 3, "known", 1))
         elif creator in own and by_stream is not None:
@@ -88,7 +90,7 @@ def ranges(signals: pl.DataFrame, wanted: pl.DataFrame, known: pl.DataFrame, nam
 
 
 def _errors_by_creator(signals: Floats, diamonds: Floats, owners: NDArray[np.object_]) -> Floats | None:
-    """Errors on each creator of a fit that never saw the creator; None where they are too few."""
+    """Return errors on each creator of a fit without that creator; None if they are too few."""
     creators = np.unique(owners)
     if len(creators) < _FEWEST_CREATORS or len(diamonds) < _FEWEST_ERRORS:
         return None
@@ -100,7 +102,7 @@ def _errors_by_creator(signals: Floats, diamonds: Floats, owners: NDArray[np.obj
 
 
 def _errors_by_stream(signals: Floats, diamonds: Floats, owners: NDArray[np.object_]) -> Floats | None:
-    """Errors on each stream of a fit, and of a creator's effect, that never saw the stream; None where too few."""
+    """Return errors on each stream of a fit, and of a creator's effect, without that stream; None if too few."""
     counts = {owner: int((owners == owner).sum()) for owner in np.unique(owners)}
     several = np.flatnonzero([counts[owner] > 1 for owner in owners])
     if len(several) < _FEWEST_ERRORS:
@@ -120,7 +122,7 @@ def _fit(signals: Floats, diamonds: Floats) -> _Fit:
     many = np.maximum(seen.sum(axis=0), 1)
     center = np.where(seen, signals, 0.0).sum(axis=0) / many
     spread = np.sqrt((np.where(seen, signals - center, 0.0) ** 2).sum(axis=0) / many)
-    spread[spread < 1e-12] = np.inf  # the same for everybody: says nothing
+    spread[spread < 1e-12] = np.inf  # the same for all streams: no information
     design = _design(signals, center, spread)
     prior = _RIDGE * np.eye(design.shape[1])
     prior[0, 0] = 0.0
@@ -129,7 +131,7 @@ def _fit(signals: Floats, diamonds: Floats) -> _Fit:
 
 
 def _design(signals: Floats, center: Floats, spread: Floats) -> Floats:
-    """Ones and standard scores; a signal that is missing counts as average."""
+    """Return ones and standard scores; a missing signal counts as average."""
     scores = np.where(np.isnan(signals), 0.0, (signals - center) / spread)
     return np.column_stack([np.ones(len(signals)), scores])
 
@@ -139,7 +141,7 @@ def _own_effect(errors: Floats) -> float:
 
 
 def _range(expected: float, errors: Floats, known: int) -> tuple[float, float | None, float]:
-    """Low, mid and high in diamonds: conformal order statistics of the errors around what is expected."""
+    """Return low, mid and high in diamonds: conformal order statistics of the errors around the expected value."""
     ordered = np.sort(errors)
     low = ordered[math.floor((len(ordered) + 1) * _ALPHA / 2) - 1]
     high = ordered[min(math.ceil((len(ordered) + 1) * (1 - _ALPHA / 2)), len(ordered)) - 1]

@@ -1,12 +1,12 @@
-"""Whether the readings of a day are about the creator or about another account, and what follows.
+"""Decide whether the readings of a day are about the creator or another account, and remove the others.
 
-A response under a creator's handle may be about somebody else: the handle was taken, or a vendor mixed responses up.
+A response under a creator's handle may be about another account: the handle was taken, or a vendor mixed responses up.
 Such a response is removed from every table, its live state is unknown, and `quarantine` says `another account`.
 
-Everything here is a function of raw and the roster. `sightings` keeps which account each vendor named, before any
-judgement; `identities` tells from them which account a creator is (`providers/accounts.py`); `expel` judges a day. A
-day is judged by the sightings up to its end, and for creators who are not identified by then, up to the end of the
-next day: a wrong first response is found out by the responses after it.
+Everything here is a function of raw rows and the roster. `sightings` keeps which account each vendor named, before any
+decision; `identities` derives from them which account a creator is (`providers/accounts.py`); `expel` removes rows of
+a day. A day is judged by the sightings up to its end. For creators that are not identified by then, the next day counts
+too: the responses after a wrong first response reveal it.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from tiktok_pipeline.providers.accounts import ANOTHER_ACCOUNT, Account, Links, 
 from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.tables import ACCOUNT_SIGHTINGS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE
 
-# Raw columns that tell what a response answers.
+# Raw columns that identify a request.
 REQUEST_COLUMNS = ("capture_id", "vendor", "endpoint", "creator_id", "subject", "observed_at", "outcome")
 
 _ABOUT = ("creator_id", "vendor", "observed_at", "capture_id")
 _IDS = ("user_id", "sec_uid")
 _LIVE_CAPABILITIES = ("live", "room", "live_check")
 
-# Rankings are about everybody in them.
+# Rankings and searches list many accounts.
 _OF_MANY = ("live_ranking", "live_ranking_of", "user_search", "balance")
 
-# Responses without any id are the creator's or the other account's as the last response with one was, for this long.
+# A response without any id belongs to the account of the last response with one, for this long.
 _SPEAKS_FOR = timedelta(hours=24)
 
-# A user id is looked up once in this time, however many responses are about another account.
+# A user id is looked up at most once in this time, however many responses are about another account.
 _LOOKED_UP_EVERY = timedelta(hours=1)
 
-# An account is identified within the first days, or by all that is known.
+# An account is identified by its first days, or else by all sightings.
 _FIRST_DAYS = timedelta(days=3)
 
 
 @cache
 def asked_by(vendor: str, endpoint: str) -> str:
-    """Return what the subject of an endpoint's requests is: handle, user_id, room_id or other."""
+    """Return the kind of an endpoint's request subject: handle, user_id, room_id or other."""
     reader = VENDORS.get(vendor)
     capability = reader.endpoints.get(endpoint) if reader else None
     if reader is None or capability is None or capability in _OF_MANY:
@@ -89,15 +89,15 @@ def sightings(profiles: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
 
 
 def sightings_in_profiles(profiles: pl.DataFrame) -> pl.DataFrame:
-    """Return the sightings of a day that has none of its own, from what was kept of it.
+    """Return the sightings of a day without stored ones, from its profile rows.
 
-    For days of earlier releases, whose raw rows may be gone: what was requested is taken to be what was seen.
+    For days of earlier releases, whose raw rows may have been removed: the requested handle is taken as the seen one.
     """
-    kept = profiles.filter(pl.col("handle").is_not_null())
-    requests = kept.select("capture_id", endpoint=pl.lit("profile_observations"), subject=pl.col("handle")).unique(
+    rows = profiles.filter(pl.col("handle").is_not_null())
+    requests = rows.select("capture_id", endpoint=pl.lit("profile_observations"), subject=pl.col("handle")).unique(
         "capture_id"
     )
-    return sightings(kept, requests).with_columns(asked_by=pl.lit("handle"))
+    return sightings(rows, requests).with_columns(asked_by=pl.lit("handle"))
 
 
 def _with_asked_by(frame: pl.DataFrame) -> pl.DataFrame:
@@ -110,29 +110,29 @@ def _with_asked_by(frame: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Identities:
-    """Which account each creator is, and how that is known: `roster`, `responses`, None for a presumption."""
+    """Which account each creator is, and the source of that: `roster`, `responses`, None for a presumption."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     known_by: dict[str, str | None] = field(default_factory=dict)
     links: dict[str, Links] = field(default_factory=dict)
 
     def account(self, creator_id: str) -> Account:
-        """The creator's account; one without ids where nothing is known."""
+        """Return the creator's account; one without ids if nothing is known."""
         return self.accounts.get(creator_id, Account())
 
     def is_same(self, creator_id: str, account: Account) -> bool | None:
-        """Whether `account` is the creator's; None where it cannot be told."""
+        """Return whether `account` is the creator's; None if that cannot be decided."""
         links = self.links.get(creator_id)
         return self.account(creator_id).is_same(links.complete(account) if links else account)
 
     def updated(self, other: Identities) -> Identities:
-        """These identities, with those of `other` in their place where it has any."""
+        """Return these identities, replaced by those of `other` where it has any."""
         return Identities(self.accounts | other.accounts, self.known_by | other.known_by, self.links | other.links)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What sightings of some days say of identities, in few rows a creator. See `summarize` and `joined`.
+    """The evidence of identities in the sightings of some days, in few rows a creator. See `summarize` and `joined`.
 
     `early`: rows under the roster's handle of each creator's first days. `linked`: creator_id, user_id, sec_uid, the
     sum of responses and the first time. `recent`: rows of requests by handle, of the last day of each creator and
@@ -190,7 +190,7 @@ def identities(
         history: ACCOUNT_SIGHTINGS schema, of all days that count, any order.
         listed: the ids on the roster, by creator.
         creators: the creators to identify; None for all in `history` and on the roster.
-        summary: the summary of `history`, where it is known. Then only creators that it does not identify are read.
+        summary: the summary of `history`, if it was computed. Then only creators that it does not identify are read.
     """
     if creators is not None:
         history = history.filter(pl.col("creator_id").is_in(list(creators)))
@@ -214,7 +214,7 @@ def identities(
 
 
 def _under_own_handle() -> pl.Expr:
-    """Sightings that may tell who a creator is: under the roster's handle, which the operator vouches for."""
+    """Select sightings that may identify a creator: under the roster's handle, which the operator vouches for."""
     return (
         (pl.col("asked_by") == "handle")
         & (pl.col("subject") == pl.col("creator_id"))
@@ -228,7 +228,7 @@ def _identified(
 ) -> Identities:
     seen: dict[str, list[Sighting]] = defaultdict(list)
     columns = ("creator_id", *_IDS, "vendor", "observed_at", "last_observed_at", "responses")
-    # Few rows a creator, and a decision that no expression makes: a loop.
+    # A loop: few rows a creator, and a decision that is no expression.
     for creator_id, user_id, sec_uid, vendor, first, last, responses in own.select(columns).iter_rows():
         if account := Account.of(user_id, sec_uid):
             seen[creator_id].append(Sighting(account, vendor, first, last, responses))
@@ -241,7 +241,7 @@ def _identified(
 
 
 def judged(seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
-    """Return `seen` with `same` (null: cannot be told), `field` and `value` of what differs.
+    """Return `seen` with `same` (null: undecided), and `field` and `value` of the difference.
 
     Args:
         seen: creator_id, user_id, sec_uid, handle, and where the request was by handle, asked_by and subject.
@@ -279,7 +279,7 @@ def judged(seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
 def other_accounts(
     frames: Mapping[str, pl.DataFrame], requests: pl.DataFrame, known: Identities, before: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the responses that are about another account than their creator's, each with what differs.
+    """Return the responses that are about another account than their creator's, each with the difference.
 
     Args:
         frames: normalized tables by name, of all raw rows of one day, as read.
@@ -290,26 +290,26 @@ def other_accounts(
     Returns:
         The columns of `requests`, capability, field, value; in order of time.
     """
-    asked = _answered(requests)
+    requested = _with_response(requests)
     seen = frames[PROFILE_OBSERVATIONS.name].filter(pl.any_horizontal(pl.col(*_IDS, "handle").is_not_null()))
     named = judged(
         seen.select("capture_id", "creator_id", *_IDS, "handle").join(
-            asked.select("capture_id", "asked_by", "subject"), on="capture_id"
+            requested.select("capture_id", "asked_by", "subject"), on="capture_id"
         ),
         known,
     )
-    told = (
+    named = (
         named.sort("capture_id", pl.col("same").fill_null(value=True), "field", "value")
         .group_by("capture_id", maintain_order=True)
         .agg(
-            # One reading about another account is enough; a response without any id is neither.
+            # One reading about another account is enough; a response without any id does not decide.
             same=pl.col("same").drop_nulls().first(),
             field=pl.col("field").drop_nulls().first(),
             value=pl.col("value").drop_nulls().first(),
             handle=pl.col("handle").drop_nulls().first(),
         )
     )
-    responses = asked.join(told, on="capture_id", how="left", maintain_order="left")
+    responses = requested.join(named, on="capture_id", how="left", maintain_order="left")
     responses = _by_user_id(responses, known)
     responses = _by_room(responses, frames[LIVE_OBSERVATIONS.name])
     responses = _by_neighbours(responses, _with_content(frames), judged(before, known))
@@ -325,53 +325,53 @@ def expel(frames: Mapping[str, pl.DataFrame], others: pl.DataFrame, raw_table: s
         others: what `other_accounts` returned.
         raw_table: the raw table's name.
     """
-    theirs = others.filter(pl.col("table") == raw_table)
-    if theirs.is_empty():
+    foreign = others.filter(pl.col("table") == raw_table)
+    if foreign.is_empty():
         return dict(frames)
-    kept = {
+    remaining = {
         name: frame
         if name == QUARANTINE.name
-        else frame.join(theirs.select("capture_id"), on="capture_id", how="anti", maintain_order="left")
+        else frame.join(foreign.select("capture_id"), on="capture_id", how="anti", maintain_order="left")
         for name, frame in frames.items()
     }
-    unknown = theirs.filter(pl.col("capability").is_in(_LIVE_CAPABILITIES)).select(
+    unknown = foreign.filter(pl.col("capability").is_in(_LIVE_CAPABILITIES)).select(
         *_ABOUT, live_state=pl.lit("unknown"), evidence=pl.lit("weak"), reason=pl.lit(ANOTHER_ACCOUNT)
     )
-    noted = theirs.select(*_ABOUT, "table", reason=pl.lit(ANOTHER_ACCOUNT), field="field", value="value")
+    noted = foreign.select(*_ABOUT, "table", reason=pl.lit(ANOTHER_ACCOUNT), field="field", value="value")
     for table, rows in ((LIVE_OBSERVATIONS, unknown), (QUARANTINE, noted)):
-        kept[table.name] = pl.concat([kept[table.name], rows], how="diagonal").select(table.schema.names())
-    return kept
+        remaining[table.name] = pl.concat([remaining[table.name], rows], how="diagonal").select(table.schema.names())
+    return remaining
 
 
-def _answered(requests: pl.DataFrame) -> pl.DataFrame:
-    """Requests about one creator that were answered, with their capability and `asked_by`."""
-    asked = requests.filter(
+def _with_response(requests: pl.DataFrame) -> pl.DataFrame:
+    """Return requests about one creator that got a response, with their capability and `asked_by`."""
+    answerable = requests.filter(
         pl.col("creator_id").is_not_null(),
         pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
     )
-    kinds = asked.select("vendor", "endpoint").unique()
+    kinds = answerable.select("vendor", "endpoint").unique()
     capabilities = [
         VENDORS[vendor].endpoints.get(endpoint) if vendor in VENDORS else None for vendor, endpoint in kinds.iter_rows()
     ]
     named = kinds.with_columns(pl.Series("capability", capabilities, pl.String))
     return (
-        _with_asked_by(asked)
+        _with_asked_by(answerable)
         .join(named, on=["vendor", "endpoint"], how="left", maintain_order="left")
         .filter(pl.col("capability").is_not_null(), ~pl.col("capability").is_in(_OF_MANY))
     )
 
 
 def _by_user_id(responses: pl.DataFrame, known: Identities) -> pl.DataFrame:
-    """A response without ids that was requested by another account's user id is that account's."""
-    asked = responses.filter(pl.col("asked_by") == "user_id", pl.col("same").is_null())
-    pairs = asked.select("creator_id", "subject").unique()
+    """Mark responses without ids as another account's if they were requested by that account's user id."""
+    requested = responses.filter(pl.col("asked_by") == "user_id", pl.col("same").is_null())
+    pairs = requested.select("creator_id", "subject").unique()
     other = [known.is_same(creator, Account.of(subject)) is False for creator, subject in pairs.iter_rows()]
     found = pairs.filter(pl.Series(other, dtype=pl.Boolean))
-    return _marked(responses, asked.join(found, on=["creator_id", "subject"], how="semi"), "user_id")
+    return _marked(responses, requested.join(found, on=["creator_id", "subject"], how="semi"), "user_id")
 
 
 def _by_room(responses: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
-    """A room without an owner is another account's where that account's responses named it, and no other."""
+    """Mark a room without an owner as another account's if only that account's responses named it."""
     rooms = (
         live.filter(pl.col("room_id").is_not_null())
         .select("capture_id", "room_id")
@@ -381,9 +381,9 @@ def _by_room(responses: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
         )
     )
     other = pl.col("same").eq_missing(pl.lit(value=False))
-    theirs = rooms.filter(other).join(rooms.filter(~other), on=["creator_id", "room_id"], how="anti")
-    asked = responses.filter(pl.col("asked_by") == "room_id", pl.col("same").is_null())
-    found = asked.join(theirs, left_on=["creator_id", "subject"], right_on=["creator_id", "room_id"], how="semi")
+    foreign = rooms.filter(other).join(rooms.filter(~other), on=["creator_id", "room_id"], how="anti")
+    requested = responses.filter(pl.col("asked_by") == "room_id", pl.col("same").is_null())
+    found = requested.join(foreign, left_on=["creator_id", "subject"], right_on=["creator_id", "room_id"], how="semi")
     return _marked(responses, found, "room_id")
 
 
@@ -397,7 +397,7 @@ def _marked(responses: pl.DataFrame, others: pl.DataFrame, field: str) -> pl.Dat
 
 
 def _with_content(frames: Mapping[str, pl.DataFrame]) -> pl.Series:
-    """Captures that say anything of a creator."""
+    """Return captures with any data about a creator."""
     found = []
     for name, frame in frames.items():
         if name == QUARANTINE.name:
@@ -408,11 +408,11 @@ def _with_content(frames: Mapping[str, pl.DataFrame]) -> pl.Series:
 
 
 def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataFrame) -> pl.DataFrame:
-    """A response under a handle without any id is of the account that the handle had in the last response with one.
+    """Assign a response under a handle without any id to the account that the handle had in the last response with one.
 
-    The same vendor's last response counts first, then any vendor's, then the next one. A response that names the
-    handle and no id is a private account's: it stays the creator's where a look-up of the creator's user id found the
-    handle at about the time of the response about another account, which was then a vendor's mix-up.
+    The same vendor's last response counts first, then any vendor's, then the next one. A response with the handle and
+    no id is a private account's. It stays the creator's if a look-up of the creator's user id found the handle at
+    about the time of the response about another account: that response was then mixed up by the vendor.
     """
     by_handle = pl.col("asked_by") == "handle"
     spoken = pl.concat(
@@ -423,7 +423,7 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
             .select(*_NEIGHBOUR),
         ]
     ).sort("observed_at", "same")
-    # Nothing to tell apart, as nearly always.
+    # Nearly always there is nothing to tell apart.
     if spoken.is_empty() or spoken["same"].all():
         return responses
     silent = responses.filter(by_handle, pl.col("same").is_null(), pl.col("capture_id").is_in(content.implode())).sort(
@@ -464,7 +464,7 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
 
 
 def _not_looked_up(others: pl.DataFrame, responses: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """`others` without those whose handle the creator's user id was found under, at about `spoken_at` or later."""
+    """Return `others` without handles that a look-up of the creator's user id found, at about `spoken_at` or later."""
     found = pl.col("asked_by") == "user_id", pl.col("same"), pl.col("handle").is_not_null()
     looked_up = pl.concat(
         [
@@ -494,26 +494,26 @@ def _not_looked_up(others: pl.DataFrame, responses: pl.DataFrame, before: pl.Dat
 _NEIGHBOUR = ("creator_id", "subject", "vendor", "observed_at", "same", "field", "value")
 
 
-def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
-    """Return profile answers; `known` is false for those about another account, which prove nothing.
+def doubted(responses: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.DataFrame:
+    """Return profile responses; `known` is false for those about another account, which prove nothing.
 
     Args:
-        answers: creator_id, vendor, endpoint, observed_at, known.
-        seen: ACCOUNT_SIGHTINGS of the days of `answers`.
+        responses: creator_id, vendor, endpoint, observed_at, known.
+        seen: ACCOUNT_SIGHTINGS of the days of `responses`.
         known: the creators' accounts.
     """
     others = judged(seen, known).filter(pl.col("same").eq_missing(pl.lit(value=False)))
     kind = ["creator_id", "vendor", "endpoint"]
     spans = others.select(*kind, "last_observed_at", first="observed_at")
-    theirs = (
-        answers.join(spans, on=kind)
+    foreign = (
+        responses.join(spans, on=kind)
         .filter(pl.col("observed_at").is_between("first", "last_observed_at"))
         .select(*kind, "observed_at")
         .unique()
         .with_columns(other=pl.lit(value=True))
     )
     return (
-        answers.join(theirs, on=[*kind, "observed_at"], how="left", maintain_order="left")
+        responses.join(foreign, on=[*kind, "observed_at"], how="left", maintain_order="left")
         .with_columns(known=pl.col("known") & pl.col("other").is_null())
         .drop("other")
     )
@@ -522,13 +522,13 @@ def doubted(answers: pl.DataFrame, seen: pl.DataFrame, known: Identities) -> pl.
 def taken_handles(
     history: pl.LazyFrame, handles: pl.DataFrame, known: Identities, summary: Summary | None = None
 ) -> pl.DataFrame:
-    """Return whose handle another account has now, by the last response of each vendor within a day.
+    """Return handles that belong to another account now, by the last response of each vendor within a day.
 
     Args:
         history: ACCOUNT_SIGHTINGS schema, of all days.
         handles: creator_id, handle: the creators' handles.
         known: the creators' accounts.
-        summary: the summary of `history`, where it is known. Then only creators whose handle was taken are read.
+        summary: the summary of `history`, if it was computed. Then only creators with a taken handle are read.
 
     Returns:
         creator_id, handle_taken_by (user id, else secUid, else handle), handle_taken_at.
@@ -554,13 +554,13 @@ def taken_handles(
     under_handle = history.filter(pl.col("asked_by") == "handle").join(
         handles.lazy(), left_on=["creator_id", "subject"], right_on=["creator_id", "handle"], how="semi"
     )
-    # Since when: the first response about that account after the last one about the creator.
+    # Taken since the first response about that account after the last one about the creator.
     seen = judged(under_handle.join(latest.lazy(), on="creator_id", how="semi").collect(), known)
     own = seen.filter("same").group_by("creator_id").agg(own_until=pl.col("last_observed_at").max())
-    theirs = seen.with_columns(handle_taken_by=holder).join(latest, on=["creator_id", "handle_taken_by"], how="semi")
+    foreign = seen.with_columns(handle_taken_by=holder).join(latest, on=["creator_id", "handle_taken_by"], how="semi")
     after = (pl.col("observed_at") > pl.col("own_until")).fill_null(value=True)
     since = (
-        theirs.join(own, on="creator_id", how="left")
+        foreign.join(own, on="creator_id", how="left")
         .group_by("creator_id")
         .agg(first=pl.col("observed_at").filter(after).min(), newest=pl.col("observed_at").max())
     )
@@ -570,5 +570,5 @@ def taken_handles(
 
 
 def requests_of(raw: pl.DataFrame, table: tables.Table) -> pl.DataFrame:
-    """Return the columns of raw rows that tell what was requested."""
+    """Return the columns of raw rows that identify the request."""
     return raw.select(*REQUEST_COLUMNS, table=pl.lit(table.name))

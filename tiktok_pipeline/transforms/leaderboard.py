@@ -1,8 +1,8 @@
-"""The `leaderboard` mart: who leads, by period, niche and metric.
+"""The `leaderboard` mart: the ranking of creators by period, niche and metric.
 
 A stream counts in the period that it started in. Periods end with the day: the day itself, 7 days, 30 days; the
 period before has the same length. Sums of lift carry the interval of docs/methods.md 3.2: errors of one
-creator's streams are mildly correlated. One or two streams are luck: over a week or a month, lift is ranked from
+creator's streams are mildly correlated. One or two streams may be chance: over a week or a month, lift is ranked from
 three on.
 """
 
@@ -25,7 +25,7 @@ _LIFT_ERROR_CORRELATION = 0.05
 # Streams with a lift that a period needs before the lift is ranked; a day seldom has three.
 _LEAST_LIFTS = {"day": 1, "week": 3, "month": 3}
 
-# Metrics whose sum over creators means something, so that a share of it does.
+# Metrics that can be summed over creators, so that a share of the sum has a meaning.
 _ADDITIVE = ("airtime", "streams", "hours_watched", "recaps")
 _METRICS = (
     "airtime",
@@ -46,17 +46,17 @@ CONFOUNDED = ("viral_overlap", "count_anomaly")
 def leaderboard(
     streams: pl.DataFrame, lift: pl.DataFrame, recaps: pl.DataFrame, creators: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
-    """The boards as of the end of the day `as_of`.
+    """Return the boards as of the end of the day `as_of`.
 
     Args:
         streams: STREAMS schema; those started in the `LOOKBACK_DAYS` before the end of `as_of`.
         lift: STREAM_LIFT schema, for the same streams.
         recaps: RECAPS schema; those published in the same days.
-        creators: CREATORS schema, for the niches, and for who was known when.
+        creators: CREATORS schema, for niches and first sightings.
 
     Returns:
-        LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board; nor on one
-        of lift with fewer lifts than it takes.
+        LEADERBOARD schema. A creator without a stream, or without a value, in the period is on no board. A board of
+        lift also needs the least number of lifts.
     """
     started, clips = _joined(streams, lift, creators), _clips(recaps, creators)
     boards = []
@@ -86,7 +86,7 @@ def leaderboard(
             as_of=pl.lit(as_of),
             share=pl.when(additive & (total > 0)).then(pl.col("value") / total),
             rank_change=pl.col("previous_rank") - pl.col("rank"),
-            # Absent before, or not watched yet: only who was watched can be new.
+            # Absent before, or not polled yet: only a creator that was polled can be new.
             is_new=pl.when(pl.col("previous_rank").is_not_null())
             .then(pl.lit(value=False))
             .when("watched_before")
@@ -96,7 +96,7 @@ def leaderboard(
 
 
 def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -> pl.DataFrame:
-    """One row a stream with what the boards count, once for its niche and once for all."""
+    """Return one row a stream with the ranked values, once for its niche and once for all."""
     usable = pl.col("observable") & ~pl.col("flags").list.set_intersection(list(CONFOUNDED)).list.len().cast(pl.Boolean)
     lifts = lift.filter(usable).select(
         "stream_id",
@@ -125,14 +125,14 @@ def _joined(streams: pl.DataFrame, lift: pl.DataFrame, creators: pl.DataFrame) -
 
 
 def _clips(recaps: pl.DataFrame, creators: pl.DataFrame) -> pl.DataFrame:
-    """One row a recap, once for its creator's niche and once for all: also of creators whose streams nobody saw."""
+    """Return one row a recap, once for its creator's niche and once for all; also for creators without seen streams."""
     niches = creators.select("creator_id", "niche")
     clips = recaps.select("creator_id", day=pl.col("published_at").dt.date()).join(niches, on="creator_id", how="left")
     return pl.concat([clips.with_columns(niche=pl.lit("*")), clips.filter(pl.col("niche").is_not_null())])
 
 
 def _counted(clips: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
-    """The values of the metric recaps: posts that were published in [first, last]."""
+    """Return the values of the metric recaps: posts that were published in [first, last]."""
     return (
         clips.filter(pl.col("day").is_between(first, last))
         .group_by("niche", "creator_id")
@@ -143,7 +143,7 @@ def _counted(clips: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
 
 
 def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) -> pl.DataFrame:
-    """niche, creator_id, metric, value, value_lo, value_hi over the streams that started in [first, last]."""
+    """Return niche, creator_id, metric, value, value_lo, value_hi of the streams that started in [first, last]."""
     lift_known = pl.col("lift").is_not_null()
     hours = pl.col("airtime_s").filter(lift_known).sum() / 3600
     watched_hours = (pl.col("hours_watched") / pl.col("average_viewers")).filter(pl.col("average_viewers") > 0)
@@ -155,7 +155,7 @@ def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) ->
             streams=pl.len().cast(pl.Float64),
             peak_viewers=pl.col("peak_viewers").max().cast(pl.Float64),
             hours_watched=_sum_or_null("hours_watched"),
-            # A ratio of sums, never a mean of means.
+            # A ratio of sums, not a mean of means.
             average_viewers=_sum_or_null("hours_watched") / watched_hours.sum(),
             active_days=pl.col("day").n_unique().cast(pl.Float64),
             lift=pl.when(lift_known.sum() >= least_lifts).then(pl.col("lift").sum()),
@@ -180,7 +180,7 @@ def _values(started: pl.DataFrame, first: date, last: date, least_lifts: int) ->
 
 
 def _half_of_sum(side: str) -> pl.Expr:
-    """Half-width of a sum of lifts, below or above it: errors that the streams share add up, the others hardly."""
+    """Return half the width of a sum of lifts, below or above: shared errors add up, the others hardly."""
     half, shared = pl.col(side), pl.col("lift_shared").fill_null(0.0)
     shared = pl.min_horizontal(shared, half)
     own = (half**2 - shared**2).sqrt()
@@ -189,12 +189,12 @@ def _half_of_sum(side: str) -> pl.Expr:
 
 
 def _sum_or_null(column: str) -> pl.Expr:
-    """A sum that is null, not 0, where nothing is known."""
+    """Return a sum that is null, not 0, if all values are null."""
     return pl.when(pl.col(column).is_not_null().any()).then(pl.col(column).sum())
 
 
 def _ranked(values: pl.DataFrame) -> pl.DataFrame:
-    """`values` with the rank by value, and by the lower bound, which asks to be sure (docs/methods.md 3.3)."""
+    """Return `values` with the rank by value, and by the lower bound, the cautious rank (docs/methods.md 3.3)."""
 
     def rank(column: str) -> pl.Expr:
         return pl.col(column).rank("min", descending=True).over("niche", "metric").cast(pl.Int64)

@@ -2,12 +2,11 @@
 
     lift = (followers after - followers before) - organic rate * exposure between the two counts
 
-Method and constants: docs/methods.md 2; where counts come from is in `follower_series`, how
-wide the interval is in `placebos`, what posts say of the window in `viral_posts`. It is the gain of a window, not a
-proven cause.
+Method and constants follow docs/methods.md 2. `follower_series` reads the counts, `placebos` computes the
+interval, `viral_posts` flags posts that went viral in the window. The lift is the gain of a window, not a proven cause.
 
-The estimate of a stream depends on counts up to some hours after its window only. So it does not change with every
-new count, and is remembered under a digest of everything that it depends on.
+The estimate of a stream depends only on counts up to some hours after its window. So it does not change with every
+new count, and is stored under a digest of everything that it depends on.
 """
 
 from __future__ import annotations
@@ -50,27 +49,27 @@ _HOUR = timedelta(hours=1)
 
 # Streams closer than this are one event to their audience (docs/methods.md 2.3).
 _GROUP_H = 1.0
-# A lost stream may have gone on for this long after it was last seen, for all that anybody knows.
+# A lost stream may have gone on for this long after it was last seen.
 _LOST_H = 12.0
-# A delta of rounded counts up to this many quanta may be rounding alone, or nearly.
+# A delta of rounded counts up to this many quanta may be mostly rounding.
 _UNREADABLE_QUANTA = 2
 
-# Of another stream between the two counts: more than this, and the followers cannot be told apart.
-_MOMENT_H = 0.5
+# If another stream fills more than this between the two counts, the followers cannot be attributed.
+_SHARED_H = 0.5
 
-# Creators whose errors make the pool of a day: enough for its tails. Those with a stream on the day come first.
-_LENDERS = 100
+# Creators whose errors make up the pool of a day: enough for its tails. Those with a stream on the day come first.
+_POOL_CREATORS = 100
 
 # Half of a 90 % interval of a normal error, in deviations.
 _Z = 1.645
 
-# Above this the hours of a window were hardly ever seen off the air.
+# Above this the hours of a window were hardly ever observed off air.
 _HARDLY_SEEN = 0.5
-# Half-width of what streams before carry over into a window, as a share of it: it fades faster or slower.
+# Half-width of the carry-over from earlier streams, as a share of it: the rate of decay is uncertain.
 _CARRIED_DOUBT = 0.7
 
-# Creators whose rhythms teach the prior: enough for its shape, few enough to read twice.
-_TEACHERS = 120
+# Creators whose rhythms determine the prior: enough for its shape, few enough to read twice.
+_PRIOR_CREATORS = 120
 # From this many days of counts on, estimates use counts near their windows, and the prior of a day those before it.
 _SETTLED_DAYS = 7
 
@@ -95,7 +94,7 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class RememberedEstimates:
-    """What is kept from one call to the next: the estimates of each day, and what was learned for it."""
+    """Results kept between calls: the estimates of each day, and the learned prior and caches."""
 
     estimates: Results
     learned: Results
@@ -111,21 +110,21 @@ def stream_lift(
     as_of: datetime,
     day: date | None = None,
 ) -> pl.DataFrame:
-    """The lift of every stream, as far as follower counts up to `as_of` tell.
+    """Return the lift of every stream, from follower counts up to `as_of`.
 
     Args:
-        streams: STREAMS schema: all streams of the window, because each is noise in the others' baseline.
+        streams: STREAMS schema: all streams of the window, because each disturbs the baseline of the others.
         profiles: PROFILE_OBSERVATIONS schema, any order, repeated rows allowed: the follower counts.
         live: LIVE_OBSERVATIONS schema: TikTok's own count of new follows in a room.
-        posts: POST_OBSERVATIONS schema, any order, repeated rows allowed: who went viral by something else.
+        posts: POST_OBSERVATIONS schema, any order, repeated rows allowed: posts that went viral explain followers.
         settings: the constants of the method.
-        as_of: the newest instant that the data speaks for; later counts are not looked at.
-        day: only the streams that started on it are wanted; some of the others still lend their errors. None
+        as_of: the newest instant of the data; later counts are ignored.
+        day: return only the streams that started on it; some of the others still add errors to the pool. None
             estimates all streams together, from the same counts.
 
     Returns:
-        STREAM_LIFT schema, sorted by creator_id and started_at. Where a lift cannot be told it is null, and
-        `observable` is false; a lift never stands without its interval.
+        STREAM_LIFT schema, sorted by creator_id and started_at. A lift that cannot be estimated is null, and
+        `observable` is false; a lift is never without its interval.
     """
     history = FollowerHistory([WholeBlock.of(profiles.lazy())])
     return lifts(streams, history, live.lazy(), posts.lazy(), settings=settings, as_of=as_of, day=day)
@@ -142,9 +141,9 @@ def lifts(
     day: date | None = None,
     memory: RememberedEstimates | None = None,
 ) -> pl.DataFrame:
-    """The same from a history of follower counts; `memory` keeps estimates from one call to the next.
+    """Return the same as `stream_lift` from a history of follower counts; `memory` keeps estimates between calls.
 
-    With or without `memory`, and whatever is in it, the rows are the same.
+    The rows do not depend on `memory`.
     """
     ordered = streams.sort("creator_id", "started_at", "stream_id").with_columns(
         wanted=pl.lit(value=True) if day is None else pl.col("started_at").dt.date() == day
@@ -167,8 +166,8 @@ def lifts(
         for e, wanted in zip(estimates[task.creator], task.wanted, strict=True)
         if wanted
     ]
-    told = pl.DataFrame(rows, schema={name: STREAM_LIFT.schema[name] for name in rows[0]})
-    kept = ordered.filter("wanted").select(
+    estimated = pl.DataFrame(rows, schema={name: STREAM_LIFT.schema[name] for name in rows[0]})
+    columns = ordered.filter("wanted").select(
         "stream_id",
         "creator_id",
         "started_at",
@@ -178,7 +177,7 @@ def lifts(
         "ended_at_lo",
         "ended_at_hi",
     )
-    found = pl.concat([kept, told], how="horizontal")
+    found = pl.concat([columns, estimated], how="horizontal")
     bracketed = found.select("stream_id", "creator_id", "started_at", "before_at", "after_at").drop_nulls()
     return STREAM_LIFT.conform(
         found.join(_platform_follows(ordered, live, as_of), on="stream_id", how="left", maintain_order="left")
@@ -192,10 +191,10 @@ def lifts(
 
 
 def _settled_since(counts: FollowerHistory, day: date | None) -> datetime | None:
-    """The start of `day`, if counts begin some days before it; None in the first days of counts, and without `day`.
+    """Return the start of `day`, if counts start some days before it; None in the first days, and without `day`.
 
-    From then on, estimates leave out what comes long after their windows, so that they settle. In the first days
-    every count is needed.
+    From then on, estimates ignore counts long after their windows, so that they become final. In the first days every
+    count is needed.
     """
     first = counts.first_at()
     if day is None or first is None:
@@ -208,7 +207,7 @@ def _settled_since(counts: FollowerHistory, day: date | None) -> datetime | None
 class _Streams:
     """The streams of one creator in order, in hours since the epoch; NaN without an end.
 
-    aired: until when it was on air; busy: until when it may have been. wanted: whether its lift is asked for.
+    aired: until when it was on air; busy: until when it may have been. wanted: whether its lift is requested.
     """
 
     start: Floats
@@ -221,7 +220,7 @@ class _Streams:
 
 
 def _known_streams(ordered: pl.DataFrame, as_of: datetime) -> dict[str, _Streams]:
-    """The streams by creator, in the order of their ids."""
+    """Return the streams by creator, in the order of their ids."""
     now = as_of.timestamp() / 3600
     timed = ordered.select(
         "creator_id",
@@ -234,7 +233,7 @@ def _known_streams(ordered: pl.DataFrame, as_of: datetime) -> dict[str, _Streams
         airtime_h=pl.col("airtime_s") / 3600,
     ).with_columns(
         aired=pl.coalesce("end", pl.when("live").then(now), "seen"),
-        # Where no end is known, a stream that is on air goes on, and a lost one may have.
+        # Without an end, a stream that is on air goes on, and a lost stream may have gone on.
         busy=pl.coalesce("end", pl.when("live").then(now), pl.min_horizontal(pl.col("seen") + _LOST_H, now)),
     )
     start, end, busy, aired, airtime_h = (
@@ -260,9 +259,9 @@ def _known_streams(ordered: pl.DataFrame, as_of: datetime) -> dict[str, _Streams
 class _Task:
     """The streams of one creator that are estimated together, from the same counts.
 
-    until: the last instant (microseconds) of counts that they use. Of each stream that is asked for: its place among
-    the creator's, whether its own lift is wanted, the end of its window (NaN without one), whether it is final, and
-    flags that the streams alone tell.
+    until: the last instant (microseconds) of counts that they use. Of each stream to estimate: its place among the
+    creator's, whether its own lift is wanted, the end of its window (NaN without one), whether it is final, and
+    flags that follow from the streams alone.
     """
 
     creator: str
@@ -275,7 +274,7 @@ class _Task:
     flags: list[set[str]]
 
     def described(self) -> bytes:
-        """Return everything that the estimates depend on, except counts and what is learned from other creators."""
+        """Return everything that the estimates depend on, except counts and results learned from other creators."""
         known = self.streams
         return b"".join(
             [
@@ -298,25 +297,25 @@ def _tasks(
     *,
     settled: bool,
 ) -> list[_Task]:
-    """What is estimated: the wanted streams, and one stream each of other creators while lenders are few."""
-    asked = {name: [n for n, wanted in enumerate(each.wanted) if wanted] for name, each in known.items()}
-    lent = {}
-    few = _LENDERS - sum(bool(places) for places in asked.values())
+    """List what to estimate: the wanted streams, and one stream each of other creators while the pool is small."""
+    requested = {name: [n for n, wanted in enumerate(each.wanted) if wanted] for name, each in known.items()}
+    added = {}
+    few = _POOL_CREATORS - sum(bool(places) for places in requested.values())
     if day is not None and few > 0:
         begin = (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) / _HOUR
         # The last stream of each that ended before the day.
         over = {
             name: int(np.flatnonzero(each.end <= begin)[-1])
             for name, each in known.items()
-            if not asked[name] and (each.end <= begin).any()
+            if not requested[name] and (each.end <= begin).any()
         }
         names = list(over)
         chosen = names[:: max(-(-len(names) // few), 1)]
-        lent = {name: [over[name]] for name in chosen}
+        added = {name: [over[name]] for name in chosen}
     return [
-        _task(name, each, lent.get(name) or asked[name], counts, settings, as_of, settled=settled)
+        _task(name, each, added.get(name) or requested[name], counts, settings, as_of, settled=settled)
         for name, each in known.items()
-        if asked[name] or name in lent
+        if requested[name] or name in added
     ]
 
 
@@ -373,10 +372,10 @@ def _task(
 
 
 def _reach(name: str, window_end: float, counts: FollowerHistory, settings: Lift, *, final: bool) -> float:
-    """How long after the end of its window a stream uses counts, hours.
+    """Return how long after the end of its window a stream uses counts, hours.
 
-    Provisional estimates need the count after the window and what shows that it is no old answer. They change once
-    more when they become final.
+    Provisional estimates need the count after the window and the counts that show that it is not a cached response.
+    They change once more when they become final.
     """
     if final:
         return settings.final_after_hours
@@ -443,7 +442,7 @@ def _estimated(
     name: str,
     memory: RememberedEstimates | None,
 ) -> dict[str, list[_Estimate]]:
-    """The estimates of each task by creator: remembered where counts, streams and what was learned are the same."""
+    """Return the estimates of each task by creator: stored ones if counts, streams and learned values are the same."""
     if memory is None:
         return dict(_computed(tasks, counts, learned, settings))
     about = digest(_version(settings), learned.key)
@@ -459,7 +458,7 @@ def _estimated(
 
 
 def _version(settings: Lift) -> str:
-    """A digest of the method: its code and its settings."""
+    """Return a digest of the method: its code and its settings."""
     code = modules_version(
         sys.modules[__name__], follower_counts, follower_days, follower_series, other_streams, placebos, rhythm
     )
@@ -497,7 +496,7 @@ def _remembered(kept: pl.DataFrame, wanted: set[str]) -> dict[str, list[_Estimat
 def _computed(
     tasks: list[_Task], counts: FollowerHistory, learned: _Learned, settings: Lift
 ) -> Iterator[tuple[str, list[_Estimate]]]:
-    """The estimates of each task; counts are in memory for one range of creators at a time."""
+    """Yield the estimates of each task; counts are in memory for one range of creators at a time."""
     by_creator = {task.creator: task for task in tasks}
     for part in creator_ranges(by_creator):
         within = [task for name, task in by_creator.items() if part.first <= name <= part.last]
@@ -511,7 +510,7 @@ def _without_end(task: _Task) -> bool:
 
 
 def _estimates(task: _Task, found: list[Counts], learned: _Learned, settings: Lift) -> list[_Estimate]:
-    """The estimates of one creator's streams."""
+    """Return the estimates of one creator's streams."""
     known = task.streams
     series = [
         read_series(each, known.start, known.busy, learned.prior, learned.caches.get(each.vendor, 0.0), settings)
@@ -548,7 +547,7 @@ def _estimates(task: _Task, found: list[Counts], learned: _Learned, settings: Li
 
 @dataclass(frozen=True, eq=False)
 class _Learned:
-    """What the counts of many creators say: the prior of rhythms, and the cache of each vendor (hours).
+    """Values learned from the counts of many creators: the prior of rhythms, and the cache of each vendor (hours).
 
     key: a digest of what it was learned from.
     """
@@ -573,25 +572,25 @@ def _learned(
         for name in counts.creators(until_us)
         if (streams := known.get(name)) is not None and streams.start[0] <= until_h
     ]
-    teachers = able[:: max(-(-len(able) // _TEACHERS), 1)]
+    prior_names = able[:: max(-(-len(able) // _PRIOR_CREATORS), 1)]
     spans = {}
-    for name in teachers:
+    for name in prior_names:
         begun = known[name].start <= until_h
         spans[name] = known[name].start[begun], np.minimum(known[name].busy[begun], until_h)
     digests = [
         b"".join([name.encode(), counts.digest(name, until_us), *(each.tobytes() for each in spans[name])])
-        for name in teachers
+        for name in prior_names
     ]
     key = digest(_version(settings), *digests)
     if memory is not None and (kept := memory.learned.get(key)) is not None:
         return _learned_of(kept, key)
-    read = counts.read(dict.fromkeys(teachers, until_us))
+    read = counts.read(dict.fromkeys(prior_names, until_us))
     exact: dict[str, list[tuple[Floats, Floats]]] = {}
-    for each in (each for name in teachers for each in read[name] if each.unit == 1):
+    for each in (each for name in prior_names for each in read[name] if each.unit == 1):
         exact.setdefault(each.vendor, []).append((each.at / HOUR_US, each.followers))
     caches = {vendor: cache_hours(found) for vendor, found in exact.items()}
     evidence = []
-    for name in teachers:
+    for name in prior_names:
         if read[name]:
             largest = max(read[name], key=lambda each: each.at.size)
             series = read_series(largest, *spans[name], DEFAULT_PRIOR, caches.get(largest.vendor, 0.0), settings)
@@ -619,7 +618,7 @@ def _hours(column: str) -> pl.Expr:
 
 
 def _estimate(estimate: _Estimate, series: Iterable[Series], end: float, settings: Lift) -> Series | None:
-    """Fill `estimate` from the best of `series`, and return it: with counts on time, the finest, the closest."""
+    """Fill `estimate` from the best of `series`, and return it: counts on time first, then the finest, the closest."""
     brackets = [found for each in series if (found := _bracket(each, estimate, end, settings.max_segment_hours))]
     if not brackets:
         reach = settings.max_segment_hours
@@ -676,14 +675,14 @@ def _estimate(estimate: _Estimate, series: Iterable[Series], end: float, setting
 
 
 def _shares_its_bracket(before: float, after: float, start: Floats, end: Floats) -> bool:
-    """Whether one of the other streams fills more than a moment of the time between the two counts."""
-    return bool((np.minimum(end, after) - np.maximum(start, before) > _MOMENT_H).any())
+    """Return whether another stream fills more than `_SHARED_H` of the time between the two counts."""
+    return bool((np.minimum(end, after) - np.maximum(start, before) > _SHARED_H).any())
 
 
 def _bracket(series: Series, estimate: _Estimate, end: float, reach: float) -> tuple[bool, Series, int, int] | None:
-    """(late, series, before, after): the last count up to the start and the first past the window, within reach.
+    """Return (late, series, before, after): the last count up to the start, the first past the window, within reach.
 
-    Without a count before the start the first one on air will do: `late`, and the lift is then a lower bound.
+    Without a count before the start, use the first one on air: `late`, and the lift is then a lower bound.
     """
     t = series.t
     b = int(np.searchsorted(t, estimate.start, "right")) - 1
@@ -731,7 +730,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
 
 
 def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
-    """The columns of one stream that its counts tell."""
+    """Return the columns of one stream that depend on its counts."""
     row = _EMPTY | {"profile_used": False, "observable": False, "placebos": 0, "is_final": estimate.final}
     if estimate.unit:
         before, after = estimate.before, estimate.after
@@ -757,13 +756,13 @@ def _row(estimate: _Estimate, pool: Floats, settings: Lift) -> dict[str, Any]:
 
 
 def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats, settings: Lift) -> dict[str, Any]:
-    """The lift and its interval, or nothing where they would say nothing."""
+    """Return the lift and its interval, or nothing if they would have no meaning."""
     lift = naive - estimate.expected - estimate.carried_over
     unseen = max(estimate.rhythm_variance - estimate.placebos.rhythm_variance, 0.0)
     more, doubt = _Z * abs(estimate.expected) * unseen**0.5, 0.0
     shared = _Z * abs(estimate.expected) * estimate.rhythm_variance**0.5
     if estimate.weakest > 1:
-        # Growth that the weakest streams at this hour have too may be the hour's own: half of it is taken off.
+        # The weakest streams at this hour grow too, so the growth may be the hour's own: take off half of it.
         share = min(max(estimate.unseen - 0.2, 0.0) / 0.3, 1.0)
         doubt = estimate.expected * (estimate.weakest - 1) * share / 2
         lift -= doubt
@@ -773,7 +772,7 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
     if widths is None:
         return {}
     low, high = lift - widths[0] - doubt, lift + widths[1] + doubt
-    # Between rounded counts a small delta is rounding, whatever was expected: nothing can be seen in it.
+    # Between rounded counts a small delta is rounding, whatever was expected: the lift is not observable.
     if unit > 1 and abs(naive) <= _UNREADABLE_QUANTA * unit:
         estimate.flags.add("below_resolution")
         return {}
@@ -781,7 +780,7 @@ def _lift(estimate: _Estimate, unit: int, before: int, naive: int, pool: Floats,
         return {}
     return {
         "observable": True,
-        # All that is expected without the stream: also what other streams still bring, and the hour's own growth.
+        # All growth that is expected without the stream: also carry-over from other streams, and the hour's own growth.
         "expected_organic": naive - lift,
         "lift": lift,
         "lift_lo": low,
@@ -799,7 +798,7 @@ def _moment(at: int) -> datetime:
 
 
 def _platform_follows(streams: pl.DataFrame, live: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
-    """TikTok's own count of new follows: the most that each room said, summed over the stream's rooms.
+    """Return TikTok's own count of new follows: the highest count of each room, summed over the stream's rooms.
 
     A room belongs to the stream in which it was first read.
     """

@@ -1,8 +1,8 @@
 """Raw rows to observations: each body is decoded once and gives rows of every normalized table.
 
-What cannot be read goes to `quarantine` with its reason, and the rest goes on. Here also stands what one body
-cannot know by itself: that a failed live question is an `unknown` reading, and that a 404 means off air when the
-profile is known. Whether a body is about the creator at all is judged by the day: see `transforms/identity.py`.
+Values that cannot be read go to `quarantine` with a reason, and the rest goes on. This file also adds what one body
+does not contain: a failed live request is an `unknown` reading, and a 404 means off air if the profile is known.
+`transforms/identity.py` decides by day whether a body is about the creator.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NORMALIZED = (*_TABLE_OF_READING.values(), tables.QUARANTINE)
 
 _LIVE_CAPABILITIES = ("live", "room", "live_check")
 
-# How long a successful profile vouches that a creator exists, so that "not found" from /live means off air.
+# How long a successful profile proves that a creator exists, so that "not found" from /live means off air.
 PROFILE_VOUCHES_FOR = timedelta(hours=48)
 
 
@@ -57,7 +57,7 @@ def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, 
     Args:
         raw: rows with the raw columns, of one raw table.
         table: that table's name, for the quarantine.
-        hash_key: turns followers' ids into keys that nobody can turn back.
+        hash_key: key of the one-way hash of followers' ids.
 
     Returns:
         A frame for each normalized table, by name, in its schema.
@@ -71,7 +71,7 @@ def read_bodies(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, 
     return batch.frames()
 
 
-# A newer release may have landed others.
+# Raw rows of a newer release may have other outcomes.
 _OUTCOMES = frozenset(Outcome)
 
 
@@ -111,14 +111,14 @@ class _Batch:
                     self._quarantine(about, reading)
                 else:
                     readings.append(reading)
-        # A question about being live that brought no state is a reading too: unknown, never off air.
+        # A live request without a state in its response is a reading too: unknown, never off air.
         if capability in _LIVE_CAPABILITIES and not any(isinstance(r, LiveReading) for r in readings):
             readings.append(LiveReading(live_state="unknown", evidence="weak", reason=outcome))
         for reading in readings:
             self._found[type(reading)].append((*about, *self._row(reading, subject, page).values()))
 
     def _row(self, reading: Reading, subject: str, page: int) -> dict[str, Any]:
-        """A reading's columns, with what only the question knows."""
+        """Return a reading's columns, and those that only the request has."""
         row = {name: getattr(reading, name) for name in reading.__struct_fields__}
         if isinstance(reading, FollowerReading):
             plain = row.pop("follower_id").encode()
@@ -162,25 +162,25 @@ _COLUMNS: dict[type, tuple[str, ...]] = {
 }
 
 
-def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """`live` with "not found" turned to off air (weak) wherever the creator is known to exist.
+def settle_absences(live: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    """Return `live` with "not found" changed to off air (weak) if the creator is known to exist.
 
-    KonbiniAPI says the same 404 for offline, private and unknown (docs/vendors.md 2.4). A profile that
-    was found within `PROFILE_VOUCHES_FOR`, and not denied since, tells them apart. Before the first profile
-    answer, the next one after vouches too.
+    KonbiniAPI returns the same 404 for offline, private and unknown (docs/vendors.md 2.4). A profile that was
+    found within `PROFILE_VOUCHES_FOR`, and not refuted since, tells them apart. Before the first profile response,
+    the next one after vouches too.
 
     Args:
         live: LIVE_OBSERVATIONS schema.
-        answers: creator_id, observed_at, known (bool): what profile questions said, any order.
+        responses: creator_id, observed_at, known (bool): the results of profile requests, any order.
     """
-    said = answers.filter(pl.col("creator_id").is_not_null()).sort("observed_at")
+    profiles = responses.filter(pl.col("creator_id").is_not_null()).sort("observed_at")
     absent = (pl.col("reason") == ABSENT).fill_null(value=False)
-    if said.is_empty() or live.is_empty():
+    if profiles.is_empty() or live.is_empty():
         return live
     open_questions = live.sort("observed_at").with_row_index("row")
     before, after = (
         open_questions.join_asof(
-            said,
+            profiles,
             on="observed_at",
             by="creator_id",
             strategy=strategy,
@@ -202,7 +202,7 @@ def settle_absences(live: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def profile_answers(requests: pl.DataFrame) -> pl.DataFrame:
-    """What profile questions said of creators' existence: creator_id, vendor, endpoint, observed_at, known.
+    """Return the existence of creators by profile requests: creator_id, vendor, endpoint, observed_at, known.
 
     Args:
         requests: `identity.REQUEST_COLUMNS` of raw rows.
@@ -218,14 +218,14 @@ def profile_answers(requests: pl.DataFrame) -> pl.DataFrame:
     )
     return (
         requests.filter(is_profile, pl.col("outcome").is_in(["ok", "private", "not_found"]))
-        # A private account cannot be watched: absent then says nothing about being off air.
+        # A private account cannot be watched: a missing live room then does not mean off air.
         .select("creator_id", "vendor", "endpoint", "observed_at", known=pl.col("outcome") == "ok")
     )
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Millions of small objects and no cycles: collecting them costs 5 to 12 % and finds nothing."""
+    """Pause garbage collection: for millions of small objects without cycles it costs 5 to 12 % and finds nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:

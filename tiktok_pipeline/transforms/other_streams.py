@@ -1,8 +1,8 @@
-"""What the other streams of a creator say of one stream's window.
+"""Effects of the other streams of a creator on one stream's window.
 
-Streams at the same hour of the day show how much growth that hour brings at least: an upper bound of the rhythm where
-the hour was hardly seen off the air. A stream shortly before still brings followers: they are carried over into the
-window and are taken off.
+Streams at the same hour of the day show the least growth of that hour: an upper bound of the rhythm if the hour was
+hardly observed off air. A stream shortly before still brings followers: they are carried over into the window and are
+subtracted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_series import Series
 from tiktok_pipeline.transforms.rhythm import HOURS, Floats
 
-# Streams that begin this close to each other's hour of the day are compared; fewer of them tell nothing.
+# Streams that begin this close to each other's hour of the day are compared; fewer of them show nothing.
 _SAME_HOUR_H, _FEW_STREAMS = 1.5, 5
-# Of them this share brings nearly nothing.
+# This share of them brings nearly no followers.
 _WEAK = 0.2
-# Of what a stream brings, this share comes after its end and fades with this time constant (hours).
+# This share of a stream's gain comes after its end and fades with this time constant (hours).
 _TAIL, _FADING_H = 0.3, 2.0
-# A stream that ended longer ago brings hardly anything.
+# A stream that ended longer ago brings hardly any followers.
 _FADED_H = 6.0
 
 
@@ -45,7 +45,7 @@ class OtherStreams:
         self._brought: dict[int, float] = {}
 
     def weakest(self, start: float) -> float:
-        """Growth of the weakest streams at this hour of the day, as a multiple of what was expected; NaN if few."""
+        """Return the growth of the weakest streams at this hour of the day, over the expected growth; NaN if few."""
         near = np.abs((self.start - start + HOURS / 2) % HOURS - HOURS / 2) <= _SAME_HOUR_H
         near &= (np.abs(self.start - start) <= self._reach_h) & (self.expected > 0)
         if near.sum() < _FEW_STREAMS:
@@ -53,19 +53,19 @@ class OtherStreams:
         return float(np.quantile(self.grown[near] / self.expected[near], _WEAK))
 
     def carried_over(self, n: int, before: float, after: float) -> float:
-        """Followers in [before, after] that streams before stream `n` bring: nothing where their gain is not known."""
+        """Return followers in [before, after] that streams before stream `n` bring: 0 where their gain is unknown."""
         recent = np.flatnonzero((self.end[:n] > before - _FADED_H) & (self.end[:n] < after))
         return sum(self._left(int(k), before, after) for k in recent)
 
     def _left(self, n: int, before: float, after: float) -> float:
-        """Of what stream `n` brought, the part that came in [before, after]."""
+        """Return the part of stream `n`'s gain that came in [before, after]."""
         end = float(self.end[n])
         ours = 1 - _TAIL * math.exp(-max(float(self.until[n]) - end, 0.0) / _FADING_H)
         tail = math.exp(-max(before - end, 0.0) / _FADING_H) - math.exp(-max(after - end, 0.0) / _FADING_H)
         return self._gain(n) * _TAIL * tail / ours
 
     def _gain(self, n: int) -> float:
-        """What stream `n` brought over what was expected and carried over into it; never below 0."""
+        """Return the gain of stream `n` over the expected and carried-over growth; never below 0."""
         if n not in self._brought:
             gain = float(self.grown[n] - self.expected[n])
             if not math.isfinite(gain):

@@ -1,8 +1,8 @@
-"""Which fields the bodies of a day have: a bounded sample of every endpoint, walked once.
+"""The fields of the bodies of a day: a bounded sample of every endpoint, walked once.
 
 A path names a field: `data.user.stats.followers`; `[]` stands for any element of an array. Keys that are ids, and
-all keys of an object with very many, are `*`: such an object is a map, and its keys are data. No value is kept,
-only what one looks like.
+all keys of an object with very many, are `*`: such an object is a map, and its keys are data. No value is stored,
+only its pattern.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tiktok_pipeline.providers.parsing import Unreadable, parse
 from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline.tables import PAYLOAD_SHAPES
 
-# Elements of an array are alike: the first few tell.
+# Elements of an array are alike: a few are enough.
 _ELEMENTS = 3
 _DEEPEST = 16
 _MOST_KEYS = 200
 _LONGEST_KEY = 40
 _LONGEST_EXAMPLE = 40
 
-# Five digits in a row, or sixteen characters of a hash: somebody's id, not a name.
+# Five digits in a row, or sixteen characters of a hash: an id, not a field name.
 _IS_DATA = re.compile(r"\d{5}|^[0-9a-fA-F-]{16,}$|^\d+$|[@\s]")
 # A bool is an int too: it comes first.
 _KINDS = ((dict, "object"), (list, "array"), (str, "string"), (bool, "boolean"), ((int, float), "number"))
@@ -36,17 +36,17 @@ _LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
 
 
 def payload_shapes(raw: pl.DataFrame, *, bodies: int) -> pl.DataFrame:
-    """The shapes in one raw table's rows of a day.
+    """Return the shapes in one raw table's rows of a day.
 
     Args:
         raw: capture_id, vendor, endpoint, observed_at, outcome and body are used; any order.
-        bodies: at most so many bodies of each vendor and endpoint are looked at (see `sample`).
+        bodies: the most bodies of each vendor and endpoint to read (see `sample`).
 
     Returns:
         PAYLOAD_SHAPES schema. Only bodies of outcome `ok` count: errors have shapes of their own.
     """
     endpoints: dict[tuple[str, str], _Endpoint] = {}
-    # A loop over rows: a body is a tree, and there are few of them.
+    # A loop: a body is a tree, and there are few of them.
     for capture_id, vendor, endpoint, observed_at, body in sample(raw, bodies).drop("outcome").iter_rows():
         try:
             tree = parse(body.encode())
@@ -73,10 +73,10 @@ def payload_shapes(raw: pl.DataFrame, *, bodies: int) -> pl.DataFrame:
 
 
 def sample(raw: pl.DataFrame, bodies: int) -> pl.DataFrame:
-    """At most `bodies` rows of each vendor and endpoint: those whose capture ids have the smallest checksums.
+    """Return at most `bodies` rows of each vendor and endpoint: those with the smallest checksums of the capture id.
 
-    These rows are spread over the day, and they are the same however the rows were laid out. A sample of samples is
-    the sample of all their rows.
+    These rows are spread over the day, and do not depend on the layout of files. A sample of samples is the sample of
+    all their rows.
 
     Args:
         raw: as for `payload_shapes`.
@@ -123,7 +123,7 @@ class _Endpoint:
 
 
 def _fields(value: Any, path: str, depth: int) -> Iterator[tuple[tuple[str, str], Any]]:
-    """((path, type), value) of every field below `value`."""
+    """Yield ((path, type), value) of every field below `value`."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):
@@ -147,7 +147,7 @@ def _kind(value: Any) -> str:
 
 
 def _looks_like(value: Any) -> str | None:
-    """A value without what it says: letters are a, digits 0."""
+    """Return the pattern of a value without its content: letters are a, digits 0."""
     if isinstance(value, dict | list) or value is None:
         return None
     if isinstance(value, bool):

@@ -1,12 +1,12 @@
-"""The interval of a lift: how wrong the same estimate is where nothing happened.
+"""The interval of a lift: the errors of the same estimate in windows without a stream.
 
 See docs/methods.md 2.2. A placebo window runs between two real counts with no stream near it, is
-as long as the stream's window, and is estimated in the same way; its error is divided by the scale of the growth
-that was expected, so that errors of different windows and creators can stand in one line.
+long as the stream's window, and is estimated in the same way. Its error is divided by the scale of the expected growth,
+so that errors of different windows and creators can be compared.
 
 Windows of one creator overlap, and neighbours share their baseline and the creator's mood: hundreds of them in a
-week are few. They count for as many as fit side by side with room between, which lets the pool speak where a
-history is short.
+week are few. They count for as many as fit side by side with gaps, which gives the pool more weight if a history is
+short.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.follower_series import Series, scale
 from tiktok_pipeline.transforms.rhythm import Floats, hours_until
 
-# A window may be longer than the stream's by half and an hour, where counts lie no closer.
+# A window may be longer than the stream's by half and an hour, if counts lie no closer.
 _LONGER, _LONGER_H = 1.5, 1.0
-# What one stream's placebos add to the pool: enough to show their spread, few enough for many streams.
+# How many placebos of one stream go into the pool: enough to show their spread, few enough for many streams.
 _POOLED_A_STREAM = 40
 # Two counts rounded to u: the error of their difference lies in (-u, u), 90 % within 0.7 u (docs/methods.md 2.10).
 _ROUNDING = 0.7
-# Clean time that a window must have to itself to tell something new, in its own lengths. With 1, five days of counts
+# Clean time that a window must have to itself to add information, in its own lengths. With 1, five days of counts
 # covered .90 with 6 % false positives, without a bound .87 with 7 to 8 %; four weeks are the same with any.
 _APART = 2.0
 # Placebo windows whose rhythm variance is computed.
@@ -40,8 +40,8 @@ _VARIANCES_OF = 40
 class Placebos:
     """Errors of placebo windows.
 
-    errors: of every placebo window, studentised and sorted; independent: for how many they may count;
-    rhythm_variance: the mean of the windows' variances from what is not known of the rhythm, relative.
+    errors: of every placebo window, studentised and sorted; independent: how many independent windows they count as;
+    rhythm_variance: the mean of the windows' variances from the uncertainty of the rhythm, relative.
     """
 
     errors: Floats
@@ -53,7 +53,7 @@ NO_PLACEBOS = Placebos(np.empty(0), 0)
 
 
 def draw_placebos(series: Series, before: float, after: float, settings: Lift, *, both: bool) -> Placebos:
-    """Placebo windows as long as [before, after] (hours), in the weeks around it; none where none fits."""
+    """Return placebo windows as long as [before, after] (hours), in the weeks around it; none if none fits."""
     length = after - before
     reach = settings.lookback_days * 24
     begin, stop = np.searchsorted(series.t, [before - reach, before + reach], "left")
@@ -83,7 +83,7 @@ def draw_placebos(series: Series, before: float, after: float, settings: Lift, *
 
 
 def pooled(found: Iterable[Placebos], settings: Lift) -> Floats:
-    """Evenly spaced quantiles of the errors of many streams: what somebody without a history borrows.
+    """Return evenly spaced quantiles of the errors of many streams: a pool for creators without a history.
 
     None where there are fewer errors than an interval needs: quantiles would make many of a few.
     """
@@ -97,7 +97,7 @@ def pooled(found: Iterable[Placebos], settings: Lift) -> Floats:
 def half_widths(
     own: Placebos, pool: Floats, expected: float, unit: int, more: float, settings: Lift
 ) -> tuple[float, float] | None:
-    """How far the interval reaches below and above the estimate; None where errors are too few for its level.
+    """Return the reach of the interval below and above the estimate; None if errors are too few for its level.
 
     more: half-width (followers) of errors that placebo windows do not show.
     """
@@ -114,7 +114,7 @@ def half_widths(
 
 
 def _thinned(values: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most `most` of the values, evenly spaced over them."""
+    """Return at most `most` of the values, evenly spaced over them."""
     if values.size <= most:
         return values
     return values[((np.arange(most) + 0.5) * values.size / most).astype(np.int64)]

@@ -11,7 +11,7 @@ def usable(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Drop rows without capture id, vendor, endpoint, times or outcome; fill a missing subject or page.
 
     Args:
-        raw: raw columns, any of them; those that are there are looked at.
+        raw: raw columns, any of them; missing ones are ignored.
 
     Returns:
         The same columns. A missing subject is empty, a missing page 0.

@@ -1,10 +1,10 @@
-"""The words by which a caption is taken for a recap of a stream, or for what must not be: 16 languages.
+"""Words in captions that mark a recap of a stream, or exclude one, in 16 languages.
 
-Five kinds: the live itself, words of recaps, hashtags that only recaps carry, announcements of a live to come, and
-what only sounds like one (live music, a concert). To add a language, add its `Words` and captions to the tests, some
-of them misses. Points are in the settings, the arithmetic in `recaps`.
+Five kinds: the live itself, words of recaps, hashtags that only recaps carry, announcements of a coming live, and
+expressions that only resemble one (live music, a concert). To add a language, add its `Words` and captions to the
+tests, some of them negative. Points are in the settings, the arithmetic in `recaps`.
 
-Captions are matched as `plain` makes them: compatibility forms folded (stylised letters, full width), lower case.
+`plain` normalizes captions before they are matched: compatibility forms (stylised letters, full width), lower case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Words:
-    """Patterns of one language. `spaced` says whether its words stand apart, so that a pattern is a whole word."""
+    """Patterns of one language. `spaced`: words are separated by spaces, so that a pattern is a whole word."""
 
     live: tuple[str, ...]
     recap: tuple[str, ...]
@@ -26,7 +26,7 @@ class Words:
     spaced: bool = True
 
 
-# Up to so many words between two that belong together.
+# Up to this many words between two words of one pattern.
 _FEW = r"(?: [^ ]+){0,5} "
 
 LANGUAGES: dict[str, Words] = {
@@ -479,26 +479,26 @@ TAGS: tuple[str, ...] = (
 
 
 def plain(caption: pl.Expr) -> pl.Expr:
-    """A caption as the patterns expect it."""
+    """Return a caption in the form that the patterns expect."""
     return caption.str.normalize("NFKC").str.to_lowercase()
 
 
 def _either(kind: str) -> str:
-    """One pattern for a kind of word in all languages."""
+    """Return one pattern for a kind of word in all languages."""
     whole = [pattern for words in LANGUAGES.values() if words.spaced for pattern in getattr(words, kind)]
     within = [pattern for words in LANGUAGES.values() if not words.spaced for pattern in getattr(words, kind)]
-    return _folded(rf"\b(?:{'|'.join(whole)})(?:\b|$)|{'|'.join(within)}")
+    return _normalized(rf"\b(?:{'|'.join(whole)})(?:\b|$)|{'|'.join(within)}")
 
 
-def _folded(pattern: str) -> str:
+def _normalized(pattern: str) -> str:
     return unicodedata.normalize("NFKC", pattern)
 
 
-# What a caption can hit -> the pattern. In the order of the points in the settings.
+# Each kind of match -> its pattern, in the order of the points in the settings.
 HITS: dict[str, str] = {
     "live": _either("live"),
     "recap": _either("recap"),
-    "tag": _folded(f"(?:{'|'.join(TAGS)})" + r"(?:\b|[^\p{L}]|$)"),
+    "tag": _normalized(f"(?:{'|'.join(TAGS)})" + r"(?:\b|[^\p{L}]|$)"),
     "announcement": _either("announcement"),
     "noise": _either("noise"),
 }

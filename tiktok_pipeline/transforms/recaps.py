@@ -1,7 +1,7 @@
-"""The `recaps` mart: posts that show moments of a stream, by when they came and what their captions say.
+"""The `recaps` mart: posts that show moments of a stream, by publishing time and caption.
 
 The score is logistic (docs/methods.md 6.1): points for words and for the time after a known stream, less
-points for announcements and for what only sounds like a stream. Which words hit is in `recap_lexicon`.
+points for announcements and for similar expressions. `recap_lexicon` has the words.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tiktok_pipeline.transforms.recap_lexicon import HITS, plain
 
 METHOD = "lexicon/1"
 
-# Bands by hours since the stream's end, soonest first; the last one reaches as far as the settings say.
+# Bands by hours since the stream's end, soonest first; the last one reaches as far as the settings allow.
 _BANDS_H = {"3h": 3, "24h": 24}
 _LAST_BAND = "72h"
 
 
 def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> pl.DataFrame:
-    """One row a creator and post whose score reaches the threshold.
+    """Return one row a creator and post with a score that reaches the threshold.
 
     Args:
         posts: POST_OBSERVATIONS schema, any order, repetitions allowed.
@@ -48,7 +48,7 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
         (pl.col("live") & pl.col("recap")).cast(pl.Float64) * settings.both,
         pl.col("band").replace_strict(of_band, default=settings.no_stream, return_dtype=pl.Float64),
     )
-    # Sums of tenths must not miss a round threshold by the last bit.
+    # Sums of tenths must not miss a round threshold because of the last bit.
     score = (1 / (1 + (-points).exp())).round(6)
     return RECAPS.conform(
         scored.with_columns(
@@ -62,7 +62,7 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
 
 
 def _latest(posts: pl.DataFrame) -> pl.DataFrame:
-    """Each post once, with its last caption and counts."""
+    """Return each post once, with its last caption and counts."""
     return (
         posts.sort("observed_at", "capture_id")
         # Include the creator in the key: an id in another creator's response is not this creator's post.
@@ -76,7 +76,7 @@ def _latest(posts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _linked(posts: pl.DataFrame, streams: pl.DataFrame, settings: Recaps) -> pl.DataFrame:
-    """`posts` with the newest stream that had begun by then, where it lies within the window, and the band."""
+    """Return `posts` with the newest stream that had begun by then, if it lies within the window, and the band."""
     begun = streams.select(
         "creator_id",
         "stream_id",

@@ -1,8 +1,8 @@
-"""The rhythm of the day: relative growth by hour (UTC), with what is not known of it.
+"""The rhythm of the day: relative growth by hour (UTC), with its uncertainty.
 
 The rhythm of one creator is a posterior: clean hours of the creator against a prior that is learned from the rhythms of
-other creators. Hours that were never seen off the air keep the variance of the prior. So a forecast for such an hour
-carries what the rhythm there may be.
+other creators. Hours that were never observed off air keep the variance of the prior. So a forecast for such an hour
+includes that uncertainty.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ Floats = NDArray[np.float64]
 
 HOURS = 24
 
-# Segments up to here still tell the hours of a day apart.
+# Longer segments do not resolve the hours of the day.
 _SEGMENT_H = 6.0
 _MIN_HOURS, _MIN_GROWTH_A_DAY = 96.0, 1.0
-# The same hour of two days differs by this variance beside chance, and neighbouring hours of a day move together.
+# The same hour of two days differs by this variance beside chance, and neighbouring hours of a day are correlated.
 _MOOD_VARIANCE, _MOOD_MEMORY_H = 0.15, 8.0
-# Growth above this multiple of what was expected, and three deviations of chance, is a burst and no rhythm.
+# Growth above this multiple of the expected growth, and three deviations of chance, is a burst, not part of the rhythm.
 _BURST = 3.0
 _ROUNDS = 3
-# The level of a day is drawn to the mean as if by this many hours of it: days with few clean hours say little.
+# The level of a day is shrunk to the mean as if by this many hours of it: a few clean hours are weak evidence.
 _LEVEL_PRIOR_H = 2.0
 _LOWEST = 0.05
-# Variances that stand for "not known": the level of one day, and an hour without a count.
+# Variances that mean "unknown": the level of one day, and an hour without a count.
 _LEVEL_VARIANCE, _NO_COUNT_VARIANCE = 25.0, 1e6
 # The prior before other creators are known: deviation of an hour, and the width of a bump, hours.
 _PRIOR_SD, _PRIOR_WIDTH_H = 0.6, 2.0
-# No prior is narrower than this share of that one: a rhythm without off-air readings may be larger.
+# No prior is narrower than this share of the default: a rhythm without off-air readings may be larger.
 _LEAST_PRIOR = 0.5
 # The prior of a roster counts as many creators of the default beside those of the roster.
 _DEFAULT_CREATORS = 3.0
@@ -40,7 +40,7 @@ _LEARNING_ROUNDS = 8
 
 @dataclass(frozen=True, eq=False)
 class RhythmEvidence:
-    """What clean hours say of a rhythm f (relative growth less one): precision (24 x 24) and precision times mean."""
+    """Evidence of clean hours on a rhythm f (relative growth less one): precision (24 x 24), precision times mean."""
 
     precision: Floats
     weighted: Floats
@@ -62,7 +62,7 @@ class Rhythm:
     covariance: Floats
 
     def ratio_variance(self, window: Floats, clean: Floats) -> Floats:
-        """Variance of log(exposure of a window / exposure of its baseline), by hours of the day in each.
+        """Return the variance of log(exposure of a window / exposure of its baseline), by hours of the day in each.
 
         window: (n, 24) or (24,) hours; clean: the same or broadcastable.
         """
@@ -78,7 +78,7 @@ def _kernel() -> Floats:
 
 
 def _circulant(row: Floats) -> Floats:
-    """The circulant covariance with this first row, less its constant part: a level is no rhythm."""
+    """Return the circulant covariance with this first row, less its constant part: a level is no rhythm."""
     spectrum = np.fft.rfft(row).real
     spectrum[0] = 0.0
     row = np.fft.irfft(np.maximum(spectrum, 0.0), HOURS)
@@ -90,12 +90,12 @@ DEFAULT_PRIOR = Prior(np.zeros(HOURS), _kernel())
 
 
 def hours_until(t: Floats) -> Floats:
-    """Time spent in each hour of the day from the epoch up to each `t` (hours): (n, 24)."""
+    """Return the time spent in each hour of the day from the epoch up to each `t` (hours): (n, 24)."""
     return np.asarray((t // HOURS)[..., None] + np.clip(t[..., None] % HOURS - np.arange(HOURS), 0.0, 1.0))
 
 
 def _spent(begin: Floats, end: Floats, row: NDArray[np.int64], rows: int) -> Floats:
-    """Time that the segments [begin, end] (hours) of each row spend in each hour of the day: (rows, 24)."""
+    """Return the time of the segments [begin, end] (hours) of each row in each hour of the day: (rows, 24)."""
     spent = np.zeros(rows * HOURS)
     hour = np.floor(begin)
     # Segments are short: most lie within one hour or two.
@@ -108,16 +108,16 @@ def _spent(begin: Floats, end: Floats, row: NDArray[np.int64], rows: int) -> Flo
 
 
 def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> RhythmEvidence | None:
-    """The evidence of clean segments (hours since the epoch, hours, followers); None where they do not tell.
+    """Return the evidence of clean segments (hours since the epoch, hours, followers); None if they show nothing.
 
-    Generalized least squares on relative growth. The level of each day is unknown, so days of which only the quiet
-    hours are clean do not bend the rhythm; neighbouring hours of a day share the creator's mood.
+    Generalized least squares on relative growth. The level of each day is unknown, so days with only quiet clean
+    hours do not bend the rhythm; neighbouring hours of a day share the creator's mood.
     """
     use = hours <= _SEGMENT_H
     begin, hours, growth = begin[use], hours[use], growth[use]
     if hours.sum() < _MIN_HOURS or growth.sum() / hours.sum() * HOURS < _MIN_GROWTH_A_DAY:
         return None
-    # Short segments are added up to hours: the growth of five minutes is mostly chance.
+    # Short segments are summed to hours: the growth of five minutes is mostly chance.
     hour = ((begin + hours / 2) // 1).astype(np.int64)
     first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
     lasted, grown = np.add.reduceat(hours, first), np.add.reduceat(growth, first)
@@ -138,21 +138,21 @@ def read_evidence(begin: Floats, hours: Floats, growth: Floats) -> RhythmEvidenc
         relative = np.clip(grown / due, -1.0, _BURST * usual + 3.0 * np.sqrt(usual / due))
         noise = np.full((days, HOURS), _NO_COUNT_VARIANCE)
         noise[day, slot] = np.maximum(usual / due, 1e-3)
-        said = np.zeros((days, HOURS))
-        said[day, slot] = relative - 1.0
+        observed = np.zeros((days, HOURS))
+        observed[day, slot] = relative - 1.0
         inverse = np.linalg.inv(shared + noise[:, :, None] * np.eye(HOURS))
         # Hours of a day by days: one product over both.
         weights = (inverse @ design).reshape(-1, HOURS)
         evidence = RhythmEvidence(
             precision=weights.T @ design.reshape(-1, HOURS),
-            weighted=weights.T @ said.ravel(),
+            weighted=weights.T @ observed.ravel(),
         )
         rhythm = posterior(evidence, DEFAULT_PRIOR).hourly
     return evidence
 
 
 def posterior(evidence: RhythmEvidence, prior: Prior) -> Rhythm:
-    """The rhythm that `evidence` shows, given `prior`."""
+    """Return the rhythm that `evidence` shows, given `prior`."""
     covariance = np.linalg.solve(np.eye(HOURS) + prior.covariance @ evidence.precision, prior.covariance)
     covariance = (covariance + covariance.T) / 2
     mean = prior.mean + covariance @ (evidence.weighted - evidence.precision @ prior.mean)
@@ -160,7 +160,7 @@ def posterior(evidence: RhythmEvidence, prior: Prior) -> Rhythm:
 
 
 def learned_prior(found: list[RhythmEvidence]) -> Prior:
-    """The prior under which creators with this evidence are most likely (EM), drawn to the default."""
+    """Return the prior under which creators with this evidence are most likely (EM), shrunk to the default."""
     if not found:
         return DEFAULT_PRIOR
     precision = np.stack([each.precision for each in found])

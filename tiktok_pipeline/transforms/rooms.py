@@ -1,8 +1,8 @@
 """Evidence to rooms: one row a room of a creator, with bounds of its start and of its end.
 
-Rules: docs/methods.md 1.3 to docs/methods.md 1.8. A *spell* is a stretch of readings of on air that no
-confirmed end interrupts; a room may span spells (it was reopened) and a spell may hold rooms (a reconnect). How
-rooms become streams is in `streams`, not here.
+Rules: docs/methods.md 1.3 to docs/methods.md 1.8. A *spell* is a stretch of readings of on air without a
+confirmed end in it; a room may span spells (it was reopened) and a spell may hold rooms (a reconnect). `streams`
+derives streams from rooms.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import polars as pl
 from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.transforms.evidence import SettledReadings, room_created_at
 
-# A reported start this much after the first reading of on air is clock skew, no new stream (docs/methods.md 1.4).
+# A reported start this long after the first reading of on air is a clock error, no new stream (docs/methods.md 1.4).
 _CLOCK_SKEW = pl.duration(minutes=1)
 # A vendor's start this long before the last reading of off air contradicts that reading (docs/methods.md 1.4).
 _START_TOLERANCE = pl.duration(minutes=10)
-# A room opens up to 89 s after its id was made, and never before it (docs/vendors.md 1.8).
+# A room opens up to 89 s after its id was created, and never before it (docs/vendors.md 1.8).
 _ID_TOLERANCE = pl.duration(minutes=1)
 
-# A room that was closed for longer than this comes back only on proof (docs/methods.md 1.6).
+# A room that was closed for longer than this reopens only with proof (docs/methods.md 1.6).
 _REOPENING = pl.duration(minutes=30)
 # A stated end may lie this long before a reading of on air: clocks differ (docs/methods.md 1.5).
 _END_SLACK = pl.duration(seconds=60)
@@ -43,17 +43,17 @@ class Rooms:
 
 
 def draw_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
-    """The rooms that the evidence shows.
+    """Derive rooms from the evidence.
 
-    A room has creator, room_id (null where no vendor named it) and nameless (tells such rooms apart); opening (from 0)
+    A room has creator, room_id (null if no vendor reported one) and nameless (tells such rooms apart); opening (from 0)
     and opened_again (not the first opening); first_live and last_live; started_at, started_at_lo, start_source;
-    ended_at and ended_at_hi (null while open); pending (one reading of off air came last), what readings say of it,
-    and flags as booleans.
+    ended_at and ended_at_hi (null while open); pending (the last reading was a single one of off air), summaries of
+    its readings, and flags as booleans.
     """
     readings, ends = _spells(evidence.known, evidence.on_air, settings)
     unproven = _unproven(_with_room(readings), settings)
     if not unproven.is_empty():
-        # Old answers must not hold a spell together either: draw the spells again without them.
+        # Cached responses must not join a spell either: derive the spells again without them.
         known = evidence.known.filter(~pl.col("row").is_in(unproven.implode()).fill_null(value=False))
         readings, ends = _spells(known, evidence.on_air, settings)
     rooms, readings = _summed(_with_opening(_with_room(readings), settings), ends)
@@ -61,7 +61,7 @@ def draw_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
 
 
 def _spells(known: pl.DataFrame, on_air: pl.DataFrame, settings: Streams) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(readings of on air with their spell and the off air around them, the ends that vendors state by room)."""
+    """Return (readings of on air with their spell and the off air around them, ends that vendors report by room)."""
     opens = pl.col("creator").ne_missing(pl.col("creator").shift(1))
     known = known.with_columns(
         last_room=pl.when(pl.col("on") & pl.col("room_id").is_not_null())
@@ -76,7 +76,7 @@ def _spells(known: pl.DataFrame, on_air: pl.DataFrame, settings: Streams) -> tup
         .filter(pl.col("room_id").is_not_null())
         .select("creator", "room_id", stated_end="ended_at")
     )
-    # The end of a room that is not the one on air says nothing of the one that is.
+    # The end of another room does not end the room on air.
     of_another = ~pl.col("on") & (pl.col("last_room") != "") & (pl.col("room_id") != pl.col("last_room"))
     known = known.filter(~of_another.fill_null(value=False)).drop("last_room", "room_id", "ended_at")
     known = known.with_columns(opens=opens).with_columns(
@@ -122,7 +122,7 @@ def _known(column: str) -> pl.Expr:
 
 
 def _runs(known: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """Each run of alike readings: its spell, and whether a confirmed end follows it (docs/methods.md 1.5)."""
+    """Return each run of equal readings: its spell, and whether a confirmed end follows it (docs/methods.md 1.5)."""
     runs = known.group_by("run", maintain_order=True).agg(
         pl.col("creator", "on", "opens").first(),
         first=pl.col("at").first(),
@@ -144,9 +144,9 @@ def _runs(known: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
 
 def _with_room(readings: pl.DataFrame) -> pl.DataFrame:
-    """`readings` with a room each: one that nobody named belongs to the room that is open, or to a nameless one.
+    """Return `readings` with a room each: without a room id it is the open room, or a nameless one.
 
-    A room that is named later in the spell takes earlier readings, if it existed then (docs/methods.md 1.3).
+    A room that is named later in the spell takes earlier readings, if it was open then (docs/methods.md 1.3).
     """
     named = pl.col("room_id").is_not_null()
     made = readings.with_columns(
@@ -173,15 +173,16 @@ def _with_room(readings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
-    """Positions in `on_air` of readings that contradict a confirmed end without proof (docs/methods.md 1.6).
+    """Return positions in `on_air` of readings that contradict a confirmed end without proof (docs/methods.md 1.6).
 
-    A room that was closed comes back at once within the reopening time; after it, or after an end that the room's
-    own status told, only on the proof that ends a stream: as many fresh readings over as long a span. The same is
-    asked of a room that began before one that has ended since, and of flags without a room right after an end.
+    A closed room reopens at once within the reopening time. After that time, or after an end from the room's own
+    status, it reopens only with proof: as many fresh readings over as long a span as end a stream. The same proof is
+    required of a room that began before another room that has ended since, and of flags without a room right after
+    an end.
     """
-    # A reading that was only lent to a room proves nothing of it.
-    telling = pl.col("fresh") & ~pl.col("lent")
-    fresh_at = pl.col("at").filter(telling)
+    # A reading that was only assigned to a room is no proof of it.
+    proof = pl.col("fresh") & ~pl.col("lent")
+    fresh_at = pl.col("at").filter(proof)
     stays = (
         readings.group_by(*_ROOM, "spell", maintain_order=True)
         .agg(
@@ -190,7 +191,7 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
             for_sure=pl.col("closed_for_sure").last(),
             strong=pl.col("strong").any(),
             created_at=room_created_at(pl.col("room_id").first()),
-            proven=(telling.sum() >= settings.confirm_offline)
+            proven=(proof.sum() >= settings.confirm_offline)
             & (fresh_at.max() - fresh_at.min() >= pl.duration(seconds=settings.confirm_span_seconds)),
         )
         .sort("creator", "spell", "first", "room_id")
@@ -203,7 +204,7 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
             newest_before=pl.col("newest").cum_max().forward_fill().shift(1).over("creator"),
         )
     )
-    # A return is measured against the last stay that is beyond doubt, not against an old answer in between.
+    # Measure a return against the last proven stay, not against a cached response in between.
     beyond_doubt = pl.col("proven") | (pl.int_range(pl.len()).over(*_ROOM) == 0)
     named, from_start = pl.col("room_id").is_not_null(), pl.col("first") - pl.col("spell_before_closed_at")
     doubtful = (
@@ -229,11 +230,11 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
 
 
 def _with_opening(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """`readings` with the number of their room's `opening`, and `not_before`: when the opening before it was over.
+    """Return `readings` with the number of their room's `opening`, and `not_before`: the end of the opening before.
 
-    A room is opened again where its readings stop at a confirmed end and go on much later: after the merge gap if the
-    room's own status told the end, after the reopening time if readings of off air fill that time. Of a shorter break
-    and of one without any reading, readings do not tell whether the room was closed.
+    A room is opened again if its readings stop at a confirmed end and go on much later: after the merge gap if the
+    room's own status reported the end, after the reopening time if readings of off air fill that time. A shorter break,
+    or one without any reading, does not show whether the room was closed.
     """
     spells = readings.group_by("creator", "spell", maintain_order=True).agg(
         closed_at=pl.col("next_off").filter("closed").max(), for_sure=pl.col("closed_for_sure").any()
@@ -265,7 +266,7 @@ def _with_opening(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
 
 def _stated_ends(ends: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
-    """The latest stated end of each opening of a room: the opening that began last before that end."""
+    """Return the latest reported end of each opening of a room: the opening that began last before that end."""
     begun = (
         readings.filter(pl.col("room_id").is_not_null())
         .group_by("creator", "room_id", "opening")
@@ -282,7 +283,7 @@ def _stated_ends(ends: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(one row an opening of a room, readings without those that come after its stated end)."""
+    """Return (one row an opening of a room, readings without those after its reported end)."""
     created = room_created_at(pl.col("room_id"))
     of_before = (pl.col("started_at") < pl.col("not_before")).fill_null(value=False)
     possible = (pl.col("started_at") <= pl.col("at") + _CLOCK_SKEW) & (
@@ -300,7 +301,7 @@ def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, p
         pl.col("next_off", "closed").last(),
         pl.col("stated_end").first(),
         pl.col("impossible_start").any(),
-        # The lower median: what most readings say, and always something that a vendor said.
+        # The lower median: the majority of readings, and always a value that a vendor reported.
         stated_start=pl.col("stated_start").to_physical().quantile(0.5, "lower").cast(pl.Int64).cast(_TIME),
         first_live=pl.col("at").first(),
         last_live=pl.col("at").last(),
@@ -311,7 +312,7 @@ def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, p
         likes=pl.col("likes").max(),
         reopened=pl.col("spell").first() != pl.col("spell").last(),
     )
-    # A stated end stands unless the room is seen on air for longer than the vendor's cache could show it.
+    # A reported end is valid unless the room is seen on air for longer than the vendor's cache could show it.
     stands = (pl.col("surely_live") <= pl.col("stated_end") + _END_SLACK).fill_null(value=False)
     rooms = rooms.with_columns(
         end_disputed=pl.col("stated_end").is_not_null() & ~stands,
@@ -326,12 +327,12 @@ def _summed(readings: pl.DataFrame, ends: pl.DataFrame) -> tuple[pl.DataFrame, p
         _OPENING
     )
     after_end = readings.filter("after_end").join(old, on=_OPENING, how="semi", nulls_equal=True)["row"]
-    kept = readings.filter(~pl.col("row").is_in(after_end.implode())).drop(
+    remaining = readings.filter(~pl.col("row").is_in(after_end.implode())).drop(
         "stated_end", "stated_start", "started_at", "row"
     )
     return rooms.drop("last_live_before_end", "surely_live").sort(
         "creator", "first_live", "room_id", "nameless", "opening"
-    ), kept
+    ), remaining
 
 
 def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
@@ -341,7 +342,7 @@ def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
         created_at=room_created_at(pl.col("room_id")),
         started_at_lo=pl.max_horizontal("last_off", pl.when(before <= pl.col("first_live")).then(before)),
     )
-    # A start this long before a reading of off air is of an opening that the readings at hand do not show.
+    # A start this long before a reading of off air belongs to an opening without readings here.
     long_before = pl.col("last_off") - pl.duration(days=settings.lookback_days)
     rooms = rooms.with_columns(
         opened_again=pl.col("not_before").is_not_null() | (pl.col("created_at") < long_before).fill_null(value=False),
@@ -352,9 +353,9 @@ def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
     )
     bounded = pl.col("first_live") - pl.col("started_at_lo") <= pl.duration(hours=settings.censor_hours)
     middle = pl.when(bounded).then(_middle("started_at_lo", "first_live"))
-    said = pl.coalesce("stated_start", from_id)
+    reported_start = pl.coalesce("stated_start", from_id)
     return rooms.with_columns(
-        started_at=pl.min_horizontal(pl.coalesce(said, middle, "first_live"), "first_live"),
+        started_at=pl.min_horizontal(pl.coalesce(reported_start, middle, "first_live"), "first_live"),
         start_source=pl.when(pl.col("stated_start").is_not_null())
         .then(pl.lit("vendor"))
         .when(from_id.is_not_null())
@@ -363,10 +364,10 @@ def _started(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
         .then(pl.lit("interval"))
         .otherwise(pl.lit("censored")),
         start_disputed=pl.col("impossible_start")
-        | (said < pl.col("started_at_lo") - _START_TOLERANCE).fill_null(value=False),
+        | (reported_start < pl.col("started_at_lo") - _START_TOLERANCE).fill_null(value=False),
         start_censored=~bounded.fill_null(value=False),
     ).with_columns(
-        # A start that is believed over a reading of off air makes that reading false: it bounds nothing.
+        # A start that overrules a reading of off air makes that reading false: it is no bound.
         started_at_lo=pl.when(pl.col("started_at_lo").is_not_null()).then(
             pl.min_horizontal("started_at_lo", "started_at")
         )

@@ -1,11 +1,11 @@
-"""Make normalized rows sound: what a vendor sends must not break a blocking check.
+"""Make normalized rows sound: a vendor's body must not break a blocking check.
 
 A value that cannot be true becomes null, a row without a usable id is dropped, and a repeated item is kept once. Every
 change adds a row to `quarantine`, and the check `readability` counts it. The blocking checks (`contract`,
 `identities`) then fail for faults of this code only.
 
-Put a rule here if a vendor's body or header can break it, for any reader of the body. How a vendor writes a value is in
-`providers/`; which of two true readings to believe is in `evidence`.
+Put a rule here if a vendor's body or header can break it, for any reader of the body. `providers/` has the formats of
+values; `evidence` chooses between two plausible readings.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tiktok_pipeline.tables import COUNT, RATIO, STRING, TIME, Table
 _FIRST_MOMENT = datetime(2016, 1, 1, tzinfo=UTC)
 # Clocks of vendors are off by minutes. Later than this after the reading, an event has not happened yet.
 _CLOCK_SKEW = timedelta(minutes=10)
-# A vendor's cache keeps an answer for minutes. From a day on, `Age` is no age; the client cuts it to a day.
+# A vendor's cache keeps a response for minutes. An `Age` of a day or more is no age; the client cuts it to a day.
 _LONGEST_AGE = timedelta(days=1)
 # Marts look for the start of an open stream this far back (defs/marts/daily.LONGEST_STREAM_DAYS).
 _LONGEST_STREAM = timedelta(days=60)
-# A story is gone after a day. TikTok may change that, but not to more than this.
+# A story expires after a day. TikTok may change that, but not to more than this.
 _LONGEST_STORY = timedelta(days=31)
 # Videos last up to an hour, recordings of streams some hours.
 _LONGEST_MEDIA_S = 7 * 86_400.0
@@ -59,7 +59,7 @@ _ABOUT = ("creator_id", "vendor", "observed_at", "capture_id")
 
 @dataclass(frozen=True)
 class _Rule:
-    """Values of `column` that cannot be true: which rows, and the reason for `quarantine` (None: not worth a row)."""
+    """Impossible values of `column`: their rows, and the reason for `quarantine` (None: no row is written)."""
 
     column: str
     wrong: pl.Expr
@@ -67,7 +67,7 @@ class _Rule:
 
 
 def make_sound(frames: Mapping[str, pl.DataFrame], raw_table: str) -> dict[str, pl.DataFrame]:
-    """Remove from `frames` what no body may bring into a normalized table.
+    """Remove values and rows from `frames` that no normalized table may contain.
 
     Args:
         frames: name -> frame in the table's schema, as `read_bodies` returns them for one raw table.
@@ -133,7 +133,7 @@ def merge_shapes(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 def _applied(
     table: Table, rows: pl.DataFrame, rule: _Rule, raw_table: str
 ) -> tuple[pl.DataFrame, tuple[pl.DataFrame, ...]]:
-    """`rows` with what the rule calls wrong made null, or dropped where the column is required."""
+    """Return `rows` with values that break the rule set to null, or dropped if the column is required."""
     wrong = pl.col(rule.column).is_not_null() & rule.wrong.fill_null(value=False)
     broken = rows.filter(wrong)
     if broken.is_empty():
@@ -146,20 +146,20 @@ def _applied(
 
 
 def _deduplicated(table: Table, rows: pl.DataFrame, raw_table: str) -> tuple[pl.DataFrame, tuple[pl.DataFrame, ...]]:
-    """`rows` with one row a key: the one that says most, then by values, so that no order of rows decides."""
+    """Return `rows` with one row a key: the most informative one, then by values, so that row order does not matter."""
     if rows.is_empty():
         return rows, ()
     shares = pl.struct(table.key).is_duplicated()
     repeated = rows.filter(shares)
     if repeated.is_empty():
         return rows, ()
-    kept = repeated.sort(
+    chosen = repeated.sort(
         *_PREFERRED.get(table.name, ()),
         pl.sum_horizontal(pl.all().is_null()),
         *rows.columns,
         nulls_last=True,
     ).unique(table.key, keep="first", maintain_order=True)
-    sound = pl.concat([rows.filter(~shares), kept])
+    sound = pl.concat([rows.filter(~shares), chosen])
     if table is tables.QUARANTINE:
         return sound, ()
     parts = [name for name in table.key if name != "capture_id"]
@@ -167,11 +167,11 @@ def _deduplicated(table: Table, rows: pl.DataFrame, raw_table: str) -> tuple[pl.
         pl.concat_str(pl.col(parts).cast(STRING), separator=" ", ignore_nulls=True) if parts else pl.lit(None, STRING)
     )
     reason = f"repeated item: kept once by {', '.join(parts)}" if parts else "more than one reading: kept once"
-    return sound, (_notes(kept, raw_table, reason, None, value),)
+    return sound, (_notes(chosen, raw_table, reason, None, value),)
 
 
 def _notes(rows: pl.DataFrame, raw_table: str, reason: str, field: str | None, value: pl.Expr) -> pl.DataFrame:
-    """QUARANTINE rows about `rows`."""
+    """Return QUARANTINE rows about `rows`."""
     return rows.select(
         *_ABOUT,
         table=pl.lit(raw_table),
@@ -182,9 +182,9 @@ def _notes(rows: pl.DataFrame, raw_table: str, reason: str, field: str | None, v
 
 
 def _without_nul(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` without NUL characters: Postgres stores none, so that one title would stop a publish."""
+    """Return `rows` without NUL characters: Postgres rejects them, so that one title would stop a publish."""
     texts = [name for name, dtype in rows.schema.items() if dtype == STRING]
-    # One pass that only looks: nearly no frame has any.
+    # Check first without a change: nearly no frame has any.
     if not rows.select(pl.any_horizontal(pl.col(texts).str.contains("\0", literal=True).any())).item():
         return rows
     return rows.with_columns(pl.col(texts).str.replace_all("\0", "", literal=True))
@@ -195,7 +195,7 @@ def _required(table: Table) -> set[str]:
 
 
 def _of_columns(table: Table) -> list[_Rule]:
-    """What holds of a column by its type and name: ids, counts, lengths, times."""
+    """Return rules for a column by its type and name: ids, counts, lengths, times."""
     rules = []
     for column in table.columns:
         name, value = column.name, pl.col(column.name)
@@ -259,7 +259,7 @@ _RULES: dict[str, tuple[_Rule, ...]] = {
     if table.layer == "normalized" and table not in (tables.QUARANTINE, tables.PAYLOAD_SHAPES)
 }
 
-# Of two rows with one key, which says more; then the one with fewer nulls, then the smaller values.
+# Of two rows with one key, prefer by these; then the one with fewer nulls, then the smaller values.
 _PREFERRED: dict[str, tuple[pl.Expr, ...]] = {
     tables.LIVE_OBSERVATIONS.name: (pl.col("live_state") == "unknown", pl.col("evidence") != "strong"),
     tables.FOLLOWER_LIST_ENTRIES.name: (pl.col("position"),),

@@ -11,12 +11,12 @@ _STORY = ["creator_id", "story_id"]
 _LIFE_H = 24.0
 # Views at an age are interpolated between readings that are at most this far apart around it.
 _LONGEST_GAP_H = 6.0
-# The last reading cannot be at 24 h exactly: the story is gone then.
+# The last reading cannot be at 24 h exactly: the story has expired then.
 _NEARLY_OVER_H = 23.0
 
 
 def stories(observations: pl.DataFrame) -> pl.DataFrame:
-    """One row a creator and story.
+    """Return one row a creator and story.
 
     Args:
         observations: STORY_OBSERVATIONS schema, any order, repetitions allowed.
@@ -50,10 +50,10 @@ def stories(observations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _views_at(seen: pl.DataFrame, age_h: float) -> pl.DataFrame:
-    """Views at an age, on the line between the readings around it; a story begins with none."""
-    beginning = seen.select(_STORY).unique().with_columns(age_h=pl.lit(0.0), views=pl.lit(0, pl.Int64))
+    """Return views at an age, interpolated between the readings around it; a story begins with none."""
+    publication = seen.select(_STORY).unique().with_columns(age_h=pl.lit(0.0), views=pl.lit(0, pl.Int64))
     points = (
-        pl.concat([beginning, seen.select(*_STORY, "age_h", "views").drop_nulls("views")])
+        pl.concat([publication, seen.select(*_STORY, "age_h", "views").drop_nulls("views")])
         .sort(*_STORY, "age_h", "views")
         .with_columns(
             next_age=pl.col("age_h").shift(-1).over(_STORY),

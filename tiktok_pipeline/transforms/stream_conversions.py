@@ -1,8 +1,8 @@
-"""The `stream_conversions` mart: who came and who went between the follower lists around a stream.
+"""The `stream_conversions` mart: followers that joined and left between the follower lists around a stream.
 
-A list shows the newest followers first and a walk ends after some pages. So everybody above the oldest follower whom
-two lists share has joined between them, as long as they share some; who is gone can be told only of those whom both
-lists reach. Follower keys are compared here and never leave: the mart holds counts.
+A list shows the newest followers first, and a walk ends after some pages. So all followers above the oldest follower
+that two lists share have joined between them, as long as they share some. Leaving followers are counted only within
+the part that both lists reach. Follower keys are compared here and not stored: the mart holds counts.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import polars as pl
 from tiktok_pipeline.config.settings import Conversions
 from tiktok_pipeline.tables import STREAM_CONVERSIONS
 
-# A follower who went and came back stands on top again: one or two in common do not prove that lists meet.
+# A follower that left and came back is on top again: one or two in common do not prove that lists overlap.
 _FEWEST_COMMON = 3
 
 _SIDES: tuple[Literal["before", "after"], ...] = ("before", "after")
 
 
 def stream_conversions(streams: pl.DataFrame, entries: pl.DataFrame, *, settings: Conversions) -> pl.DataFrame:
-    """One row a stream.
+    """Return one row a stream.
 
     Args:
-        streams: STREAMS schema; also the neighbours of the streams that are asked for, as they may share lists.
+        streams: STREAMS schema; also the neighbours of the requested streams, as they may share lists.
         entries: FOLLOWER_LIST_ENTRIES schema, any order.
         settings: how far a list may lie from a stream.
 
@@ -64,9 +64,9 @@ def stream_conversions(streams: pl.DataFrame, entries: pl.DataFrame, *, settings
 
 
 def _walks(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(one row a walk over a list: walk, creator_id, vendor, at, seen, total; its members: walk, key, place from 0).
+    """Return (one row a walk: walk, creator_id, vendor, at, seen, total; its members: walk, key, place from 0).
 
-    A walk begins with page 0; pages after one that is missing are left out, as nobody knows who stood between.
+    A walk begins with page 0. Pages after a missing one are left out, because the followers between are unknown.
     """
     pages = (
         entries.group_by("creator_id", "vendor", "capture_id")
@@ -80,7 +80,7 @@ def _walks(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         entries.select("capture_id", "position", key="follower_key")
         .join(pages.select("capture_id", "page", "walk"), on="capture_id")
         .sort("walk", "page", "position", "key")
-        # The pages of a list that moves meanwhile overlap.
+        # A list that changes during the walk has overlapping pages.
         .unique(["walk", "key"], keep="first", maintain_order=True)
         .select("walk", "key", place=pl.int_range(pl.len()).over("walk"))
     )
@@ -93,7 +93,7 @@ def _walks(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _bracketed(streams: pl.DataFrame, walks: pl.DataFrame, settings: Conversions) -> pl.DataFrame:
-    """`streams` with the last list before and the first after, of the vendor whose lists lie closest together."""
+    """Return `streams` with the last list before and the first after, of the vendor with the closest lists."""
     late = pl.col("started_at") + timedelta(minutes=settings.late_minutes)
     spans = streams.select(
         "stream_id",
@@ -127,7 +127,7 @@ def _bracketed(streams: pl.DataFrame, walks: pl.DataFrame, settings: Conversions
 def _nearest(
     spans: pl.DataFrame, walks: pl.DataFrame, edge: str, side: Literal["before", "after"], settings: Conversions
 ) -> pl.DataFrame:
-    """stream_id, vendor and, named by the side, the nearest list of the vendor on that side of the stream's edge."""
+    """Return stream_id, vendor and, named by the side, the vendor's nearest list on that side of the stream's edge."""
     lists = walks.select(
         "creator_id", "vendor", list_at="at", **{f"{name}_{side}": name for name in ("at", "walk", "seen", "total")}
     )
@@ -150,7 +150,7 @@ def _nearest(
 
 
 def _sharing(bracketed: pl.DataFrame, streams: pl.DataFrame) -> pl.DataFrame:
-    """stream_id and `shared`: whether another stream of the creator lies between the lists."""
+    """Return stream_id and `shared`: whether another stream of the creator lies between the lists."""
     others = streams.select(
         "creator_id",
         other="stream_id",
@@ -172,7 +172,7 @@ def _sharing(bracketed: pl.DataFrame, streams: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compared(usable: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """What the two lists of each stream say: stream_id, meets, joined, gone, gone_recent, compared."""
+    """Compare the two lists of each stream: stream_id, meets, joined, gone, gone_recent, compared."""
     sides = [
         usable.select("stream_id", "complete", walk=f"walk_{side}").join(members, on="walk").drop("walk")
         for side in _SIDES

@@ -1,7 +1,7 @@
 """The `stream_hours` mart: each stream split over the clock hours that it overlaps.
 
-Viewers are attributed by the readings of each hour, and scaled so that the hours add up to the stream: what is
-believed of a reading is decided once, in `evidence` and `streams`, and not here again.
+Viewers are attributed by the readings of each hour, and scaled so that the hours add up to the stream. `evidence` and
+`streams` decide which readings count; nothing is decided again here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _TICK = pl.duration(microseconds=1)
 
 
 def stream_hours(streams: pl.DataFrame, lift: pl.DataFrame, live: pl.DataFrame, *, settings: Streams) -> pl.DataFrame:
-    """One row a stream and hour.
+    """Return one row a stream and hour.
 
     Args:
         streams: STREAMS schema.
         lift: STREAM_LIFT schema, for the same streams.
-        live: LIVE_OBSERVATIONS schema, any order; readings outside of the streams are passed over.
-        settings: how long a viewer count stands without another.
+        live: LIVE_OBSERVATIONS schema, any order; readings outside of the streams are ignored.
+        settings: how long a viewer count is valid without another.
 
     Returns:
-        STREAM_HOURS schema, sorted by stream_id and hour. Where no count of a stream is at hand, its viewers are
+        STREAM_HOURS schema, sorted by stream_id and hour. If no count of a stream is available, its viewers are
         shared by airtime.
     """
     spans = streams.select(
@@ -48,13 +48,13 @@ def stream_hours(streams: pl.DataFrame, lift: pl.DataFrame, live: pl.DataFrame, 
         .join(observable, on="stream_id", how="left", maintain_order="left")
         .with_columns(share=_share("airtime_s").fill_null(1.0))
     )
-    # By airtime only where no hour of the stream is covered: an hour without a count is not known, and not 0.
+    # By airtime only if no hour of the stream has a count: an hour without a count is unknown, not 0.
     held = pl.coalesce(_share("held_s"), "share")
     uncovered = _share("held_s").is_not_null() & (pl.col("held_s").fill_null(0.0) == 0)
     viewed = pl.coalesce(_share("viewed_s"), held)
     return STREAM_HOURS.conform(
         rows.with_columns(
-            # The stream's observed time, as its own average has it: hours_watched = average_viewers x observed time.
+            # The stream's observed time, as in its own average: hours_watched = average_viewers x observed time.
             counted_s=pl.when(pl.col("hours_watched").is_not_null()).then(pl.col("observed_s") * held),
             hours_watched=pl.when(~uncovered).then(pl.col("hours_watched") * viewed),
             lift=pl.col("lift") * pl.col("share"),
@@ -65,12 +65,12 @@ def stream_hours(streams: pl.DataFrame, lift: pl.DataFrame, live: pl.DataFrame, 
 
 
 def mean_viewers(hours_watched: pl.Expr, counted_s: pl.Expr) -> pl.Expr:
-    """Viewer-hours over the hours that counts cover: a ratio of sums; null where no time is covered."""
+    """Return viewer-hours over the hours that counts cover: a ratio of sums; null if no time is covered."""
     return pl.when(counted_s > 0).then(hours_watched / (counted_s / 3600))
 
 
 def _by_hour(spans: pl.DataFrame) -> pl.DataFrame:
-    """`spans` with a row for each `hour` that [begin, end) overlaps, and the `seconds` within; 0 for an instant."""
+    """Return `spans` with a row for each `hour` that [begin, end) overlaps, and the `seconds` within; 0 if empty."""
     last = pl.max_horizontal(pl.col("end") - _TICK, "begin").dt.truncate("1h")
     within = pl.min_horizontal("end", pl.col("hour") + _HOUR) - pl.max_horizontal("begin", "hour")
     return (
@@ -81,9 +81,9 @@ def _by_hour(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """stream_id, hour; held_s (time that counts stand for), viewed_s (viewer-seconds), peak_viewers of the readings.
+    """Return stream_id, hour; held_s (time that counts cover), viewed_s (viewer-seconds), peak_viewers of the readings.
 
-    A count stands for the time that is nearest to it, as in `streams`.
+    A count covers the time that is nearest to it, as in `streams`.
     """
     cap = timedelta(seconds=settings.gap_cap_seconds)
     read = (
@@ -134,12 +134,12 @@ def _read_by_hour(spans: pl.DataFrame, live: pl.DataFrame, settings: Streams) ->
 
 
 def _middle(earlier: str, later: str) -> pl.Expr:
-    """The time half-way; null where one is null."""
+    """Return the time half-way; null if one is null."""
     return pl.col(earlier) + (pl.col(later) - pl.col(earlier)) / 2
 
 
 def _share(column: str) -> pl.Expr:
-    """This hour's share of the stream's total; null where that is 0."""
+    """Return this hour's share of the stream's total; null if that is 0."""
     amount = pl.col(column).fill_null(0.0)
     total = amount.sum().over("stream_id")
     return pl.when(total > 0).then(amount / total)

@@ -1,8 +1,7 @@
-"""The `streams` mart: rooms to streams, and what was measured of each.
+"""The `streams` mart: rooms to streams, and the measures of each.
 
-Rooms that follow each other within minutes are one stream with a reconnect (docs/methods.md 1.7). What
-is believed of single readings is in `evidence`, what a room is in `rooms`; a broadcast that nobody saw on air is
-no stream.
+Rooms that follow each other within minutes are one stream with a reconnect (docs/methods.md 1.7).
+`evidence` decides which readings count, `rooms` defines a room. A broadcast without any reading of on air is no stream.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ _DAY_S = 86_400
 
 
 def streams(live: pl.DataFrame | pl.LazyFrame, *, settings: Streams, as_of: datetime) -> pl.DataFrame:
-    """The streams that readings of live states show.
+    """Return the streams that readings of live states show.
 
     A pure function of the readings: any order, any repetition of rows gives the same frame.
 
     Args:
-        live: LIVE_OBSERVATIONS schema. Of a scan only the columns that matter are read: far less memory.
+        live: LIVE_OBSERVATIONS schema. Of a scan only the needed columns are read: far less memory.
         settings: the constants of the rules.
-        as_of: the newest instant that the data speaks for; later readings are not looked at.
+        as_of: the newest instant of the data; later readings are ignored.
 
     Returns:
         STREAMS schema, sorted by creator_id and started_at.
     """
     drawn = draw_rooms(settle(live.lazy(), as_of), settings)
     rooms = _joined(drawn.rooms, settings)
-    told = _with_status(_told(rooms), settings, as_of)
+    summed = _with_status(_summed(rooms), settings, as_of)
     readings = drawn.readings.join(
         rooms.select("creator", "room_id", "nameless", "opening", "stream"),
         on=["creator", "room_id", "nameless", "opening"],
         how="left",
         nulls_equal=True,
         maintain_order="left",
-    ).join(told.select("stream", "started_at", "until"), on="stream", how="left", maintain_order="left")
-    measured = told.join(_watched(readings, settings), on="stream", how="left").join(
+    ).join(summed.select("stream", "started_at", "until"), on="stream", how="left", maintain_order="left")
+    measured = summed.join(_watched(readings, settings), on="stream", how="left").join(
         _viewed(readings, settings), on="stream", how="left"
     )
     return _finished(measured)
@@ -57,8 +56,8 @@ def _joined(rooms: pl.DataFrame, settings: Streams) -> pl.DataFrame:
     )
 
 
-def _told(rooms: pl.DataFrame) -> pl.DataFrame:
-    """One row a stream, from its rooms: who, when, and what vendors said of it."""
+def _summed(rooms: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a stream, from its rooms: creator, times, and values that vendors reported."""
     newest = pl.col("last_live") == pl.col("last_live").max()
     counts = ("viewers_total", "likes")
     return rooms.group_by("stream", maintain_order=True).agg(
@@ -80,13 +79,13 @@ def _told(rooms: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_status(told: pl.DataFrame, settings: Streams, as_of: datetime) -> pl.DataFrame:
+def _with_status(summed: pl.DataFrame, settings: Streams, as_of: datetime) -> pl.DataFrame:
     """Set the status (docs/methods.md 1.8), and `until`, the end of the airtime."""
     unseen = pl.lit(as_of, pl.Datetime("us", "UTC")) - pl.col("last_live")
     stale = pl.col("open") & (unseen > pl.duration(minutes=settings.stale_open_minutes))
     given_up = pl.col("open") & (unseen > pl.duration(hours=settings.censor_hours))
     censored = given_up | pl.col("end_censored")
-    return told.with_columns(
+    return summed.with_columns(
         status=pl.when(stale | censored)
         .then(pl.lit("lost"))
         .when("open")
@@ -101,7 +100,7 @@ def _with_status(told: pl.DataFrame, settings: Streams, as_of: datetime) -> pl.D
 
 
 def _watched(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """How much of each stream readings cover, and who saw it."""
+    """Return how much of each stream readings cover, and the vendors of those readings."""
     return (
         readings.with_columns(covered=_since_last(settings))
         .group_by("stream", maintain_order=True)
@@ -114,9 +113,9 @@ def _watched(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
 
 def _viewed(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
-    """The average viewers of each stream, weighted by time, and its peak.
+    """Return the average viewers of each stream, weighted by time, and its peak.
 
-    A count stands for the time that is nearest to it: half-way to the counts beside it, from the start for the first,
+    A count covers the time that is nearest to it: half-way to the counts beside it, from the start for the first,
     to the end for the last, and for no more than the cap.
     """
     counted = readings.filter(pl.col("viewers").is_not_null())
@@ -141,14 +140,14 @@ def _viewed(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:
 
 
 def _since_last(settings: Streams) -> pl.Expr:
-    """Seconds since the reading before in the stream, or since its start, up to the cap."""
+    """Return seconds since the reading before in the stream, or since its start, up to the cap."""
     same = (pl.col("stream") == pl.col("stream").shift(1)).fill_null(value=False)
     since = pl.col("at") - pl.when(same).then(pl.col("at").shift(1)).otherwise("started_at")
     return _seconds(since).clip(0, settings.gap_cap_seconds)
 
 
 def _after_last(settings: Streams) -> pl.Expr:
-    """Seconds from the last reading of a stream to where its airtime stops, up to the cap."""
+    """Return seconds from the last reading of a stream to the end of its airtime, up to the cap."""
     return _seconds(pl.col("until").last() - pl.col("at").last()).clip(0, settings.gap_cap_seconds)
 
 
@@ -156,11 +155,11 @@ def _seconds(duration: pl.Expr) -> pl.Expr:
     return duration.dt.total_microseconds() / 1e6
 
 
-# Flag -> what it says; a stream carries the names of those that hold.
+# Flag -> its condition; a stream carries the names of those that hold.
 _FLAGS = {
     "censored_start": pl.col("censored_start"),  # already on air at the first reading, or silence of 12 h before it
-    "censored_end": pl.col("censored_end"),  # nobody looked for 12 h after the last reading of on air
-    "disagree_end": pl.col("disagree_end"),  # seen on air for long after an end that a vendor stated
+    "censored_end": pl.col("censored_end"),  # no reading for 12 h after the last reading of on air
+    "disagree_end": pl.col("disagree_end"),  # seen on air for long after an end that a vendor reported
     "disagree_start": pl.col("disagree_start"),  # the vendor's start contradicts other evidence
     "no_room_id": pl.col("room_id").is_null(),  # no vendor named the room
     "opened_again": pl.col("opened_again"),  # the room was closed before, and an earlier stream has its room id
@@ -188,7 +187,7 @@ def _finished(measured: pl.DataFrame) -> pl.DataFrame:
                 pl.coalesce("room_id", start),
                 pl.when(pl.col("opened_again")).then(pl.concat_str(pl.lit(":"), start)).otherwise(pl.lit("")),
             ),
-            # Over the airtime that readings cover: the identity that `checks/identities` holds.
+            # Over the airtime that readings cover: the identity that `checks/identities` checks.
             hours_watched=pl.col("average_viewers") * pl.col("observed_s") / 3600,
             started_at_hi=pl.col("first_live"),
             ended_at_lo="last_live",

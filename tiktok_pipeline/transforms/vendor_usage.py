@@ -1,4 +1,4 @@
-"""The `vendor_usage` mart: what was asked of whom, what came of it, and what it cost."""
+"""The `vendor_usage` mart: requests by vendor and endpoint, their outcomes and their cost."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import polars as pl
 from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline.tables import VENDOR_USAGE
 
-# One request costs some credits; a million is a header that is no charge.
+# One request costs a few credits; a million is a malformed header.
 _MOST_CREDITS = 1e6
 
 
 def vendor_usage(attempts: pl.DataFrame) -> pl.DataFrame:
-    """One row a day, vendor and endpoint.
+    """Return one row a day, vendor and endpoint.
 
     Args:
         attempts: raw rows; vendor, endpoint, requested_at, outcome, credits and elapsed_ms are used.
 
     Returns:
-        VENDOR_USAGE schema. Latency is of attempts that were answered.
+        VENDOR_USAGE schema. Latency is of attempts with a response.
     """
-    # A charge that is no number, negative or beyond reason is not known, whatever the vendor says.
+    # A charge that is no number, negative or implausible is unknown, whatever the vendor reports.
     credits = pl.when(pl.col("credits").is_finite(), pl.col("credits").is_between(0, _MOST_CREDITS)).then("credits")
-    answered = pl.col("elapsed_ms").filter(pl.col("http_status").is_not_null())
+    latency = pl.col("elapsed_ms").filter(pl.col("http_status").is_not_null())
     return VENDOR_USAGE.conform(
         attempts.with_columns(day=pl.col("requested_at").dt.date(), credits=credits)
         .group_by("day", "vendor", "endpoint")
@@ -31,8 +31,8 @@ def vendor_usage(attempts: pl.DataFrame) -> pl.DataFrame:
             **{outcome.value: (pl.col("outcome") == outcome.value).sum() for outcome in Outcome},
             credits=pl.when(pl.col("credits").is_not_null().any()).then(pl.col("credits").sum()),
             not_billed=(pl.col("credits") == 0).sum(),
-            p50_ms=answered.quantile(0.5, "nearest"),
-            p95_ms=answered.quantile(0.95, "nearest"),
+            p50_ms=latency.quantile(0.5, "nearest"),
+            p95_ms=latency.quantile(0.95, "nearest"),
         )
         .sort("day", "vendor", "endpoint")
     )

@@ -1,7 +1,7 @@
-"""Whether a post took off around a stream: the followers that it brought stand in the stream's lift.
+"""Detect posts that went viral around a stream: the followers that they brought are part of the stream's lift.
 
-See docs/methods.md 2.9. Between two captures of a post its views are read off a straight line, unless they lie
-too far apart; then only what the captures themselves say counts. What nobody looked at is unknown, not harmless.
+See docs/methods.md 2.9. Between two captures of a post its views are interpolated linearly, unless the captures lie
+too far apart; then only the captures themselves count. Without a capture the result is unknown, not harmless.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Integers = NDArray[np.int64]
 
 # A post brings most of its followers within its first day.
 _BEFORE_START = _FIRST_DAY = timedelta(hours=24)
-# Within the window as many views as the creator's usual post has in three first days (docs/methods.md 2.9).
+# In the window, as many views as the creator's usual post has in three first days (docs/methods.md 2.9).
 _TIMES_USUAL = 3.0
-# Of fewer posts, nobody can say what is usual.
+# With fewer posts, the usual number of views is unknown.
 _LEAST_POSTS = 3
 # Posts are swept every six hours: one sweep may fail.
 _LONGEST_LINE = timedelta(hours=13)
@@ -28,17 +28,17 @@ _POST = ["creator_id", "post_id"]
 
 
 def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
-    """What posts say of each window between two follower counts.
+    """Return flags for posts that went viral in each window between two follower counts.
 
     Args:
         windows: stream_id, creator_id, started_at, before_at, after_at; none of them null.
         posts: POST_OBSERVATIONS schema, any order, repeated rows allowed.
-        as_of: later captures are not looked at.
+        as_of: later captures are ignored.
 
     Returns:
-        stream_id and viral: `viral_overlap` where a post published in the day before the start, or within the window,
-        won three times a usual first day's views within it; `viral_unknown` where that cannot be told. Other streams
-        are not in it.
+        stream_id and viral: `viral_overlap` if a post published in the day before the start, or within the window,
+        won three times a usual first day's views within it; `viral_unknown` if that is not known. Other streams
+        have no row.
     """
     flagged = windows.select("stream_id", viral=pl.lit(None, pl.String))
     if windows.is_empty():
@@ -49,13 +49,13 @@ def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> 
         pl.col("views").is_not_null(),
         pl.col("published_at") <= pl.col("observed_at"),
     ).select(*_POST, "published_at", "observed_at", "views")
-    # Of older posts only their first day counts, and the captures that a line may reach from there.
+    # Of older posts only their first day counts, and the captures within interpolation reach of it.
     oldest = windows["started_at"].min() - _BEFORE_START  # type: ignore[operator]
-    telling = (pl.col("observed_at") - pl.col("published_at") <= _FIRST_DAY + _LONGEST_LINE) | (
+    relevant = (pl.col("observed_at") - pl.col("published_at") <= _FIRST_DAY + _LONGEST_LINE) | (
         pl.col("published_at") >= oldest
     )
     rows, looked = pl.collect_all(
-        [usable.filter(telling), usable.group_by("creator_id").agg(looked_until=pl.col("observed_at").max())]
+        [usable.filter(relevant), usable.group_by("creator_id").agg(looked_until=pl.col("observed_at").max())]
     )
     seen = _Views.of(rows)
     near = windows.join(seen.posts, on="creator_id").filter(
@@ -74,11 +74,11 @@ def viral_flags(windows: pl.DataFrame, posts: pl.LazyFrame, as_of: datetime) -> 
         gained("after_at_least", "before_at_most"),
         gained("after_at_most", "before_at_least"),
     )
-    told = near.group_by("stream_id").agg(
+    found = near.group_by("stream_id").agg(
         overlap=pl.any_horizontal(likely > loud, least > loud).any(),
         harmless=pl.any_horizontal(likely <= loud, most <= loud).fill_null(value=False).all(),
     )
-    flagged = windows.join(told, on="stream_id", how="left").join(looked, on="creator_id", how="left")
+    flagged = windows.join(found, on="stream_id", how="left").join(looked, on="creator_id", how="left")
     complete = (pl.col("looked_until") >= pl.col("after_at")) & pl.col("harmless").fill_null(value=True)
     return flagged.select(
         "stream_id",
@@ -104,7 +104,7 @@ class _Views:
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> _Views:
-        """Read captures: creator_id, post_id, published_at, observed_at, views; any order, repetitions allowed."""
+        """Index captures: creator_id, post_id, published_at, observed_at, views; any order, repetitions allowed."""
         posts = rows.group_by(_POST).agg(pl.col("published_at").min()).sort(_POST).with_row_index("post")
         numbered = rows.join(posts.select(*_POST, "post"), on=_POST)
         born = posts["published_at"].dt.epoch("us").to_numpy()
@@ -115,16 +115,16 @@ class _Views:
         post, time, views = post[order], time[order], views[order]
         last = np.append((np.diff(post) != 0) | (np.diff(time) != 0), True)[: post.size]
         post, time, views = post[last], time[last], views[last]
-        # Ranks instead of views, higher from post to post: so the running maximum starts anew with each post.
+        # Ranks instead of views, higher from post to post: so the running maximum restarts with each post.
         levels, rank = np.unique(views, return_inverse=True)
         highest = np.maximum.accumulate(rank + post * levels.size) - post * levels.size
         return cls(posts.drop("post_id"), post, time, levels[highest] if post.size else views)
 
     def at(self, rows: pl.DataFrame, column: str) -> pl.DataFrame:
-        """The views of the `post` of each row at the time in `column`: least and most by the captures around it.
+        """Return the views of the `post` of each row at the time in `column`: bounds by the captures around it.
 
-        `_views` lies on the line between the two; null where they are too far apart. `_most` is null where no capture
-        follows, `_least` where the post was not there yet.
+        `_views` lies on the line between the two; null if they are too far apart. `_most` is null if no capture
+        follows, `_least` if the post was not yet published.
         """
         post, at = rows["post"].to_numpy().astype(np.int64), rows[column].dt.epoch("us").to_numpy()
         since = self._position(post, at, "right") - 1
@@ -143,7 +143,7 @@ class _Views:
         ).fill_nan(None)
 
     def _position(self, post: Integers, at: Integers, side: Literal["left", "right"]) -> Integers:
-        """Where each instant of a post belongs among the rows."""
+        """Return the position of each instant of a post among the rows."""
         begin = np.searchsorted(self.post, post, "left")
         if not self.time.size:
             return begin
@@ -158,7 +158,7 @@ class _Views:
 
 
 def _usual(seen: _Views) -> pl.DataFrame:
-    """creator_id, usual: the median of first-day views, over the posts that were captured around that age."""
+    """Return creator_id, usual: the median of first-day views, over the posts that were captured around that age."""
     posts = seen.posts.with_columns(a_day_old=pl.col("published_at") + _FIRST_DAY)
     return (
         posts.hstack(seen.at(posts, "a_day_old"))

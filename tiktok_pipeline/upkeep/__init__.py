@@ -1,1 +1,1 @@
-"""What keeps a deployment small and fast while it runs for years. Plain Python; `defs/upkeep/` runs it."""
+"""Upkeep: compaction, retention, repair, sizes and erasure. Plain Python; `defs/upkeep/` runs it."""

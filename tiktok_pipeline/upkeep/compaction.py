@@ -1,12 +1,12 @@
-"""Folding the raw files of a closed hour into one, sorted by creator and time.
+"""Compact the raw files of a closed hour into one file, sorted by creator and time.
 
-Windows land a file a minute, in the order of the answers. The same creator asked again says nearly the same, so rows
-sorted by creator are several times smaller, and one file is read many times faster than sixty. Every row stays:
-the fold is compared with what it was made from before anything is removed.
+Windows write a file a minute, in the order of the responses. Responses of one creator are similar, so rows sorted by
+creator are several times smaller, and one file is read many times faster than sixty. Every row stays: the compacted
+rows are compared with the source rows before any file is removed.
 
-A damaged file, and one that a fold would take something from, is left alone and named: a column that this release does
-not know, nanoseconds, rows without a capture_id. The other files of the hour are folded. When a release that knows the
-column is installed, its compaction takes the file.
+Compaction skips and reports a damaged file, and a file that would lose data: a column that this release does not know,
+nanoseconds, rows without a capture_id. The other files of the hour are compacted. A release that knows the column
+compacts the skipped file.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tiktok_pipeline.tables import Table
 
 _HOUR = timedelta(hours=1)
 
-# After its hour a window may still be landing, or a retry of it. Later files are folded in the next time.
+# After its hour, a window or its retry may still write files. Later files are compacted in the next run.
 _SETTLE = timedelta(hours=2)
 
 
 @dataclass
 class Compaction:
-    """What was folded. Bytes and files are those of the hours that were touched; problems name what was left."""
+    """The result. Bytes and files are those of the changed hours; problems list the skipped files."""
 
     hours: int = 0
     rows: int = 0
@@ -43,10 +43,10 @@ class Compaction:
 
 
 def compact(lake: Lake, tables: Iterable[Table], *, now: datetime, window: timedelta) -> Compaction:
-    """Fold every hour of raw `tables` that is closed at `now`; `window` is the length of a capture window.
+    """Compact every hour of raw `tables` that is closed at `now`; `window` is the length of a capture window.
 
-    A file that cannot be read, and an hour that cannot be written, is left as it is and named; the others are folded
-    all the same.
+    A file that cannot be read, and an hour that cannot be written, is skipped and reported; the others are still
+    compacted.
     """
     done = Compaction()
     closed = now - _HOUR - max(_SETTLE, 2 * window)
@@ -56,13 +56,13 @@ def compact(lake: Lake, tables: Iterable[Table], *, now: datetime, window: timed
                 break
             try:
                 with lake.exclusive():
-                    _fold(lake, table, hour, done)
+                    _compact_hour(lake, table, hour, done)
             except LakeError as error:
                 done.problems.append(str(error))
     return done
 
 
-def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
+def _compact_hour(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
     listed = lake.hour_files(table, hour)
     if len(listed) < 2:
         return
@@ -71,20 +71,20 @@ def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
         try:
             parts[file] = _read(table, file)
         except DamagedFileError as error:
-            done.problems.append(f"{error}: it was left as it is")
-    files = [file for file, rows in parts.items() if file.name.startswith(COMPACTED) or _answered(rows)]
+            done.problems.append(f"{error}: it was skipped")
+    files = [file for file, rows in parts.items() if file.name.startswith(COMPACTED) or _is_final(rows)]
     if len(files) < 2:
         return
-    # A fold that was killed half-way left the same rows in two files: those, and no others, are one.
+    # A compaction that was killed may leave the same rows in two files: deduplicate only those.
     rows = pl.concat([parts[file] for file in files])
-    folded = rows.unique(subset="capture_id").sort("creator_id", "requested_at", "capture_id", nulls_last=True)
-    if _content(folded) != _content(rows if folded.height == rows.height else rows.unique()):
+    compacted = rows.unique(subset="capture_id").sort("creator_id", "requested_at", "capture_id", nulls_last=True)
+    if _content(compacted) != _content(rows if compacted.height == rows.height else rows.unique()):
         where = lake.hour_folder(table, hour)
-        raise LakeError(f"{where} was left as it is: different answers carry the same capture_id")
+        raise LakeError(f"{where} was skipped: different responses have the same capture_id")
     before = sum(file.stat().st_size for file in files)
-    path = lake.compact(table, hour, files, folded)
+    path = lake.compact(table, hour, files, compacted)
     done.hours += 1
-    done.rows += folded.height
+    done.rows += compacted.height
     done.files_before += len(files)
     done.files_after += 1
     done.bytes_before += before
@@ -92,16 +92,16 @@ def _fold(lake: Lake, table: Table, hour: datetime, done: Compaction) -> None:
 
 
 def _read(table: Table, file: Path) -> pl.DataFrame:
-    """Every row of a raw file.
+    """Read every row of a raw file.
 
     Raises:
-        DamagedFileError: the file cannot be read, or rows of `table` cannot hold all of it.
+        DamagedFileError: the file cannot be read, or has data that rows of `table` cannot hold.
     """
     try:
         landed_names(file)
         found = parquet.open_file(table, file)
     except FileNotFoundError:
-        raise DamagedFileError(file, "it has gone since it was listed") from None
+        raise DamagedFileError(file, "it was removed since it was listed") from None
     rows = parquet.conform(table, found, file)
     reason = parquet.lost(table, found)
     if reason is None and rows["capture_id"].null_count():
@@ -111,12 +111,12 @@ def _read(table: Table, file: Path) -> pl.DataFrame:
     return rows
 
 
-def _answered(rows: pl.DataFrame) -> bool:
-    """Whether a landed file is final. On the replay clock a window that no vendor answered is asked again, and
-    replaces its file: folded, it could not be replaced."""
+def _is_final(rows: pl.DataFrame) -> bool:
+    """Return whether a raw file is final. On the replay clock a window without any response is polled again and
+    replaces its file; compacted, it could not be replaced."""
     return rows.is_empty() or rows["http_status"].null_count() < rows.height
 
 
 def _content(rows: pl.DataFrame) -> tuple[int, int]:
-    """Number and content of rows, in whatever order."""
+    """Return number and content of rows, independent of their order."""
     return rows.height, int(rows.hash_rows().sum() or 0)

@@ -1,12 +1,12 @@
-"""Which derived files are damaged, and in which order days are made again.
+"""Find damaged derived files, and the order in which their days are rebuilt.
 
-Nothing below raw is a source: a damaged file of a normalized table or of a mart is made again from the layer below it.
-Days that every `derive` makes again need no repair of their own. An older day does: `repairs` finds it and names the
-days and tables of one run.
+Only raw is a source: a damaged file of a normalized table or of a mart is rebuilt from the layer below it. Days that
+every `derive` rebuilds need no repair of their own. An older day does: `repairs` finds it and returns the days and
+tables of one run.
 
-A file is known to be damaged by its footer, or because a read met a damaged page (`Lake.wanted_rebuilds`). A file that
-is missing from its day's folder counts as damaged: every derived day has a file of every table. A normalized day whose
-raw rows were removed cannot be made again, and is not tried.
+Damage is detected in a file's footer, or by a read of a damaged page (`Lake.wanted_rebuilds`). A file that is missing
+from its day's folder counts as damaged: every derived day has a file of every table. A normalized day whose raw rows
+were removed cannot be rebuilt, and is skipped.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import STREAM_HOURS, STREAM_LIFT, STREAMS, TABLES, VENDOR_USAGE, Table
 from tiktok_pipeline.upkeep.retention import retired
 
-# One run makes at most a month again, as a backfill does.
+# One run rebuilds at most a month, as a backfill does.
 _MOST_DAYS = 31
 
-# Runs of one look: the others follow with the next looks, so that a lake full of damage does not fill the run queue.
+# Runs of one scan: the others follow with the next scans, so that a lake full of damage does not fill the run queue.
 _MOST_RUNS = 4
 
 _DERIVED = tuple(table for table in TABLES.values() if table.layer in ("normalized", "marts") and table.files == "day")
@@ -36,9 +36,9 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Repair:
-    """The days from `first` to `last`, to be made again in one run, with the `tables` that are damaged in them.
+    """The days from `first` to `last`, to be rebuilt in one run, with the `tables` that are damaged in them.
 
-    `key` tells this damage from any other: the same files, damaged in the same way, have the same key.
+    `key` identifies the damage: the same files, damaged in the same way, have the same key.
     """
 
     first: date
@@ -47,20 +47,20 @@ class Repair:
     key: str
 
 
-# Path -> size, time of change and inode of a file whose footer was found good. A file that did not change since is not
-# opened again: a look at years of files takes a stat of each.
+# Path -> size, time of change and inode of a file with a good footer. A file that did not change since is not opened
+# again: a scan of years of files takes a stat of each.
 _Stat = tuple[int, int, int]
 _good: dict[Path, _Stat] = {}
 
 
 def damaged(lake: Lake) -> dict[Table, dict[date, str]]:
-    """The damaged days of every daily derived table, with the reason."""
+    """Return the damaged days of every daily derived table, with the reason."""
     found: dict[Table, dict[date, str]] = defaultdict(dict)
-    wanted = set(lake.wanted_rebuilds())
+    requested = set(lake.wanted_rebuilds())
     for table in _DERIVED:
         for day in lake.days(table):
             path = lake.day_file(table, day)
-            if path in wanted:
+            if path in requested:
                 found[table][day] = "a read could not use it"
                 continue
             stat = _stat(path)
@@ -75,9 +75,9 @@ def damaged(lake: Lake) -> dict[Table, dict[date, str]]:
 
 
 def repairs(lake: Lake, *, earliest: date, before: date) -> list[Repair]:
-    """The runs that make damaged days from `earliest` up to, not including, `before` again: at most a few.
+    """Return the runs that rebuild damaged days from `earliest` up to, not including, `before`: at most a few.
 
-    Tables that others are made from come first. What is made from them follows at the next look, when they are whole.
+    Tables that are sources of others come first. The others follow at the next scan, when their sources are whole.
     """
     found = {
         table: days
@@ -96,7 +96,7 @@ def repairs(lake: Lake, *, earliest: date, before: date) -> list[Repair]:
 
 
 def _turn(table: Table) -> int:
-    """When a table is repaired: what is read by others goes before them."""
+    """Return when a table is repaired: sources of other tables go first."""
     if table.layer == "normalized":
         return 0
     return {STREAMS: 1, STREAM_LIFT: 2, STREAM_HOURS: 2}.get(table, 3)
@@ -108,7 +108,7 @@ def _can_be_made(lake: Lake, table: Table, day: date) -> bool:
 
 
 def _spans(days: Iterable[date]) -> list[list[date]]:
-    """Days in a row, at most a month of them, oldest first."""
+    """Return consecutive days, at most a month of them, oldest first."""
     spans: list[list[date]] = []
     for day in sorted(days):
         if spans and spans[-1][-1] == day - _ONE_DAY and len(spans[-1]) < _MOST_DAYS:
@@ -121,8 +121,8 @@ def _spans(days: Iterable[date]) -> list[list[date]]:
 def _repair(lake: Lake, span: list[date], tables: Mapping[date, set[str]]) -> Repair:
     names = sorted({name for day in span for name in tables[day]})
     files = [lake.day_file(TABLES[name], day) for day in span for name in sorted(tables[day])]
-    told = "\n".join(f"{file.relative_to(lake.root)} {_stat(file)}" for file in files)
-    return Repair(span[0], span[-1], tuple(names), hashlib.blake2b(told.encode(), digest_size=8).hexdigest())
+    listed = "\n".join(f"{file.relative_to(lake.root)} {_stat(file)}" for file in files)
+    return Repair(span[0], span[-1], tuple(names), hashlib.blake2b(listed.encode(), digest_size=8).hexdigest())
 
 
 def _stat(path: Path) -> _Stat | None:

@@ -1,7 +1,7 @@
-"""Removing raw days that the operator does not want to keep, and what killed processes left behind.
+"""Remove raw days beyond their retention, and leftovers of killed processes.
 
-A removed day stays in the normalized tables and the marts, and cannot be made again: `retired` tells those who would
-otherwise replace it with nothing.
+A removed day stays in the normalized tables and the marts, and cannot be rebuilt: `retired` prevents that an empty
+result replaces it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tiktok_pipeline.tables import RAW_TABLES, TABLES, VENDOR_USAGE, Table
 
 _FROM_RAW = (*(table for table in TABLES.values() if table.layer == "normalized"), VENDOR_USAGE)
 
-# No write takes this long: what is older lies in staging because its process was killed.
+# No write takes this long: older files in staging are leftovers of a killed process.
 _ABANDONED = timedelta(days=1)
 
 
 @dataclass
 class Retirement:
-    """What was removed: raw days with their files and bytes, and files that killed processes had left."""
+    """What was removed: raw days with their files and bytes, and leftovers of killed processes."""
 
     days: list[date] = field(default_factory=list)
     files: int = 0
@@ -39,7 +39,7 @@ def retire(lake: Lake, *, today: date, raw_days: int | None) -> Retirement:
     """Remove raw days older than `raw_days` before `today`, each from all tables at once; None keeps all.
 
     Raises:
-        LakeError: a folder could not be removed; what went before it is gone.
+        LakeError: a folder could not be removed; earlier folders are removed.
     """
     done = Retirement()
     try:
@@ -69,7 +69,7 @@ def retired(lake: Lake, day: date) -> bool:
 
 
 def _remove(lake: Lake, tables: Sequence[Table], day: date, done: Retirement) -> None:
-    """Take the day out of every table before anything is deleted: a day is there or it is not."""
+    """Move the day out of every table before anything is deleted, so that a day is never half removed."""
     taken = []
     for table in tables:
         folder = lake.day_folder(table, day)
@@ -84,7 +84,7 @@ def _remove(lake: Lake, tables: Sequence[Table], day: date, done: Retirement) ->
 
 
 def _tidy(lake: Lake, done: Retirement) -> None:
-    """Remove what killed processes left in staging. Only the lock is kept there for longer than a write takes."""
+    """Remove leftovers of killed processes in staging. Only the lock is older than a write takes."""
     oldest = datetime.now().timestamp() - _ABANDONED.total_seconds()  # noqa: DTZ005 - compared with files' own times
     for path in lake.staging().iterdir():
         if path.name.startswith("retired-"):
@@ -95,7 +95,7 @@ def _tidy(lake: Lake, done: Retirement) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Delete a folder with all that is in it, a file, or a link but not what it points to."""
+    """Delete a folder with its content, a file, or a link but not its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""How much lies where, and whether it can be read: numbers that tell an operator when a disk will be full."""
+"""Sizes of tables and damaged files, so that operators can predict when a disk will be full."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Size:
 
 @dataclass
 class Sizes:
-    """The size of every table of a lake, and what is wrong with its files.
+    """The size of every table of a lake, and the problems of its files.
 
-    `damaged`: files that no read uses, with the reason. `stray`: Parquet files in places that no read looks at, such as
-    a copy of a day's folder. `aside`: what was in the way of a write and was moved to `_aside/`.
+    `damaged`: files that no read uses, with the reason. `stray`: Parquet files in places that no read searches, such as
+    a copy of a day's folder. `aside`: files that blocked a write and were moved to `_aside/`.
     """
 
     tables: dict[str, Size] = field(default_factory=dict)
@@ -35,22 +35,22 @@ class Sizes:
 
     @property
     def total(self) -> Size:
-        """All tables together."""
+        """Return the sum of all tables."""
         return Size(sum(s.files for s in self.tables.values()), sum(s.bytes for s in self.tables.values()))
 
 
 def measure(lake: Lake, *, pages: bool = False) -> Sizes:
-    """Walk the lake. Of a file the footer is read, not the pages: a flipped bit within is not found.
+    """Measure the lake. Only footers are read, not pages: a flipped bit within a page is not found.
 
-    With `pages`, derived files are read to the last page, and damaged ones are made again by the next `derive`. Raw
-    files are not: they are many times larger, and compaction reads each once.
+    With `pages`, derived files are read to the last page, and the next `derive` rebuilds damaged ones. Raw files are
+    not: they are many times larger, and compaction reads each once.
     """
     sizes = Sizes()
     for table in TABLES.values():
         read = set(_places(lake, table))
         files = total = 0
         for path in sorted(lake.folder(table).rglob("*.parquet")):
-            # A folder of that name may hold files, which lie astray.
+            # A folder with such a name may hold stray files.
             if path not in read and not any(parent in read for parent in path.parents):
                 sizes.stray.append(path)
                 continue
@@ -64,7 +64,7 @@ def measure(lake: Lake, *, pages: bool = False) -> Sizes:
             try:
                 size = path.lstat().st_size
             except OSError:
-                continue  # folded meanwhile
+                continue  # compacted meanwhile
             if reason is not None:
                 sizes.damaged[path] = reason
             files, total = files + 1, total + size
@@ -75,14 +75,14 @@ def measure(lake: Lake, *, pages: bool = False) -> Sizes:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files below a folder; links are not followed. 0 where there is no such folder."""
+    """Return bytes of all files below a folder; links are not followed. 0 if there is no such folder."""
     total = 0
     for path in folder.rglob("*"):
         try:
             if path.is_file() and not path.is_symlink():
                 total += path.lstat().st_size
         except OSError:
-            continue  # gone meanwhile
+            continue  # removed meanwhile
     return total
 
 
@@ -97,7 +97,7 @@ def _damaged_page(table: Table, path: Path) -> str | None:
 
 
 def _places(lake: Lake, table: Table) -> Iterator[Path]:
-    """Where the files of a table are looked for, whatever is there."""
+    """Yield the expected paths of a table's files, whether they exist or not."""
     if table.files == "whole":
         yield lake.whole_file(table)
     elif table.files == "day":

@@ -33,7 +33,7 @@ def told(notices: list[Notice]) -> list[tuple[str, bool]]:
     return [(notice.creator_id, notice.ended_at is not None) for notice in notices]
 
 
-def test_a_stream_that_begins_is_told_once_with_its_start_as_stated() -> None:
+def test_a_started_stream_is_reported_once_with_its_reported_start() -> None:
     watched = Watched()
     (notice,) = watched.tick(live(10, "r1", started_at=at(8), title="Sing", viewers=40), now=10)
     assert (notice.creator_id, notice.since, notice.title, notice.viewers) == ("ana", at(8), "Sing", 40)
@@ -41,7 +41,7 @@ def test_a_stream_that_begins_is_told_once_with_its_start_as_stated() -> None:
     assert watched.tick(live(20, "r1"), unknown(21), now=21) == []
 
 
-def test_who_is_live_when_it_is_switched_on_is_no_news_but_their_end_is() -> None:
+def test_streams_already_live_at_switch_on_give_no_start_notice_but_an_end_notice() -> None:
     state = OnAir()
     assert advance(state, live_frame(live(10, "r1")), settings=SETTINGS, now=at(10)) == []
     assert advance(state, live_frame(ended(20, "r1", 20)), settings=SETTINGS, now=at(21)) == []
@@ -73,7 +73,7 @@ def test_two_readings_of_off_air_end_it_at_the_first() -> None:
     assert notice.ended_at == at(15)
 
 
-def test_a_vendor_that_says_absent_of_somebody_on_air_says_off_air() -> None:
+def test_absent_for_a_creator_on_air_means_off_air() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     absent = [unknown(minute) | {"reason": ABSENT} for minute in (15, 20)]
@@ -95,14 +95,14 @@ def test_the_end_of_an_older_room_is_not_the_end_of_this_one() -> None:
     assert watched.tick(ended(12, "r1", 5), now=40) == []
 
 
-def test_the_next_stream_is_told_again() -> None:
+def test_the_next_stream_is_reported_again() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     assert told(watched.tick(ended(20, "r1", 20), now=40)) == [("ana", True)]
     assert told(watched.tick(live(90, "r2"), now=90)) == [("ana", False)]
 
 
-def test_a_room_that_comes_back_after_its_end_was_told_is_not_told_twice() -> None:
+def test_a_room_that_comes_back_after_its_end_was_reported_is_not_reported_twice() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     watched.tick(ended(20, "r1", 20), now=40)
@@ -116,7 +116,7 @@ def test_old_readings_that_turn_up_again_are_no_news() -> None:
     assert watched.tick(live(500, "r1"), now=601) == []
 
 
-def test_many_creators_are_told_apart() -> None:
+def test_many_creators_are_distinguished() -> None:
     watched = Watched()
     notices = watched.tick(
         live(10, "r1"), live(10, "r2") | {"creator_id": "bo"}, off(11) | {"creator_id": "cy"}, now=11

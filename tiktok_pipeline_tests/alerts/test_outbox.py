@@ -31,7 +31,7 @@ def tick(outbox: Outbox, receiver: Receiver, *keys: str, at: timedelta) -> None:
     outbox.deliver(receiver, now=NOW + at, repeat=HOUR)
 
 
-def test_the_same_alert_is_sent_once_in_the_time_and_then_says_how_often_it_came() -> None:
+def test_the_same_alert_is_sent_once_per_repeat_time_and_then_reports_the_count() -> None:
     outbox, receiver = Outbox(), Receiver()
     for minutes in range(0, 70, 10):
         tick(outbox, receiver, "a", at=timedelta(minutes=minutes))
@@ -45,7 +45,7 @@ def test_other_alerts_do_not_wait_for_it() -> None:
     assert receiver.took == ["a!", "b!", "c!"]
 
 
-def test_what_a_receiver_did_not_take_is_sent_later_once_and_in_order() -> None:
+def test_undelivered_messages_are_sent_later_once_and_in_order() -> None:
     outbox, receiver = Outbox(), Receiver()
     receiver.down = True
     for minute in range(3):
@@ -72,7 +72,7 @@ def test_a_long_outage_fills_nothing_up() -> None:
     assert len(receiver.took) == 50
 
 
-def test_what_was_sent_long_ago_is_forgotten() -> None:
+def test_old_sent_messages_are_forgotten() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, *(f"k{n}" for n in range(9)), at=timedelta(0))
     tick(outbox, receiver, at=timedelta(hours=2))

@@ -22,7 +22,7 @@ def test_a_message_is_posted_as_slack_takes_it(receiver: Receiver) -> None:
     assert receiver.posted == [{"text": "a run failed"}]
 
 
-def test_markup_in_what_somebody_wrote_calls_nobody(receiver: Receiver) -> None:
+def test_markup_in_a_creators_text_notifies_no_channel(receiver: Receiver) -> None:
     send(receiver.url, "@ana is live: <!channel> me & you")
     assert receiver.texts == ["@ana is live: &lt;!channel&gt; me &amp; you"]
 

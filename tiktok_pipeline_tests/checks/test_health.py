@@ -48,37 +48,37 @@ def covered(*polls: tuple[int, int]) -> pl.DataFrame:
     return frame(COVERAGE, *rows)
 
 
-def test_a_roster_that_was_asked_about_is_complete() -> None:
+def test_a_fully_polled_roster_is_complete() -> None:
     verdict = completeness(covered(*[(10, 9)] * 20), settings=SETTINGS)
     assert verdict.passed
     assert verdict.numbers["unknown_share"] == 0.1
 
 
-def test_creators_whom_nobody_asked_about_are_named() -> None:
+def test_creators_without_a_poll_are_named() -> None:
     verdict = completeness(covered((0, 0), (0, 0), *[(10, 10)] * 18), settings=SETTINGS)
     assert not verdict.passed
     assert "2 of 20 creators" in verdict.message
     assert verdict.examples == ("c00", "c01")
 
 
-def test_answers_that_say_nothing_are_told() -> None:
+def test_readings_without_a_live_state_are_reported() -> None:
     verdict = completeness(covered(*[(10, 6)] * 5), settings=SETTINGS)
     assert not verdict.passed
-    assert "40% of 50 readings say nothing" in verdict.message
+    assert "40% of 50 readings have no live state" in verdict.message
 
 
 def test_an_empty_roster_is_nothing_to_warn_of() -> None:
     assert completeness(COVERAGE.empty(), settings=SETTINGS).passed
 
 
-def test_answers_in_themselves_are_no_errors_of_a_vendor() -> None:
+def test_not_found_and_not_live_are_no_vendor_errors() -> None:
     rows = frame(VENDOR_USAGE, usage("konbini", ok=10, not_found=50, not_live=20, private=5, empty=5))
     verdict = vendor_errors(rows, settings=SETTINGS)
     assert verdict.passed
     assert verdict.numbers == {"error_share_konbini": 0.0}
 
 
-def test_a_vendor_in_trouble_is_named_with_what_most_attempts_came_to() -> None:
+def test_a_failing_vendor_is_named_with_its_most_common_outcome() -> None:
     rows = frame(VENDOR_USAGE, usage("konbini", ok=60, server_error=30, rate_limited=10), usage("social_fetch", ok=100))
     verdict = vendor_errors(rows, settings=SETTINGS)
     assert not verdict.passed
@@ -90,7 +90,7 @@ def test_a_few_failures_of_a_few_attempts_are_no_trouble() -> None:
     assert vendor_errors(frame(VENDOR_USAGE, usage("tikhub", ok=1, server_error=9)), settings=SETTINGS).passed
 
 
-def test_credits_near_the_cap_are_told_before_it_is_reached() -> None:
+def test_credits_near_the_cap_warn_before_it_is_reached() -> None:
     limits = {"konbini": Limits(credits_per_day=100), "tikhub": Limits()}
     below = budget(frame(VENDOR_USAGE, usage("konbini", 79.0, ok=79)), limits, settings=SETTINGS)
     near = budget(frame(VENDOR_USAGE, usage("konbini", 80.0, ok=80)), limits, settings=SETTINGS)
@@ -114,7 +114,7 @@ def quarantined(number: int) -> pl.DataFrame:
     return frame(QUARANTINE, *rows)
 
 
-def test_bodies_that_cannot_be_read_are_told_by_reason_without_their_text() -> None:
+def test_unreadable_bodies_are_reported_by_reason_without_their_text() -> None:
     few = readability(quarantined(2), 100, settings=SETTINGS)
     many = readability(quarantined(3), 100, settings=SETTINGS)
     assert (few.passed, many.passed) == (True, False)
@@ -135,7 +135,7 @@ def test_a_day_without_captures_has_nothing_to_read() -> None:
     assert readability(QUARANTINE.empty(), 0, settings=SETTINGS).passed
 
 
-def test_days_are_judged_together_and_only_broken_ones_are_told() -> None:
+def test_results_of_days_are_combined_and_only_failed_ones_are_reported() -> None:
     sound, broken = CheckResult(True, "fine", {"rows": 2.0}), CheckResult(False, "bad", {"rows": 3.0}, ("x",))
     both = together([sound, broken, sound])
     assert (both.passed, both.message, both.numbers, both.examples) == (False, "bad", {"rows": 7.0}, ("x",))

@@ -49,7 +49,7 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("stream_lift", {"is_significant": False}, "is_significant = lift_lo > 0"),
     ("stream_lift", {"lift_lo": 85.0}, "the interval holds the lift"),
     ("stream_lift", {"lift_hi": 70.0}, "the interval holds the lift"),
-    ("stream_lift", {"lift": None, "lift_pct": None}, "what is observable has a lift"),
+    ("stream_lift", {"lift": None, "lift_pct": None}, "an observable stream has a lift"),
     ("stream_lift", {"provider_after": "tikhub"}, "both counts are of one vendor"),
     ("stream_lift", {"before_at": hours(6)}, "before_at <= after_at"),
     ("stream_lift", {"followers_before": -5, "followers_after": 95, "lift_pct": None}, "followers_before is not neg"),
@@ -115,7 +115,7 @@ def test_sound_rows_break_no_rule(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "changed", "says"), BROKEN, ids=lambda value: str(value)[:60])
-def test_a_row_that_breaks_a_rule_is_told_with_the_rule_and_its_key(
+def test_a_row_that_breaks_a_rule_is_reported_with_the_rule_and_its_key(
     name: str, changed: dict[str, Any], says: str
 ) -> None:
     verdict = identities(TABLES[name], sound(name, **changed))
@@ -130,11 +130,14 @@ def test_every_rule_has_a_row_that_breaks_it() -> None:
     tried = [(name, says) for name, _, says in BROKEN]
     for name, rules in RULES.items():
         for rule in rules:
-            assert any(name == table and rule.says.startswith(says[:20]) for table, says in tried), (name, rule.says)
+            assert any(name == table and rule.statement.startswith(says[:20]) for table, says in tried), (
+                name,
+                rule.statement,
+            )
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_what_is_not_known_breaks_no_rule(name: str) -> None:
+def test_missing_values_break_no_rule(name: str) -> None:
     table = TABLES[name]
     first = SOUND[name][0]
     bare = {column.name: first.get(column.name) for column in table.columns if not column.nullable}

@@ -25,15 +25,15 @@ def homes(environment: dict[str, str]) -> list[check.Finding]:
     return [finding for finding in check.check_deployment(environment) if finding.what == "home"]
 
 
-def test_real_answers_are_kept_away_from_a_sandboxs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_real_responses_are_not_stored_beside_a_sandboxs(environment: dict[str, str], tmp_path: Path) -> None:
     (finding,) = homes(environment)
     assert not finding.good
-    assert f"{tmp_path} holds a sandbox's invented data" in finding.said
-    assert "konbini, social_fetch, tikhub, tikliveapi would land real answers beside it" in finding.said
-    assert "name another folder in TIKTOK_PIPELINE_HOME" in finding.said
+    assert f"{tmp_path} holds a sandbox's invented data" in finding.message
+    assert "konbini, social_fetch, tikhub, tikliveapi would store real responses beside it" in finding.message
+    assert "name another folder in TIKTOK_PIPELINE_HOME" in finding.message
 
 
-def test_a_sandboxs_own_answers_may_land_there(environment: dict[str, str]) -> None:
+def test_a_sandboxs_own_responses_may_be_stored_there(environment: dict[str, str]) -> None:
     urls = {vendor.base_url_variable: "http://127.0.0.1:8777/x" for vendor in VENDORS.values()}
     assert homes(environment | urls) == []
 
@@ -82,10 +82,10 @@ def test_check_never_raises_and_prints_no_password_whatever_a_variable_holds(
         findings = check.check_deployment(environment)
         assert findings
         for finding in findings:
-            assert SECRET not in finding.said, (odd, finding)
-            assert "\n" not in finding.said
-            assert finding.said.isprintable()
-            finding.said.encode()
+            assert SECRET not in finding.message, (odd, finding)
+            assert "\n" not in finding.message
+            assert finding.message.isprintable()
+            finding.message.encode()
 
 
 def test_a_wrong_clock_is_one_line_of_every_command(tmp_path: Path) -> None:
@@ -121,25 +121,23 @@ def test_a_bad_proxy_is_named_by_the_command_and_its_password_is_not_shown(tmp_p
     assert "Traceback" not in done.stderr
 
 
-def test_a_cap_that_leaves_no_credit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cap_that_leaves_no_credit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "settings.toml").write_text(QUICK + "[vendors.social_fetch]\ncredits_per_day = 0.0\n")
     environment = {"SOCIAL_FETCH_API_KEY": SECRET, "TIKTOK_PIPELINE_HOME": str(tmp_path)}
     (found,) = (f for f in check.check_deployment(environment) if f.what == "vendor social_fetch")
-    assert "credits_per_day leaves no credit" in found.said
+    assert "credits_per_day leaves no credit" in found.message
 
 
-def test_a_roster_that_is_too_large_for_a_round_is_told_with_what_to_change(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_roster_too_large_for_a_round_is_reported_with_the_fix(environment: dict[str, str], tmp_path: Path) -> None:
     def rounds() -> check.Finding:
         (found,) = (finding for finding in check.check_deployment(environment) if finding.what == "round")
         return found
 
     assert rounds().good
-    assert rounds().said == "social_fetch needs 1 s for a round of 1 polls; planned are 300 s"
+    assert rounds().message == "social_fetch needs 1 s for a round of 1 polls; planned are 300 s"
     handles = [f"creator{number}" for number in range(20_000)]
     (tmp_path / "roster.csv").write_text("\n".join(["handle", *handles, ""]))
     assert not rounds().good
-    assert "needs 440 s for a round of 20,000 polls" in rounds().said
-    assert "Set [watch] round_seconds (and max_gap_minutes) to at least 440 s" in rounds().said
+    assert "needs 440 s for a round of 20,000 polls" in rounds().message
+    assert "Set [watch] round_seconds (and max_gap_minutes) to at least 440 s" in rounds().message

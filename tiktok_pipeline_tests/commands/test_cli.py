@@ -127,12 +127,12 @@ def test_a_replay_without_a_roster_or_with_bad_settings_is_refused_in_words(tmp_
     assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "unknown key `wach`")
 
 
-def test_a_replay_that_would_ask_about_nobody_or_nobody_touches_nothing(tmp_path: Path) -> None:
+def test_a_replay_without_creators_or_vendors_changes_nothing(tmp_path: Path) -> None:
     """What is captured once is not asked again: a span must not be spoiled."""
     span = ("replay", "--from", "2026-11-02", "--to", "2026-11-03")
     (tmp_path / "roster.csv").write_text("handle\n")
     keys = {"TIKTOK_PIPELINE_CLOCK": "replay", "SOCIAL_FETCH_API_KEY": "sfk_x_secret"}
-    assert_refused(run(tmp_path, *span, **keys), "lists nobody to watch")
+    assert_refused(run(tmp_path, *span, **keys), "has no creators to watch")
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "no vendor has credentials")
     assert not (tmp_path / "data" / "lake").exists()
@@ -146,7 +146,7 @@ def test_numbers_that_make_no_sense_are_wrong_usage(tmp_path: Path, wrong: tuple
     assert "Traceback" not in done.stderr
 
 
-def test_a_replay_against_nobody_says_who_did_not_answer(tmp_path: Path) -> None:
+def test_a_replay_without_a_server_names_the_vendor_without_a_response(tmp_path: Path) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     (tmp_path / "settings.toml").write_text("[retries]\nattempts = 1\n")
     done = run_process(
@@ -157,7 +157,7 @@ def test_a_replay_against_nobody_says_who_did_not_answer(tmp_path: Path) -> None
     assert "sfk_x_secret" not in done.stdout + done.stderr
 
 
-def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+def test_check_reports_missing_parts_and_their_fixes(tmp_path: Path) -> None:
     done = run(tmp_path, "check")
     assert done.returncode == 1
     assert "roster add HANDLE" in done.stdout
@@ -170,7 +170,7 @@ def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     done = run(tmp_path, "check", **sandbox.environment)
     assert done.returncode == 0, done.stdout
-    assert "the key is good" in done.stdout
+    assert "the key is valid" in done.stdout
     assert "credits left" in done.stdout
     assert "route live: social_fetch, then konbini" in done.stdout
     for name, value in sandbox.environment.items():
@@ -186,7 +186,7 @@ def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: Running
     done = run(tmp_path, "check", **sandbox.environment)
     assert done.returncode == 1
     assert f"{broken} cannot be read" in done.stdout
-    assert "the next `derive` makes it again" in done.stdout
+    assert "the next `derive` rebuilds it" in done.stdout
 
 
 def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -195,7 +195,7 @@ def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: Run
     done = run(tmp_path, "check", **wrong)
     assert done.returncode == 1
     assert "BAD  vendor social_fetch: refused" in done.stdout
-    assert "BAD  vendor tikhub: no answer from http://127.0.0.1:9" in done.stdout
+    assert "BAD  vendor tikhub: no response from http://127.0.0.1:9" in done.stdout
     assert "roster.csv, line 3" in done.stdout
     assert "sfk_wrong" not in done.stdout + done.stderr
 
@@ -214,7 +214,7 @@ def test_check_looks_at_postgres(tmp_path: Path, sandbox: RunningSandbox, postgr
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:
+def test_the_sandbox_command_prints_how_to_connect_to_it(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "tiktok_pipeline.cli", "sandbox", "--port", "0", "--creators", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
@@ -229,9 +229,9 @@ def test_the_sandbox_command_says_how_to_talk_to_it(tmp_path: Path) -> None:
     assert {"KONBINI_BASE_URL", "SOCIAL_FETCH_API_KEY", "TIKHUB_PASSWORD", "TIKLIVEAPI_API_KEY"} <= names
 
 
-def test_a_port_that_is_taken_is_told_in_words(tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_a_port_in_use_is_a_readable_error(tmp_path: Path, sandbox: RunningSandbox) -> None:
     port = sandbox.url.rsplit(":", 1)[1]
-    assert_refused(run_process(tmp_path, "sandbox", "--port", port), "try --port 0")
+    assert_refused(run_process(tmp_path, "sandbox", "--port", port), "use --port 0")
 
 
 def test_the_report_is_made_again_by_command(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_the_report_is_made_again_by_command(tmp_path: Path) -> None:
     assert page.stat().st_size > 500_000
 
 
-def test_dev_without_a_demo_says_what_to_run_first(tmp_path: Path) -> None:
+def test_dev_without_a_demo_names_the_command_to_run_first(tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "dev"), "make demo")
 
 

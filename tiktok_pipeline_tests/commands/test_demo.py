@@ -53,6 +53,6 @@ def test_another_week_brings_the_same_streams() -> None:
     assert begun(datetime(2027, 3, 4, tzinfo=UTC)) == first
 
 
-def test_who_was_not_watched_before_is_not_called_new() -> None:
+def test_creators_without_polls_in_the_period_before_are_not_called_new() -> None:
     assert [moved(2, is_new=False), moved(-1, is_new=False), moved(0, is_new=False)] == ["+2", "-1", "="]
     assert [moved(None, is_new=True), moved(None, is_new=None)] == ["new", "–"]

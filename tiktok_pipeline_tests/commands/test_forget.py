@@ -58,7 +58,7 @@ def left(tmp_path: Path) -> list[str]:
     return sorted(pl.concat([all_raw(lake, table) for table in tables]).collect()["capture_id"])
 
 
-def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path) -> None:
+def test_a_handle_that_is_a_common_word_erases_only_the_creators_data(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     erased = forget("@OK", places, b"key")
     assert left(tmp_path) == ["c2", "c3", "c5"]
@@ -86,7 +86,7 @@ def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_i
     assert left(tmp_path) == before
 
 
-def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> None:
+def test_a_compacted_hour_is_erased_from_and_still_knows_its_content(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     lake = Lake(places.lake)
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, {"capture_id": "c6", "creator_id": "ok"}))
@@ -98,7 +98,7 @@ def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> 
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]
 
 
-def test_a_bad_line_of_the_roster_stays_unless_it_is_about_who_is_forgotten(tmp_path: Path) -> None:
+def test_a_bad_line_of_the_roster_stays_unless_it_names_the_erased_creator(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\nno good,1\n@OK,x\n")
     forget("ok", places, b"key")
     assert places.roster.read_text() == "handle,user_id\nbo,\nno good,1\n"
@@ -114,7 +114,7 @@ def test_the_report_is_made_again_without_the_creator(tmp_path: Path) -> None:
     assert "@ann" in places.report.read_text()
 
 
-def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_an_unknown_creator_is_reported_and_nothing_changes(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     with pytest.raises(RosterError, match="nothing was removed"):
         forget("nobody", places, b"key")
@@ -152,7 +152,7 @@ def called(tmp_path: Path, *arguments: str, answer: str | None = None) -> subpro
     )  # fmt: skip
 
 
-def test_a_script_is_not_asked_and_an_answer_of_no_is_obeyed(tmp_path: Path) -> None:
+def test_a_script_needs_no_confirmation_and_n_on_stdin_stops_it(tmp_path: Path) -> None:
     deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     refused = called(tmp_path, "forget", "ok", answer="n\n")
     assert (refused.returncode, refused.stderr) == (1, "tiktok-pipeline: nothing was removed: not confirmed\n")
@@ -211,7 +211,9 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
         {"capture_id": "c", "creator_id": "bo", "subject": "bo", "body": '{"t":"with @ana and @ana.new"}'},
     ]
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, *rows))
-    with pytest.raises(RosterError, match="2 creators; nothing was removed: say --creator ana or --creator ben"):
+    with pytest.raises(
+        RosterError, match="2 creators; nothing was removed: choose one with --creator ana or --creator ben"
+    ):
         forget("ana", places, b"key")
     with pytest.raises(RosterError, match="never had the handle"):
         forget("ana", places, b"key", as_creator="bo")
@@ -231,7 +233,7 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
     assert lake.scan_all(CREATORS).collect()["creator_id"].to_list() == ["ben"]
 
 
-def test_somebody_who_was_only_ever_found_in_a_search_can_be_erased(tmp_path: Path) -> None:
+def test_an_account_found_only_in_a_search_can_be_erased(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     lake = Lake(places.lake)
     hit = {"vendor": "v", "observed_at": HOUR, "keyword": "art", "rank": 1}
@@ -247,7 +249,7 @@ def test_a_keyword_that_is_the_same_word_as_a_handle_keeps_its_searches(tmp_path
     assert left(tmp_path) == ["c1", "c2", "c3", "c4", "c5"]
 
 
-def test_what_a_running_window_still_holds_comes_back_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
+def test_rows_of_a_running_window_return_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
     """Without it, 13 tables showed the creator again."""
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(places.roster)}

@@ -48,7 +48,7 @@ def test_a_file_in_its_place_and_settings_that_are_none_are_named(
     (tmp_path / "dagster").mkdir()
     for wrong in ("- a list", ": : :\n- x", "\x00"):
         (tmp_path / "dagster" / "dagster.yaml").write_text(wrong)
-        with pytest.raises(SettingsError, match="copy the one that is shipped") as told:
+        with pytest.raises(SettingsError, match="replace it by a copy of the shipped one") as told:
             use_instance(places(tmp_path))
         assert "\n" not in str(told.value)
 

@@ -70,7 +70,7 @@ def test_check_reads_the_file_and_says_which_line_is_bad(tmp_path: Path) -> None
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_SETTINGS": str(settings)}
 
     def found() -> dict[str, tuple[bool, str]]:
-        return {finding.what: (finding.good, finding.said) for finding in check_deployment(environment)}
+        return {finding.what: (finding.good, finding.message) for finding in check_deployment(environment)}
 
     assert "known gifts" not in found()
     settings.write_text(f'[gifts]\nknown_streams = "{gifts}"\n')

@@ -203,7 +203,9 @@ def test_a_proxy_that_is_down_or_wants_a_password_is_told_by_check_and_lands_as_
             assert row.verdict.outcome.value == "network_error"
             assert error in str(row.verdict.error)
             said = [
-                f.said for f in check_deployment({**environment, "ALL_PROXY": proxy}) if f.what.startswith("vendor t")
+                f.message
+                for f in check_deployment({**environment, "ALL_PROXY": proxy})
+                if f.what.startswith("vendor t")
             ]
             assert "through the proxy in ALL_PROXY" in said[0]
 
@@ -273,7 +275,7 @@ def test_an_authority_of_our_own_is_trusted_where_it_is_named(
     assert checked.good is bool(variable), checked
     if not variable:
         assert "Certificate" in str(row.verdict.error)
-        assert "SSL_CERT_FILE" in checked.said
+        assert "SSL_CERT_FILE" in checked.message
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_without_a_webhook_nothing_is_done(instance: dg.DagsterInstance, tmp_pat
         assert "TIKTOK_PIPELINE_ALERT_WEBHOOK is not set" in Sensor(name, instance).tick()
 
 
-def test_a_failed_run_is_told_with_its_reason_and_a_link(
+def test_a_failed_run_is_reported_with_its_reason_and_a_link(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     run_id = derive(instance, error=dg.Failure(description="the disk is full: free some", allow_retries=False))
@@ -112,7 +112,7 @@ def test_a_failed_run_is_told_with_its_reason_and_a_link(
     ]
 
 
-def test_a_run_is_told_once_and_a_good_run_not_at_all(
+def test_a_failed_run_is_reported_once_and_a_good_run_not_at_all(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     derive(instance, error=ValueError("boom"))
@@ -123,7 +123,7 @@ def test_a_run_is_told_once_and_a_good_run_not_at_all(
     assert "boom" in receiver.texts[0]
 
 
-def test_what_failed_before_the_sensor_was_switched_on_is_no_news(
+def test_failures_from_before_the_sensor_was_switched_on_are_not_reported(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     derive(instance, error=ValueError("old"))
@@ -136,7 +136,7 @@ def test_what_failed_before_the_sensor_was_switched_on_is_no_news(
     assert "new" in receiver.texts[0]
 
 
-def test_the_same_job_failing_again_is_counted_and_not_told_each_time(
+def test_the_same_job_failing_again_is_counted_and_not_reported_each_time(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     for _ in range(3):
@@ -162,10 +162,10 @@ def test_a_blocked_day_is_one_alert_that_names_the_table_and_the_reason(
     derive(instance, broken)
     alerts.tick()
     (text,) = receiver.texts
-    assert text.startswith("streams stands still: its check `contract` failed. ranks are wrong.")
+    assert text.startswith("streams is not updated: its check `contract` failed. ranks are wrong.")
 
 
-def test_warnings_of_checks_are_told_each_under_its_own_name(
+def test_warnings_of_checks_are_reported_each_under_its_own_name(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     passing = dg.AssetCheckResult(check_name="coverage", passed=True)
@@ -177,12 +177,12 @@ def test_warnings_of_checks_are_told_each_under_its_own_name(
     ]
 
 
-def test_a_receiver_that_is_down_crashes_nothing_and_is_told_when_it_is_back(
+def test_a_receiver_that_is_down_crashes_nothing_and_gets_the_messages_later(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     receiver.status = 503
     derive(instance, error=ValueError("boom"))
-    assert alerts.tick() == "the alert webhook answered HTTP 503; 1 messages wait for it"
+    assert alerts.tick() == "the alert webhook responded with HTTP 503; 1 messages wait for it"
     assert "1 messages wait" in alerts.tick()
     receiver.status = 200
     assert alerts.tick() == "1 messages were sent, 0 wait"
@@ -215,7 +215,7 @@ def watch_once(instance: dg.DagsterInstance) -> None:
     watch.execute_in_process(instance=instance)
 
 
-def test_silence_is_told_where_capture_was_on(
+def test_missing_responses_are_reported_if_capture_was_on(
     alerts: Sensor, instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     now = datetime.now(UTC)
@@ -231,10 +231,10 @@ def test_silence_is_told_where_capture_was_on(
     alerts.tick()
     alerts.tick()
     (text,) = receiver.texts
-    assert text.startswith("No answer of a vendor has landed for 60 minutes.")
+    assert text.startswith("No response of a vendor was stored for 60 minutes.")
 
 
-def test_on_the_replay_clock_nobody_is_told(
+def test_on_the_replay_clock_no_alert_is_sent(
     alerts: Sensor, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
@@ -251,7 +251,7 @@ def test_go_live_is_opt_in(instance: dg.DagsterInstance, home: Path, receiver: R
     assert receiver.texts == []
 
 
-def test_who_goes_live_and_whose_stream_ends_is_told_once(
+def test_started_and_ended_streams_are_reported_once(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     (home / "settings.toml").write_text("[alerts]\ngo_live = true\n")

@@ -89,7 +89,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return data.description
 
 
-def test_by_hand_everybody_is_asked_once(deployed: Deployed) -> None:
+def test_a_run_by_hand_polls_each_creator_once(deployed: Deployed) -> None:
     result = deployed.materialize(raw_lives, this_hour())
     assert result.success
     rows = deployed.landed()
@@ -101,7 +101,7 @@ def test_by_hand_everybody_is_asked_once(deployed: Deployed) -> None:
     assert metadata["dagster/partition_row_count"].value == rows.height
 
 
-def test_what_a_run_of_hours_came_to_is_not_shown_as_each_hours(deployed: Deployed) -> None:
+def test_the_totals_of_a_run_of_hours_are_not_shown_for_each_hour(deployed: Deployed) -> None:
     hours = (this_hour() - timedelta(hours=3), this_hour() - timedelta(hours=1))
     result = dg.materialize(
         [raw_lives],
@@ -149,7 +149,7 @@ def test_a_replay_logs_one_materialization_for_each_hour_with_rows(deployed: Dep
         assert materialized(replay()) == {}
 
 
-def test_what_nobody_could_answer_is_recorded_with_the_reason(deployed: Deployed) -> None:
+def test_unanswered_requests_are_recorded_with_the_reason(deployed: Deployed) -> None:
     """The first vendor's budget has room for five, and the second of the route is not to be paid at all."""
     (deployed.home / "settings.toml").write_text(
         "[vendors.social_fetch]\ncredits_per_day = 5\n[vendors.konbini]\ncredits_per_day = 0\n"
@@ -211,7 +211,7 @@ def jump(deployed: Deployed, start: datetime) -> None:
     deployed.pipeline = Jumping
 
 
-def test_a_window_that_is_over_asks_nobody(deployed: Deployed) -> None:
+def test_a_window_that_is_over_makes_no_request(deployed: Deployed) -> None:
     start = datetime.now(UTC) - timedelta(hours=2)
     config = {"mode": "watch", "window_start": start.isoformat()}
     assert deployed.materialize(raw_lives, start.replace(minute=0, second=0, microsecond=0), config).success
@@ -248,7 +248,7 @@ def test_a_window_that_crosses_the_hour_is_reported_for_both(deployed: Deployed)
         assert rows == lake.scan_raw(RAW_LIVES, [hour_of_key(hour)]).collect().height > 0
 
 
-def test_a_scheduled_sweep_that_begins_in_the_next_hour_asks_and_is_reported_there(deployed: Deployed) -> None:
+def test_a_scheduled_sweep_that_begins_in_the_next_hour_polls_and_is_reported_there(deployed: Deployed) -> None:
     asked_for = this_hour() - timedelta(minutes=2, days=1)
     fast(deployed, 1, asked_for + timedelta(minutes=5))
     config = {"window_start": asked_for.isoformat()}
@@ -257,7 +257,7 @@ def test_a_scheduled_sweep_that_begins_in_the_next_hour_asks_and_is_reported_the
     assert materialized(result) == {hour_key(asked_for + timedelta(minutes=5)): deployed.landed().height}
 
 
-def test_an_old_scheduled_sweep_that_somebody_starts_again_is_refused(deployed: Deployed) -> None:
+def test_an_old_scheduled_sweep_that_is_started_again_is_rejected(deployed: Deployed) -> None:
     asked_for = datetime.now(UTC) - timedelta(days=3)
     config = {"window_start": asked_for.isoformat()}
     result = deployed.materialize(raw_profiles, asked_for.replace(minute=0, second=0, microsecond=0), config)
@@ -265,7 +265,7 @@ def test_an_old_scheduled_sweep_that_somebody_starts_again_is_refused(deployed: 
     assert not (deployed.home / "lake").exists()
 
 
-def test_a_boundary_run_asks_about_those_who_are_due_and_nobody_else(deployed: Deployed) -> None:
+def test_a_boundary_run_polls_due_creators_only(deployed: Deployed) -> None:
     handles = (deployed.home / "roster.csv").read_text().split()[1:]
     config = {"mode": "boundary", "due": {handles[2]: "end", "somebody.else": "start"}}
     result = deployed.materialize(raw_profiles, this_hour(), config)
@@ -274,7 +274,7 @@ def test_a_boundary_run_asks_about_those_who_are_due_and_nobody_else(deployed: D
     assert "boundary-" in deployed.landed()["capture_id"][0]
 
 
-def test_without_a_vendor_the_asset_is_skipped_and_says_why(deployed: Deployed) -> None:
+def test_without_a_vendor_the_asset_is_skipped_with_the_reason(deployed: Deployed) -> None:
     deployed.environment |= dict.fromkeys(("SOCIAL_FETCH_API_KEY", "KONBINI_API_KEY"), "")
     result = deployed.materialize(raw_lives, this_hour())
     assert result.success
@@ -282,7 +282,7 @@ def test_without_a_vendor_the_asset_is_skipped_and_says_why(deployed: Deployed) 
     assert deployed.landed().is_empty()
 
 
-def test_a_wrong_key_is_told_in_words_and_lands_as_a_row(deployed: Deployed) -> None:
+def test_a_wrong_key_is_a_readable_error_and_a_raw_row(deployed: Deployed) -> None:
     deployed.environment |= {"SOCIAL_FETCH_API_KEY": "sfk_wrong", "KONBINI_API_KEY": ""}
     (deployed.home / "settings.toml").write_text("[vendors.social_fetch]\nmax_in_flight = 1\n")
     result = deployed.materialize(raw_lives, this_hour())
@@ -313,7 +313,7 @@ def test_a_bad_line_of_the_roster_costs_that_line(deployed: Deployed) -> None:
     assert deployed.landed()["creator_id"].n_unique() == 8
 
 
-def test_no_roster_and_unknown_settings_are_told_in_words(deployed: Deployed) -> None:
+def test_no_roster_and_unknown_settings_are_readable_errors(deployed: Deployed) -> None:
     (deployed.home / "settings.toml").write_text("[wach]\n")
     assert "unknown key `wach`" in failure(deployed.materialize(raw_lives, this_hour()))
     (deployed.home / "settings.toml").unlink()
@@ -321,7 +321,7 @@ def test_no_roster_and_unknown_settings_are_told_in_words(deployed: Deployed) ->
     assert "roster add HANDLE" in failure(deployed.materialize(raw_lives, this_hour()))
 
 
-def test_an_unknown_handle_lands_and_harms_nobody(deployed: Deployed) -> None:
+def test_an_unknown_handle_is_a_raw_row_and_affects_no_other_creator(deployed: Deployed) -> None:
     roster = deployed.home / "roster.csv"
     roster.write_text(roster.read_text() + "nobody.has.this.name\n")
     assert deployed.materialize(raw_profiles, this_hour()).success

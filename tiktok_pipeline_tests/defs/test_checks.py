@@ -74,7 +74,7 @@ def prepared(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("mart", MAKERS)
-def test_a_sound_mart_is_written_and_its_check_says_how_many_rows(
+def test_a_sound_mart_is_written_and_its_check_reports_the_rows(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
 ) -> None:
     prepared(deployed)
@@ -89,7 +89,7 @@ def test_a_sound_mart_is_written_and_its_check_says_how_many_rows(
 
 
 @pytest.mark.parametrize("mart", MAKERS)
-def test_a_wrong_mart_does_not_replace_what_is_there(
+def test_a_wrong_mart_does_not_replace_the_stored_one(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
 ) -> None:
     prepared(deployed)
@@ -150,7 +150,7 @@ def test_a_transform_that_raises_blocks_its_day_and_nothing_else(
     assert deployed.served("SELECT count(*) FROM coverage") == [(1,)]
 
 
-def test_what_lands_while_a_run_goes_on_is_not_from_the_future(deployed: Deployed) -> None:
+def test_rows_stored_during_a_run_are_not_from_the_future(deployed: Deployed) -> None:
     """On a fast clock a run takes longer than the skew that clocks are allowed."""
     checking = Checking.of(TABLES["live_observations"], deployed.pipeline)
     moments = iter(
@@ -201,7 +201,7 @@ def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
     making(monkeypatch, "streams", sound("streams"))
     deployed.run("streams", "warehouse", "report")
     assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
-    assert "stands still" not in (deployed.home / "report" / "index.html").read_text()
+    assert "is not up to date" not in (deployed.home / "report" / "index.html").read_text()
 
 
 def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_line(
@@ -215,7 +215,7 @@ def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_
     with pytest.raises(PipelineError) as error:
         runs.run_derive(START, START + timedelta(days=1))
     told = str(error.value)
-    assert told.startswith("published, but some days stand still: coverage not replaced: 2026-11-02; ")
+    assert told.startswith("published, but some days are blocked: coverage not replaced: 2026-11-02; ")
     assert "known_polls <= polls" in told
     assert "\n" not in told
     assert deployed.served("SELECT count(*) FROM live_observations") == [(30,)]
@@ -224,7 +224,7 @@ def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_
     assert (deployed.home / "report" / "index.html").exists()
 
 
-def test_every_derived_table_has_a_check_of_its_contract_and_no_check_stops_what_follows() -> None:
+def test_every_derived_table_has_a_contract_check_and_no_check_stops_later_assets() -> None:
     graph = build_definitions().get_repository_def().asset_graph
     specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
     assert {spec.asset_key.to_user_string() for spec in specs if spec.name == "contract"} == {
@@ -258,7 +258,7 @@ def test_drift_warns_of_a_field_that_a_vendor_adds_and_publishes_all_the_same(de
     assert found.metadata["new_fields"].value == 1
 
 
-def test_what_cannot_be_read_warns(deployed: Deployed) -> None:
+def test_unreadable_bodies_warn(deployed: Deployed) -> None:
     deployed.land(*[offline()] * 10)
     assert observed(deployed)["quarantine", "readability"].passed
     deployed.land({"nothing": "known"}, *[offline()] * 10, outcome="malformed")
@@ -283,7 +283,7 @@ def test_freshness_looks_at_readings_of_today_and_not_at_runs_of_the_past(deploy
         assert found.passed is passes, found.description
 
 
-def test_coverage_warns_of_who_was_not_asked_about(deployed: Deployed) -> None:
+def test_coverage_warns_of_creators_without_a_poll(deployed: Deployed) -> None:
     prepared(deployed)
     assert checks(deployed.run("coverage"))["coverage", "completeness"].passed
     (deployed.home / "roster.csv").write_text("handle\nana\nbo\n")
@@ -349,7 +349,7 @@ def test_the_ledger_shows_every_vendor_by_itself(deployed: Deployed) -> None:
     assert (day["requests_social_fetch"], day["credits_social_fetch"], day["p95_ms_social_fetch"]) == (90, 90, 5.0)
 
 
-def test_readings_show_whom_they_are_about_and_how_many_could_not_be_read(deployed: Deployed) -> None:
+def test_readings_show_creators_and_the_number_of_unreadable_bodies(deployed: Deployed) -> None:
     deployed.land(*[offline()] * 3, {"data": 5})
     result = deployed.run("live_observations", "quarantine")
     metadata = {

@@ -77,7 +77,7 @@ def test_every_mart_shows_the_columns_that_each_of_its_columns_is_made_of(defs: 
         assert {dep.asset_key for dep in deps} <= {dep.asset_key for dep in spec.deps}, table.name
 
 
-def test_a_mart_s_columns_say_what_they_are_made_of_where_everybody_sees_it(defs: dg.Definitions) -> None:
+def test_a_marts_columns_show_their_sources_in_the_ui(defs: dg.Definitions) -> None:
     (spec,) = [spec for spec in defs.resolve_all_asset_specs() if spec.key.to_user_string() == "stream_hours"]
     said = {column.name: column.description or "" for column in spec.metadata["dagster/column_schema"].columns}
     assert said["lift"].startswith(next(c.description for c in TABLES["stream_hours"].columns if c.name == "lift"))
@@ -101,7 +101,7 @@ def test_raw_is_hourly_and_the_rest_daily_or_whole(defs: dg.Definitions) -> None
         assert spec.partitions_def == expected
 
 
-def test_jobs_and_schedules_say_what_they_do_and_how_often(defs: dg.Definitions) -> None:
+def test_jobs_and_schedules_have_descriptions_with_their_cadence(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
     sweeps = {

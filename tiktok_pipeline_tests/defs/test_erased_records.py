@@ -36,14 +36,14 @@ def test_a_handle_that_is_a_word_of_dagsters_leaves_its_records_readable(handle:
     assert kept == record
 
 
-def test_who_a_boundary_run_asks_about_and_who_is_on_air_is_removed_by_creator() -> None:
+def test_creators_in_boundary_runs_and_on_air_are_removed() -> None:
     record = {"due": {"ok": "start", "ann": "end"}, "cursor": json.dumps({"broadcasts": {"ok": {}, "ann": {}}})}
     kept = json.loads(redacted_record(json.dumps(record), word("ok")))
     assert kept == {"due": {"ann": "end"}, "cursor": '{"broadcasts": {"ann": {}}}'}
 
 
-def test_tables_of_unanswered_questions_and_examples_of_checks_lose_the_name_and_keep_the_others() -> None:
-    table = "| question | times | about | why |\n|---|---|---|---|\n| live | 3 | ann, ok and 2 more | ok is down |"
+def test_tables_of_unanswered_requests_and_examples_of_checks_lose_only_the_erased_name() -> None:
+    table = "| request | times | creators | reason |\n|---|---|---|---|\n| live | 3 | ann, ok and 2 more | ok is down |"
     record = [{"label": "unanswered", "value": table}, {"label": "examples", "value": ["ok", "2026-11-02 ann"]}]
     kept = json.loads(redacted_record(json.dumps(record), word("ok")))
     assert kept[0]["value"] == table.replace("ann, ok and", "ann, [erased] and")

@@ -114,7 +114,7 @@ def public(sandbox: RunningSandbox) -> list[Creator]:
     return [creator for creator in sandbox.world.creators if creator.kind == "public"]
 
 
-def test_one_run_is_asked_for_all_that_is_due_and_then_nothing_is(deployed: Deployed) -> None:
+def test_one_run_is_requested_for_all_due_follow_ups(deployed: Deployed) -> None:
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
     asked = request.run_config["ops"]["raw_profiles"]["config"]
@@ -130,10 +130,10 @@ def test_one_run_is_asked_for_all_that_is_due_and_then_nothing_is(deployed: Depl
     rows = deployed.landed("raw_profiles")
     assert set(rows["creator_id"]) == asked["due"].keys()
     assert rows.filter(pl.col("outcome") == "ok").height > 0
-    assert "no moment of a stream is due" in deployed.tick()
+    assert "no follow-up is due" in deployed.tick()
 
 
-def test_a_run_that_was_lost_is_asked_for_again(deployed: Deployed) -> None:
+def test_a_lost_run_is_requested_again(deployed: Deployed) -> None:
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
     job = deployed.repository.get_job("stream_boundaries")
@@ -145,7 +145,7 @@ def test_a_run_that_was_lost_is_asked_for_again(deployed: Deployed) -> None:
     assert again.run_config["ops"].keys() == request.run_config["ops"].keys()
 
 
-def test_what_no_vendor_could_answer_stays_due_and_fails_nothing(
+def test_follow_ups_without_a_response_stay_due_and_fail_nothing(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = deployed.tick()
@@ -162,9 +162,7 @@ def test_what_no_vendor_could_answer_stays_due_and_fails_nothing(
     assert again.run_config["ops"].keys() == request.run_config["ops"].keys()
 
 
-def test_what_no_vendor_with_credentials_can_answer_is_not_asked_for(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_follow_ups_without_a_vendor_are_not_requested(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKLIVEAPI_API_KEY", "")
     (deployed.lake.root.parent / "settings.toml").write_text(
         '[boundary]\npatience_minutes = 240\n[routes]\nfollowers = ["tikliveapi"]\n'
@@ -175,7 +173,7 @@ def test_what_no_vendor_with_credentials_can_answer_is_not_asked_for(
     assert "raw_profiles" in request.run_config["ops"]
 
 
-def test_the_ended_room_is_asked_where_the_watch_got_no_answer(deployed: Deployed) -> None:
+def test_the_ended_room_is_requested_if_the_watch_got_no_response(deployed: Deployed) -> None:
     hours = hours_between(NOW - timedelta(hours=8), NOW)
     for file in [file for hour in hours for file in deployed.lake.hour_files(RAW_LIVES, hour)]:
         frame = pl.read_parquet(file)
@@ -190,7 +188,7 @@ def test_the_ended_room_is_asked_where_the_watch_got_no_answer(deployed: Deploye
     assert rows["subject"].to_list() == [deployed.stream.rooms[-1].room_id]
 
 
-def test_the_sensor_asks_no_vendor(deployed: Deployed) -> None:
+def test_the_sensor_makes_no_request(deployed: Deployed) -> None:
     def requests() -> bytes:
         with urlopen(f"{deployed.sandbox.url}/truth/ledger") as answer:
             said: bytes = answer.read()

@@ -90,7 +90,7 @@ def test_no_day_on_its_way_has_a_part_of_it(home: Path) -> None:
         assert [row["creator_id"] for row in derived(home, DAY + timedelta(days=later))] == ["bo"]
 
 
-def test_its_lift_is_told_by_counts_from_after_it(home: Path) -> None:
+def test_its_lift_uses_counts_from_after_it(home: Path) -> None:
     observe(home, ENDED + timedelta(days=7))
     derived(home)
     done = dg.materialize([stream_lift], resources={"pipeline": pipeline_of(home)}, partition_key=f"{DAY:%Y-%m-%d}")
@@ -100,7 +100,7 @@ def test_its_lift_is_told_by_counts_from_after_it(home: Path) -> None:
     assert ana["is_final"].item() is True
 
 
-def test_its_airtime_is_told_on_each_day_that_it_was_on(home: Path) -> None:
+def test_its_airtime_is_counted_on_each_day_on_air(home: Path) -> None:
     observe(home, ENDED + timedelta(days=7))
     derived(home)
     resources = {"pipeline": pipeline_of(home)}
@@ -115,9 +115,7 @@ def test_its_airtime_is_told_on_each_day_that_it_was_on(home: Path) -> None:
     assert rows["streams"].to_list()[:2] == [1, 0]
 
 
-def test_the_schedule_asks_for_older_days_on_which_a_stream_goes_on(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_schedule_requests_older_days_with_an_open_stream(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(home))
     today = date.fromisoformat(DAILY.get_partition_keys()[-1])
     lake, old = Lake(home / "lake"), today - timedelta(days=7)

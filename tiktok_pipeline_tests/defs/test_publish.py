@@ -46,7 +46,7 @@ def test_without_a_url_postgres_is_skipped(home: Path) -> None:
     assert served(home) == 5
 
 
-def test_both_are_published_and_say_how_much(home: Path, postgres_url: str) -> None:
+def test_both_are_published_with_row_counts(home: Path, postgres_url: str) -> None:
     result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
     assert result.success
     published = {
@@ -60,7 +60,7 @@ def test_both_are_published_and_say_how_much(home: Path, postgres_url: str) -> N
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.creators") == [(5,)]
 
 
-def test_a_postgres_that_is_away_fails_in_words_and_harms_nobody(home: Path) -> None:
+def test_an_unreachable_postgres_is_a_readable_error_and_stops_no_other_asset(home: Path) -> None:
     result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL="postgresql://u:hunter2@127.0.0.1:1/db")
     assert not result.success
     assert {key.to_user_string() for key in _materialized(result)} == {"warehouse"}

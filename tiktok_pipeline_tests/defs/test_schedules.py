@@ -64,7 +64,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_a_capture_is_asked_for_the_hour_that_it_is(
+def test_a_capture_is_requested_for_the_current_hour(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
 ) -> None:
     request = tick(repository, instance, name)
@@ -75,7 +75,7 @@ def test_a_capture_is_asked_for_the_hour_that_it_is(
     assert (config.get("mode") == "watch") == (name == "watch")
 
 
-def test_derive_asks_for_the_last_days_in_one_run(
+def test_derive_requests_the_last_days_in_one_run(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
 ) -> None:
     derive_up_to(deployed, datetime.now(UTC).date())
@@ -119,7 +119,7 @@ def test_after_a_downtime_derive_takes_up_where_it_stopped(
     assert request.tags["dagster/asset_partition_range_start"] == days[-31]
 
 
-def test_derive_asks_for_a_run_that_makes_damaged_files_of_older_days_again_once(
+def test_derive_requests_one_repair_run_for_damaged_files_of_older_days(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
 ) -> None:
     today = datetime.now(UTC).date()
@@ -155,13 +155,13 @@ def derive_up_to(home: Path, day: date, *, alone: bool = False) -> None:
     lake.write_day(COVERAGE, day, COVERAGE.empty())
 
 
-def test_derive_waits_until_something_has_landed(
+def test_derive_waits_for_the_first_raw_rows(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path / "new"))
     said = tick(repository, instance, "derive")
     assert isinstance(said, str)
-    assert "nothing has landed yet" in said
+    assert "no raw rows yet" in said
 
 
 @pytest.mark.parametrize(("name", "setting"), [("sweep_live_rankings", "regions"), ("sweep_user_searches", "keywords")])
@@ -174,7 +174,7 @@ def test_no_run_for_a_sweep_that_has_nothing_to_ask(
     assert setting in said
 
 
-def test_what_costs_money_is_off_until_somebody_says_so_and_derive_is_on(repository: dg.RepositoryDefinition) -> None:
+def test_paid_requests_are_off_by_default_and_derive_is_on(repository: dg.RepositoryDefinition) -> None:
     status = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
     assert status.pop("derive") is dg.DefaultScheduleStatus.RUNNING
     assert set(status.values()) == {dg.DefaultScheduleStatus.STOPPED}
@@ -270,7 +270,7 @@ def test_no_second_run_beside_one_that_is_under_way(
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_tick_from_before_a_downtime_asks_nobody(
+def test_a_tick_from_before_a_downtime_makes_no_request(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
 ) -> None:
     said = tick(repository, instance, name, datetime.now(UTC) - timedelta(days=3))

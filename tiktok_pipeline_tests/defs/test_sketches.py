@@ -50,7 +50,7 @@ def test_a_loss_stands_left_of_zero() -> None:
     assert "−2.00 %" in line
 
 
-def test_what_is_not_observable_is_not_drawn() -> None:
+def test_unobservable_lifts_are_not_drawn() -> None:
     assert sketches.lifts(rows(STREAM_LIFT, lift(5.0, 1.0, 9.0, observable=False), lift(None, None, None))) is None
     assert sketches.lifts(STREAM_LIFT.empty()) is None
 
@@ -67,7 +67,7 @@ def test_streams_stand_at_their_half_hours_and_are_added_up() -> None:
     assert second.startswith("12:30     – ")
 
 
-def test_a_stream_that_goes_on_after_midnight_and_one_that_is_live_say_so() -> None:
+def test_streams_over_midnight_and_live_ones_are_marked() -> None:
     late, live = stream(NOON + timedelta(hours=11), 3), stream(NOON, 0.25, ended_at=None, status="live")
     _, first, second, _ = drawn(sketches.on_air(rows(STREAMS, late, live)))
     assert first.endswith("·●")
@@ -87,7 +87,7 @@ def test_the_week_is_darkest_where_most_was_on_air() -> None:
     assert sketches.week(CREATOR_HOURS.empty()) is None
 
 
-def test_a_day_of_many_streams_stays_small_says_what_is_left_out_and_names_nobody() -> None:
+def test_a_day_of_many_streams_stays_small_reports_the_rest_and_has_no_names() -> None:
     many = [NOON + timedelta(minutes=n) for n in range(300)]
     streams = sketches.on_air(rows(STREAMS, *[stream(at, 1) for at in many]))
     lifts = sketches.lifts(rows(STREAM_LIFT, *[lift(5.0, 1.0, 9.0, started_at=at) for at in many]))

@@ -102,7 +102,7 @@ def upkeep(pipeline: Pipeline, instance: dg.DagsterInstance) -> dg.ExecuteInProc
     return job.execute_in_process(instance=instance, raise_on_error=False)
 
 
-def test_upkeep_tells_in_numbers_what_it_did(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_upkeep_reports_its_results_in_numbers(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     pipeline = deployment(tmp_path, "[retention]\nraw_days = 40\n")
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for ago in (timedelta(0), timedelta(hours=5), timedelta(days=41)):
@@ -148,7 +148,7 @@ def derive(pipeline: Pipeline, first: date, last: date) -> dg.ExecuteInProcessRe
     return job.execute_in_process(tags=tags, raise_on_error=False)
 
 
-def test_a_day_whose_raw_was_removed_keeps_what_was_read_from_it(tmp_path: Path) -> None:
+def test_a_day_with_removed_raw_rows_keeps_its_observations(tmp_path: Path) -> None:
     pipeline, days = deployment(tmp_path), [date(2026, 9, n) for n in (1, 2, 3)]
     for day in days:
         land(pipeline.lake, datetime(day.year, day.month, day.day, 10, tzinfo=UTC))

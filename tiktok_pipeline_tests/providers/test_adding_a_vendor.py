@@ -93,4 +93,4 @@ def test_one_file_and_its_registration_make_a_vendor(tmp_path: Path, monkeypatch
 def test_check_knows_the_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VENDORS, "toy", Toy())
     findings = {f.what: f for f in check_deployment({"TIKTOK_PIPELINE_HOME": str(tmp_path)})}
-    assert findings["vendor toy"].said == "not used: to use it, set TOY_KEY"
+    assert findings["vendor toy"].message == "not used: to use it, set TOY_KEY"

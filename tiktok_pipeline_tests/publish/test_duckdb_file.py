@@ -49,7 +49,7 @@ def served(folder: Path, sql: str) -> list[tuple[object, ...]]:
         return reader.execute(sql).fetchall()
 
 
-def test_a_published_file_holds_what_the_lake_holds(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_published_file_has_the_rows_of_the_lake(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     fill(Lake(tmp_path / "lake"), 7)
     stream = {
         "stream_id": "c1:1", "creator_id": "c1", "started_at": hours(23), "started_at_hi": hours(23.1),
@@ -179,7 +179,7 @@ def _publish_often(folder: Path, number: int, failed: Synchronized[int]) -> None
         raise
 
 
-def test_what_a_client_broke_is_not_served_on(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_file_damaged_by_a_client_is_not_served_again(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """A client that may write opened the served file, wrote, and died with its log unwritten."""
     fill(Lake(tmp_path / "lake"), 1)
     publish_at(connection, tmp_path, 1)
@@ -362,7 +362,7 @@ def _over(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("damage", SERVED_DAMAGE)
-def test_what_is_served_is_made_again_whatever_happened_to_it(
+def test_served_files_are_rebuilt_after_any_damage(
     damage: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     fill(Lake(tmp_path / "lake"), 7)

@@ -75,7 +75,7 @@ def published(replayed: Replayed, new_database: Callable[[], str]) -> Iterator[t
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=[f"{q.number}" for q in QUESTIONS])
-def test_every_question_is_answered(asked: Question, published: tuple[duckdb.DuckDBPyConnection, Any]) -> None:
+def test_every_example_query_returns_rows(asked: Question, published: tuple[duckdb.DuckDBPyConnection, Any]) -> None:
     mine, theirs = published
     answer = mine.execute(asked.sql)
     assert [column[0] for column in answer.description or ()] == asked.columns

@@ -81,8 +81,8 @@ def test_a_span_that_ends_before_it_begins_is_refused(warehouse: Path, tmp_path:
         export(warehouse, "streams", "csv", start=later, end=earlier, output=tmp_path / "x.csv")
 
 
-def test_what_has_no_time_is_exported_whole_or_not_at_all(warehouse: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="creators has no time of its own"):
+def test_tables_without_a_time_column_are_exported_whole_or_not_at_all(warehouse: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="creators has no time column"):
         export(warehouse, "creators", "csv", start=AS_OF, output=tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
 
@@ -217,12 +217,12 @@ def test_more_rows_than_a_sheet_holds_are_refused_in_words(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "EXCEL_ROWS", 10)
-    with pytest.raises(ExportError, match=r"coverage has 145 rows and an Excel sheet holds 10: narrow it"):
+    with pytest.raises(ExportError, match=r"coverage has 145 rows, but an Excel sheet holds at most 10: narrow it"):
         export(warehouse, "coverage", "xlsx", output=tmp_path / "x.xlsx")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_text_that_no_cell_holds_is_cut_and_told(
+def test_a_text_too_long_for_a_cell_is_cut_and_reported(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "_EXCEL_CELL", 10)
@@ -235,7 +235,7 @@ def test_a_text_that_no_cell_holds_is_cut_and_told(
 def test_a_file_that_fails_leaves_the_old_one(warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("old")
-    with pytest.raises(ExportError, match="is not published; what is: "):
+    with pytest.raises(ExportError, match="is not published; published are: "):
         export(warehouse, "no_such_table", "csv", output=path)
     with pytest.raises(ExportError, match="was not written"):
         export(warehouse, "creators", "csv", output=tmp_path / "no" / "folder" / "x.csv")
@@ -250,7 +250,7 @@ def run(folder: Path, home: Path, *arguments: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_the_command_names_the_file_after_what_is_in_it(warehouse: Path, tmp_path: Path) -> None:
+def test_the_command_names_the_file_after_its_content(warehouse: Path, tmp_path: Path) -> None:
     done = run(tmp_path, warehouse.parent, "streams", "--from", f"{TODAY}", "--to", f"{TODAY + timedelta(days=1)}")
     assert done.returncode == 0, done.stderr
     assert "3 rows of streams" in done.stdout

@@ -40,7 +40,7 @@ def test_shares_are_percentages(share: float | None, text: str) -> None:
     ("seconds", "text"),
     [(None, "–"), (45, "45 s"), (299, "5 min"), (3_600, "1 h 00 min"), (6_240, "1 h 44 min"), (259_200, "3 days")],
 )
-def test_lengths_are_said(seconds: float | None, text: str) -> None:
+def test_lengths_are_in_usual_units(seconds: float | None, text: str) -> None:
     assert formats.duration(seconds) == text
 
 

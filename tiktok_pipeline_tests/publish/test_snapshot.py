@@ -214,7 +214,7 @@ def test_a_full_build_on_request_serves_another_file_with_the_same_rows(
 
 
 @pytest.mark.parametrize("change", ["written to", "other version", "record gone", "record damaged", "log beside it"])
-def test_a_snapshot_that_is_not_as_its_record_says_is_built_from_nothing(
+def test_a_snapshot_that_differs_from_its_record_is_built_from_nothing(
     change: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(Lake(tmp_path / "lake"), days=3)

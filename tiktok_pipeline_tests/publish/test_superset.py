@@ -166,7 +166,7 @@ def test_a_chart_shows_the_same_on_both_databases(superset: Running, title: str)
     assert _comparable(on_duckdb) == _comparable(on_postgres) != []
 
 
-def test_charts_show_what_is_published(superset: Running) -> None:
+def test_charts_show_published_data(superset: Running) -> None:
     with duckdb.connect(str(superset.home / "warehouse" / "tiktok.duckdb"), read_only=True) as reader:
         handles = {handle for (handle,) in reader.execute("SELECT handle FROM stream_overview").fetchall()}
     seen = {row["handle"] for row in superset.rows(superset.datasets["stream_overview"], "handle", "started_at")}

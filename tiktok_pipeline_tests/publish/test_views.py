@@ -33,7 +33,7 @@ def naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def test_live_now_shows_the_viewers_last_told(warehouse: Path) -> None:
+def test_live_now_shows_the_last_reported_viewers(warehouse: Path) -> None:
     live = rows(warehouse, "live_now")
     assert live.keys() == {"on_air"}
     assert live["on_air"]["viewers"] == 321
@@ -51,7 +51,7 @@ def test_movers_compare_with_the_day_before_and_two_medians(warehouse: Path) -> 
     assert (riser["vs_previous_day"], riser["vs_median_7d"], riser["vs_median_28d"]) == (60.0, 90.0, 100.0)
 
 
-def test_a_day_that_nobody_knows_is_null_and_a_day_off_air_is_0(warehouse: Path) -> None:
+def test_an_unknown_day_is_null_and_a_day_off_air_is_0(warehouse: Path) -> None:
     movers = rows(warehouse, "movers")
     assert movers["unseen"]["hours_watched"] is None
     assert movers["unseen"]["vs_median_28d"] is None
@@ -64,7 +64,7 @@ def test_a_stream_without_viewers_makes_the_day_unknown(warehouse: Path) -> None
     assert (mute["hours_watched"], mute["previous_day"], mute["vs_previous_day"]) == (None, 7.0, None)
 
 
-def test_only_who_was_seen_off_air_went_dark(warehouse: Path) -> None:
+def test_only_creators_seen_off_air_went_dark(warehouse: Path) -> None:
     dark = rows(warehouse, "went_dark")
     assert dark.keys() == {"quiet"}
     assert dark["quiet"]["days_dark"] == 5
@@ -72,7 +72,7 @@ def test_only_who_was_seen_off_air_went_dark(warehouse: Path) -> None:
     assert dark["quiet"]["known_polls_3d"] == 27
 
 
-def test_an_overview_has_one_row_a_stream_with_what_is_known_of_it(warehouse: Path) -> None:
+def test_an_overview_has_one_row_a_stream_with_its_marts(warehouse: Path) -> None:
     with duckdb.connect(str(warehouse / LINK), read_only=True) as reader:
         overview = reader.sql("SELECT * FROM stream_overview").pl()
     streams = sum(len(told) for told in small_lake.HOURS_WATCHED.values())

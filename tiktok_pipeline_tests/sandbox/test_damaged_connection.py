@@ -37,7 +37,7 @@ def moment_of(how: Connection, world: World) -> tuple[str, datetime]:
     handle = world.creators[0].handle
     for second in count():
         at = START + timedelta(seconds=second)
-        if faults.answer(fetch, fetch.profile, Request(PROFILE, handle, {}, at))[1] is how:
+        if faults.respond(fetch, fetch.profile, Request(PROFILE, handle, {}, at))[1] is how:
             return handle, at
     raise AssertionError
 
@@ -87,7 +87,7 @@ LOOKS: dict[Connection, Callable[[bytes, bytes, int], bool]] = {
 
 
 @pytest.mark.parametrize("how", Connection, ids=lambda how: how.name.lower())
-def test_a_damaged_connection_is_what_its_name_says(sandbox: RunningSandbox, how: Connection) -> None:
+def test_a_damaged_connection_matches_its_name(sandbox: RunningSandbox, how: Connection) -> None:
     came, over = listen(sandbox, *moment_of(how, sandbox.world))
     head, _, body = came.partition(b"\r\n\r\n")
     length = next((int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"content-length: ")), 0)
@@ -95,7 +95,7 @@ def test_a_damaged_connection_is_what_its_name_says(sandbox: RunningSandbox, how
     assert over == (how not in ENDLESS | HOLDING)
 
 
-def test_after_all_of_that_the_sandbox_still_answers(sandbox: RunningSandbox) -> None:
+def test_after_all_damage_the_sandbox_still_responds(sandbox: RunningSandbox) -> None:
     for how in ENDLESS | HOLDING:
         listen(sandbox, *moment_of(how, sandbox.world), most=1 << 20)
     world = sandbox.world
@@ -104,7 +104,7 @@ def test_after_all_of_that_the_sandbox_still_answers(sandbox: RunningSandbox) ->
     good = next(
         at
         for at in (START + timedelta(seconds=second) for second in count())
-        if faults.answer(fetch, fetch.profile, Request(PROFILE, public, {}, at))[1] is None
+        if faults.respond(fetch, fetch.profile, Request(PROFILE, public, {}, at))[1] is None
     )
     came, _ = listen(sandbox, public, good)
     assert came.startswith(b"HTTP/1.1 200 OK")

@@ -18,7 +18,7 @@ from tiktok_pipeline.sandbox.ledger import Ledger
 from tiktok_pipeline.sandbox.server import VENDORS
 from tiktok_pipeline.sandbox.social_fetch import PROFILE, SocialFetch
 from tiktok_pipeline.sandbox.tikhub import TikHub
-from tiktok_pipeline.sandbox.vendor import Answer, Refusal, Request, Vendor
+from tiktok_pipeline.sandbox.vendor import Refusal, Request, Response, Vendor
 from tiktok_pipeline.sandbox.world import World
 from tiktok_pipeline_tests.sandbox.conftest import START, Asker
 
@@ -26,20 +26,20 @@ GOOD = b'{"data":{"good":"answer"}}'
 QUESTIONS = 4_000
 
 
-def endpoint(request: Request) -> Answer:
-    return Answer(200, GOOD, 1.0)
+def endpoint(request: Request) -> Response:
+    return Response(200, GOOD, 1.0)
 
 
 def question(vendor: Vendor, number: int, every: timedelta = timedelta(seconds=137)) -> Request:
     return Request("/endpoint", f"creator{number % 20}", {}, START + number * every)
 
 
-def fates(profile: str, vendor: Vendor, seed: int = 7) -> list[tuple[Answer, Harm | Connection | None]]:
+def fates(profile: str, vendor: Vendor, seed: int = 7) -> list[tuple[Response, Harm | Connection | None]]:
     faults = Faults(seed, profile)
-    return [faults.answer(vendor, endpoint, question(vendor, n)) for n in range(QUESTIONS)]
+    return [faults.respond(vendor, endpoint, question(vendor, n)) for n in range(QUESTIONS)]
 
 
-def is_good(fate: tuple[Answer, Harm | Connection | None]) -> bool:
+def is_good(fate: tuple[Response, Harm | Connection | None]) -> bool:
     return fate[0].body == GOOD and fate[1] is None
 
 
@@ -49,14 +49,14 @@ def vendor(request: pytest.FixtureRequest, world: World) -> Vendor:
     return kind(world, Ledger())
 
 
-def test_none_leaves_every_answer_alone(vendor: Vendor) -> None:
+def test_the_profile_none_changes_no_response(vendor: Vendor) -> None:
     assert all(is_good(fate) for fate in fates("none", vendor))
 
 
 def test_mild_harms_one_request_in_fifty_and_only_so_that_a_retry_helps(vendor: Vendor) -> None:
     harmed = [fate for fate in fates("mild", vendor) if not is_good(fate)]
     assert 0.012 <= len(harmed) / QUESTIONS <= 0.028
-    assert {answer.status for answer, harm in harmed if harm is None} <= {429, 500, 502, 503, 504}
+    assert {response.status for response, harm in harmed if harm is None} <= {429, 500, 502, 503, 504}
     assert {harm for _, harm in harmed} == {None, Harm.RESET, Harm.SLOW}
 
 
@@ -64,7 +64,7 @@ def test_nasty_harms_one_request_in_seven(vendor: Vendor) -> None:
     told = fates("nasty", vendor)
     # A stale answer of this endpoint looks good, so slightly fewer are seen than the 15 %.
     assert 0.11 <= sum(not is_good(fate) for fate in told) / QUESTIONS <= 0.18
-    bodies = {answer.body[:14] for answer, harm in told if harm is None and answer.status == 200}
+    bodies = {response.body[:14] for response, harm in told if harm is None and response.status == 200}
     assert b"" in bodies
     assert b"<!DOCTYPE html" in bodies
     assert b'{"status_code"' in bodies
@@ -74,7 +74,7 @@ def test_a_shut_door_comes_in_windows_that_close_everything(vendor: Vendor) -> N
     faults = Faults(7, "nasty")
     shut_statuses = {401, 402, 403, 428}
     minutes = [question(vendor, n, timedelta(seconds=30)) for n in range(5 * 2880)]
-    shut = [faults.answer(vendor, endpoint, q)[0].status in shut_statuses for q in minutes]
+    shut = [faults.respond(vendor, endpoint, q)[0].status in shut_statuses for q in minutes]
     runs = [len(run) for run in "".join("x" if s else " " for s in shut).split()]
     assert sum(shut) < 0.02 * len(shut)
     assert all(4 * 2 - 1 <= run <= 10 * 2 + 1 for run in runs)
@@ -84,8 +84,8 @@ def test_some_vendor_shuts_its_door_within_a_week(world: World) -> None:
     seen: Counter[int] = Counter()
     for kind in VENDORS:
         shop, faults = kind(world, Ledger()), Faults(7, "nasty")
-        answers = [faults.answer(shop, endpoint, question(shop, n, timedelta(seconds=120)))[0] for n in range(5040)]
-        seen.update(answer.status for answer in answers)
+        responses = [faults.respond(shop, endpoint, question(shop, n, timedelta(seconds=120)))[0] for n in range(5040)]
+        seen.update(response.status for response in responses)
     assert sum(seen[status] for status in (401, 402, 403, 428)) > 0
 
 
@@ -94,21 +94,21 @@ def test_the_same_question_at_the_same_instant_always_fares_the_same(vendor: Ven
     assert fates("nasty", vendor) != fates("nasty", vendor, seed=8)
 
 
-def test_a_retry_a_moment_later_may_succeed(vendor: Vendor) -> None:
+def test_a_later_retry_may_succeed(vendor: Vendor) -> None:
     faults = Faults(7, "mild")
     failed = [
-        q for q in (question(vendor, n) for n in range(QUESTIONS)) if not is_good(faults.answer(vendor, endpoint, q))
+        q for q in (question(vendor, n) for n in range(QUESTIONS)) if not is_good(faults.respond(vendor, endpoint, q))
     ]
     again = [Request(q.endpoint, q.subject, q.query, q.at + timedelta(milliseconds=700)) for q in failed]
-    assert sum(is_good(faults.answer(vendor, endpoint, q)) for q in again) > 0.8 * len(again)
+    assert sum(is_good(faults.respond(vendor, endpoint, q)) for q in again) > 0.8 * len(again)
 
 
 @pytest.mark.parametrize("down", [kind.name for kind in VENDORS])
-def test_a_vendor_that_is_down_answers_nothing_and_the_others_everything(world: World, down: str) -> None:
+def test_a_vendor_that_is_down_fails_all_requests_and_the_others_none(world: World, down: str) -> None:
     faults = Faults(7, f"down-{down}")
     for kind in VENDORS:
         shop = kind(world, Ledger())
-        good = [is_good(faults.answer(shop, endpoint, question(shop, n))) for n in range(200)]
+        good = [is_good(faults.respond(shop, endpoint, question(shop, n))) for n in range(200)]
         assert any(good) != (kind.name == down)
         assert all(good) != (kind.name == down)
 
@@ -121,7 +121,9 @@ def test_an_unknown_profile_is_refused_by_name() -> None:
 
 def test_retry_after_comes_as_seconds_as_a_date_in_words_and_not_at_all(world: World) -> None:
     shop = SocialFetch(world, Ledger())
-    told = [(q, Faults(7, "nasty").answer(shop, endpoint, q)[0]) for q in (question(shop, n) for n in range(QUESTIONS))]
+    told = [
+        (q, Faults(7, "nasty").respond(shop, endpoint, q)[0]) for q in (question(shop, n) for n in range(QUESTIONS))
+    ]
     limited = [(q.at, dict(a.headers).get(b"retry-after"), a.body) for q, a in told if a.status == 429]
     seconds = [value for _, value, _ in limited if value is not None and value.isdigit()]
     dates = [(at, parsedate_to_datetime(value.decode())) for at, value, _ in limited if value and not value.isdigit()]
@@ -133,7 +135,7 @@ def test_retry_after_comes_as_seconds_as_a_date_in_words_and_not_at_all(world: W
     assert all(timedelta(seconds=18) < date - at <= timedelta(seconds=20) for at, date in dates)
 
 
-def test_tikhub_says_usage_limit_as_500_session_expiry_as_428_and_risk_control_inside_a_200(world: World) -> None:
+def test_tikhub_reports_usage_limit_as_500_session_expiry_as_428_and_risk_control_inside_a_200(world: World) -> None:
     shop, asked = TikHub(world, Ledger()), Request("/api/v1//live/info", "1", {}, START)
     limit = shop.refuse(Refusal.USAGE_LIMIT, asked)
     assert limit.status == 500
@@ -155,9 +157,9 @@ def test_faults_are_billed_as_the_vendor_bills_them(world: World) -> None:
 
 def test_every_vendor_words_every_refusal(vendor: Vendor) -> None:
     for refusal in Refusal:
-        answer = vendor.refuse(refusal, Request("/endpoint", "x", {}, START), "in these words")
-        assert b"in these words" in answer.body
-        assert answer.status >= 400 or refusal is Refusal.RISK_CONTROL
+        response = vendor.refuse(refusal, Request("/endpoint", "x", {}, START), "in these words")
+        assert b"in these words" in response.body
+        assert response.status >= 400 or refusal is Refusal.RISK_CONTROL
 
 
 def test_a_cut_connection_is_entered_in_the_ledger_with_status_zero(
@@ -174,26 +176,26 @@ def test_a_cut_connection_is_entered_in_the_ledger_with_status_zero(
     assert ask("/truth/ledger").json[0]["by_status"]["0"] == cut
 
 
-def test_an_unmarked_stale_answer_is_an_older_one(world: World) -> None:
+def test_an_unmarked_stale_response_is_an_older_one(world: World) -> None:
     shop, faults = Konbini(world, Ledger()), Faults(7, "nasty")
     asked: list[tuple[datetime, datetime]] = []
     for number in range(QUESTIONS):
         q = question(shop, number)
 
-        def remember(inner: Request, at: datetime = q.at) -> Answer:
+        def remember(inner: Request, at: datetime = q.at) -> Response:
             asked.append((at, inner.at))
             return endpoint(inner)
 
-        faults.answer(shop, remember, q)
+        faults.respond(shop, remember, q)
     late = [at - inner for at, inner in asked if inner != at]
     assert late
     assert all(timedelta(seconds=60) <= age < timedelta(seconds=1260) for age in late)
 
 
-def test_a_spoilt_answer_costs_what_a_good_one_does_except_where_only_data_is_billed(vendor: Vendor) -> None:
-    spoilt = [answer for answer, _ in fates("nasty", vendor) if answer.status == 200 and answer.body == b""]
+def test_a_malformed_response_costs_the_list_price_except_where_only_data_is_billed(vendor: Vendor) -> None:
+    spoilt = [response for response, _ in fates("nasty", vendor) if response.status == 200 and response.body == b""]
     assert spoilt
-    assert {answer.credits for answer in spoilt} == ({0.0} if vendor.name == "tikliveapi" else {1.0})
+    assert {response.credits for response in spoilt} == ({0.0} if vendor.name == "tikliveapi" else {1.0})
 
 
 def test_one_instant_written_in_two_zones_is_one_question(world: World, ask_with: Callable[..., Asker]) -> None:
@@ -210,19 +212,19 @@ def test_one_instant_written_in_two_zones_is_one_question(world: World, ask_with
         assert told[0] == told[1]
 
 
-def test_hostile_damages_one_response_in_twenty_and_says_what(vendor: Vendor) -> None:
+def test_hostile_damages_one_response_in_twenty_and_records_the_damage(vendor: Vendor) -> None:
     told = fates("hostile", vendor)
-    damaged = [(answer, how) for answer, how in told if answer.damage is not None]
+    damaged = [(response, how) for response, how in told if response.damage is not None]
     assert 0.04 <= len(damaged) / QUESTIONS <= 0.06
     assert all(is_good(fate) for fate in told if fate[0].damage is None)
-    assert {answer.damage.part for answer, _ in damaged if answer.damage} == {"body", "headers", "connection"}
-    assert all((how is None) == (answer.damage.part != "connection") for answer, how in damaged if answer.damage)
+    assert {response.damage.part for response, _ in damaged if response.damage} == {"body", "headers", "connection"}
+    assert all((how is None) == (response.damage.part != "connection") for response, how in damaged if response.damage)
     assert told == fates("hostile", vendor)
 
 
 def test_another_share_of_damaged_responses_follows_the_name(vendor: Vendor) -> None:
     told = fates("hostile-body@0.4", vendor)
-    assert 0.37 <= sum(answer.damage is not None for answer, _ in told) / QUESTIONS <= 0.43
+    assert 0.37 <= sum(response.damage is not None for response, _ in told) / QUESTIONS <= 0.43
     with pytest.raises(ValueError, match="no fault profile"):
         Faults(7, "nasty@0.4")
 
@@ -230,12 +232,16 @@ def test_another_share_of_damaged_responses_follows_the_name(vendor: Vendor) -> 
 @pytest.mark.parametrize("part", ["body", "headers", "connection"])
 def test_one_part_alone_can_be_damaged(vendor: Vendor, part: str) -> None:
     told = fates(f"hostile-{part}", vendor)
-    assert {answer.damage.part for answer, _ in told if answer.damage} == {part}
+    assert {response.damage.part for response, _ in told if response.damage} == {part}
 
 
-def test_a_damaged_response_costs_what_the_undamaged_one_does(vendor: Vendor) -> None:
-    told = [answer for answer, _ in fates("hostile", vendor) if answer.damage and answer.damage.kind != "retry_after"]
-    assert {answer.credits for answer in told} == {1.0}
+def test_a_damaged_response_costs_as_much_as_an_undamaged_one(vendor: Vendor) -> None:
+    told = [
+        response
+        for response, _ in fates("hostile", vendor)
+        if response.damage and response.damage.kind != "retry_after"
+    ]
+    assert {response.credits for response in told} == {1.0}
 
 
 def test_another_creators_response_is_whole_and_sometimes_under_this_handle(world: World) -> None:
@@ -244,14 +250,14 @@ def test_another_creators_response_is_whole_and_sometimes_under_this_handle(worl
     others = [c for c in world.creators if c.kind == "public" and c is not mine]
     kinds: Counter[str] = Counter()
     for second in range(20_000):
-        answer, _ = faults.answer(
+        response, _ = faults.respond(
             fetch, fetch.profile, Request(PROFILE, mine.handle, {}, START + timedelta(seconds=second))
         )
-        if answer.damage is not None and answer.damage.kind.startswith("another_creator"):
-            profile = msgspec.json.decode(answer.body)["data"]["profile"]
+        if response.damage is not None and response.damage.kind.startswith("another_creator"):
+            profile = msgspec.json.decode(response.body)["data"]["profile"]
             assert profile["platformUserId"] in {creator.user_id for creator in others}
-            assert (profile["handle"] == mine.handle) == (answer.damage.kind == "another_creator_under_this_handle")
-            kinds[answer.damage.kind] += 1
+            assert (profile["handle"] == mine.handle) == (response.damage.kind == "another_creator_under_this_handle")
+            kinds[response.damage.kind] += 1
     assert len(kinds) == 2
 
 

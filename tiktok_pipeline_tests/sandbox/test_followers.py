@@ -55,7 +55,7 @@ def test_the_members_one_by_one_are_as_many_as_the_count_says(crowd: World, smal
             assert counted == crowd.followers_at(c, at)
 
 
-def test_who_is_told_to_have_left_was_a_member_and_is_none(crowd: World, small: list[Creator]) -> None:
+def test_leavers_were_members_and_are_none(crowd: World, small: list[Creator]) -> None:
     for c in small:
         members, until = crowd.follower_list(c), AT + 160 * DAY
         gone = list(members.leavers(AT, until))

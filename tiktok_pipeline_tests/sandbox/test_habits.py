@@ -29,7 +29,7 @@ def test_in_six_weeks_one_creator_in_eight_changes_habit_and_one_in_ten_takes_a_
     assert all((r.then is None) == (r.changes_s is None) for r in routines)
 
 
-def test_nobody_streams_in_a_week_off(crowd: World) -> None:
+def test_there_are_no_streams_in_a_week_off(crowd: World) -> None:
     weeks = [(c, week) for c in crowd.creators if c.kind == "public" for week in crowd.routine(c).weeks_off]
     assert weeks
     for c, week in weeks:
@@ -38,7 +38,7 @@ def test_nobody_streams_in_a_week_off(crowd: World) -> None:
         assert all(start < begin for start in starts)
 
 
-def test_who_becomes_rare_streams_less_from_then_on(crowd: World) -> None:
+def test_a_creator_that_becomes_rare_streams_less_from_then_on(crowd: World) -> None:
     rates = []
     for c in crowd.creators:
         routine = crowd.routine(c)

@@ -65,7 +65,7 @@ def test_the_old_spelling_has_the_old_names_throughout(ask: Asker, world: World,
         assert {"entityId", "mediaCount"} <= data["attributedTo"].keys()
 
 
-def test_a_live_answer_agrees_with_the_truth(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+def test_a_live_response_agrees_with_the_truth(ask: Asker, world: World, streams: list[TrueStream]) -> None:
     for stream in streams[::7]:
         at = middle(stream)
         data = ask(f"{USERS}{stream.creator.handle}/live", at).json["data"]
@@ -136,7 +136,7 @@ def test_an_unknown_route_has_its_own_code_and_is_free(ask: Asker) -> None:
     assert reply.headers["x-credits-used"] == "0"
 
 
-def test_credits_remaining_fall_by_what_was_used(ask: Asker, world: World) -> None:
+def test_credits_remaining_fall_by_the_credits_used(ask: Asker, world: World) -> None:
     left = [int(ask(USERS + world.creators[0].handle, START).headers["x-credits-remaining"]) for _ in range(3)]
     assert [left[0] - value for value in left] == [0, 1, 2]
 

@@ -117,7 +117,7 @@ def test_the_number_of_posts_on_a_profile_grows_by_those_published(crowd: World)
         assert crowd.videos_at(c, SINCE) == max(c.videos_at_start - len(crowd.posts(c, SINCE, START)), 0)
 
 
-def test_the_same_seed_gives_the_same_posts_in_whatever_order_they_are_asked_for(crowd: World) -> None:
+def test_the_same_seed_gives_the_same_posts_in_any_order_of_requests(crowd: World) -> None:
     fresh = World(seed=11, creators=60, start=START)
     instants = [START.timestamp() + 40_000.0 * n for n in range(12)]
     for c in crowd.creators[:12]:

@@ -80,7 +80,7 @@ def test_a_score_grows_within_its_window_and_rests_when_the_stream_is_over(crowd
     assert scores == sorted(scores)
 
 
-def test_a_region_of_nobody_has_an_empty_list(crowd: World) -> None:
+def test_a_region_without_creators_has_an_empty_list(crowd: World) -> None:
     assert crowd.ranking("daily", "AQ", START + timedelta(hours=20)).rows == []
 
 

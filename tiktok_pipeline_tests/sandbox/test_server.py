@@ -41,7 +41,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_it_serves_over_http_what_the_callable_answers(client: httpx.Client, sandbox: RunningSandbox) -> None:
+def test_http_responses_equal_those_of_the_callable(client: httpx.Client, sandbox: RunningSandbox) -> None:
     ask = Asker(build_app(World(seed=7, creators=12, start=START)))
     at = START + timedelta(days=2, hours=19)
     for creator in sandbox.world.creators:
@@ -60,7 +60,7 @@ def test_the_environment_leads_the_pipeline_to_it(client: httpx.Client, sandbox:
     assert reply.json()["data"]["status_code"] == 10011
 
 
-def test_the_date_header_is_of_the_instant_that_was_asked_for(client: httpx.Client) -> None:
+def test_the_date_header_is_of_the_requested_instant(client: httpx.Client) -> None:
     at = START + timedelta(days=9)
     reply = client.get("/social-fetch/health", headers=KEYS["social-fetch"] | {"X-Replay-At": at.isoformat()})
     assert parsedate_to_datetime(reply.headers["date"]) == at
@@ -130,6 +130,6 @@ def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
     assert not answers(port)
 
 
-def test_a_start_that_fails_says_so() -> None:
+def test_a_failed_start_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="did not start"), start_in_process(faults="awful"):
         pass

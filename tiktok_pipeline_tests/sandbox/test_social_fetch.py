@@ -20,7 +20,7 @@ def as_of(reply: Reply, at: datetime) -> datetime:
     return at - timedelta(seconds=int(reply.headers.get("age", 0)))
 
 
-def test_followers_are_exact_as_of_the_answers_age(ask: Asker, world: World) -> None:
+def test_followers_are_exact_as_of_the_responses_age(ask: Asker, world: World) -> None:
     for creator in (c for c in world.creators if c.kind == "public" and c.renamed_at is None):
         for hour in range(0, 48, 3):
             at = START + timedelta(hours=hour)
@@ -28,7 +28,7 @@ def test_followers_are_exact_as_of_the_answers_age(ask: Asker, world: World) -> 
             assert reply.json["data"]["metrics"]["followers"] == world.followers_at(creator, as_of(reply, at))
 
 
-def test_a_live_answer_agrees_with_the_truth(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+def test_a_live_response_agrees_with_the_truth(ask: Asker, world: World, streams: list[TrueStream]) -> None:
     for stream in streams[::5]:
         room = stream.rooms[0]
         at = room.started_at + (room.ended_at - room.started_at) / 2
@@ -102,7 +102,7 @@ def test_a_private_profile_has_no_id_no_bio_and_no_posts(ask: Asker, world: Worl
     assert data["metrics"]["posts"] == 0
 
 
-def test_one_answer_in_twenty_comes_from_a_cache_of_a_minute_and_is_billed(
+def test_one_response_in_twenty_comes_from_a_cache_of_a_minute_and_is_billed(
     ask: Asker, world: World, streams: list[TrueStream]
 ) -> None:
     creator = streams[0].creator
@@ -184,7 +184,7 @@ def test_videos_are_walked_to_the_end_with_the_pinned_ones_once(
         assert [v["pinned"] for v in told] == [True] * len(pinned) + [False] * len(true)
 
 
-def test_a_video_has_exact_counts_as_of_the_answers_age_and_no_caption_at_times(
+def test_a_video_has_exact_counts_as_of_the_responses_age_and_no_caption_at_times(
     ask: Asker, world: World, public: list[Creator]
 ) -> None:
     captions = []
@@ -228,7 +228,7 @@ def test_followers_are_walked_to_the_end_and_billed_a_page(ask: Asker, world: Wo
     assert sum(row["credits"] for row in ask("/truth/ledger").json) - before == len(pages)
 
 
-def test_a_follower_list_says_whether_it_is_hidden_private_or_nobodys(ask: Asker, world: World) -> None:
+def test_a_follower_list_reports_whether_it_is_hidden_private_or_unknown(ask: Asker, world: World) -> None:
     hidden = next(c for c in world.creators if c.kind == "public" and world.follower_list(c).hidden)
     statuses = {
         hidden.handle: "hidden",
@@ -250,12 +250,12 @@ def test_a_search_is_walked_to_the_end_with_exact_counts(ask: Asker, world: Worl
 
 
 @pytest.mark.parametrize("cursor", ["!!", "bm90aGluZw==", "Zm9sbG93ZXJzLzU="])
-def test_a_cursor_of_nobody_or_of_another_list_is_refused_free(ask: Asker, world: World, cursor: str) -> None:
+def test_a_forged_cursor_or_one_of_another_list_is_refused_free(ask: Asker, world: World, cursor: str) -> None:
     reply = ask(f"{PROFILES}{world.creators[0].handle}/videos?cursor={cursor}", START)
     assert (reply.status, reply.json["error"]["code"]) == (400, "bad_request")
     assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0
 
 
 @pytest.mark.parametrize("path", ["users/search", "users/search?query=%20", "profiles/x/videos?sortBy=popular"])
-def test_what_is_not_served_is_a_bad_request(ask: Asker, path: str) -> None:
+def test_unsupported_requests_are_bad_requests(ask: Asker, path: str) -> None:
     assert ask(f"/social-fetch/v1/tiktok/{path}", START).status == 400

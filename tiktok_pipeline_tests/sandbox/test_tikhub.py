@@ -47,7 +47,7 @@ def test_a_live_room_agrees_with_the_truth(ask: Asker, world: World, streams: li
         assert data["owner"]["follow_info"]["follower_count"] == world.followers_at(stream.creator, at)
 
 
-def test_a_paused_room_says_three(ask: Asker, streams: list[TrueStream]) -> None:
+def test_a_paused_room_has_status_three(ask: Asker, streams: list[TrueStream]) -> None:
     stream = next(s for s in streams if s.rooms[0].pauses)
     begin, end = stream.rooms[0].pauses[0]
     at = stream.started_at + timedelta(seconds=(begin + end) / 2 - stream.start_s)
@@ -56,7 +56,7 @@ def test_a_paused_room_says_three(ask: Asker, streams: list[TrueStream]) -> None
     assert data["finish_time"] == data["create_time"]
 
 
-def test_an_ended_room_tells_its_end_for_a_day_and_then_only_that_it_finished(
+def test_an_ended_room_reports_its_end_for_a_day_and_then_only_that_it_finished(
     ask: Asker, world: World, streams: list[TrueStream]
 ) -> None:
     stream = streams[3]
@@ -153,14 +153,14 @@ def test_a_user_has_exact_counts_and_the_room_of_the_last_stream(
         assert user["unique_id"] == world.handle_at(stream.creator, at)
 
 
-def test_an_unknown_user_is_told_by_the_platforms_status_and_billed(ask: Asker, world: World) -> None:
+def test_an_unknown_user_has_the_platforms_status_and_is_billed(ask: Asker, world: World) -> None:
     data = ask(f"{API}/user/info?user_id={of_kind(world, 'missing').user_id}", START).json["data"]
     assert data["status_code"] == 2065
     assert "user" not in data
     assert ask("/truth/ledger").json[0]["credits"] == 1
 
 
-def test_a_check_of_several_rooms_says_which_are_open(ask: Asker, streams: list[TrueStream]) -> None:
+def test_a_check_of_several_rooms_reports_which_are_open(ask: Asker, streams: list[TrueStream]) -> None:
     stream = streams[5]
     at = middle(stream.rooms[0])
     over = next(s.rooms[-1] for s in streams if s.ended_at < at)
@@ -171,7 +171,7 @@ def test_a_check_of_several_rooms_says_which_are_open(ask: Asker, streams: list[
 
 
 @pytest.mark.parametrize(("rank_type", "kind"), [("", "hourly"), ("&rank_type=0", "hourly"), ("&rank_type=8", "daily")])
-def test_a_ranking_agrees_with_the_truth_and_counts_nobodys_followers(
+def test_a_ranking_agrees_with_the_truth_and_has_no_follower_counts(
     ask: Asker, world: World, streams: list[TrueStream], rank_type: str, kind: ListKind
 ) -> None:
     rows = 0
@@ -190,7 +190,7 @@ def test_a_ranking_agrees_with_the_truth_and_counts_nobodys_followers(
     assert rows > 0
 
 
-def test_an_anchor_is_told_its_own_place_or_rank_zero(ask: Asker, world: World, streams: list[TrueStream]) -> None:
+def test_an_anchor_gets_its_own_place_or_rank_zero(ask: Asker, world: World, streams: list[TrueStream]) -> None:
     ranks = set()
     for stream in streams[::5]:
         room = stream.rooms[0]
@@ -227,7 +227,7 @@ def test_stories_are_the_platforms_list_in_integers_and_walked_to_the_end(ask: A
         assert ("itemList" in data) == bool(shown)
 
 
-def test_the_key_tells_what_is_left_of_it_free_of_charge(ask: Asker, world: World) -> None:
+def test_the_key_balance_is_free_of_charge(ask: Asker, world: World) -> None:
     before = ask(f"{API}/key/info", START).json["data"]
     ask(f"{API}/user/info?user_id={world.creators[0].user_id}", START)
     after = ask(f"{API}/key/info", START).json["data"]
@@ -250,7 +250,7 @@ def test_the_key_tells_what_is_left_of_it_free_of_charge(ask: Asker, world: Worl
         "/user/stories?user_id=1&cursor=x",
     ],
 )
-def test_a_question_without_what_it_needs_is_refused_free(ask: Asker, path: str) -> None:
+def test_a_request_without_parameters_is_refused_free(ask: Asker, path: str) -> None:
     reply = ask(API + path, START)
     assert (reply.status, reply.json["code"], reply.json["data"]) == (400, 400, None)
     assert ask("/truth/ledger").json[0]["credits"] == 0

@@ -38,7 +38,7 @@ def test_a_handle_gives_the_id_and_the_id_gives_the_same_profile(ask: Asker, wor
     assert by_id == ask(f"{AT}/userinfo-by-username/?username={creator.handle}", START).body
 
 
-def test_the_id_still_answers_after_a_rename(ask: Asker, world: World) -> None:
+def test_the_id_is_still_found_after_a_rename(ask: Asker, world: World) -> None:
     creator = next(c for c in world.creators if c.renamed_at is not None)
     assert creator.renamed_at is not None
     later = creator.renamed_at + timedelta(hours=1)
@@ -149,7 +149,7 @@ def test_a_repeated_token_after_the_end_stays_empty(ask: Asker, world: World) ->
         assert (body["followers"], body["hasMore"]) == ([], False)
 
 
-def test_a_hidden_or_private_list_shows_nobody_but_the_total(ask: Asker, world: World) -> None:
+def test_a_hidden_or_private_list_is_empty_except_for_the_total(ask: Asker, world: World) -> None:
     hidden = next(c for c in world.creators if c.kind == "public" and world.follower_list(c).hidden)
     for creator in (hidden, of_kind(world, "private")):
         body = ask(f"{AT}/user-followers/?userid={creator.user_id}", START).json
@@ -212,7 +212,7 @@ def test_stories_are_paged_by_the_smallest_cursor(ask: Asker, world: World) -> N
         "/search-user/?keyword=%20",
     ],
 )
-def test_a_list_without_what_it_needs_is_refused_and_of_nobody_is_a_free_miss(
+def test_a_list_request_without_parameters_is_refused_and_an_unknown_user_is_a_free_miss(
     ask: Asker, world: World, path: str
 ) -> None:
     assert ask(AT + path, START).status == 400

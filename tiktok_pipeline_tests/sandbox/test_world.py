@@ -76,7 +76,7 @@ def test_one_creator_in_twelve_is_private_and_one_is_missing(size: int, odd: int
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_somebody_renames_within_five_days_and_keeps_the_ids(seed: int) -> None:
+def test_a_creator_renames_within_five_days_and_keeps_the_ids(seed: int) -> None:
     world = World(seed=seed, creators=8, start=START)
     renamed = [c for c in world.creators if c.renamed_at is not None]
     assert renamed
@@ -103,7 +103,7 @@ def test_twelve_creators_span_all_sizes(seed: int) -> None:
     assert sum(10_000 <= size < 1_000_000 for size in sizes) >= 5
 
 
-def test_identities_are_unique_and_ids_exceed_what_a_float_holds() -> None:
+def test_identities_are_unique_and_ids_exceed_a_float() -> None:
     creators = World(creators=500, start=START).creators
     for field in ("handle", "user_id", "sec_uid"):
         assert len({getattr(c, field) for c in creators}) == 500
@@ -158,7 +158,7 @@ def test_some_streams_cross_midnight(crowd_streams: list[TrueStream]) -> None:
     assert sum(s.started_at.date() != s.ended_at.date() for s in crowd_streams) > 0.02 * len(crowd_streams)
 
 
-def test_a_room_id_tells_when_the_room_was_created(crowd_streams: list[TrueStream]) -> None:
+def test_a_room_id_contains_the_creation_time(crowd_streams: list[TrueStream]) -> None:
     rooms = [r for s in crowd_streams for r in s.rooms]
     assert len({r.room_id for r in rooms}) == len(rooms)
     for r in rooms:
@@ -253,7 +253,7 @@ def test_a_search_finds_handles_before_names_and_niches_and_larger_creators_firs
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_search_finds_nobody_by_an_old_handle_or_a_blank(crowd: World) -> None:
+def test_a_search_by_an_old_handle_or_a_blank_has_no_hit(crowd: World) -> None:
     renamed = next(c for c in crowd.creators if c.renamed_to is not None)
     assert renamed in crowd.search(renamed.handle, START)
     assert renamed not in crowd.search(renamed.handle, UNTIL)
@@ -277,7 +277,7 @@ def test_organic_growth_a_day_is_as_promised_in_the_mean(crowd: World) -> None:
     assert 0.95 <= np.mean(ratios) <= 1.25  # viral bumps and the noise of the rate only add
 
 
-def test_far_outside_the_promised_span_it_still_answers(crowd: World) -> None:
+def test_far_outside_the_promised_span_it_still_responds(crowd: World) -> None:
     c = crowd.creators[0]
     for at in (START - timedelta(days=3000), START + timedelta(days=3000)):
         assert crowd.followers_at(c, at) >= 0

@@ -63,7 +63,7 @@ def test_an_exact_count_of_this_week_beats_a_newer_rounded_one() -> None:
     assert creators(roster("mira"), frame(PROFILE_OBSERVATIONS, rounded, stale))["followers"].to_list() == [1_200_000]
 
 
-def test_who_left_the_roster_or_was_never_seen_has_a_row() -> None:
+def test_creators_that_left_the_roster_or_were_never_seen_have_a_row() -> None:
     frame_ = creators(roster("new"), frame(PROFILE_OBSERVATIONS, seen("gone", 1)))
     assert frame_.select("creator_id", "on_roster", "niche").rows() == [("gone", False, None), ("new", True, "art")]
     assert frame_["last_seen_at"].null_count() == 1

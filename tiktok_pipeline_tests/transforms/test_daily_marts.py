@@ -32,7 +32,7 @@ def test_views_at_an_age_are_interpolated_and_the_last_counts_are_final() -> Non
     assert row["completeness"] == pytest.approx(23.5 / 24)
 
 
-def test_an_age_that_nobody_looked_at_is_null_and_not_zero() -> None:
+def test_an_age_without_a_reading_is_null_and_not_zero() -> None:
     row = stories(frame(STORY_OBSERVATIONS, story(10, 500))).row(0, named=True)
     assert (row["views_1h"], row["views_6h"], row["views_24h"]) == (None, None, None)
 
@@ -68,7 +68,7 @@ def poll(minute: float, state: str, creator: str = "mira") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_coverage_counts_unknown_apart_and_shows_who_was_never_asked() -> None:
+def test_coverage_counts_unknown_apart_and_shows_creators_without_polls() -> None:
     live = frame(LIVE_OBSERVATIONS, poll(0, "ended"), poll(5, "unknown"), poll(10, "live"), poll(15, "live"))
     days = pl.DataFrame({"day": [date(2026, 11, 2)]})
     rows = coverage(live, pl.Series("creator_id", ["mira", "never"]), days).rows(named=True)

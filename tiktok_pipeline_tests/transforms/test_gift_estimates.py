@@ -43,7 +43,7 @@ def estimated(*streams: Row, day: int = 0, **tables: Any) -> dict[str, Row]:
     return {row["creator_id"]: row for row in rows.rows(named=True)}
 
 
-def test_the_index_is_the_percentile_by_what_can_be_seen() -> None:
+def test_the_index_is_the_percentile_by_observable_signals() -> None:
     rows = estimated(*(stream(name, viewers_total=10**place) for place, name in enumerate("abcde")))
     assert {name: row["gift_index"] for name, row in rows.items()} == {"a": 10, "b": 30, "c": 50, "d": 70, "e": 90}
     assert all(row["compared_with"] == 5 for row in rows.values())
@@ -84,7 +84,7 @@ def test_streams_are_compared_within_their_follower_tier_and_the_seven_days_up_t
     assert estimated(*(row | {"started_at": hours(25)} for row in week), stream("z"))["z"]["compared_with"] == 1
 
 
-def test_followers_before_the_stream_say_the_tier_before_those_of_today() -> None:
+def test_followers_before_the_stream_define_the_tier_before_those_of_today() -> None:
     lift = [{"stream_id": "a:1", "observable": False, "followers_before": 9_000}]
     assert estimated(stream("a"), lift=lift)["a"]["follower_tier"] == "under_10k"
     unknown = estimated(stream("a"), creators=[{"creator_id": "b", "followers": 1}])["a"]
@@ -154,7 +154,7 @@ def covered(told: pl.DataFrame, truth: pl.DataFrame, basis: str) -> float:
     return joined.select((pl.col("diamonds").is_between("low", "high")).mean()).item()  # type: ignore[no-any-return]
 
 
-def test_ranges_hold_nine_of_ten_of_streams_of_creators_who_have_known_ones() -> None:
+def test_ranges_hold_nine_of_ten_streams_of_creators_with_known_streams() -> None:
     shares, widths = [], []
     for seed in range(8):
         told, truth = asked(creators=20, each=12, known_of_each=4, seed=seed)
@@ -164,7 +164,7 @@ def test_ranges_hold_nine_of_ten_of_streams_of_creators_who_have_known_ones() ->
     assert np.median(widths) < 5, "a creator's own streams make it about x/4"
 
 
-def test_ranges_hold_nine_of_ten_of_streams_of_creators_nobody_knows_and_are_wide() -> None:
+def test_ranges_hold_nine_of_ten_streams_of_creators_without_known_streams_and_are_wide() -> None:
     shares, widths = [], []
     for seed in range(8):
         rows, diamonds = world(creators=60, each=4, seed=seed)
@@ -188,14 +188,14 @@ def test_few_known_streams_tell_nothing_and_a_middle_takes_thirty() -> None:
     assert told["known_streams"].unique().to_list() == [30]
 
 
-def test_few_creators_say_nothing_of_another_one() -> None:
+def test_few_creators_give_no_range_for_another_one() -> None:
     rows, diamonds = world(creators=8, each=10, seed=3)
     known = diamonds.filter(pl.col("stream_id").str.starts_with("c7:").not_())
     told = ranges(rows, rows.filter(pl.col("creator_id") == "c7").select("stream_id"), known, tuple(SIGNALS))
     assert told.is_empty()
 
 
-def test_a_stream_that_is_known_is_told_as_it_is() -> None:
+def test_a_known_stream_keeps_its_known_value() -> None:
     rows, diamonds = world(creators=10, each=4, seed=2)
     told = ranges(rows, diamonds.select("stream_id"), diamonds, tuple(SIGNALS)).join(diamonds, on="stream_id")
     assert set(told["basis"]) == {"known"}
@@ -203,7 +203,7 @@ def test_a_stream_that_is_known_is_told_as_it_is() -> None:
         assert told[column].equals(told["diamonds"])
 
 
-def test_the_order_of_what_is_known_changes_nothing() -> None:
+def test_the_order_of_known_streams_changes_nothing() -> None:
     rows, diamonds = world(creators=12, each=6, seed=4)
     known = diamonds.gather_every(2)
     wanted = rows.select("stream_id")
@@ -212,7 +212,7 @@ def test_the_order_of_what_is_known_changes_nothing() -> None:
     assert told.filter(pl.col("low") < 0).is_empty()
 
 
-def test_the_table_carries_the_ranges_and_says_what_they_rest_on() -> None:
+def test_the_table_has_the_ranges_and_their_basis() -> None:
     streams = [stream(name, hour, viewers_total=1_000 * (hour + 1)) for name in "abcdefghij" for hour in (1, 5, 9, 30)]
     known = pl.DataFrame([
         {"stream_id": row["stream_id"], "diamonds": 2.0 * row["viewers_total"]}

@@ -109,7 +109,7 @@ def test_an_hour_without_a_count_is_not_known_and_not_0() -> None:
     assert rows["airtime_s"].to_list() == [1800, 1800]
 
 
-def test_a_stream_that_nobody_watched_has_0_viewers_in_each_hour_and_one_without_counts_has_none() -> None:
+def test_a_stream_with_zero_viewers_has_0_in_each_hour_and_one_without_counts_has_null() -> None:
     live = tuple(reading(10.5 + n / 12, 0) for n in range(12))
     assert split(stream(10.5, 11.5, watched=0, average=0), live=live)["average_viewers"].to_list() == [0, 0]
     unknown = split(stream(10.5, 11.5))
@@ -117,7 +117,7 @@ def test_a_stream_that_nobody_watched_has_0_viewers_in_each_hour_and_one_without
     assert unknown["peak_viewers"].to_list() == [None, None]
 
 
-def test_readings_of_somebody_else_or_off_air_or_repeated_change_nothing() -> None:
+def test_readings_of_other_creators_or_off_air_or_repeated_change_nothing() -> None:
     live = tuple(reading(10.5 + n / 12, 100) for n in range(12))
     plain = split(stream(10.5, 11.5, watched=100, average=100), live=live)
     others = (
@@ -216,7 +216,7 @@ def test_airtime_counts_on_the_day_that_it_was_on_and_the_stream_on_the_day_that
     assert (monday["lift_streams"], tuesday["lift_streams"]) == (1, 0)
 
 
-def test_a_day_off_has_a_row_with_zeros_and_a_day_that_nobody_watched_has_one_with_nulls() -> None:
+def test_a_day_off_has_a_row_with_zeros_and_a_day_without_polls_has_nulls() -> None:
     off, dark = day_of(0)["ana"], day_of(0, coverage=[polled(0, known=0)])["ana"]
     assert (off["active_day"], off["streams"], off["airtime_s"], off["hours_watched"]) == (False, 0, 0.0, 0.0)
     assert (off["average_viewers"], off["peak_viewers"], off["lift"]) == (None, None, None)
@@ -229,7 +229,7 @@ def test_a_stream_makes_a_day_known_whatever_the_ledger_of_polls_says() -> None:
     assert day_of(0, stream(5, 6), coverage=[polled(0, known=0)])["ana"]["active_day"] is True
 
 
-def test_everybody_has_a_row_since_they_are_known_and_until_they_leave() -> None:
+def test_each_creator_has_a_row_from_the_first_sighting_until_removal() -> None:
     known = [
         creator("early", 0), creator("late", 30), creator("never", None, None),
         creator("left", 0, 25, on_roster=False), creator("gone", -99, -50, on_roster=False),
@@ -261,7 +261,7 @@ def test_streaks_look_a_year_back_and_no_further_however_much_is_given() -> None
 
 @settings(max_examples=60, deadline=None)
 @given(st.sets(st.integers(0, 30)), st.integers(0, 30))
-def test_streaks_are_what_counting_day_by_day_says(active: set[int], day: int) -> None:
+def test_streaks_equal_a_count_day_by_day(active: set[int], day: int) -> None:
     row = day_of(day, *(stream(24 * n + 12, 24 * n + 13) for n in sorted(active)))["ana"]
     run = longest = 0
     for n in range(day + 1):
@@ -310,7 +310,7 @@ def test_an_exact_count_is_taken_before_a_later_rounded_one_and_the_steady_vendo
     assert (row["followers_end"], row["followers_change"]) == (1_023, 24)
 
 
-def test_lift_sums_what_is_observable_and_is_null_where_nothing_is() -> None:
+def test_lift_sums_observable_streams_and_is_null_without_any() -> None:
     streams = [stream(2, 3), stream(8, 9), stream(14, 15)]
     lift = tuple(lifted(row["stream_id"], value, 2) for row, value in zip(streams, (5.0, -2.0, None), strict=True))
     row = day_of(0, *streams, lift=lift)["ana"]
@@ -325,5 +325,5 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
     assert day_of(0, *streams, counts=counts) == day_of(0, *reversed(streams), counts=counts[::-1])
 
 
-def test_the_days_are_dates_of_the_day_that_was_asked_for() -> None:
+def test_the_days_are_dates_of_the_requested_day() -> None:
     assert day_of(3)["ana"]["day"] == date(2026, 11, 5)

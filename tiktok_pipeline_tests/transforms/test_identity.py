@@ -40,7 +40,7 @@ def sightings(chance: random.Random) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_summary_says_of_identities_what_all_sightings_say(seed: int) -> None:
+def test_a_summary_gives_the_same_identities_as_all_sightings(seed: int) -> None:
     chance = random.Random(seed)
     whole = sightings(chance)
     by_day = [

@@ -74,7 +74,7 @@ def test_rank_change_is_against_the_period_of_the_same_length_before() -> None:
     assert rows["is_new"].to_list() == [False, False, True]
 
 
-def test_only_who_was_watched_all_through_the_period_before_can_be_new() -> None:
+def test_only_creators_polled_all_through_the_period_before_can_be_new() -> None:
     streams = [stream("ana", 1, 1), stream("bo", 2, 2), stream("cy", 3, 3)]
     for period, new in (("day", [True, True, True]), ("week", [True, True, None]), ("month", [True, None, None])):
         rows = board(streams, [], period=period).sort("creator_id")
@@ -93,7 +93,7 @@ def test_over_a_week_and_a_month_lift_takes_three_streams_that_tell_one() -> Non
     assert board(streams, lifts, metric="streams", period="week")["value"].to_list() == [3, 3]
 
 
-def test_a_lucky_guess_leads_by_value_and_not_by_what_is_sure() -> None:
+def test_an_uncertain_lift_leads_by_value_and_not_by_lower_bound() -> None:
     streams = [stream("ana", 1, 1), stream("bo", 2, 1), stream("cy", 3, 1)]
     lifts = [lift("ana", 1, 100, half=90), lift("bo", 2, 80, half=5), lift("cy", 3, 80, half=5)]
     rows = board(streams, lifts, metric="lift")
@@ -103,7 +103,7 @@ def test_a_lucky_guess_leads_by_value_and_not_by_what_is_sure() -> None:
     assert board(streams, lifts)["confident_rank"].to_list() == [None] * 3
 
 
-def test_a_viral_stream_does_not_count_and_one_of_which_nobody_knows_does() -> None:
+def test_a_viral_stream_does_not_count_and_one_with_unknown_posts_does() -> None:
     streams = [stream("ana", 1, 1), stream("ana", 5, 1), stream("ana", 9, 1)]
     flags: tuple[list[str], ...] = (["viral_overlap"], ["viral_unknown"], [])
     lifts = [lift("ana", start, 10, flags=flag) for start, flag in zip((1, 5, 9), flags, strict=True)]

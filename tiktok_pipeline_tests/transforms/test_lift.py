@@ -199,7 +199,7 @@ def test_the_next_stream_ends_the_window_and_is_flagged() -> None:
     assert first["after_at"] <= hours(END_H + 0.75)
 
 
-def test_what_a_stream_shortly_before_still_brings_is_expected_without_this_one() -> None:
+def test_carry_over_of_a_stream_shortly_before_is_expected_without_this_one() -> None:
     first, second = estimated([stream(), stream(END_H + 2, END_H + 4)], counts(grown(with_stream(steady, 400))))
     for row in (first, second):
         assert row["lift"] == pytest.approx(row["naive_delta"] - row["expected_organic"])
@@ -207,7 +207,7 @@ def test_what_a_stream_shortly_before_still_brings_is_expected_without_this_one(
     assert second["expected_organic"] > 1.2 * second["baseline_rate_per_h"] * 3
 
 
-def test_two_streams_between_the_same_two_counts_are_not_told_apart() -> None:
+def test_two_streams_between_the_same_two_counts_are_not_distinguished() -> None:
     profiles = [p for p in counts(grown(with_stream(steady, 100))) if not START_H - 1 < hour_of(p) < START_H + 11]
     rows = estimated([stream(), stream(START_H + 5, START_H + 7)], profiles)
     for row in rows:
@@ -264,7 +264,7 @@ def test_order_and_repetition_change_nothing() -> None:
     assert estimated([stream()], [*reversed(profiles), *profiles[::7]]) == once
 
 
-def test_intervals_cover_what_they_say() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     """A small version of the benchmark: noisy growth with a rhythm, lifts that are known, 200 creators."""
     random = np.random.default_rng(1)
     grid = np.arange(0, SPAN_H, 0.25)

@@ -30,7 +30,7 @@ def scored(scenario: Scenario) -> Score:
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else None,
 )
-def test_lifts_are_far_better_than_naive_and_say_how_far_off_they_may_be(scenario: Scenario, coverage: float) -> None:
+def test_lifts_are_far_better_than_naive_and_have_valid_intervals(scenario: Scenario, coverage: float) -> None:
     got = scored(scenario)
     assert got.streams > 900
     assert got.observable == 1

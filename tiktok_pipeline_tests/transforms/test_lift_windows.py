@@ -41,7 +41,7 @@ def test_no_streams_are_no_rows() -> None:
     assert_frame_equal(empty, STREAM_LIFT.empty())
 
 
-def test_the_lift_is_what_is_left_when_growth_as_usual_is_taken_off() -> None:
+def test_the_lift_is_the_gain_less_usual_growth() -> None:
     row = lift_of(every(15, with_lift(300)))
     # From the start to an hour after the end are three hours of ten each.
     assert (row["before_at"], row["after_at"]) == (hours(START), hours(END + 1))
@@ -78,7 +78,7 @@ def test_a_rhythm_is_not_made_up_from_a_day() -> None:
     assert lift_of(counts, as_of=END + 2)["profile_used"] is False
 
 
-def test_lift_is_told_in_percent_and_by_the_hour() -> None:
+def test_lift_is_reported_in_percent_and_by_the_hour() -> None:
     row = lift_of(every(15, with_lift(300)))
     assert row["lift_pct"] == pytest.approx(100 * row["lift"] / 100_841)
     assert row["lift_per_hour"] == pytest.approx(row["lift"] / 2)
@@ -162,7 +162,7 @@ def test_a_count_from_the_day_after_is_not_the_count_after() -> None:
     assert (row["naive_delta"], row["observable"], "no_after" in row["flags"]) == (None, False, True)
 
 
-def test_a_count_that_stood_still_for_too_long_is_an_old_answer() -> None:
+def test_a_count_that_stayed_constant_for_too_long_is_a_cached_response() -> None:
     def fast(hour: float) -> float:
         return 1_000_003 + 1_000 * hour
 
@@ -175,7 +175,7 @@ def test_a_count_that_stood_still_for_too_long_is_an_old_answer() -> None:
     assert row["lift"] == pytest.approx(0, abs=1)
 
 
-def test_a_count_that_dips_and_comes_back_is_an_old_answer_and_no_purge() -> None:
+def test_a_count_that_dips_and_comes_back_is_a_cached_response_and_no_purge() -> None:
     counts = every(15, with_lift(3_000))
     after = next(n for n, row in enumerate(counts) if row["observed_at"] == hours(END + 1))
     counts[after] |= {"followers": int(with_lift(3_000)(END - 1))}
@@ -267,7 +267,7 @@ def test_a_rounded_account_of_millions_is_not_observable() -> None:
     assert "below_resolution" in row["flags"]
 
 
-def test_two_quanta_of_a_rounded_account_say_nothing_and_three_do() -> None:
+def test_two_quanta_of_a_rounded_account_are_unobservable_and_three_are_observable() -> None:
     coarse: dict[str, Any] = {"followers_precision": "rounded", "followers_unit": 100}
     little = lift_of(every(15, rounded(with_lift(170), 100), **coarse))
     much = lift_of(every(15, rounded(with_lift(270), 100), **coarse))
@@ -291,7 +291,7 @@ def test_the_window_ends_at_the_next_start() -> None:
     assert {"overlap_next", "stream_group"} <= set(row["flags"])
 
 
-def test_a_stream_after_another_is_flagged_and_what_the_first_may_still_bring_is_in_its_interval() -> None:
+def test_a_stream_after_another_is_flagged_and_its_interval_includes_carry_over() -> None:
     first, second = lifts([stream(), stream(END + 2, END + 3)], every(15, with_lift(300)))
     assert "adjacent_prev" not in first["flags"]
     assert "adjacent_prev" in second["flags"]
@@ -343,7 +343,7 @@ def test_the_flags_of_the_streams_own_bounds_are_passed_on() -> None:
     assert row["flags"] == sorted(row["flags"])
 
 
-def test_two_streams_between_the_same_counts_cannot_be_told_apart() -> None:
+def test_two_streams_between_the_same_counts_cannot_be_distinguished() -> None:
     counts = [row for row in every(15, with_lift(300)) if not hours(START) < row["observed_at"] < hours(END + 4)]
     first, second = lifts([stream(), stream(END + 1.5, END + 3)], counts)
     assert [row["lift"] for row in (first, second)] == [None, None]
@@ -423,6 +423,6 @@ def test_tiktoks_own_count_is_the_most_of_each_room_summed_over_the_streams_room
     assert row["platform_new_followers"] == 49
 
 
-def test_where_tiktok_says_nothing_its_count_is_unknown_and_not_zero() -> None:
+def test_without_tiktoks_count_it_is_null_and_not_zero() -> None:
     row = lift_of(every(15, steady), live=frame(LIVE_OBSERVATIONS, told(START + 0.1, "a", None)))
     assert row["platform_new_followers"] is None

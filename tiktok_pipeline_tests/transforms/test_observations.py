@@ -146,7 +146,7 @@ def test_an_absence_is_off_air_only_where_the_profile_is_known() -> None:
     assert states(settle_absences(live, said((NOON - timedelta(days=3), True)))) == ["unknown"] * 3
 
 
-def test_the_first_profile_vouches_for_what_came_before_it() -> None:
+def test_the_first_profile_vouches_for_earlier_readings() -> None:
     assert states(settle_absences(absences(NOON), said((NOON + timedelta(minutes=5), True)))) == ["ended"]
 
 
@@ -155,7 +155,7 @@ def test_other_unknowns_stay_unknown() -> None:
     assert states(settle_absences(live, said((NOON, True)))) == ["unknown"]
 
 
-def test_what_profiles_said_is_read_from_outcomes_alone() -> None:
+def test_existence_is_read_from_profile_outcomes_alone() -> None:
     asked = raw(
         {"endpoint": social_fetch.PROFILE, "outcome": "ok"},
         {"endpoint": social_fetch.PROFILE, "outcome": "private"},

@@ -26,7 +26,7 @@ def others(start: Floats, end: Floats, brought: Floats, rate: float = 40.0) -> O
     return OtherStreams(series, start, end, Lift(), both=True)
 
 
-def test_the_weakest_streams_of_an_hour_bound_what_that_hour_brings() -> None:
+def test_the_weakest_streams_of_an_hour_bound_the_growth_of_that_hour() -> None:
     start = np.arange(2, DAYS - 2) * 24 + 20.0
     brought = np.where(np.arange(start.size) % 2 == 0, 0.0, 500.0)
     found = others(start, start + 2, brought)

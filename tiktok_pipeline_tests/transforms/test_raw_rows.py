@@ -16,6 +16,6 @@ def test_a_row_without_a_value_that_it_must_have_is_left_out(column: str) -> Non
     assert usable(rows.drop(column).lazy()).collect().height == 2
 
 
-def test_what_a_row_may_lack_is_filled() -> None:
+def test_optional_values_of_a_row_are_filled() -> None:
     rows = landed("a").with_columns(subject=pl.lit(None, pl.String), page=pl.lit(None, pl.Int32))
     assert usable(rows.lazy()).select("subject", "page").collect().rows() == [("", 0)]

@@ -79,7 +79,7 @@ def test_an_announcement_is_no_recap(caption: str) -> None:
 
 
 @pytest.mark.parametrize("caption", captions.NOISE)
-def test_what_only_sounds_like_a_live_is_no_recap(caption: str) -> None:
+def test_expressions_similar_to_a_live_are_no_recap(caption: str) -> None:
     assert "noise" in hits(caption)
     plain_score = scored(caption)["score"]
     assert plain_score < 0.7, "noise takes two points off"
@@ -128,7 +128,7 @@ def test_bands_are_of_the_time_since_the_stream(hour: float, band: str) -> None:
     assert row["stream_id"] == (None if band == "none" else "ana:0")
 
 
-def test_a_post_belongs_to_the_newest_stream_that_had_begun_and_to_nobody_elses() -> None:
+def test_a_post_belongs_to_its_creators_newest_stream_that_had_begun() -> None:
     streams = (stream(0, 2), stream(5, 6), stream(9, 10), stream(7, 8, creator_id="bo", stream_id="bo:7"))
     owners = {row["post_id"]: row["stream_id"] for row in found(
         *(post(hour, "stream highlights") for hour in (1, 4, 5.05, 5.5, 8.5, 12)), streams=streams
@@ -163,7 +163,7 @@ def test_the_operators_points_count() -> None:
     assert row["hits"] == ["live"]
 
 
-def test_the_rules_find_what_the_sandbox_writes() -> None:
+def test_the_rules_find_the_sandboxs_recaps() -> None:
     """Its captions are invented, by people who knew the rules: this is a test of running, not of the field."""
     measured = measure(creators=40, days=14, seed=5)
     assert measured.recaps > 150

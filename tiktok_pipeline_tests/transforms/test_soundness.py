@@ -160,7 +160,7 @@ def test_of_rows_with_one_key_the_same_one_is_kept_whatever_their_order(
     assert all(each.equals(kept[0]) for each in kept)
 
 
-def test_the_row_that_says_more_is_kept() -> None:
+def test_the_more_informative_row_is_kept() -> None:
     unknown = row("live_observations", live_state="unknown", evidence="weak", title="long gone", viewers=5)
     assert sound("live_observations", unknown, row("live_observations"))["live_observations"]["live_state"].item() == (
         "live"
@@ -178,7 +178,7 @@ def test_faults_that_read_alike_are_one_row_of_the_quarantine() -> None:
     assert sound("post_observations", *posts)["quarantine"]["value"].to_list() == ["-1"]
 
 
-def test_what_is_sound_stays_as_it_is() -> None:
+def test_sound_rows_are_unchanged() -> None:
     for table in NORMALIZED:
         rows = frame(table, row(table.name))
         made = sound(table.name, row(table.name))

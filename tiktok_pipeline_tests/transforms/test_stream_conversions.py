@@ -56,7 +56,7 @@ OLD = list(range(1_000, 900, -1))
 NEW = [f"new{n}" for n in range(7)]
 
 
-def test_who_stands_above_the_followers_that_both_lists_show_has_joined() -> None:
+def test_followers_above_the_shared_ones_have_joined() -> None:
     row = told(walk(9.5, OLD), walk(11.5, [*NEW, *OLD][:100]))
     assert (row["joined"], row["left_recent"], row["compared"]) == (7, 0, 93)
     assert (row["list_seen"], row["list_total"], row["complete"]) == (100, 100_000, False)
@@ -65,19 +65,19 @@ def test_who_stands_above_the_followers_that_both_lists_show_has_joined() -> Non
     assert row["flags"] == []
 
 
-def test_who_is_gone_is_told_of_those_whom_both_lists_reach_only() -> None:
+def test_leaving_followers_are_counted_only_where_both_lists_reach() -> None:
     stayed = [key for key in OLD if key not in (999, 950, 901)]
     row = told(walk(9.5, OLD), walk(11.5, [*NEW, *stayed][:60]))
     # 950 is gone and in reach; 901 may still be there, below where the walk ended.
     assert (row["joined"], row["left_recent"], row["left"]) == (7, 2, None)
 
 
-def test_an_old_follower_who_moves_up_because_others_left_has_not_joined() -> None:
+def test_an_old_follower_that_moves_up_because_others_left_has_not_joined() -> None:
     row = told(walk(9.5, OLD), walk(11.5, [*NEW, *OLD[5:], 900, 899, 898]))
     assert (row["joined"], row["left_recent"]) == (7, 5)
 
 
-def test_lists_that_do_not_meet_say_nothing_and_not_that_everybody_joined() -> None:
+def test_lists_without_overlap_give_null_and_not_all_joined() -> None:
     row = told(walk(9.5, OLD), walk(11.5, [f"new{n}" for n in range(100)]))
     assert (row["joined"], row["left_recent"], row["conversion"]) == (None, None, None)
     assert row["flags"] == ["lists_do_not_meet"]
@@ -85,7 +85,7 @@ def test_lists_that_do_not_meet_say_nothing_and_not_that_everybody_joined() -> N
     assert returned["joined"] is None, "one who went and came back does not make two lists meet"
 
 
-def test_lists_that_were_read_to_the_end_tell_who_left_in_all() -> None:
+def test_complete_lists_give_the_total_of_leaving_followers() -> None:
     before, after = [1, 2, 3, 4, 5], ["x", "y", 2, 3]
     row = told(walk(9.5, before, total=5), walk(11.5, after, total=4))
     assert (row["joined"], row["left"], row["complete"]) == (2, 3, True)
@@ -102,7 +102,7 @@ def test_a_page_that_is_missing_ends_the_list_there() -> None:
     assert (row["joined"], row["compared"]) == (7, 20)
 
 
-def test_without_a_list_on_each_side_nothing_is_told() -> None:
+def test_without_a_list_on_each_side_the_result_is_null() -> None:
     assert told(walk(11.5, OLD))["flags"] == ["no_list_before"]
     assert told(walk(9.5, OLD))["flags"] == ["no_list_after"]
     neither = told()
@@ -112,7 +112,7 @@ def test_without_a_list_on_each_side_nothing_is_told() -> None:
     assert far["flags"] == ["no_list_after", "no_list_before"]
 
 
-def test_a_list_from_the_first_minutes_of_the_stream_is_the_one_before_and_says_so() -> None:
+def test_a_list_from_the_first_minutes_of_the_stream_counts_as_before_and_is_flagged() -> None:
     row = told(walk(2, OLD[10:]), walk(10.1, OLD), walk(11.5, [*NEW, *OLD]))
     assert (row["joined"], row["flags"], row["before_at"]) == (7, ["late_before"], hours(10.1))
     later = told(walk(2, OLD[10:]), walk(10.3, OLD), walk(11.5, [*NEW, *OLD]))
@@ -121,13 +121,13 @@ def test_a_list_from_the_first_minutes_of_the_stream_is_the_one_before_and_says_
     assert short["before_at"] is None, "a list from after the end is not one from before it"
 
 
-def test_lists_far_from_the_stream_tell_who_joined_and_no_conversion() -> None:
+def test_lists_far_from_the_stream_give_joined_and_no_conversion() -> None:
     row = told(walk(0, OLD), walk(24, [*NEW, *OLD]))
     assert (row["joined"], row["conversion"], row["flags"]) == (7, None, ["wide_bracket"])
     assert told(walk(0, OLD), walk(24, [*NEW, *OLD]), tight_hours=20.0)["conversion"] == 0.007
 
 
-def test_streams_that_share_their_lists_cannot_be_told_apart() -> None:
+def test_streams_that_share_their_lists_cannot_be_distinguished() -> None:
     lists = walk(9.5, OLD), walk(15, [*NEW, *OLD])
     row = told(*lists, streams=[stream(), stream(13, 14)])
     assert (row["joined"], row["conversion"]) == (None, None)
@@ -153,14 +153,14 @@ def test_a_stream_without_an_end_or_without_viewers_has_no_conversion() -> None:
         assert (row["joined"], row["conversion"]) == (7, None)
 
 
-def test_a_follower_who_is_on_two_pages_counts_once() -> None:
+def test_a_follower_on_two_pages_counts_once() -> None:
     row = told(walk(9.5, OLD), walk(11.5, [*NEW, NEW[0], *OLD]))
     assert (row["joined"], row["list_seen"]) == (7, 107)
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 60), st.sets(st.integers(0, 199)), st.integers(20, 120), st.integers(20, 120))
-def test_what_is_told_is_what_happened(joined: int, gone: set[int], depth_before: int, depth_after: int) -> None:
+def test_counts_equal_the_truth(joined: int, gone: set[int], depth_before: int, depth_after: int) -> None:
     """A list of 200 of which some leave while others join: whatever is not null is true."""
     members = [f"old{n}" for n in range(200)]
     after = [*(f"new{n}" for n in range(joined)), *(key for n, key in enumerate(members) if n not in gone)]

@@ -66,20 +66,20 @@ def test_a_stream_lies_between_the_readings_around_it() -> None:
     assert row["flags"] == []
 
 
-def test_the_vendors_start_is_believed_and_the_delay_measured() -> None:
+def test_the_vendors_start_is_accepted_and_the_delay_measured() -> None:
     row = only(off(0), on(10, started_at=at(4)), on(15), off(20), off(25))
     assert row["started_at"] == at(4)
     assert row["detection_delay_s"] == 360
     assert only(*PLAIN)["detection_delay_s"] is None
 
 
-def test_without_the_vendors_word_the_room_id_tells_the_start() -> None:
+def test_without_a_reported_start_the_room_id_gives_the_start() -> None:
     row = only(off(0), on(10, room_id(7)), off(20), off(25))
     assert row["started_at"] == at(7)
     assert row["detection_delay_s"] == 180
 
 
-def test_a_start_in_the_future_of_the_reading_is_not_believed() -> None:
+def test_a_start_in_the_future_of_the_reading_is_rejected() -> None:
     row = only(off(0), on(10, started_at=at(60)), off(20), off(25))
     assert row["started_at"] == at(5)
 
@@ -125,13 +125,13 @@ def test_a_pause_is_the_same_stream() -> None:
     assert row["ended_at_lo"] == at(25)
 
 
-def test_a_room_that_says_it_has_ended_ends_the_stream_at_once_and_exactly() -> None:
+def test_a_room_that_reports_its_end_ends_the_stream_at_once_and_exactly() -> None:
     ended = off(25, vendor="tikhub", evidence="strong", room_id="r1", ended_at=at(21))
     row = only(off(0), on(10), on(20), ended)
     assert (row["status"], row["ended_at"], row["ended_at_hi"]) == ("ended", at(21), at(21))
 
 
-def test_an_end_before_the_last_reading_of_on_air_is_not_believed() -> None:
+def test_an_end_before_the_last_reading_of_on_air_is_rejected() -> None:
     ended = off(25, vendor="tikhub", evidence="strong", room_id="r1", ended_at=at(12))
     row = only(off(0), on(10), on(20), ended, off(30))
     assert row["ended_at"] == at(22.5)
@@ -215,7 +215,7 @@ def test_viewers_are_weighted_by_the_time_that_they_stood() -> None:
     assert (row["peak_viewers"], row["peak_at"]) == (40, at(20))
 
 
-def test_nobody_counted_is_null_and_not_zero() -> None:
+def test_a_missing_viewer_count_is_null_and_not_zero() -> None:
     row = only(off(0), on(10, viewers=None), off(15), off(20))
     assert (row["peak_viewers"], row["average_viewers"], row["hours_watched"]) == (None, None, None)
     assert (row["viewers_total"], row["likes"]) == (None, None)

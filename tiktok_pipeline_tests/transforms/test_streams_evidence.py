@@ -29,17 +29,17 @@ A, B = room(60), room(100)
 # Old answers (docs/methods.md 1.2)
 
 
-def test_a_repeated_answer_speaks_for_as_long_ago_as_the_vendor_may_keep_it() -> None:
+def test_a_repeated_response_is_dated_back_by_the_vendors_cache_time() -> None:
     rows = [live(m, A, vendor="konbini", viewers=40, viewers_total=90) for m in (65, 85)]
     assert only(*rows, off(90), off(95))["ended_at_lo"] == at(80)
 
 
-def test_a_repeated_answer_is_never_older_than_the_one_it_repeats() -> None:
+def test_a_repeated_response_is_never_older_than_the_one_it_repeats() -> None:
     rows = [live(m, A, vendor="konbini", viewers_total=40) for m in (82, 85)]
     assert only(live(65, A), *rows, off(90), off(95))["ended_at_lo"] == at(82)
 
 
-def test_social_fetch_keeps_answers_for_a_minute_only() -> None:
+def test_social_fetch_caches_responses_for_a_minute_only() -> None:
     rows = [live(m, A, viewers=4, viewers_total=40) for m in (65, 85)]
     assert only(*rows, off(90), off(95))["ended_at_lo"] == at(84)
 
@@ -47,31 +47,31 @@ def test_social_fetch_keeps_answers_for_a_minute_only() -> None:
 @pytest.mark.parametrize(
     "second", [{"viewers": 41}, {"viewers_total": 91}, {"viewers_total": None}, {"vendor": "tikhub"}]
 )
-def test_an_answer_that_differs_is_as_new_as_it_says(second: dict[str, object]) -> None:
+def test_a_changed_response_is_not_dated_back(second: dict[str, object]) -> None:
     first = {"vendor": "konbini", "viewers": 40, "viewers_total": 90}
     stream = only(live(65, A, **first), live(85, A, **(first | second)), off(90), off(95))
     assert stream["ended_at_lo"] == at(85)
 
 
-def test_answers_without_a_cumulative_count_cannot_be_told_to_repeat() -> None:
+def test_responses_without_a_cumulative_count_never_count_as_repeated() -> None:
     assert only(live(65, A, viewers=5), live(85, A, viewers=5), off(90), off(95))["ended_at_lo"] == at(85)
 
 
 # The same second (docs/methods.md 1.2)
 
 
-def test_a_rooms_own_status_is_believed_over_a_live_answer_of_the_same_second() -> None:
+def test_a_rooms_own_status_outranks_a_live_response_of_the_same_second() -> None:
     stream = only(live(65, A), live(80, A), ended(80.005, A, 79))
     assert (stream["status"], stream["ended_at"], stream["observations"]) == ("ended", at(79), 1)
 
 
-def test_an_answer_with_a_room_is_believed_over_a_flag_of_the_same_second() -> None:
+def test_a_response_with_a_room_outranks_a_flag_of_the_same_second() -> None:
     offline = [off(m, vendor="konbini") for m in (70.005, 75.005)]
     stream = only(live(65, A), live(70, A), live(75, A), *offline)
     assert (stream["status"], stream["ended_at_lo"], stream["flags"]) == ("live", at(75), ["censored_start"])
 
 
-def test_a_flag_of_on_air_is_believed_over_a_flag_of_off_air_of_the_same_second() -> None:
+def test_a_flag_of_on_air_outranks_a_flag_of_off_air_of_the_same_second() -> None:
     assert only(live(65), live(75), off(75.005), off(80))["status"] == "live"
 
 

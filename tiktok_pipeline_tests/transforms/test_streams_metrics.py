@@ -67,7 +67,7 @@ def test_the_edges_of_a_stream_count_for_no_more_than_the_cap() -> None:
     assert stream["hours_watched"] == pytest.approx(60 * 32 / 60)
 
 
-def test_nobody_watching_is_zero_and_not_unknown() -> None:
+def test_zero_viewers_are_zero_and_not_unknown() -> None:
     stream = only(live(60, A, viewers=0), live(70, A, viewers=0))
     assert (stream["average_viewers"], stream["hours_watched"], stream["peak_viewers"]) == (0, 0, 0)
 
@@ -102,7 +102,7 @@ def test_vendors_are_those_that_saw_it_on_air() -> None:
     assert only(*rows)["vendors"] == ["social_fetch", "tikhub"]
 
 
-def test_the_title_is_the_last_that_was_said() -> None:
+def test_the_title_is_the_last_reported_one() -> None:
     rows = [live(65, A, title="first"), live(70, A, title="second"), live(99, A)]
     assert only(*rows)["title"] == "second"
     assert only(*rows, live(101, B, title="third"))["title"] == "third"

@@ -97,7 +97,7 @@ def test_without_a_room_id_a_break_separates_too() -> None:
     assert len({row["stream_id"] for row in rows}) == 2
 
 
-def test_stale_cached_answers_in_the_break_change_nothing() -> None:
+def test_stale_cached_responses_in_the_break_change_nothing() -> None:
     first, second = on(10, 60), on(150, 210)
     stale = [
         live(m, ROOM, viewers=first[-1]["viewers"], viewers_total=first[-1]["viewers_total"]) for m in (64, 70, 100)
@@ -126,7 +126,7 @@ def test_a_pause_or_a_short_reconnect_stays_one_stream() -> None:
         assert row["started_at"] == at(10)
 
 
-def test_a_break_that_two_readings_show_and_nobody_saw_go_on_is_not_taken_out() -> None:
+def test_a_break_shown_by_two_readings_only_is_not_subtracted() -> None:
     row = only(off(0), *on(10, 60), off(65), off(68), *on(120, 150), off(155), off(160))
     assert "reopened" in row["flags"]
     assert row["airtime_s"] / 60 == 142.5

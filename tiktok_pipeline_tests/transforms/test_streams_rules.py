@@ -27,7 +27,7 @@ def test_no_readings_are_no_streams() -> None:
     assert streams(live_frame(), settings=Streams(), as_of=at(0)).equals(STREAMS.empty())
 
 
-def test_nobody_on_air_is_no_stream() -> None:
+def test_no_reading_on_air_is_no_stream() -> None:
     assert drawn(off(0), unknown(5), off(10)) == []
 
 
@@ -39,7 +39,7 @@ def test_a_stream_is_named_after_its_room() -> None:
 # Starts (docs/methods.md 1.4)
 
 
-def test_the_start_is_what_the_vendor_says() -> None:
+def test_the_start_is_the_vendors() -> None:
     stream = only(off(50), live(65, A, started_at=at(61)))
     assert (stream["started_at"], stream["started_at_lo"], stream["started_at_hi"]) == (at(61), at(50), at(65))
     assert stream["detection_delay_s"] == 240
@@ -95,7 +95,7 @@ def test_a_start_after_the_first_reading_is_cut_to_it_where_a_clock_is_off() -> 
     assert only(off(50), live(65, "r", started_at=at(65.5)))["started_at"] == at(65)
 
 
-def test_a_start_long_after_the_first_reading_is_not_believed() -> None:
+def test_a_start_long_after_the_first_reading_is_rejected() -> None:
     assert only(off(50), live(65, A, started_at=at(90)))["started_at"] == at(60)
 
 
@@ -161,7 +161,7 @@ def test_a_room_that_has_finished_without_a_time_closes_at_once_in_the_middle() 
     assert (stream["status"], stream["ended_at"]) == ("ended", at(85))
 
 
-def test_a_stated_end_without_a_room_is_the_end_of_the_room_on_air() -> None:
+def test_a_reported_end_without_a_room_is_the_end_of_the_room_on_air() -> None:
     assert only(live(65, A), ended(90, None, 83))["ended_at"] == at(83)
 
 
@@ -170,25 +170,25 @@ def test_a_weak_reading_that_names_the_room_counts_as_one_of_two() -> None:
     assert only(live(65, A), off(80, room_id=A, vendor="tikhub"), off(83))["status"] == "ended"
 
 
-def test_the_end_of_another_room_says_nothing_of_the_one_on_air() -> None:
+def test_the_end_of_another_room_does_not_end_the_one_on_air() -> None:
     stream = only(live(65, A), live(99, A), live(101, B), ended(105, A, 99.5), off(108, room_id=A), live(110, B))
     assert (stream["status"], stream["rooms"]) == ("live", 2)
     assert "pending_end" not in stream["flags"]
 
 
-def test_readings_after_a_stated_end_are_old_answers() -> None:
+def test_readings_after_a_reported_end_are_cached_responses() -> None:
     stream = only(live(65, A, viewers=9), live(84, A, viewers=700), ended(86, A, 82))
     assert (stream["ended_at"], stream["ended_at_lo"]) == (at(82), at(65))
     assert (stream["observations"], stream["peak_viewers"]) == (1, 9)
 
 
-def test_a_stream_only_seen_by_an_old_answer_keeps_its_stated_times() -> None:
+def test_a_stream_seen_only_in_a_cached_response_keeps_its_reported_times() -> None:
     stream = only(off(50), live(84, A, started_at=at(61)), ended(86, A, 82))
     assert (stream["started_at"], stream["ended_at"]) == (at(61), at(82))
     assert stream["started_at_hi"] == stream["ended_at_lo"] == at(82)
 
 
-def test_a_room_seen_long_after_its_stated_end_did_not_end_then() -> None:
+def test_a_room_seen_long_after_its_reported_end_did_not_end_then() -> None:
     rows = [live(m, A, viewers=m) for m in range(65, 125, 5)]
     stream = only(*rows, ended(126, A, 83), off(130))
     assert stream["ended_at"] == at(123)
@@ -221,7 +221,7 @@ def test_a_room_that_returns_within_half_an_hour_was_never_closed() -> None:
     assert "reopened" in stream["flags"]
 
 
-def test_a_single_late_reading_of_a_closed_room_is_an_old_answer() -> None:
+def test_a_single_late_reading_of_a_closed_room_is_a_cached_response() -> None:
     stream = only(live(65, A), off(70), off(73), live(400, A), off(405), off(410))
     assert (stream["status"], stream["ended_at"], stream["observations"]) == ("ended", at(67.5), 1)
 
@@ -234,7 +234,7 @@ def test_a_room_that_returns_late_for_good_is_the_same_stream() -> None:
     assert "reopened" in stream["flags"]
 
 
-def test_a_stuck_answer_does_not_bring_a_closed_room_back() -> None:
+def test_a_stuck_response_does_not_bring_a_closed_room_back() -> None:
     stuck = [live(m, A, viewers=5, viewers_total=9) for m in range(400, 500, 5)]
     stream = only(live(65, A, viewers=1), off(70), off(73), *stuck)
     assert (stream["status"], stream["ended_at_lo"]) == ("ended", at(65))
@@ -246,7 +246,7 @@ def test_readings_without_a_room_do_not_bring_a_closed_room_back() -> None:
     assert (new["room_id"], new["observations"], new["started_at_lo"]) == (None, 2, at(200))
 
 
-def test_after_the_rooms_own_end_an_old_answer_does_not_reopen_it() -> None:
+def test_after_the_rooms_own_end_a_cached_response_does_not_reopen_it() -> None:
     stream = only(live(65, A), ended(80, A, 78), live(95, A), off(100), off(103))
     assert (stream["ended_at"], stream["observations"]) == (at(78), 1)
 
@@ -336,7 +336,7 @@ def test_two_streams_without_rooms_are_two() -> None:
     assert len(drawn(live(60), live(65), off(70), off(75), live(130), live(135))) == 2
 
 
-def test_a_flag_right_after_an_end_is_an_old_answer() -> None:
+def test_a_flag_right_after_an_end_is_a_cached_response() -> None:
     stream = only(live(65, A), off(70), off(73), live(76, vendor="konbini"), off(80), off(85))
     assert (stream["ended_at_lo"], stream["observations"]) == (at(65), 1)
 

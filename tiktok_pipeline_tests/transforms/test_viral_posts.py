@@ -58,7 +58,7 @@ def test_posts_of_two_days_ago_and_of_after_the_window_are_not_looked_at() -> No
     assert viral_flag(*old, *late) is None
 
 
-def test_nobody_who_looked_at_posts_is_unknown() -> None:
+def test_without_polls_of_posts_the_flag_is_unknown() -> None:
     assert viral_flag(usual=[]) == "viral_unknown"
     assert viral_flag(*captured("theirs", START, {AFTER: 5}, creator_id="bo"), usual=[]) == "viral_unknown"
 
@@ -70,7 +70,7 @@ def test_until_a_sweep_after_the_window_it_is_unknown() -> None:
     assert viral_flag(*captured("new", START - 20, {START: 10, END: 9_000})) == "viral_overlap"
 
 
-def test_without_three_posts_that_tell_what_is_usual_a_new_post_is_unknown() -> None:
+def test_with_fewer_than_three_posts_a_new_post_is_unknown() -> None:
     new = captured("new", START - 20, {START - 1: 0, AFTER: 90_000})
     assert viral_flag(*new, usual=[row for row in USUAL if row["post_id"] in ("old-0", "old-1")]) == "viral_unknown"
 
@@ -81,7 +81,7 @@ def test_captures_too_far_apart_tell_only_their_bounds() -> None:
     assert viral_flag(*captured("new", START - 20, far | {AFTER + 10: 3_900})) is None
 
 
-def test_a_count_of_views_that_falls_is_an_old_answer() -> None:
+def test_a_count_of_views_that_falls_is_a_cached_response() -> None:
     fallen = captured("new", START - 20, {START - 3: 8_000, START - 1: 500, AFTER: 8_100})
     assert viral_flag(*fallen, *SEEN_AFTER) is None
 

@@ -106,7 +106,7 @@ def test_longer_windows_are_waited_for_longer(lake: Lake) -> None:
     assert compact(lake, [RAW_LIVES], now=HOUR + timedelta(hours=9), window=four_hours).hours == 1
 
 
-def test_a_late_file_is_folded_in_the_next_time(lake: Lake) -> None:
+def test_a_late_file_is_compacted_in_the_next_run(lake: Lake) -> None:
     fold(lake)
     land(lake, "watch-20261102T105500", 0, minute=55)
     assert rows(lake).height == 18
@@ -128,7 +128,7 @@ def test_a_fold_that_was_killed_before_the_others_went_is_finished_by_the_next(l
     assert rows(lake).equals(before)
 
 
-def test_windows_are_still_known_by_name_when_they_are_folded(lake: Lake) -> None:
+def test_windows_are_still_known_by_name_after_compaction(lake: Lake) -> None:
     land(lake, "sweep-20261102T1000", 0)
     lake.write_raw(RAW_LIVES, HOUR, "sweep-20261102T10-0000", RAW_LIVES.empty())
     names = lake.raw_window(RAW_LIVES, HOUR, "watch-20261102T100000")
@@ -142,7 +142,7 @@ def test_windows_are_still_known_by_name_when_they_are_folded(lake: Lake) -> Non
         land(lake, "late-20261102T10", 0)
 
 
-def test_a_window_that_nobody_answered_stays_a_file_that_its_next_try_replaces(lake: Lake) -> None:
+def test_a_window_without_any_response_stays_a_file_that_its_retry_replaces(lake: Lake) -> None:
     land(lake, "sweep-20261102T10", 0, status=None)
     fold(lake)
     assert files(lake) == ["sweep-20261102T10-0000.parquet", "compacted-0000.parquet"]
@@ -153,15 +153,15 @@ def test_a_window_that_nobody_answered_stays_a_file_that_its_next_try_replaces(l
     assert rows(lake).height == 18
 
 
-def test_different_answers_with_one_id_are_never_folded_into_one(lake: Lake) -> None:
+def test_different_responses_with_one_capture_id_are_never_deduplicated(lake: Lake) -> None:
     other = landed("watch-20261102T100000", 0).with_columns(body=pl.lit("another"))
     lake.write_raw(RAW_LIVES, HOUR, "other-0000", other)
     done = fold(lake)
-    assert "carry the same capture_id" in done.problems[0]
+    assert "have the same capture_id" in done.problems[0]
     assert len(files(lake)) == 6
 
 
-def test_a_file_that_cannot_be_read_is_left_and_named_and_the_others_are_folded(lake: Lake) -> None:
+def test_an_unreadable_file_is_skipped_and_reported_and_the_others_are_compacted(lake: Lake) -> None:
     bad = lake.hour_files(RAW_LIVES, HOUR)[2]
     damaged = bad.read_bytes()[:-100]
     bad.write_bytes(damaged)
@@ -203,7 +203,7 @@ def test_a_fold_never_takes_the_name_of_a_file_that_is_there(lake: Lake) -> None
     assert files(lake) == ["compacted-0000.parquet", "compacted-0009.parquet", "compacted-x.parquet"]
 
 
-def test_a_fold_that_another_tool_wrote_anew_is_folded_on(lake: Lake) -> None:
+def test_a_compacted_file_that_another_tool_rewrote_is_compacted_again(lake: Lake) -> None:
     fold(lake)
     (folded,) = lake.hour_files(RAW_LIVES, HOUR)
     pl.read_parquet(folded).write_parquet(folded)
@@ -252,7 +252,7 @@ READER = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from tiktok_pipeline.lake import Lake
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import RAW_LIVES
 lake, hour = Lake(Path(sys.argv[1])), datetime(2026, 11, 2, 10, tzinfo=UTC)
 stop, reads, least = Path(sys.argv[1]) / "stop", 0, 0
@@ -267,7 +267,7 @@ print(reads)
 """
 
 
-def test_readers_that_hammer_never_see_a_row_twice_or_not_at_all(lake: Lake) -> None:
+def test_concurrent_readers_see_each_row_exactly_once(lake: Lake) -> None:
     readers = [
         subprocess.Popen([sys.executable, "-c", READER, str(lake.root)], stdout=subprocess.PIPE, text=True)
         for _ in range(3)

@@ -58,7 +58,7 @@ def test_days_in_a_row_are_one_run_of_at_most_a_month(lake: Lake) -> None:
     assert len(spans(lake)) == 4
 
 
-def test_what_others_are_made_from_is_made_again_first(lake: Lake) -> None:
+def test_sources_of_other_tables_are_repaired_first(lake: Lake) -> None:
     for table in (STREAM_LIFT, STREAMS, LIVE_OBSERVATIONS):
         lake.day_file(table, DAYS[7]).write_bytes(b"no parquet")
     for table in (LIVE_OBSERVATIONS, STREAMS, STREAM_LIFT):

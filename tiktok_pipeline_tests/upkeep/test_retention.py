@@ -41,7 +41,7 @@ def test_without_a_setting_everything_stays(lake: Lake) -> None:
     assert len(lake.days(RAW_LIVES)) == 10
 
 
-def test_older_days_go_whole_and_are_told(lake: Lake) -> None:
+def test_expired_days_are_removed_whole_and_reported(lake: Lake) -> None:
     sizes = measure(lake)
     done = retire(lake, today=TODAY, raw_days=7)
     assert done.days == [day(9), day(8)]
@@ -52,12 +52,12 @@ def test_older_days_go_whole_and_are_told(lake: Lake) -> None:
     assert retire(lake, today=TODAY, raw_days=7).days == []
 
 
-def test_a_day_whose_raw_was_removed_is_told_from_one_that_nobody_polled(lake: Lake) -> None:
+def test_a_day_with_removed_raw_rows_differs_from_a_day_without_polls(lake: Lake) -> None:
     retire(lake, today=TODAY, raw_days=7)
     assert [ago for ago in range(12) if retired(lake, day(ago))] == [8, 9]
 
 
-def test_what_killed_processes_left_goes_and_what_is_being_written_stays(lake: Lake) -> None:
+def test_leftovers_of_killed_processes_are_removed_and_active_writes_stay(lake: Lake) -> None:
     old, new, half = (lake.staging() / name for name in ("old.part", "new.part", "retired-raw_lives-2026-01-01"))
     for path in (old, new, half / "hour=10" / "w-0000.parquet"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def test_links_and_folders_that_others_left_stop_no_removal(lake: Lake, tmp_path
     assert [path.name for path in lake.staging().iterdir()] == [".lock"]
 
 
-def test_files_where_no_read_looks_are_told_apart_from_damaged_ones(lake: Lake) -> None:
+def test_stray_files_are_distinguished_from_damaged_ones(lake: Lake) -> None:
     file = next(lake.folder(RAW_LIVES).rglob("*.parquet"))
     oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
     stray = lake.folder(RAW_LIVES) / f"{oldest.name} (copy)" / "hour=10" / "w-0000.parquet"

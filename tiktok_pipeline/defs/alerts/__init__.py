@@ -1,1 +1,1 @@
-"""Alerts and notices: sensors that look at runs and at what landed, and tell one webhook."""
+"""Alerts and notices: sensors that read runs and new raw rows, and send messages to one webhook."""

@@ -1,4 +1,4 @@
-"""The sensor `alerts`: failed runs, blocked days, warnings of checks, and silence."""
+"""The sensor `alerts`: failed runs, blocked days, failed warnings of checks, and missing responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiktok_pipeline.alerts.outbox import Message, Outbox
 from tiktok_pipeline.alerts.webhook import WEBHOOK, run_link
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.redaction import Redactor
-from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
+from tiktok_pipeline.defs.alerts.delivery import EVERY_SECONDS, deliver_messages, reason_to_skip
 from tiktok_pipeline.defs.failures import failure_reason
 from tiktok_pipeline.defs.scheduling import switched_on
 from tiktok_pipeline.providers import VENDORS
@@ -24,13 +24,13 @@ from tiktok_pipeline.tables import RAW_LIVES
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _TOLD_OF = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.STEP_FAILURE}
 
-# Runs are found by when they changed; a clock that stood still or a slow commit hides none that far back.
+# Runs are found by their time of change; a stopped clock or a slow commit hides none within this time.
 _OVERLAP = timedelta(minutes=2)
 _MOST_RUNS = 100
 
 
 class _Seen(msgspec.Struct):
-    """The cursor: up to when runs were looked at, which of the last were, and what was told."""
+    """The cursor: the time of the last tick's runs, the ids of the last runs, and the outbox of messages."""
 
     until: datetime
     runs: list[str] = []
@@ -46,29 +46,29 @@ class _Seen(msgspec.Struct):
     "alert is sent once in `[alerts] repeat_minutes`. Does nothing while the variable is not set.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
-    """See the description. It polls runs, rather than being called for each: what could not be sent is sent later."""
-    reason = nobody_to_tell(pipeline)
+    """See the description. It polls runs, so that a message that could not be sent is sent by a later tick."""
+    reason = reason_to_skip(pipeline)
     if reason is not None:
         return reason
     now = datetime.now(UTC)
     seen = msgspec.json.decode(context.cursor, type=_Seen) if context.cursor else _Seen(until=now)
     ended = _ended(context.instance, seen)
-    # The first tick only learns what has been: that is no news.
+    # The first tick only sets the cursor: earlier runs are no news.
     news = [message for run in ended if context.cursor for message in _of_run(context.instance, pipeline, run)]
-    told = tell(context, pipeline, seen.outbox, [*news, *_of_silence(context, pipeline)])
+    result = deliver_messages(context, pipeline, seen.outbox, [*news, *_of_silence(context, pipeline)])
     seen.until = now
     context.update_cursor(msgspec.json.encode(seen).decode())
-    return told
+    return result
 
 
 def _ended(instance: dg.DagsterInstance, seen: _Seen) -> list[dg.DagsterRun]:
-    """The runs that ended since the last tick; `seen.runs` is moved on."""
+    """Return the runs that ended since the last tick; update `seen.runs`."""
     records = instance.get_run_records(
         dg.RunsFilter(statuses=_ENDED, updated_after=seen.until - _OVERLAP), limit=_MOST_RUNS, ascending=True
     )
     known = set(seen.runs)
     runs = [record.dagster_run for record in records if record.dagster_run.run_id not in known]
-    # One that was seen cannot come back once it is further behind than the overlap, and these are the newest.
+    # A known run cannot come back once it is older than the overlap, and these are the newest.
     seen.runs = [*seen.runs, *(run.run_id for run in runs)][-2 * _MOST_RUNS :]
     return runs
 
@@ -84,28 +84,28 @@ def _of_run(instance: dg.DagsterInstance, pipeline: Pipeline, run: dg.DagsterRun
         found = event.asset_check_evaluation_data
         if found.passed:
             continue
-        table, said = found.asset_key.to_user_string(), found.description or ""
+        table, text = found.asset_key.to_user_string(), found.description or ""
         if found.severity == dg.AssetCheckSeverity.ERROR:
             blocked = True
-            yield wording.day_blocked(table, found.check_name, said, link)
+            yield wording.day_blocked(table, found.check_name, text, link)
         else:
-            yield wording.check_warned(table, found.check_name, said, link)
+            yield wording.check_warned(table, found.check_name, text, link)
     if run.status == dg.DagsterRunStatus.FAILURE and not blocked:
         yield wording.run_failed(run.job_name, reasons[0] if reasons else "", link, _redactor(pipeline))
 
 
 def _redactor(pipeline: Pipeline) -> Redactor:
-    """Knows the deployment's secrets: a failure's words come from anywhere."""
+    """Return a redactor with the deployment's secrets: a failure's message may contain them."""
     names = {name for vendor in VENDORS.values() for name in vendor.credential_variables}
     return Redactor(pipeline.variables.get(name, "") for name in {*names, WEBHOOK})
 
 
 def _of_silence(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[Message]:
-    """An alert when nothing lands although capture is on, or was lately."""
+    """Yield an alert if no response is stored although capture is on, or was on lately."""
     now = pipeline.clock().now()
     within = timedelta(minutes=pipeline.settings().checks.stale_minutes)
-    landed = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now))
-    newest = landed.select(pl.col("received_at").max()).collect().item()
+    stored = pipeline.lake.scan_raw(RAW_LIVES, hours_between(now - within, now))
+    newest = stored.select(pl.col("received_at").max()).collect().item()
     if (newest is None or newest < now - within) and _capture_is_on(context.instance, pipeline):
         yield wording.stale(within)
 

@@ -1,4 +1,4 @@
-"""The sensor `go_live`: who went live and whose stream ended, as soon as it has landed."""
+"""The sensor `go_live`: streams that started or ended, as soon as their raw rows are stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tiktok_pipeline.alerts import wording
 from tiktok_pipeline.alerts.on_air import LATE, OnAir, advance
 from tiktok_pipeline.alerts.outbox import Outbox
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.defs.alerts.telling import EVERY_SECONDS, nobody_to_tell, tell
+from tiktok_pipeline.defs.alerts.delivery import EVERY_SECONDS, deliver_messages, reason_to_skip
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import CREATORS, LIVE_OBSERVATIONS, RAW_LIVES
 from tiktok_pipeline.transforms.observations import read_bodies
@@ -18,7 +18,7 @@ from tiktok_pipeline.transforms.raw_rows import usable
 
 
 class _Seen(msgspec.Struct):
-    """The cursor: who is on air, and what was told."""
+    """The cursor: streams on air, and the outbox of messages."""
 
     on_air: OnAir = msgspec.field(default_factory=OnAir)
     outbox: Outbox = msgspec.field(default_factory=Outbox)
@@ -33,7 +33,7 @@ class _Seen(msgspec.Struct):
 )
 def go_live_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """See the description. It reads raw files and makes no requests."""
-    reason = nobody_to_tell(pipeline)
+    reason = reason_to_skip(pipeline)
     if reason is not None:
         return reason
     settings = pipeline.settings()
@@ -42,16 +42,16 @@ def go_live_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> d
     seen = msgspec.json.decode(context.cursor, type=_Seen) if context.cursor else _Seen()
     lake, now = pipeline.lake, pipeline.clock().now()
     since = (seen.on_air.until or now) - LATE
-    landed = lake.scan_raw(RAW_LIVES, hours_between(since, now))
-    raw = usable(landed.filter(pl.col("received_at") > since)).collect()
+    stored = lake.scan_raw(RAW_LIVES, hours_between(since, now))
+    raw = usable(stored.filter(pl.col("received_at") > since)).collect()
     live = read_bodies(raw, RAW_LIVES.name, hash_key=pipeline.hash_key())[LIVE_OBSERVATIONS.name]
     notices = advance(seen.on_air, live, settings=settings.streams, now=now)
     handles = dict(lake.scan_all(CREATORS).select("creator_id", "handle").collect().iter_rows()) if notices else {}
-    told = tell(
+    result = deliver_messages(
         context,
         pipeline,
         seen.outbox,
         [wording.on_air(notice, handles.get(notice.creator_id) or notice.creator_id) for notice in notices],
     )
     context.update_cursor(msgspec.json.encode(seen).decode())
-    return told
+    return result

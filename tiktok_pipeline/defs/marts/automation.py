@@ -1,4 +1,4 @@
-"""The job and the schedule that derive and publish: everything after raw."""
+"""The job and the schedule that derive and publish all layers after raw."""
 
 from datetime import date, timedelta
 
@@ -21,18 +21,18 @@ from tiktok_pipeline.tables import (
     STREAMS,
 )
 
-# A stream may outlast them. What is derived anew of its day while it goes on; the run of the last days, or the one
-# after it, sums up, ranks and publishes what changed.
+# A stream may be longer than the last days. While it is open, these tables of its day are derived again; the next run
+# over all of the last days sums up, ranks and publishes the changes.
 _OF_OPEN_STREAMS = (STREAMS, STREAM_LIFT, STREAM_HOURS, STREAM_CONVERSIONS, GIFT_ESTIMATES)
 
-# After a downtime as many days are derived in one run; what is older is a backfill, by hand.
+# After a downtime at most this many days are derived in one run; older days need a backfill by hand.
 MOST_DAYS = 31
 
 _CADENCE = timedelta(minutes=15)
 
-# Between two runs over all of the last days, a run covers today and yesterday: who is on air, and streams that began
-# before midnight. What else changes of older days (a late stream's end, a final lift) can wait for an hour. Four ticks
-# an hour: less than an hour, so that a tick that comes some seconds early counts.
+# At least once an hour a run covers all of the last days; the runs between cover today and yesterday, for streams on
+# air and streams that began before midnight. Other changes of older days (the end of a late stream, a final lift) wait
+# for the hourly run. Four ticks are an hour. The limit is below an hour, so that a tick some seconds early counts.
 _ALL_DAYS = {"tiktok_pipeline/days": "all"}
 _ALL_DAYS_EVERY = timedelta(minutes=52)
 _NEWEST_DAYS = 2
@@ -58,12 +58,12 @@ _EVERY = (
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    """The job and its schedule."""
+    """Define the job and its schedule."""
     schedule = dg.schedule(
         name="derive",
         job=derive,
         cron_schedule=Pace.from_environment().cron(minutes=15, at_minute=7),
-        # On from the start: it asks no vendor and costs nothing.
+        # On from the start: it makes no request to a vendor and costs nothing.
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=_EVERY,
     )
@@ -78,12 +78,12 @@ def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipR
     if reason is not None:
         return reason
     if not pipeline.lake.days(RAW_LIVES):
-        return dg.SkipReason("nothing has landed yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
+        return dg.SkipReason("no raw rows yet: switch the schedule `watch` on, or see `tiktok-pipeline check`")
     clock = pipeline.clock()
     today = clock.now().date()
     first = oldest = first_unsettled_day(pipeline.lake, today)
     of_days = _ALL_DAYS
-    # Tables made from a damaged file may lack its rows. Rebuild the day that has just left the regular range once more.
+    # Tables made from a damaged file may lack its rows. Rebuild the day that just left the regular range once more.
     if repaired_lately(context.instance):
         first = oldest = oldest - timedelta(days=1)
     elif (today - oldest).days < TRAILING_DAYS and succeeded_within(
@@ -115,18 +115,18 @@ def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipR
 
 
 def first_unsettled_day(lake: Lake, today: date) -> date:
-    """The first day to derive: the last days may still change, and so may those before a downtime, and all since.
+    """Return the first day to derive: the last days may still change, and so may days before a downtime and all since.
 
-    Every derived day has a file of `coverage`, whoever was asked on it.
+    Every derived day has a file of `coverage`, even without a poll.
     """
-    derived, landed = lake.days(COVERAGE), lake.days(RAW_LIVES)
-    newest = min(derived[-1] if derived else landed[0] if landed else today, today)
+    derived, captured = lake.days(COVERAGE), lake.days(RAW_LIVES)
+    newest = min(derived[-1] if derived else captured[0] if captured else today, today)
     first = newest - timedelta(days=TRAILING_DAYS - 1)
     return max(first, today - timedelta(days=MOST_DAYS - 1))
 
 
 def _with_open_streams(lake: Lake, before: date) -> list[date]:
-    """The days before `before` on which a stream began that has no end yet."""
+    """Return the days before `before` on which a stream began that has no end yet."""
     rows = lake.scan_days(STREAMS, before - timedelta(days=LONGEST_STREAM_DAYS), before - timedelta(days=1))
     days = rows.filter(pl.col("ended_at").is_null()).select(pl.col("started_at").dt.date().unique().sort())
     return days.collect().to_series().to_list()

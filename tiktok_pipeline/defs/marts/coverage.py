@@ -29,18 +29,18 @@ has a row with 0 polls. Check this table before you conclude that a creator did 
     **shown(COVERAGE),
 )
 def coverage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
-    """Measure how well everybody was watched on each day."""
+    """Measure how densely each creator was polled on each day."""
     listed = pl.Series("creator_id", [c.creator_id for c in pipeline.roster().creators], dtype=pl.String)
 
     def measure_day(day: date) -> pl.DataFrame:
         if before_any_capture(pipeline.lake, day):
             return COVERAGE.empty()
-        wanted = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
+        reported_days = pl.DataFrame({"day": [day]}, schema={"day": pl.Date})
         live = pipeline.lake.scan_days(LIVE_OBSERVATIONS, day, day)
-        # One range of creators at a time bounds the memory. Those without a poll come last.
-        polled = [measure(live.filter(part), listed.clear(), wanted) for part in range_filters(live)]
+        # One range of creators at a time bounds the memory. Creators without a poll come last.
+        polled = [measure(live.filter(part), listed.clear(), reported_days) for part in range_filters(live)]
         seen = pl.concat([part["creator_id"] for part in polled])
-        never = measure(LIVE_OBSERVATIONS.empty(), listed.filter(~listed.is_in(seen.implode())), wanted)
+        never = measure(LIVE_OBSERVATIONS.empty(), listed.filter(~listed.is_in(seen.implode())), reported_days)
         return pl.concat([*polled, never])
 
     complete = partial(health.completeness, settings=pipeline.settings().checks)

@@ -54,13 +54,13 @@ _COUNT = ("followers", "followers_precision", "followers_unit")
     **shown(CREATOR_DAYS),
 )
 def creator_days(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
-    """Sum up each creator's day."""
+    """Summarize each creator's day."""
     lake = pipeline.lake
     creators = lake.scan_all(CREATORS).select(
         "creator_id",
         "on_roster",
         "first_seen_at",
-        # Only the day counts. The time changes with every poll.
+        # Only the day matters here: the time changes with every poll.
         last_seen_at=pl.col("last_seen_at").dt.truncate("1d"),
     )
     known = creators.collect()

@@ -60,14 +60,14 @@ def creators(pipeline: Pipeline) -> Results:
 def profile_history(lake: Lake) -> pl.DataFrame:
     """Return the rows of all days of PROFILE_OBSERVATIONS that determine the mart.
 
-    Days are read one by one. What older days left is remembered under the identities of their files, so that a day is
-    read again only if its file, or that of a day before it, was replaced.
+    Days are read one by one. The result of older days is stored under the identities of their files, so that a day is
+    read again only if its file, or that of an earlier day, was replaced.
     """
     remembered = Remembered(lake, "profile-history", most=16)
     files = day_identities(lake, PROFILE_OBSERVATIONS, lake.days(PROFILE_OBSERVATIONS))
     days, keys = sorted(files), chained_keys(modules_version(transform), files)
-    kept, done = longest(keys, remembered.get)
-    rows = PROFILE_OBSERVATIONS.empty().select(COLUMNS) if kept is None else kept
+    stored, done = longest(keys, remembered.get)
+    rows = PROFILE_OBSERVATIONS.empty().select(COLUMNS) if stored is None else stored
     for number in range(done, len(days)):
         of_day = lake.scan_days(PROFILE_OBSERVATIONS, days[number], days[number]).select(COLUMNS)
         rows = sufficient_rows(pl.concat([rows, sufficient_rows(of_day)]))

@@ -1,4 +1,4 @@
-"""What the marts share: checking and replacing what a run made, and how that is reported."""
+"""Common parts of the marts: checking and replacing the derived rows, and reporting them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -21,27 +21,27 @@ DAILY_MART: dict[str, Any] = {
     "backfill_policy": BY_THE_MONTH,
 }
 
-# An open stream ends, and a story grows, until the day after: the last days are derived with every run.
+# An open stream may end, and a story grow, until the day after: every run derives the last days.
 TRAILING_DAYS = 4
 
-# How far back the start of a stream may lie that is still on air.
+# How far back the start of a stream on air may lie.
 LONGEST_STREAM_DAYS = 60
 
 # Declared dependencies cover streams that go on over one midnight; longer ones read the days up to their end.
 OVER_MIDNIGHT_DAYS = 1
 
-# What the UI shows of a table's rows beside their number: numbers that it plots, a sketch. None is left out.
+# Metadata of a table's rows beside their number: numbers to plot, a sketch. None is left out.
 Numbers = Callable[[pl.DataFrame], Mapping[str, Any]]
 
-# Metadata that the UI shows as a partition's rows.
+# Metadata key that the UI shows as a partition's rows.
 _ROWS = "dagster/partition_row_count"
 
-# Check -> what it says of the newest of the run's days that has rows.
+# Check -> its function on the newest day of the run that has rows.
 Warnings = Mapping[str, Callable[[pl.DataFrame], CheckResult]]
 
 
 def days(context: dg.AssetExecutionContext) -> tuple[date, date]:
-    """First and last day of the run."""
+    """Return the first and last day of the run."""
     keys = days_of_keys(list(context.partition_keys))
     return min(keys), max(keys)
 
@@ -58,10 +58,10 @@ def write_each_day(
 ) -> Results:
     """Make and replace each day separately: the rows of a day must not depend on the other days of the run.
 
-    A day that is up to date is not made: `make` must read files through the lake, so that they are known, or through
-    `reads.Once`. `made_from` is a frame that was read before: its values count, not its file. A day that cannot be
-    made, or that the check `contract` refuses, keeps its last good file; the other days are replaced. `metadata` is
-    asked of each day's rows: the UI plots days.
+    A day that is up to date is skipped: `make` must read files through the lake, so that they are recorded, or through
+    `reads.Once`. `made_from` is a frame that was read before: its values count, not its file. A day whose `make` fails,
+    or that the check `contract` rejects, keeps its last good file; the other days are replaced. `metadata` is called
+    with each day's rows: the UI plots days.
     """
     checking, skipping = Checking.of(table, pipeline), Skipping.of(context, pipeline, table.name, [table], made_from)
     newest: tuple[date, pl.DataFrame | None] | None = None
@@ -86,13 +86,13 @@ def write_each_day(
             newest = day, rows
     warn_of_damage(context, pipeline.lake)
     # Warnings are about the newest day that has rows.
-    told = _rows_of(pipeline.lake, table, newest) if warnings else table.empty()
-    yield from checking.results({name: judge(told) for name, judge in (warnings or {}).items()})
+    newest_rows = _rows_of(pipeline.lake, table, newest) if warnings else table.empty()
+    yield from checking.results({name: judge(newest_rows) for name, judge in (warnings or {}).items()})
     yield dg.MaterializeResult()
 
 
 def _rows_of(lake: Lake, table: Table, of: tuple[date, pl.DataFrame | None] | None) -> pl.DataFrame:
-    """Rows of a day: those that were made, or those in its file."""
+    """Return the rows of a day: those of this run, or those in its file."""
     if of is None:
         return table.empty()
     day, rows = of
@@ -100,7 +100,7 @@ def _rows_of(lake: Lake, table: Table, of: tuple[date, pl.DataFrame | None] | No
 
 
 def write_whole(pipeline: Pipeline, table: Table, make: Callable[[], pl.DataFrame], metadata: Numbers) -> Results:
-    """Make and replace a table that is kept whole; one that the check `contract` refuses keeps its last good file."""
+    """Make and replace a table in one file; if the check `contract` rejects it, it keeps its last good file."""
     checking = Checking.of(table, pipeline)
     frame = checking.made(make, WHOLE)
     if frame is not None:
@@ -113,41 +113,41 @@ def write_whole(pipeline: Pipeline, table: Table, make: Callable[[], pl.DataFram
 
 
 def before_any_capture(lake: Lake, day: date) -> bool:
-    """Whether nothing had been captured yet: such a day is derived for streams that go back to it, and for no other."""
-    landed = lake.days(RAW_LIVES)
-    return not landed or day < landed[0]
+    """Return whether nothing was captured yet: such a day is derived only for streams that go back to it."""
+    captured = lake.days(RAW_LIVES)
+    return not captured or day < captured[0]
 
 
 def spoken_for_until(lake: Lake, first: date, last: date) -> datetime | None:
-    """The newest instant that live readings speak for, failed ones included; None without any."""
+    """Return the newest instant of a live reading, failed ones included; None without any."""
     newest = lake.scan_days(LIVE_OBSERVATIONS, first, last).select(pl.col("observed_at").max()).collect().item()
     return newest if isinstance(newest, datetime) else None
 
 
 def last_day_on_air(streams: pl.DataFrame, day: date) -> date:
-    """The last day that the streams of `day` were on air: a stream may go on over nights."""
+    """Return the last day that the streams of `day` were on air: a stream may last several nights."""
     until = streams.select(pl.max_horizontal(pl.col("ended_at").max(), pl.col("ended_at_lo").max())).item()
     return max(day, until.date()) if isinstance(until, datetime) else day
 
 
 def around(first: date, last: date, *, before: int, after: int) -> tuple[date, date]:
-    """The days from `before` days before `first` to `after` days after `last`."""
+    """Return the days from `before` days before `first` to `after` days after `last`."""
     return first - timedelta(days=before), last + timedelta(days=after)
 
 
 def numbers(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, float]:
-    """Sums of columns as metadata that the UI plots; nulls are left out."""
+    """Return sums of columns as metadata that the UI plots; nulls are left out."""
     return {column: float(frame[column].sum() or 0) for column in columns}
 
 
 def median(column: pl.Series) -> float | None:
-    """The median of what is known; None where nothing is."""
+    """Return the median of the known values; None if there are none."""
     value = column.median()
     return round(float(value), 4) if isinstance(value, int | float) else None
 
 
 def sketch(drawn: str | None) -> dg.MarkdownMetadataValue | None:
-    """A picture in text as metadata."""
+    """Return a picture in text as metadata."""
     return None if drawn is None else dg.MetadataValue.md(drawn)
 
 

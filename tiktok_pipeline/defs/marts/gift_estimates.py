@@ -27,7 +27,7 @@ The declared dependency covers streams over one midnight, and not the streams wi
 whichever day they were.
 """
 
-# Recaps of a stream come until three days after it.
+# Recaps of a stream are posted until three days after it.
 _RECAP_DAYS = 3
 
 
@@ -49,17 +49,18 @@ def gift_estimates(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Res
     with plain_failures():
         known = read_known_gifts(pipeline.settings().gifts.path)
     creators = Once(lambda: lake.scan_all(CREATORS).select("creator_id", "followers").collect())
-    taught = Once(lambda: _signals_of(lake, known["stream_id"], creators()))
+    training = Once(lambda: _signals_of(lake, known["stream_id"], creators()))
 
     def estimate_day(day: date) -> pl.DataFrame:
         week = _signals(lake, *around(day, day, before=COMPARED_DAYS - 1, after=0), creators())
-        return estimate(day, pl.concat([week, *taught()]).unique("stream_id", keep="first", maintain_order=True), known)
+        signals = pl.concat([week, *training()]).unique("stream_id", keep="first", maintain_order=True)
+        return estimate(day, signals, known)
 
     yield from write_each_day(context, pipeline, GIFT_ESTIMATES, estimate_day, pl.col("started_at").dt.date(), _numbers)
 
 
 def _signals(lake: Lake, first: date, last: date, creators: pl.DataFrame) -> pl.DataFrame:
-    """The signals of the streams that started from `first` to `last`."""
+    """Return the signals of the streams that started from `first` to `last`."""
     streams = lake.scan_days(STREAMS, first, last).collect()
     over = last_day_on_air(streams, last)
     gifters = lake.scan_days(LIVE_OBSERVATIONS, first, over).filter(pl.col("gifters").is_not_null())
@@ -73,9 +74,9 @@ def _signals(lake: Lake, first: date, last: date, creators: pl.DataFrame) -> pl.
 
 
 def _signals_of(lake: Lake, stream_ids: pl.Series, creators: pl.DataFrame) -> list[pl.DataFrame]:
-    """The signals of single streams, whenever they were, by day; those that the lake does not know are passed over."""
-    wanted = lake.scan_all(STREAMS).filter(pl.col("stream_id").is_in(stream_ids.implode()))
-    days = wanted.select(pl.col("started_at").dt.date().unique().sort()).collect().to_series()
+    """Return the signals of single streams of any day, by day; streams that the lake does not have are skipped."""
+    requested = lake.scan_all(STREAMS).filter(pl.col("stream_id").is_in(stream_ids.implode()))
+    days = requested.select(pl.col("started_at").dt.date().unique().sort()).collect().to_series()
     return [_signals(lake, day, day, creators).filter(pl.col("stream_id").is_in(stream_ids.implode())) for day in days]
 
 

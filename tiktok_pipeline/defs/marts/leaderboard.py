@@ -39,7 +39,7 @@ def leaderboard(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Result
     creators = lake.scan_all(CREATORS).select("creator_id", "niche", "first_seen_at").collect()
 
     def rank_day(day: date) -> pl.DataFrame:
-        # Of the days before, only streams that went on into the first capture are known: that is no ranking.
+        # Of earlier days, only streams that went on into the first capture are known: too few for a ranking.
         if before_any_capture(lake, day):
             return LEADERBOARD.empty()
         window = around(day, day, before=LOOKBACK_DAYS, after=0)

@@ -20,7 +20,7 @@ end. `stream_id` is null if there is no such stream. Recaps without typical word
 With two streams within three days, the assigned stream may be the wrong one.
 """
 
-# Views grow most in the first days; a later reading of an old post must not change a day that is done.
+# Views grow most in the first days; a later reading of an old post must not change a final day.
 _READ_DAYS_AFTER = 2
 # A stream ends at most 72 hours before its recap.
 _ENDED_DAYS_BEFORE = 3
@@ -41,7 +41,7 @@ def recaps(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     lake, settings = pipeline.lake, pipeline.settings().recaps
 
     def recognize_day(day: date) -> pl.DataFrame:
-        # The day before as well: where vendors disagree on the day, the earlier one has the post, and no other.
+        # Include the day before: if vendors disagree on the day, the post belongs to the earlier one only.
         posts = lake.scan_days(POST_OBSERVATIONS, *around(day, day, before=1, after=_READ_DAYS_AFTER))
         streams = lake.scan_days(STREAMS, *around(day, day, before=_STREAM_DAYS, after=0)).filter(
             pl.coalesce("ended_at", "ended_at_lo").dt.date() >= day - timedelta(days=_ENDED_DAYS_BEFORE)

@@ -1,6 +1,6 @@
-"""Pictures in text, for where only Markdown is shown: Dagster's metadata of a day, which is kept for every run.
+"""Pictures in text, for places that show only Markdown: Dagster's metadata of a day, which is kept for every run.
 
-A drawn picture takes 20 to 40 kB, a sketch 1 or 2. Nobody is named: Dagster's log stays when a creator is forgotten.
+A drawn picture takes 20 to 40 kB, a sketch 1 or 2. It has no names: Dagster's log stays after a creator is forgotten.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import polars as pl
 
 from tiktok_pipeline.publish import formats
 
-# Rows of a sketch: what does not fit is said in a line below.
+# Rows of a sketch: a line below gives the number of the others.
 MOST_ROWS = 16
 
-# Columns of the lift's axis; half an hour a column of a day.
+# Columns of the lift's axis; columns of a day, half an hour each.
 _AXIS, _SLOTS = 31, 48
 
 _SLOT = timedelta(days=1) / _SLOTS
@@ -25,7 +25,7 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def lifts(stream_lift: pl.DataFrame) -> str | None:
-    """The surest lifts of rows of `stream_lift` in percent of followers, with intervals; None where none is known.
+    """Sketch the surest lifts in rows of `stream_lift`, in percent of followers, with intervals; None without a lift.
 
     The axis is linear around zero and logarithmic beyond a tenth of a percent, as in the report.
     """
@@ -53,15 +53,15 @@ def lifts(stream_lift: pl.DataFrame) -> str | None:
         for at in range(column(row["lift_lo"]), column(row["lift_hi"]) + 1):
             axis[at] = "─"
         axis[column(row["lift"])] = "●"
-        said = f"{round(row['lift'], 2) or 0:+.2f} %".replace("-", "−")
+        percent_text = f"{round(row['lift'], 2) or 0:+.2f} %".replace("-", "−")
         final = " " if row["is_final"] else "*"
-        lines.append(f"{row['started_at']:%H:%M} {said:>9}{final} {''.join(axis)}")
+        lines.append(f"{row['started_at']:%H:%M} {percent_text:>9}{final} {''.join(axis)}")
     legend = "● lift, ─ its 90 % interval, │ zero; share of followers, far from zero compressed. * not final yet"
     return _block(lines, [legend, *_left_out(known.height)])
 
 
 def on_air(streams: pl.DataFrame) -> str | None:
-    """The streams that began on a day over its hours (UTC), a row each, and how many were on air; None where none was.
+    """Sketch the streams that began on a day over its hours (UTC), and how many were on air; None without a stream.
 
     Rows of `streams`: started_at, ended_at (null while live), airtime_s, peak_viewers.
     """
@@ -73,7 +73,7 @@ def on_air(streams: pl.DataFrame) -> str | None:
     for row in rows:
         end = row["ended_at"] or row["started_at"] + timedelta(seconds=row["airtime_s"])
         first = (row["started_at"] - midnight) // _SLOT
-        # The half hour in which it ends is its own, unless it ended as that began.
+        # The half hour of the end counts fully, unless the stream ended exactly as it began.
         last = max(first, math.ceil((end - midnight) / _SLOT) - 1)
         spans.append((first, min(last, _SLOTS - 1), last >= _SLOTS))
     lines = [f"{'':11} {''.join(f'{hour:<6}' for hour in range(0, 24, 3))}"]
@@ -84,13 +84,13 @@ def on_air(streams: pl.DataFrame) -> str | None:
     together = [sum(first <= slot <= last for first, last, _ in spans) for slot in range(_SLOTS)]
     lines.append(f"{'all':<11} {''.join(_digit(number) for number in together)}")
     legend = (
-        "Start, peak viewers, half an hour a column (UTC); ▶ goes on after midnight, ● is live; all: how many at once"
+        "Start, peak viewers, half an hour a column (UTC); ▶ goes on after midnight, ● is live; all: streams at once"
     )
     return _block(lines, [legend, *_left_out(len(rows))])
 
 
 def week(creator_hours: pl.DataFrame) -> str | None:
-    """Airtime by weekday and hour (UTC), of rows of `creator_hours`; None where there is none."""
+    """Sketch airtime by weekday and hour (UTC), from rows of `creator_hours`; None without airtime."""
     sums = creator_hours.group_by("weekday", "hour").agg(pl.col("airtime_s").sum()).filter(pl.col("airtime_s") > 0)
     if sums.is_empty():
         return None
@@ -100,7 +100,9 @@ def week(creator_hours: pl.DataFrame) -> str | None:
     for weekday, name in enumerate(_WEEKDAYS, start=1):
         shares = [airtime.get((weekday, hour), 0.0) / most for hour in range(24)]
         lines.append(f"{name} {''.join(2 * _SHADES[math.ceil(share * (len(_SHADES) - 1))] for share in shares)}")
-    return _block(lines, [f"Airtime of everybody together, UTC; █ is up to {formats.hours(most)} an hour of the week"])
+    return _block(
+        lines, [f"Airtime of all creators together, UTC; █ is up to {formats.hours(most)} an hour of the week"]
+    )
 
 
 def _compressed(percent: float) -> float:

@@ -30,7 +30,7 @@ def stories(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
     """Summarize the stories that were published on each day."""
 
     def summarize_day(day: date) -> pl.DataFrame:
-        # The day before as well: where vendors disagree on the day, the earlier one has the story, and no other.
+        # Include the day before: if vendors disagree on the day, the story belongs to the earlier one only.
         window = around(day, day, before=1, after=1)
         return summarize(pipeline.lake.scan_days(STORY_OBSERVATIONS, *window).collect())
 

@@ -49,7 +49,7 @@ def stream_conversions(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     def compare_day(day: date) -> pl.DataFrame:
         last = last_day_on_air(lake.scan_days(STREAMS, day, day).collect(), day)
         reached = around(day, last, before=_REACH_DAYS, after=_REACH_DAYS)
-        # Streams that began long before may lie between the lists too.
+        # Streams that began long before may also lie between the lists.
         neighbours_of = around(*reached, before=LONGEST_STREAM_DAYS, after=0)
         streams = lake.scan_days(STREAMS, *neighbours_of).filter(
             pl.coalesce("ended_at", "ended_at_lo").dt.date() >= reached[0]

@@ -32,7 +32,7 @@ over more nights, extend it.
 _AFTER_DAYS = 2
 # A room is opened at most this long before the stream that it belongs to.
 _ROOM_DAYS = 2
-# Estimates are remembered of the days that every run derives and some to spare; a prior is small.
+# Estimates are stored for the days that every run derives, and some more; a prior is small.
 _ESTIMATED_DAYS, _PRIORS = 8, 64
 
 

@@ -57,7 +57,7 @@ def streams(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
             going_on = pl.col("creator_id").is_in(found.filter(pl.col("ended_at").is_null())["creator_id"].implode())
             if window[1] >= newest or found.filter(going_on).is_empty():
                 return rebuilt.vstack(found)
-            # Whose stream outlasts the days around is looked at again, with more of the days that follow.
+            # Streams that outlast the neighbouring days are rebuilt with more of the following days.
             rebuilt = rebuilt.vstack(found.filter(~going_on))
             still, after = going_on, 2 * after
 

@@ -39,7 +39,7 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         hours = hours_between(start, start + timedelta(days=1))
         columns = ("vendor", "endpoint", "requested_at", "outcome", "http_status", "credits", "elapsed_ms")
         attempts = [usable(pipeline.lake.scan_raw(table, hours).select(columns)) for table in RAW_TABLES]
-        # What was said of a day whose raw rows were removed since is all that can be said of it.
+        # The raw rows of the day were removed: keep the stored result, which is the only one.
         if retired(pipeline.lake, day):
             return pipeline.lake.scan_days(VENDOR_USAGE, day, day).collect()
         return account(pl.concat(attempts).collect())
@@ -53,7 +53,7 @@ def vendor_usage(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
 
 
 def _numbers(frame: pl.DataFrame) -> dict[str, float | None]:
-    # The slowest of a vendor's endpoints: percentiles of several do not add up.
+    # The slowest of a vendor's endpoints: percentiles of several cannot be added.
     by_vendor = frame.group_by("vendor").agg(pl.sum("requests", "credits"), pl.max("p95_ms")).sort("vendor")
     shown: dict[str, float | None] = dict(numbers(frame, ("requests", "credits")))
     for of in by_vendor.iter_rows(named=True):

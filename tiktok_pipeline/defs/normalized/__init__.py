@@ -1,1 +1,1 @@
-"""Normalized assets: type, dedupe, quarantine."""
+"""Normalized assets: set types, deduplicate, quarantine."""

@@ -1,4 +1,4 @@
-"""The normalized tables, made together: each raw body is decoded once and gives rows of all of them."""
+"""The normalized tables, made together: each raw body is decoded once and gives rows of all tables."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
@@ -32,7 +32,7 @@ from tiktok_pipeline.tables import (
 )
 from tiktok_pipeline.upkeep.retention import retired
 
-# The name of the records of its days.
+# The asset name in the records of its days.
 _ASSET = "observations"
 
 _ABOUT = """
@@ -72,14 +72,14 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
     skipping = Skipping.of(context, pipeline, _ASSET, MADE)
     days = days_of_keys(list(context.partition_keys))
     newest = max([*days, *lake.days(RAW_LIVES)])
-    # The last days are read again and again; a backfill of older days reads each once.
+    # The last days are read by every run; a backfill reads each older day once.
     lasting = newest - timedelta(days=KEPT_DAYS - 1)
-    # Of the newest day that anything landed on: warnings are about it.
+    # The newest day with raw rows: warnings are about it.
     read: Callable[[], NormalizedDay] | None = None
     for day in days:
-        # A day is read with the one before it: with either gone, what stands is better than what could be made.
+        # A day is read with the one before it: if either was removed, the stored rows are better than new ones.
         if retired(lake, day) or retired(lake, day - timedelta(days=1)):
-            context.log.warning("%s stays as it is: its raw rows, or those of the day before, were removed", day)
+            context.log.warning("%s is not replaced: its raw rows, or those of the day before, were removed", day)
             continue
         record = skipping.up_to_date(day) if len(selected) == len(MADE) else None
         if record is not None:
@@ -93,9 +93,9 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
         keep = day > lasting and REBUILD_TAG not in context.run.tags
         decoded = DecodedHours.of(lake, pipeline.hash_key(), settings.shape_bodies, keep=keep)
         with skipping.making(day) as made:
-            landed = _replace(context, lake, day, partial(normalize_day, decoded, day, listed), checking, made)
-        if landed is not None and (landed.captures or read is None):
-            read = partial(_same, landed)
+            normalized = _replace(context, lake, day, partial(normalize_day, decoded, day, listed), checking, made)
+        if normalized is not None and (normalized.captures or read is None):
+            read = partial(_same, normalized)
     prune(lake, newest)
     passed_over = warn_of_damage(context, lake)
     warned_of = None if read is None else read()
@@ -119,52 +119,50 @@ def _replace(
     made: Made,
 ) -> NormalizedDay | None:
     """Replace a day's files; return its rows, or None if the day could not be read."""
-    landed: NormalizedDay | None = None
+    normalized: NormalizedDay | None = None
     failed: Exception | None = None
     try:
-        landed = normalize()
-    # Every table of the day is blocked for it, below; the other days go on.
+        normalized = normalize()
+    # Every table of the day is blocked below; the other days continue.
     except Exception as error:
         failed = error
     for table, checks in checking.items():
-        frame = checks.made(partial(_frame, landed, failed, table), f"{day}")
-        if frame is None or landed is None:
+        frame = checks.made(partial(_frame, normalized, failed, table), f"{day}")
+        if frame is None or normalized is None:
             context.add_asset_metadata(checks.metadata(f"{day}"), table.name, f"{day}")
             continue
         lake.write_day(table, day, frame)
-        numbers = _numbers(table, frame, landed)
+        numbers = _numbers(table, frame, normalized)
         context.add_asset_metadata(numbers, table.name, f"{day}")
         made.add(table, numbers)
-    return landed
+    return normalized
 
 
 def _stored(lake: Lake, day: date, captures: int) -> NormalizedDay:
-    """A day that is up to date, as far as warnings look at it."""
+    """Return a day that is up to date, with the fields that warnings read."""
     warned = (LIVE_OBSERVATIONS, QUARANTINE, PAYLOAD_SHAPES)
     frames = {table.name: lake.scan_days(table, day, day).collect() for table in warned}
     return NormalizedDay(day, {table.name: table.empty() for table in MADE} | frames, captures)
 
 
-def _same(landed: NormalizedDay) -> NormalizedDay:
-    return landed
+def _same(normalized: NormalizedDay) -> NormalizedDay:
+    return normalized
 
 
-def _frame(landed: NormalizedDay | None, failed: Exception | None, table: Table) -> pl.DataFrame:
+def _frame(normalized: NormalizedDay | None, failed: Exception | None, table: Table) -> pl.DataFrame:
     """Return the table's rows of a day, or the error that stopped the reading."""
-    if landed is None:
+    if normalized is None:
         raise failed or AssertionError("a day that was not read has an error")
-    return landed.frames[table.name]
+    return normalized.frames[table.name]
 
 
 def _warnings(table: Table, read: NormalizedDay, pipeline: Pipeline) -> dict[str, CheckResult]:
-    """What is worth a warning of the newest day that was read."""
+    """Return the warnings of the newest day that was read."""
     settings, frame = pipeline.settings().checks, read.frames[table.name]
     if table is LIVE_OBSERVATIONS:
         now = pipeline.clock().now()
         if pipeline.replaying or read.day < (now - timedelta(days=1)).date():
-            return {
-                "freshness": CheckResult(passed=True, message="a run of past days says nothing of how fresh they are")
-            }
+            return {"freshness": CheckResult(passed=True, message="not checked: the run covers past days only")}
         newest = frame["observed_at"].max()
         return {"freshness": freshness(newest if isinstance(newest, datetime) else None, now=now, settings=settings)}
     if table is QUARANTINE:
@@ -175,7 +173,7 @@ def _warnings(table: Table, read: NormalizedDay, pipeline: Pipeline) -> dict[str
 
 
 def _numbers(table: Table, frame: pl.DataFrame, read: NormalizedDay) -> dict[str, float | int]:
-    """What the UI plots of a day."""
+    """Return the numbers of a day for the UI's plots."""
     shown: dict[str, float | int] = {"dagster/partition_row_count": frame.height}
     if table is QUARANTINE:
         return shown | {

@@ -1,1 +1,1 @@
-"""Publishing: what people and BI tools read."""
+"""Publishing for people and BI tools: warehouse, Postgres and report."""

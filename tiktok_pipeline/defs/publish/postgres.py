@@ -1,4 +1,4 @@
-"""The published tables in Postgres, for tools that speak it."""
+"""The published tables in Postgres."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ DuckDB file is still served. `rows_sent` is the number of rows that this run sen
     output_required=False,
 )
 def postgres(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
-    """Publish to Postgres, where it is wanted."""
+    """Publish to Postgres, if it is configured."""
     url = pipeline.postgres_url()
     if url is None:
         context.log.info("Skipped postgres: TIKTOK_PIPELINE_POSTGRES_URL is not set")

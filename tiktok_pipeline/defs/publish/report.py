@@ -10,7 +10,7 @@ from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.publish.report.current import current_report
 from tiktok_pipeline.resources import Pipeline, plain_failures
 
-# The picture is a sixth of all that a run of `derive` writes into Dagster's event log: one an hour is enough.
+# The picture is a sixth of the data that a run of `derive` writes into Dagster's event log: one an hour is enough.
 _PICTURE_EVERY_S = 3600
 _MOST_RUNS = 12
 
@@ -38,7 +38,7 @@ def report(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Material
     with plain_failures():
         written = current_report(snapshot, page)
         if written is None:
-            # Altair takes half a second to import, and every process that loads the definitions would pay it.
+            # Altair takes half a second to import, which every process that loads the definitions would pay.
             from tiktok_pipeline.publish.report.page import write_report  # noqa: PLC0415
 
             written = write_report(snapshot, page)

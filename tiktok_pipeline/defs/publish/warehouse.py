@@ -60,7 +60,7 @@ def warehouse(
     context: dg.AssetExecutionContext, config: PublishConfig, pipeline: Pipeline, duckdb: DuckDBResource
 ) -> Results:
     """Publish a snapshot of the lake."""
-    # A separate list, because files that other assets skipped may be repaired by now.
+    # A separate list: files that other assets skipped may be repaired by now.
     lake = Lake(pipeline.lake.root)
     settings = pipeline.settings()
     with plain_failures(), duckdb.get_connection() as connection:
@@ -75,7 +75,7 @@ def warehouse(
                 mode="full" if config.full_build else "changed",
             )
         finally:
-            # The resource closes only when its body does not raise, and an open connection holds the lock.
+            # The resource closes only if its body does not raise, and an open connection holds the lock.
             connection.close()
     passed_over = warn_of_damage(context, lake)
     yield result("warehouse", _FILES.name, whole_files(passed_over), severity=dg.AssetCheckSeverity.WARN)

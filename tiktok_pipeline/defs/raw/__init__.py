@@ -1,1 +1,1 @@
-"""Raw assets: land what vendors answer, never interpret it."""
+"""Raw assets: store vendors' responses without interpretation."""

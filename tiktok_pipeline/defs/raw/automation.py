@@ -17,7 +17,7 @@ from tiktok_pipeline.resources import Pipeline
 _WINDOW_TAG = "tiktok_pipeline/window_start"
 _NEWEST_RUNS = 5
 
-# A sweep may take as long as the time to the next, and with a slow vendor at least this.
+# Time limit of a sweep: the time to the next one, and with a slow vendor at least this.
 _SHORTEST_LIMIT = timedelta(hours=1)
 
 
@@ -29,7 +29,7 @@ class _Capture:
     asset: str
     at_minute: int
     does: str
-    said: str
+    cadence_text: str
 
     @property
     def watching(self) -> bool:
@@ -76,7 +76,7 @@ def _schedule(capture: _Capture, job: Any, pace: Pace) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=pace.cron(minutes=1) if capture.watching else pace.cron(hours=hours, at_minute=capture.at_minute),
         default_status=pace.schedules,
-        description=f"{capture.said}: {capture.does}, unless the last run is still under way.",
+        description=f"{capture.cadence_text}: {capture.does}, unless the last run is still under way.",
     )
     def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | dg.RunRequest:
         return _request(context, pipeline, capture)
@@ -104,9 +104,9 @@ def _request(
     if reason is not None:
         return reason
     if capture.job == "sweep_live_rankings" and not settings.sweeps.has_rankings:
-        return dg.SkipReason("no ranking to ask for: name [sweeps] ranking_regions, or set ranking_of_live")
+        return dg.SkipReason("no ranking to request: set [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
-        return dg.SkipReason("nothing to search for: name keywords in [sweeps] keywords")
+        return dg.SkipReason("nothing to search for: set [sweeps] keywords")
     config = {"window_start": start.isoformat(timespec="seconds")}
     length, tags = max(cadence, _SHORTEST_LIMIT), {}
     if capture.watching:
@@ -132,7 +132,7 @@ def _not_due(instance: dg.DagsterInstance, start: datetime, window: timedelta, s
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    """All of them, and the job of `tiktok-pipeline replay`."""
+    """Return all of them, and the job of `tiktok-pipeline replay`."""
     jobs = [_job(capture) for capture in _CAPTURES]
     pace = Pace.from_environment()
     schedules = [_schedule(capture, job, pace) for capture, job in zip(_CAPTURES, jobs, strict=True)]

@@ -1,4 +1,4 @@
-"""What the raw assets share: their run configuration, and one capture window as a materialization."""
+"""Common parts of the raw assets: their run configuration, and one capture window as a materialization."""
 
 import logging
 from collections import Counter
@@ -23,13 +23,13 @@ from tiktok_pipeline.partitions import HOURLY, hour_key, hour_of_key
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import RAW_LIVES, Table
 
-# Progress of a window goes to Python's log, for whoever watches; the event log is not for every hour.
+# Progress of a window goes to Python's log for operators; the event log does not need it for every hour.
 _progress = logging.getLogger(__name__)
 
-# Of a window's length, the last twentieth is for landing, for ending the run, and for a tick that came late.
-_ASKING_SHARE = 0.95
+# The last twentieth of a window's length is for storing responses, ending the run, and a late tick.
+_POLLING_SHARE = 0.95
 
-# Of what nobody answered, the UI shows this much.
+# Limits of the list of unanswered requests in the UI.
 _REASONS, _EXAMPLES = 20, 5
 
 
@@ -41,7 +41,7 @@ class CaptureConfig(dg.Config):
         description="sweep: poll each creator once. watch (raw_lives only): poll in rounds until the window ends. "
         "boundary: follow-up requests for the creators in `due`.",
     )
-    due: dict[str, str] = Field(default={}, description="For boundary: creator_id -> the follow-up that is due.")
+    due: dict[str, str] = Field(default={}, description="For boundary: creator_id -> the due follow-up.")
     window_start: str | None = Field(
         default=None,
         description="Start of a scheduled window, RFC 3339. It names the window, so that a retry resumes it.",
@@ -57,15 +57,15 @@ class CaptureConfig(dg.Config):
 
 
 def raw_asset(table: Table, about: str) -> dg.AssetsDefinition:
-    """The asset of a raw table: hourly, one run for any range, skipped where there is no vendor to ask."""
+    """Return the asset of a raw table: hourly, one run for any range, skipped without a vendor for it."""
 
     @dg.asset(
         name=table.name,
         partitions_def=HOURLY,
         backfill_policy=dg.BackfillPolicy.single_run(),
         output_required=False,
-        # On the replay clock the others ask at the moments of streams, which are found in raw_lives: it goes first.
-        # No dependency, because a raw table without a vendor is skipped, and must not take the others with it.
+        # On the replay clock the other tables' requests follow the streams in raw_lives: it runs first. It is not a
+        # dependency, because a raw table without a vendor is skipped, and must not skip the others.
         op_tags={"dagster/priority": "1" if table is RAW_LIVES else "0"},
         description=describe(table, about),
         **shown(table),
@@ -82,7 +82,7 @@ def raw_asset(table: Table, about: str) -> dg.AssetsDefinition:
 def _capture(
     context: dg.AssetExecutionContext, config: CaptureConfig, pipeline: Pipeline, table: Table
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Run one window of `table` and report it; without a vendor to ask, log the reason and skip."""
+    """Run one window of `table` and report it; without a vendor, log the reason and skip."""
     for problem in pipeline.roster().problems:
         context.log.warning("Bad line of the roster: %s", problem)
     deployment = pipeline.deployment(context.run.run_id, _progress.info)
@@ -98,14 +98,14 @@ def _capture(
         context.log.warning("A round cannot be kept: %s", round_.problem)
     with plain_failures():
         if pipeline.replaying and config.mode == "boundary":
-            raise SettingsError("on the replay clock sweeps ask at the moments of streams: `tiktok-pipeline replay`")
+            raise SettingsError("on the replay clock sweeps follow the streams: use `tiktok-pipeline replay`")
         if pipeline.replaying:
             report = replay_hours(deployment, table, hours, kind=config.mode, every_hours=config.every_hours)
         else:
             report = _now(context, config, pipeline, deployment, table, hours)
     warn_of_damage(context, pipeline.lake)
     for vendor, trouble in sorted(report.tally.troubles.items()):
-        context.log.warning("Trouble with %s, the last of it: %s", vendor, trouble)
+        context.log.warning("Errors of %s, the last one: %s", vendor, trouble)
     if report.tally.flush_failures:
         context.log.warning(
             "%s flushes could not be written, and were repeated; up to %s rows waited in memory",
@@ -118,7 +118,7 @@ def _capture(
         _log_hours(context, table, report.hours, metadata)
         return
     for hour in sorted(report.hours.keys() - set(hours)):
-        # A window may cross the hour, or begin late: what landed beside the run's own hour is reported there.
+        # A window may cross the hour, or begin late: report the rows outside of the run's own hour there.
         context.log_event(
             dg.AssetMaterialization(
                 table.name,
@@ -145,8 +145,8 @@ def _log_hours(
 ) -> None:
     """Log one materialization for each hour that has new rows; the newest also carries the numbers of the run.
 
-    If the hours were partitions of the run, Dagster would store two events for each, also without rows. Storing them
-    took more of a replay than polling.
+    If the hours were partitions of the run, Dagster would store two events for each, even without rows. That took
+    more time of a replay than polling.
     """
     hours = sorted(hour for hour, number in rows.items() if number)
     for hour in hours:
@@ -170,7 +170,7 @@ def _now(
     if config.mode != "watch" or start is None:
         for hour in hours:
             window.check_partition(hour, now, start)
-    # A retried run keeps the id of the first: what that one landed stays, and is told from ours.
+    # A retried run keeps the id of the first: its stored rows stay, and are distinguished from the new ones.
     name = f"{config.mode}-{now:%Y%m%dT%H%M%S}-{(context.run.root_run_id or context.run.run_id)[:8]}"
     if config.mode == "sweep":
         return window.sweep_now(deployment, table, clock, name)
@@ -178,10 +178,10 @@ def _now(
         return window.followups_now(deployment, table, clock, config.due.keys(), name)
     length = timedelta(minutes=deployment.settings.watch.window_minutes)
     start = start or now
-    # The run must be over when the next tick looks, or the guard would pass over every other window.
-    until = start + length * _ASKING_SHARE
+    # The run must finish before the next tick, or every second window is skipped.
+    until = start + length * _POLLING_SHARE
     if until <= now:
-        context.log.warning("The window that began at %s is over: nothing to ask", config.window_start)
+        context.log.warning("The window that began at %s is over: no requests", config.window_start)
         return window.WindowReport()
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
 
@@ -217,19 +217,20 @@ def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Ro
         counted["unanswered"] = dg.MetadataValue.md(_unanswered(tally))
     if hours == 1:
         return {"dagster/partition_row_count": report.rows, **counted}
-    # Dagster shows the same of every hour of a run: under the names of one hour's numbers its plots would be wrong.
+    # Dagster shows the same metadata for every hour of a run: under the names of one hour, plots would be wrong.
     return {"dagster/row_count": report.rows, **{f"run/{name}": value for name, value in counted.items()}}
 
 
 def _unanswered(tally: Tally) -> str:
-    """What nobody could answer, about whom and why, as a table; the most common reasons first."""
+    """Return unanswered requests with creators and reasons as a table; the most common reasons first."""
+    most_common = sorted(tally.unanswered.items(), key=lambda each: -each[1].total())[:_REASONS]
     rows = [
-        f"| {capability} | {who.total()} | {_names(who)} | {why.replace('|', '/')} |"
-        for (capability, why), who in sorted(tally.unanswered.items(), key=lambda each: -each[1].total())[:_REASONS]
+        f"| {capability} | {creators.total()} | {_names(creators)} | {reason.replace('|', '/')} |"
+        for (capability, reason), creators in most_common
     ]
-    return "\n".join(["| question | times | about | why |", "|---|---|---|---|", *rows])
+    return "\n".join(["| request | times | creators | reason |", "|---|---|---|---|", *rows])
 
 
-def _names(who: Counter[str]) -> str:
-    named = [name for name, _ in who.most_common(_EXAMPLES)]
-    return ", ".join(named) + (f" and {len(who) - len(named)} more" if len(who) > len(named) else "")
+def _names(creators: Counter[str]) -> str:
+    named = [name for name, _ in creators.most_common(_EXAMPLES)]
+    return ", ".join(named) + (f" and {len(creators) - len(named)} more" if len(creators) > len(named) else "")

@@ -17,7 +17,7 @@ from tiktok_pipeline.resources import Pipeline
 # Delay before the same follow-ups are requested again: by then run monitoring has found a lost run.
 _AGAIN_AFTER_S = 300
 
-# A run makes a few requests for each creator that is due; an hour allows for a slow vendor.
+# A run makes a few requests for each due creator; an hour allows for a slow vendor.
 _LONGEST = timedelta(hours=1)
 
 stream_boundaries = dg.define_asset_job(
@@ -33,7 +33,7 @@ stream_boundaries = dg.define_asset_job(
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    """The job and its sensor."""
+    """Define the job and its sensor."""
     pace = Pace.from_environment()
     sensor = dg.sensor(
         name="stream_boundaries",
@@ -49,7 +49,7 @@ def automation() -> dg.Definitions:
 def _tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[dg.SkipReason | dg.RunRequest]:
     """Yield one run for all due follow-ups, or the reason to skip the tick."""
     if pipeline.replaying:
-        yield dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: `tiktok-pipeline replay` asks at these moments itself")
+        yield dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: `tiktok-pipeline replay` makes these follow-ups itself")
         return
     reason = under_way(context.instance, "stream_boundaries")
     if reason is not None:
@@ -59,18 +59,18 @@ def _tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[d
     now = clock.now()
     due = due_followups.due_followups(pipeline.deployment("", context.log.info), now, _history(pipeline.places.lake))
     if due.is_empty():
-        yield dg.SkipReason("no moment of a stream is due")
+        yield dg.SkipReason("no follow-up is due")
         return
-    asked = followups.reasons(due)
+    reasons_by_table = followups.reasons(due)
     start = now.isoformat(timespec="seconds")
     yield dg.RunRequest(
         run_key=_key(due["creator_id"].to_list(), due["why"].to_list(), due["at"].to_list(), speed=clock.speed),
         partition_key=hour_key(now),
-        asset_selection=[dg.AssetKey(table) for table in asked],
+        asset_selection=[dg.AssetKey(table) for table in reasons_by_table],
         run_config={
             "ops": {
-                table: {"config": {"mode": "boundary", "due": whys, "window_start": start}}
-                for table, whys in asked.items()
+                table: {"config": {"mode": "boundary", "due": reasons, "window_start": start}}
+                for table, reasons in reasons_by_table.items()
             }
         },
         tags=given_up_after(_LONGEST),
@@ -79,11 +79,11 @@ def _tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[d
 
 @cache
 def _history(lake: Path) -> LiveHistory:
-    """What earlier ticks have read of a lake. The code server evaluates all ticks, so that it outlives each of them."""
+    """Return the state that earlier ticks have read. The code server evaluates all ticks, so it outlives each one."""
     return LiveHistory()
 
 
 def _key(*columns: list[object], speed: float) -> str:
-    """Names a set of moments for some minutes: a tick that is evaluated twice asks once, a lost run is asked again."""
+    """Return a run key that deduplicates a set of follow-ups for some minutes; after that, a lost run is retried."""
     period = int(datetime.now(UTC).timestamp()) // interval(_AGAIN_AFTER_S, speed=speed)
     return f"{sha256(repr(columns).encode()).hexdigest()[:16]}-{period}"

@@ -1,1 +1,1 @@
-"""What keeps a deployment small and fast: one job, once a day."""
+"""Upkeep: compaction, retention and measures, in one job a day."""

@@ -9,7 +9,7 @@ from tiktok_pipeline.resources import Pipeline
 
 _CADENCE = timedelta(days=1)
 
-# A year's lake that was never folded takes hours.
+# Compaction of a year's lake for the first time takes hours.
 _LONGEST = timedelta(hours=6)
 
 upkeep = dg.define_asset_job(
@@ -22,7 +22,7 @@ upkeep = dg.define_asset_job(
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    """The job and its schedule."""
+    """Define the job and its schedule."""
     pace = Pace.from_environment()
     schedule = dg.schedule(
         name="upkeep",

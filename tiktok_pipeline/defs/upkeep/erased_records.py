@@ -1,12 +1,12 @@
-"""Redact erased creators in Dagster's own records: runs, events, ticks, cursors, and what runs printed.
+"""Redact erased creators in Dagster's own records: runs, events, ticks, cursors, and logs of runs.
 
-Runs of `stream_boundaries` name creators in their configuration, materializations name creators that no vendor
-answered for, warnings of checks name rows, and the cursor of `go_live` names who is on air. Dagster's API can only
-delete a run as a whole, and with it the record that its partitions were made. So texts are rewritten in place, in
-whatever database the instance uses; no run, event or tick is deleted, and daemons may be running.
+Runs of `stream_boundaries` name creators in their configuration, materializations name creators without a response,
+warnings of checks name rows, and the cursor of `go_live` names creators on air. Dagster's API can only delete a run as
+a whole, and with it the record that its partitions were made. So texts are rewritten in place, in the database of the
+instance; no run, event or tick is deleted, and daemons may be running.
 
-Logs are masked at the same length: a process may have them open. Pictures in the metadata of `report` show handles as
-pixels and are dropped.
+Logs are masked at the same length, because a process may have them open. Pictures in the metadata of `report` show
+handles as pixels and are dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tiktok_pipeline.errors import PipelineError
 # Objects whose keys are creators: in the configuration of follow-up runs, and in the cursor of `go_live`.
 _KEYED_BY_CREATOR = frozenset(("due", "broadcasts"))
 
-# Metadata that names creators: what no vendor answered, and rows that a check points at.
+# Metadata that names creators: unanswered requests, and examples of a check.
 _LABELS = frozenset(("unanswered", "examples"))
 _VALUES = frozenset(("creator_id", "handle"))
 
@@ -44,22 +44,22 @@ _ROWS_AT_ONCE = 500
 
 
 def erase_records(names: Names, terms: list[str] | None, thorough: bool) -> int:
-    """Redact the creators in all records of the instance of DAGSTER_HOME; how many records were changed.
+    """Redact the creators in all records of the instance of DAGSTER_HOME; return how many records were changed.
 
     Args:
         names: the erased creators.
         terms: texts of which every mention contains one, lower-case; None: every record is searched.
-        thorough: rewrite databases even where nothing had to be changed: an interrupted call may have left bytes.
+        thorough: rewrite databases even without a change: an interrupted call may have left bytes.
 
     Raises:
         PipelineError: a database is in use for too long, or cannot be rewritten.
     """
     with dg.DagsterInstance.get() as instance:
         folders = _folders(instance)
-        wanted = None if terms is None else [*terms, _PICTURE_TERM]
+        all_terms = None if terms is None else [*terms, _PICTURE_TERM]
         databases = sorted({path for folder in folders for path in folder.rglob("*.db")})
-        changed = sum(_erase_sqlite(path, names, wanted, thorough=thorough) for path in databases)
-        changed += _erase_server(instance, names, wanted, thorough=thorough)
+        changed = sum(_erase_sqlite(path, names, all_terms, thorough=thorough) for path in databases)
+        changed += _erase_server(instance, names, all_terms, thorough=thorough)
         return changed + sum(_mask_logs(folder, names) for folder in folders)
 
 
@@ -94,7 +94,7 @@ def redacted_record(text: str, names: Names) -> str:
 
 
 def _walk(value: Any, names: Names, *, key: str = "", listed: bool = False) -> Any:
-    """A JSON value redacted. `listed`: its texts are lists of creators' names."""
+    """Return a redacted JSON value. `listed`: its texts are lists of creators' names."""
     if isinstance(value, dict):
         listed = listed or value.get("label") in _LABELS
         return {
@@ -124,7 +124,7 @@ def _is_alert(value: Any, names: Names) -> bool:
 
 def _redacted_text(text: str, names: Names, *, listed: bool) -> str:
     if listed:
-        # The lines of a table name creators in their third cell; other texts are names altogether.
+        # The third cell of a table's lines names creators; other texts consist of names.
         lines = [_redacted_line(line, names) for line in text.split("\n")]
         text = "\n".join(lines)
     if _PICTURE_TERM in text:
@@ -148,7 +148,7 @@ def _may_mention(text: str, terms: list[str] | None) -> bool:
 
 
 def _erase_sqlite(path: Path, names: Names, terms: list[str] | None, *, thorough: bool) -> int:
-    """One database file; freed pages are overwritten, and its write-ahead log is emptied."""
+    """Redact one database file; overwrite freed pages, and empty its write-ahead log."""
     try:
         with closing(sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)) as connection:
             connection.execute("PRAGMA secure_delete = ON")
@@ -195,7 +195,7 @@ def _erase_sqlite_column(
 
 
 def _bytes_left(path: Path, terms: list[str] | None) -> bool:
-    """Whether pages that SQLite has freed still hold a name."""
+    """Return whether pages that SQLite has freed still hold a name."""
     lower = path.read_bytes().lower()
     return terms is None or any(term.encode() in lower for term in terms if term != _PICTURE_TERM)
 
@@ -219,7 +219,7 @@ def _patiently(path: Path, done: Any) -> None:
 
 
 def _erase_server(instance: dg.DagsterInstance, names: Names, terms: list[str] | None, *, thorough: bool) -> int:
-    """Storages in a database server: updates, then a rewrite of the tables that were changed."""
+    """Redact storages in a database server: updates, then a rewrite of the changed tables."""
     changed = 0
     seen: set[str] = set()
     for engine in _engines(instance):
@@ -230,9 +230,9 @@ def _erase_server(instance: dg.DagsterInstance, names: Names, terms: list[str] |
         try:
             changed += _erase_postgres(engine, names, terms, thorough=thorough)
         except sa.exc.SQLAlchemyError as error:
-            said = str(getattr(error, "orig", None) or error).splitlines()[0]
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise PipelineError(
-                f"Dagster's records in its database were not erased: {said}; run `forget` again"
+                f"Dagster's records in its database were not erased: {reason}; run `forget` again"
             ) from None
     return changed
 

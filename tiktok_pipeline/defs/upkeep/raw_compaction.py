@@ -1,10 +1,10 @@
-"""Raw files of closed hours, folded into one file each."""
+"""Raw files of closed hours, compacted into one file each."""
 
 from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.upkeep.kept import UPKEEP
+from tiktok_pipeline.defs.upkeep.group import UPKEEP
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.tables import RAW_TABLES
 from tiktok_pipeline.upkeep.compaction import compact

@@ -1,8 +1,8 @@
-"""Raw days that are older than the operator wants to keep, removed."""
+"""Deletion of raw days beyond their retention."""
 
 import dagster as dg
 
-from tiktok_pipeline.defs.upkeep.kept import UPKEEP
+from tiktok_pipeline.defs.upkeep.group import UPKEEP
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.retention import retire
 

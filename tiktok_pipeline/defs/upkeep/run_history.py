@@ -1,4 +1,4 @@
-"""Dagster's own records, without the runs that later runs made superfluous."""
+"""Deletion of superseded runs in Dagster's own records."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from tiktok_pipeline.defs.upkeep.kept import UPKEEP
+from tiktok_pipeline.defs.upkeep.group import UPKEEP
 from tiktok_pipeline.resources import Pipeline
 
 _ABOUT = """
@@ -22,10 +22,10 @@ Runs every day with the job `upkeep`.
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-# What a run was about, beside its job.
+# Tags that identify a run's partitions, beside its job.
 _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
-# The job whose metadata is the history of what the deployment took.
+# The job whose metadata is the history of the deployment's size.
 _STAYS = "upkeep"
 
 _PAGE = 500
@@ -34,7 +34,7 @@ _PAGE = 500
 @dg.asset(description=_ABOUT, kinds={"dagster"}, **UPKEEP)
 def run_history(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Delete superseded runs."""
-    # Dagster dates its records by the time of day, also where the pipeline's clock runs fast.
+    # Dagster dates its records by wall-clock time, even if the pipeline's clock is fast.
     before = datetime.now(UTC) - timedelta(days=pipeline.settings().retention.run_days)
     deleted = superseded_runs(context.instance, before)
     for run_id in deleted:
@@ -43,7 +43,7 @@ def run_history(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
 
 
 def superseded_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
-    """Runs that were last heard of before `before` and that nothing needs any more, oldest first."""
+    """Return runs with their last update before `before` that are no longer needed, oldest first."""
     needed = _newest_makers(instance)
     newest: dict[tuple[str, ...], str] = {}
     old = []
@@ -57,17 +57,17 @@ def superseded_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]
 
 
 def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Delete a run with its events, and what it printed."""
+    """Delete a run with its events and logs."""
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     instance.delete_run(run_id)
-    # On SQLite the events of a run lie in a file of their own, which Dagster empties and leaves.
+    # On SQLite the events of a run are in a file of their own, which Dagster empties and leaves.
     shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if shard is not None:
         Path(shard(run_id)).unlink(missing_ok=True)
 
 
 def _newest_makers(instance: dg.DagsterInstance) -> set[str]:
-    """The runs that hold the newest materialization of an asset, or of one of its partitions."""
+    """Return the runs that hold the newest materialization of an asset, or of one of its partitions."""
     makers: set[str] = set()
     for asset in instance.get_asset_keys():
         newest = instance.fetch_materializations(asset, limit=1).records
@@ -81,9 +81,9 @@ def _newest_makers(instance: dg.DagsterInstance) -> set[str]:
 
 
 def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[dg.RunRecord]:
-    """Runs that ended and were last heard of before `before`, oldest first, a page at a time."""
-    wanted = dg.RunsFilter(statuses=_ENDED, updated_before=before)
+    """Yield runs that ended, with their last update before `before`, oldest first, a page at a time."""
+    ended = dg.RunsFilter(statuses=_ENDED, updated_before=before)
     cursor = None
-    while page := instance.get_run_records(wanted, limit=_PAGE, cursor=cursor, ascending=True):
+    while page := instance.get_run_records(ended, limit=_PAGE, cursor=cursor, ascending=True):
         yield from page
         cursor = page[-1].dagster_run.run_id

@@ -1,4 +1,4 @@
-"""How much room the deployment takes, as numbers that the UI plots."""
+"""The deployment's storage size, as numbers that the UI plots."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ import sqlalchemy
 
 from tiktok_pipeline.checks.health import whole_files
 from tiktok_pipeline.defs.asset_checks import Results, result
-from tiktok_pipeline.defs.upkeep.kept import UPKEEP
+from tiktok_pipeline.defs.upkeep.group import UPKEEP
 from tiktok_pipeline.resources import Pipeline, plain_failures
 from tiktok_pipeline.upkeep.sizes import Sizes, folder_size, measure
 
@@ -27,7 +27,7 @@ _FILES = dg.AssetCheckSpec(
     "files",
     asset="storage_size",
     description="Every file of the lake can be read as rows of its table: raw by its footer, others to the last page. "
-    "A warning: it stops nothing.",
+    "A warning: it blocks nothing.",
 )
 
 
@@ -39,7 +39,7 @@ _FILES = dg.AssetCheckSpec(
     **UPKEEP,
 )
 def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Results:
-    """Measure everything."""
+    """Measure all storage."""
     with plain_failures():
         sizes = measure(pipeline.lake, pages=True)
     root = pipeline.lake.root
@@ -47,9 +47,9 @@ def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
     for path, reason in sizes.damaged.items():
         context.log.warning("%s is damaged, and no read uses it (%s)", path, reason)
     for path in sizes.stray:
-        context.log.warning("%s lies where no read looks: move it out of the lake", path)
+        context.log.warning("%s is in a place that no read uses: move it out of the lake", path)
     for path in sizes.aside:
-        context.log.warning("%s was in the way of a file and was moved there: look what it is, and delete it", path)
+        context.log.warning("%s blocked a file and was moved there: inspect it, and delete it", path)
     pipeline.lake.root.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {
         "lake_files": sizes.total.files,
@@ -69,7 +69,7 @@ def storage_size(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
 
 
 def _dagster_bytes(instance: dg.DagsterInstance) -> int:
-    """Runs, events and logs: the instance's folder, and the database where the event log is in one."""
+    """Return the bytes of runs, events and logs: the instance's folder, and the event log's database if it has one."""
     in_folder = folder_size(Path(instance.root_directory))
     connect = getattr(instance.event_log_storage, "index_connection", None)
     if connect is None:

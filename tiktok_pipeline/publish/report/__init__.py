@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML page, made from the published snapshot and from nothing else."""
+"""The report: one self-contained HTML page, made only from the published snapshot."""

@@ -1,7 +1,7 @@
-"""What the report tells, read from a published snapshot: so the report and BI tools always agree.
+"""Read the report's data from a published snapshot, so that the report and BI tools always agree.
 
-Every frame is bounded, however large the roster: the page says how many there are beside how many it shows.
-Times are UTC without a zone, as the snapshot holds them.
+Every frame is bounded, however large the roster: the page shows the total beside the number of rows.
+Times are UTC without a zone, as in the snapshot.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from polars import selectors
 
 from tiktok_pipeline.errors import PublishError
 
-# What a reader takes in, and what keeps the page small: rows by section.
+# Rows by section: few enough to read, and to keep the page small.
 LIVE, BOARD, NICHES, CARDS, LIFTS, MOVERS, DARK = 30, 10, 16, 24, 16, 6, 12
 STORIES, RECAPS, WATCHED, HEAT_CREATORS, TAKEN = 12, 12, 20, 60, 12
 CARDS_A_CREATOR = 3
 
-# Points of a viewers' curve: more than its pixels would show nothing.
+# Points of a viewers' curve: more points than pixels would show nothing.
 CURVE_POINTS = 90
 
 TREND_DAYS, SPAN_DAYS = 14, 7
 
-# How much of the time, or of the readings, must be seen for a number to stand without a mark (docs/methods.md 1.1).
+# Least share of the time, or of the readings, that a number needs to stand without a mark (docs/methods.md 1.1).
 WELL_COVERED = 0.8
 
 
 @dataclass(frozen=True)
 class Brief:
-    """Frames by section; the columns are those of the queries below, named as in tables.py."""
+    """Frames by section; their columns are those of the queries below, named as in tables.py."""
 
     generation: str
     as_of: datetime
@@ -62,13 +62,13 @@ class Brief:
 
 
 def read_brief(snapshot: Path) -> Brief:
-    """Everything that the report shows.
+    """Read everything that the report shows.
 
     Raises:
         PublishError: there is no snapshot, or it is not one of this release.
     """
     if not snapshot.exists():
-        raise PublishError(f"there is no warehouse at {snapshot} to report on: run `derive` or `make demo` first")
+        raise PublishError(f"there is no warehouse at {snapshot} for a report: run `derive` or `make demo` first")
     try:
         with duckdb.connect(str(snapshot), read_only=True) as connection:
             return _Reader(connection).brief()
@@ -95,7 +95,7 @@ class _Reader:
         return Brief(
             generation=publication["generation"],
             as_of=publication["as_of"],
-            # A snapshot of an older release lacks it.
+            # A snapshot of an older release lacks this column.
             stands_still=publication.get("stands_still"),
             last_whole_day=self._row("SELECT CAST(as_of + INTERVAL 10 MINUTE AS DATE) - 1 AS day FROM publication")[
                 "day"
@@ -127,7 +127,7 @@ class _Reader:
         )
 
     def _totals(self) -> dict[str, Any]:
-        """The last 24 hours, and the 24 before them where they were watched."""
+        """Return totals of the last 24 hours, and of the 24 before them if those were polled."""
         return self._row(
             f"""
             WITH spans AS (
@@ -154,7 +154,7 @@ class _Reader:
         )
 
     def _watch(self) -> dict[str, Any]:
-        """How closely the roster was watched on the newest day that was watched, in all."""
+        """Return how closely the roster was polled on the newest day with polls, in all."""
         return self._row(
             """
             SELECT (SELECT count(*) FROM creators WHERE on_roster) AS watched,
@@ -178,7 +178,7 @@ class _Reader:
         )
 
     def _boards(self, niches: list[str]) -> pl.DataFrame:
-        """The first places of every board, with how much of the creator's airtime in the period was observed."""
+        """Return the first places of every board, with the observed share of the creator's airtime in the period."""
         return self._frame(
             """
             WITH seen AS (
@@ -201,7 +201,7 @@ class _Reader:
         )
 
     def _trends(self, boards: pl.DataFrame) -> pl.DataFrame:
-        """Each day's value of everybody on a board: day, metric, creator_id, value."""
+        """Return each day's value of every creator on a board: day, metric, creator_id, value."""
         return self._frame(
             """
             SELECT as_of AS day, metric, creator_id, value FROM leaderboard
@@ -216,7 +216,7 @@ class _Reader:
     def _streams(self) -> pl.DataFrame:
         return self._frame(
             """
-            -- Chosen by three columns of all streams: the view joins only those that are shown.
+            -- Choose by three columns of all streams first: the view then joins only the shown ones.
             WITH chosen AS (
                 SELECT stream_id, row_number() OVER (PARTITION BY creator_id ORDER BY started_at DESC) AS nth
                 FROM streams QUALIFY nth <= ? ORDER BY started_at DESC, stream_id LIMIT ?
@@ -229,7 +229,7 @@ class _Reader:
         )
 
     def _curves(self, streams: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        """Viewers over time by stream: observed_at, viewers; a row without viewers where nobody looked for long."""
+        """Return viewers over time by stream: observed_at, viewers; a row without viewers in each long gap."""
         if streams.is_empty():
             return {}
         self._connection.register("shown", streams.select("stream_id", "creator_id", "started_at", "ended_at"))
@@ -246,7 +246,7 @@ class _Reader:
         return {str(key[0]): _curve(frame) for key, frame in points.partition_by("stream_id", as_dict=True).items()}
 
     def _lifts(self) -> pl.DataFrame:
-        """The clearest of the week: by the lower end of the interval, in percent of the followers before."""
+        """Return the clearest lifts of the week: by the lower bound, in percent of the followers before."""
         return self._frame(
             f"""
             SELECT stream_id, creator_id, handle, display_name, niche, started_at, coverage_ratio, followers_before,
@@ -260,7 +260,7 @@ class _Reader:
         )
 
     def _movers(self) -> pl.DataFrame:
-        """Those who rose and those who fell most against the day before; who stayed is no mover."""
+        """Return the largest rises and falls against the day before; without creators whose value did not change."""
         return self._frame(
             """
             SELECT m.creator_id, c.handle, c.display_name, c.niche, m.hours_watched, m.previous_day,
@@ -276,7 +276,7 @@ class _Reader:
         )
 
     def _dark(self) -> pl.DataFrame:
-        """Whose silence is newest: those can still be called."""
+        """Return the newest silences first: those creators can still be contacted."""
         return self._frame(
             """
             SELECT w.creator_id, c.handle, c.display_name, c.niche, w.days_dark, w.last_stream_ended_at, w.streams_known
@@ -287,7 +287,7 @@ class _Reader:
         )
 
     def _hours(self, niches: list[str]) -> pl.DataFrame:
-        """Airtime and viewer-hours by weekday (1 is Monday) and hour, UTC: of all, of niches, of the busiest creators.
+        """Return airtime and viewer-hours by weekday (1 is Monday) and hour, UTC: all, niches, busiest creators.
 
         Columns: scope (all, niche or creator), name, weekday, hour, airtime_s, hours_watched.
         """
@@ -338,7 +338,7 @@ class _Reader:
         )
 
     def _coverage(self) -> pl.DataFrame:
-        """The last days of who was watched worst: creator_id, handle, display_name, niche, day, polls, ..."""
+        """Return the last days of the creators with the worst coverage: creator_id, handle, display_name, niche, ..."""
         return self._frame(
             """
             WITH recent AS (SELECT * FROM coverage WHERE day > (SELECT max(day) FROM coverage) - ?),
@@ -382,7 +382,7 @@ class _Reader:
         )
 
     def _counts(self) -> dict[str, int]:
-        """How many there are of what is shown in part."""
+        """Return the total number of rows of sections that are shown in part."""
         return self._row(
             f"""
             SELECT (SELECT count(*) FROM live_now) AS live,
@@ -420,9 +420,9 @@ _BREAK_S = 900
 
 
 def _curve(points: pl.DataFrame) -> pl.DataFrame:
-    """`points` thinned to what can be drawn, and a row without viewers in each long silence."""
+    """Return `points` thinned to the drawable number, with a row without viewers in each long gap."""
     every = -(-points.height // CURVE_POINTS)
-    # The highest of each handful: a peak that the text names must be on the line.
+    # Keep the highest of each group: a peak that the text names must be on the line.
     thinned = (
         points.select("observed_at", "viewers", handful=pl.int_range(pl.len()) // every)
         .sort("handful", "viewers", "observed_at", descending=[False, True, False])

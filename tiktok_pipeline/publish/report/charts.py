@@ -1,8 +1,8 @@
-"""The charts, drawn by Altair and rendered by vl-convert: no browser, no network, no script from anywhere.
+"""The charts, drawn by Altair and rendered by vl-convert: no browser, no network, no external script.
 
-Colours are CSS variables, so that one drawing serves light and dark: Vega hands them through to the SVG. Interactive
-charts are compiled to Vega here and the page carries Vega's runtime once. They begin without rows: page.js fills them,
-because it filters them too.
+Colours are CSS variables, so that one drawing serves light and dark: Vega passes them to the SVG. Interactive charts
+are compiled to Vega here, and the page includes Vega's runtime once. They start without rows: page.js adds the rows,
+because it also filters them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 _SHORT = "datum.value < 1000 ? datum.value : format(datum.value, '~s')"
 
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-# Colours of vendors, in the order of their names; page.css says which.
+# Number of vendor colours in page.css, assigned in the order of vendors' names.
 _VENDOR_COLOURS = 6
 
-# Rows of the picture in Dagster: it stays below 50 KB.
+# Rows of the picture in Dagster, which stays below 50 KB.
 _PICTURE_ROWS = 10
 
-# Most lifts are small beside a few: linear around zero, logarithmic beyond a tenth of a percent.
+# Most lifts are small, a few are large: linear around zero, logarithmic beyond a tenth of a percent.
 _COMPRESSED = alt.Scale(type="symlog", constant=0.1, nice=False)
 _PERCENT = "(datum.value > 0 ? '+' : '') + datum.value + ' %'"
 _PERCENTS = [sign * size for size in (0.1, 0.3, 1, 3, 10, 30, 100) for sign in (1, -1)] + [0]
 
-# What an interval allows to say (words.verdict, its last word), and the colour of it.
+# Verdict on an interval (the last word of words.verdict) -> its colour.
 _TONES = {"lift": "var(--accent)", "effect": "var(--muted)", "loss": "var(--down)"}
 
 Spec = dict[str, Any]
@@ -43,15 +43,15 @@ Spec = dict[str, Any]
 
 @cache
 def runtime() -> str:
-    """Vega with its embedding function `vegaEmbed` as one script of 0.9 MB, made once a process."""
+    """Return Vega with its embedding function `vegaEmbed` as one script of 0.9 MB, built once a process."""
     script = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
-    # Inside a page the text would end the script.
+    # This text inside a page would end the script.
     return script.replace("</script", "<\\/script")
 
 
 def lift_chart() -> Spec:
-    """Lift in percent of followers with its interval, a row a stream. Rows: stream, percent, percent_lo, percent_hi,
-    said, tone (lift, effect or loss)."""
+    """Return the chart of lifts in percent of followers with intervals, a row a stream. Rows: stream, percent,
+    percent_lo, percent_hi, label, tone (lift, effect or loss)."""
     rows = alt.Chart(alt.InlineData(values=[], name="rows"))
     y = alt.Y("stream:N", sort=None, title=None, axis=alt.Axis(labelLimit=230, labelFontSize=12, labelPadding=8))
     colour = alt.Color("tone:N", scale=alt.Scale(domain=list(_TONES), range=list(_TONES.values())), legend=None)
@@ -66,14 +66,14 @@ def lift_chart() -> Spec:
         x=x, x2="percent_hi:Q", y=y, color=colour
     )
     dot = rows.mark_point(filled=True, size=80, opacity=1).encode(
-        x="percent:Q", y=y, color=colour, tooltip=alt.Tooltip("said:N")
+        x="percent:Q", y=y, color=colour, tooltip=alt.Tooltip("label:N")
     )
     chart = alt.layer(zero, line, dot).properties(width="container", height={"step": 24})
     return _compiled(chart, "Lift of the last streams with its interval")
 
 
 def heat_chart() -> Spec:
-    """Weekday by hour. Rows: weekday (Mon ... Sun), hour (0-23), value, said."""
+    """Return the chart of weekday by hour. Rows: weekday (Mon ... Sun), hour (0-23), value, label."""
     cells = (
         alt.Chart(alt.InlineData(values=[], name="rows"))
         .mark_rect(cornerRadius=3, stroke="var(--card)", strokeWidth=2)
@@ -96,14 +96,14 @@ def heat_chart() -> Spec:
                 ),
                 alt.value("var(--heat0)"),
             ),
-            tooltip=alt.Tooltip("said:N"),
+            tooltip=alt.Tooltip("label:N"),
         )
     )
     return _compiled(cells.properties(width="container", height={"step": 26}), "When streams are on air")
 
 
 def credits_chart(vendors: list[str]) -> Spec:
-    """Credits a day, stacked by vendor, in the order of `vendors`. Rows: day, vendor, credits, said."""
+    """Return the chart of credits a day, stacked by vendor in order. Rows: day, vendor, credits, label."""
     bars = (
         alt.Chart(alt.InlineData(values=[], name="rows"))
         .mark_bar(cornerRadius=1, stroke="var(--card)", strokeWidth=1)
@@ -115,19 +115,19 @@ def credits_chart(vendors: list[str]) -> Spec:
                 scale=alt.Scale(domain=vendors, range=[vendor_colour(n) for n in range(len(vendors))]),
                 legend=None,
             ),
-            tooltip=alt.Tooltip("said:N"),
+            tooltip=alt.Tooltip("label:N"),
         )
     )
     return _compiled(bars.properties(width="container", height=190), "Credits a day by vendor")
 
 
 def vendor_colour(place: int) -> str:
-    """The colour of the vendor at `place` among the vendors shown."""
+    """Return the colour of the vendor at `place` among the vendors shown."""
     return f"var(--vendor{place % _VENDOR_COLOURS + 1})"
 
 
 def curve(points: pl.DataFrame) -> str:
-    """Viewers over the length of a stream as SVG; `points`: observed_at, viewers (none where nobody looked)."""
+    """Draw viewers over the length of a stream as SVG; `points`: observed_at, viewers (null in gaps)."""
     spec = _curve_spec()
     rows = points.select(at=pl.col("observed_at").dt.epoch("ms"), viewers="viewers").to_dicts()
     data = [{**source, "values": rows} if source["name"] == "rows" else source for source in spec["data"]]
@@ -135,9 +135,9 @@ def curve(points: pl.DataFrame) -> str:
 
 
 def lift_picture(lifts: pl.DataFrame) -> bytes:
-    """The first rows of the lift chart as a PNG in plain colours, for where no page can be shown.
+    """Draw the first rows of the lift chart as a PNG in plain colours, for places without HTML.
 
-    Rows are named by niche and time: the picture stays in Dagster's log when a creator is forgotten.
+    Rows are named by niche and time, because the picture stays in Dagster's log after a creator is forgotten.
     """
     shown = lifts.head(_PICTURE_ROWS).with_columns(
         stream=pl.Series(
@@ -164,7 +164,7 @@ def lift_picture(lifts: pl.DataFrame) -> bytes:
 
 
 def _deflated(png: bytes) -> bytes:
-    """The same picture at a quarter of the size: vl-convert hardly compresses, and metadata is kept for every run."""
+    """Return the same picture at a quarter of the size: vl-convert hardly compresses, and every run keeps metadata."""
     chunks, pixels, at = [], b"", 8
     while at < len(png):
         (length,) = struct.unpack_from(">I", png, at)

@@ -1,4 +1,4 @@
-"""Tell whether the report on disk is of the snapshot that is served, without reading data or loading charts."""
+"""Check whether the report on disk shows the served snapshot, without reading data or loading charts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-# What page.html writes into its head; see `head`.
+# The tag in the head of page.html; see `head`.
 _META = re.compile(r'<meta name="report" content="([^" ]+) ([0-9a-f]+) (\d+) (\d+)">')
 _HEAD_BYTES = 8192
 _END = b"</html>"

@@ -1,8 +1,8 @@
-"""Making the page: a brief and the templates beside this file become one HTML file that needs nothing else.
+"""Make the page: the report's data and the templates beside this file become one self-contained HTML file.
 
-Everything that a creator wrote is hostile: the templates escape it, the data that page.js reads is escaped JSON, and
-page.js sets text, never markup. A Content-Security-Policy in the page backs this up: it allows no request, and only the
-scripts and the style sheet of this page, by their hashes.
+Text from creators is hostile: the templates escape it, the data that page.js reads is escaped JSON, and page.js sets
+text, never markup. A Content-Security-Policy in the page is the second line of defence: it allows no request, and only
+the scripts and the style sheet of this page, by their hashes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tiktok_pipeline.publish.report.brief import Brief
 from tiktok_pipeline.publish.report.current import Report, current_report, release
 from tiktok_pipeline.tables import TABLES
 
-# Cards of streams that are open at first; the others are a click away.
+# Cards of streams that are open at first; one click shows the others.
 _FIRST_CARDS = 12
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A board: how its value is called, which column says what it means, and how it is written."""
+    """A board: the label of its value, the column that defines it, and its format."""
 
     label: str
     column: str
@@ -59,30 +59,30 @@ PERIODS = {"day": "Today so far", "week": "7 days", "month": "30 days"}
 
 
 class Glossary:
-    """Links from a number to what it means. The meaning is the column's description in tables.py."""
+    """Links from a number to its meaning: the column's description in tables.py."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
 
     def term(self, column: str, label: str) -> Markup:
-        """`label` as a link to the meaning of `column` (table.column)."""
+        """Return `label` as a link to the meaning of `column` (table.column)."""
         self.meaning(column)
         self._labels.setdefault(column, label)
         return Markup('<a class="term" href="#{}">{}</a>').format(self.anchor(column), label)
 
     @staticmethod
     def anchor(column: str) -> str:
-        """The id of the entry."""
+        """Return the id of the entry."""
         return f"meaning-{column.replace('.', '-')}"
 
     @staticmethod
     def meaning(column: str) -> str:
-        """What tables.py says."""
+        """Return the column's description in tables.py."""
         table, _, name = column.partition(".")
         return next(each.description for each in TABLES[table].columns if each.name == name)
 
     def entries(self) -> list[dict[str, str]]:
-        """What was linked to so far, by label."""
+        """Return the entries that were linked so far, by label."""
         return [
             {"anchor": self.anchor(column), "label": label, "column": column, "meaning": self.meaning(column)}
             for column, label in sorted(self._labels.items(), key=lambda item: item[1].lower())
@@ -90,7 +90,7 @@ class Glossary:
 
 
 def write_report(snapshot: Path, path: Path) -> Report:
-    """Make the page of `snapshot` and put it at `path`, in one step: readers see the old one or the new one.
+    """Make the page of `snapshot` and replace `path` atomically: readers see the old page or the new one.
 
     If the page at `path` shows this snapshot already, it is not written again.
 
@@ -98,7 +98,7 @@ def write_report(snapshot: Path, path: Path) -> Report:
         PublishError: there is no snapshot, or the page cannot be written.
     """
     try:
-        # One at a time: a page of an older snapshot must not replace one of a newer.
+        # One writer at a time: a page of an older snapshot must not replace one of a newer.
         with _alone(path.parent):
             current = current_report(snapshot, path)
             if current is not None:
@@ -117,7 +117,7 @@ def write_report(snapshot: Path, path: Path) -> Report:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process writes a report into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The folder itself is locked: people copy it, and a file for the lock would be copied too.
+    # Lock the folder itself: people copy the folder, and would copy a lock file too.
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -127,7 +127,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def render(brief: Brief) -> str:
-    """The page. The same brief gives the same bytes."""
+    """Return the page. The same brief gives the same bytes."""
     glossary = Glossary()
     for metric in METRICS.values():
         glossary.term(metric.column, metric.label)
@@ -168,7 +168,7 @@ def render(brief: Brief) -> str:
 
 
 def content_security_policy(*, scripts: Iterable[str], styles: Iterable[str]) -> str:
-    """The policy of a page that loads nothing and runs only these inline scripts and style sheets.
+    """Return the policy of a page that loads nothing and runs only these inline scripts and style sheets.
 
     No inline style attribute, event handler, `javascript:` address, evaluated text, frame, form or request is allowed.
     """
@@ -189,7 +189,7 @@ def _hash(text: str) -> str:
 
 
 def _source(name: str) -> Markup:
-    """A style sheet or script of the templates' folder, as it is."""
+    """Return a style sheet or script of the templates' folder, unchanged."""
     return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
 
 
@@ -198,7 +198,7 @@ def _vendor_name(vendor: str) -> str:
 
 
 def _data(brief: Brief) -> dict[str, Any]:
-    """What page.js filters and draws."""
+    """Return the data that page.js filters and draws."""
     boards, trends = _boards(brief), _trends(brief)
     lifts = [_lift_row(row) for row in brief.lifts.iter_rows(named=True)]
     shown = {row[2] for rows in boards.values() for row in rows}
@@ -237,7 +237,7 @@ def _data(brief: Brief) -> dict[str, Any]:
                 "day": formats.day(row["day"]),
                 "vendor": row["vendor"],
                 "credits": row["credits"],
-                "said": f"{_vendor_name(row['vendor'])}, {formats.day(row['day'])}: "
+                "label": f"{_vendor_name(row['vendor'])}, {formats.day(row['day'])}: "
                 f"{formats.exactly(row['credits'])} credits",
             }
             for row in brief.credits.iter_rows(named=True)
@@ -251,7 +251,7 @@ def _data(brief: Brief) -> dict[str, Any]:
 
 
 def _boards(brief: Brief) -> dict[str, list[list[Any]]]:
-    """period|niche|metric -> rows of rank, change, creator, text, bar, share, interval, coverage, confident rank."""
+    """Return period|niche|metric -> rows of rank, change, creator, text, bar, share, interval, coverage, sure rank."""
     boards: dict[str, list[list[Any]]] = {}
     for row in brief.boards.filter(pl.col("metric").is_in(list(METRICS))).iter_rows(named=True):
         write = METRICS[row["metric"]].write
@@ -280,12 +280,12 @@ def _boards(brief: Brief) -> dict[str, list[list[Any]]]:
 
 
 def _thin(coverage: float | None) -> str | None:
-    """The mark of a number that too little was seen of, if it needs one."""
+    """Return the mark of a number with low coverage, if it needs one."""
     return None if coverage is None or coverage >= briefs.WELL_COVERED else formats.percent(coverage)
 
 
 def _trends(brief: Brief) -> dict[str, Any]:
-    """Each day's value as a share of the creator's best day, 0 to 100; none where there is no value."""
+    """Return each day's value as a share of the creator's best day, 0 to 100; null without a value."""
     days = brief.trends["day"].unique().sort().to_list()
     place = {day: n for n, day in enumerate(days)}
     lines: dict[str, dict[str, list[int | None]]] = {}
@@ -305,7 +305,7 @@ def _lift_row(row: dict[str, Any]) -> dict[str, Any]:
         "creator": row["creator_id"],
         **{name: round(row[name], 5) for name in ("percent", "percent_lo", "percent_hi")},
         "tone": words.verdict(row["lift_lo"], row["lift_hi"]).split()[-1],
-        "said": f"@{row['handle']}, {formats.moment(row['started_at'])}: {formats.gained(row['lift'])} followers "
+        "label": f"@{row['handle']}, {formats.moment(row['started_at'])}: {formats.gained(row['lift'])} followers "
         f"({formats.gained(row['lift_lo'])} to {formats.gained(row['lift_hi'])})"
         + ("" if row["is_final"] else ", provisional")
         + (f", {thin} of the stream seen" if thin else ""),
@@ -313,7 +313,7 @@ def _lift_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _heat(brief: Brief) -> dict[str, Any]:
-    """scope -> name -> two lists of 168: minutes on air, viewer-hours."""
+    """Return scope -> name -> two lists of 168: minutes on air, viewer-hours."""
     heat: dict[str, dict[str, list[list[int]]]] = {"all": {}, "niche": {}, "creator": {}}
     for scope, name, weekday, hour, airtime_s, watched in brief.hours.iter_rows():
         lists = heat[scope].setdefault(name, [[0] * 168, [0] * 168])
@@ -324,7 +324,7 @@ def _heat(brief: Brief) -> dict[str, Any]:
 
 
 def _cards(brief: Brief) -> list[dict[str, Any]]:
-    """The last streams, each with its curve as SVG and its lift in words and as places on a line."""
+    """Return the last streams, each with its curve as SVG, and its lift in words and as positions on a line."""
     return [
         row
         | {
@@ -342,7 +342,7 @@ def _cards(brief: Brief) -> list[dict[str, Any]]:
 
 
 def _drawn(curve: pl.DataFrame | None) -> Markup | None:
-    """The curve as SVG; none where fewer than three readings make no curve."""
+    """Return the curve as SVG; None if there are fewer than three readings."""
     return None if curve is None or curve.height < _FEWEST_READINGS else Markup(charts.curve(curve))
 
 
@@ -354,7 +354,7 @@ def _list(joined: str | None) -> list[str]:
 
 
 def _line(lift: float | None, low: float | None, high: float | None) -> dict[str, float] | None:
-    """Where zero, the lift and its interval lie on a line, in percent of its length."""
+    """Return the positions of zero, the lift and its interval on a line, in percent of its length."""
     if lift is None or low is None or high is None:
         return None
     left, right = min(low, 0.0), max(high, 0.0)
@@ -366,7 +366,7 @@ def _line(lift: float | None, low: float | None, high: float | None) -> dict[str
 
 
 def _watched(brief: Brief) -> dict[str, Any]:
-    """The days that are shown, and a row a creator with a cell a day."""
+    """Return the shown days, and a row a creator with a cell a day."""
     days = brief.coverage["day"].unique().sort().to_list()
     rows = []
     for group in brief.coverage.partition_by("creator_id", maintain_order=True):
@@ -376,15 +376,15 @@ def _watched(brief: Brief) -> dict[str, Any]:
 
 
 def _cell(row: dict[str, Any] | None) -> tuple[str, str]:
-    """(kind, text) of a creator's day: how long the longest silence was, or why there is no such thing."""
+    """Return (kind, text) of a creator's day: its longest gap between readings, or why there is none."""
     if row is None or not row["polls"]:
-        return "blind", "not asked"
+        return "blind", "not polled"
     if not row["known_polls"]:
-        return "blind", "no answer"
+        return "blind", "no live state"
     share = row["known_polls"] / row["polls"]
     kind = "good" if share >= briefs.WELL_COVERED and (row["largest_gap_s"] or 0) <= _LONG_GAP_S else "thin"
     return kind, formats.duration(row["largest_gap_s"])
 
 
-# A stream shorter than this can hide in the gap.
+# A shorter stream can be missed in a gap of this length.
 _LONG_GAP_S = 1800

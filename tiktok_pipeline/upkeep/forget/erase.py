@@ -1,8 +1,8 @@
-"""Erase one creator, step by step. Every step can be repeated: a second call ends what an interrupted one began.
+"""Erase one creator, step by step. Every step can be repeated: a second call completes an interrupted one.
 
-The creator goes onto the list of erased creators first, marked as begun. From then on no window polls them and no
-write of the lake lets them through. The list's hashes recognize every name, so that an interrupted erasure can be
-ended even where the rows that told the names are gone. The entry is marked as done when all steps have ended.
+The creator first goes onto the list of erased creators, marked as begun. From then on no window polls the creator, and
+no write of the lake accepts their rows. The list's hashes recognize every name, so that an interrupted erasure can be
+completed even after the rows with the names were removed. The entry is marked as done after the last step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Records = Callable[[Names, list[str] | None, bool], int]
 
 @dataclass
 class Erased:
-    """What was removed: rows by table, rows of others that were redacted, and what else named the creator."""
+    """What was removed: rows by table, redacted rows of others, and other places that named the creator."""
 
     creator_id: str
     rows: Counter[str] = field(default_factory=Counter)
@@ -44,9 +44,9 @@ class Erased:
     records: int | None = None
     snapshots: int = 0
     exports: list[Path] = field(default_factory=list)
-    # Files that this pipeline did not write, and that name the creator: they stay.
+    # Files of other programs that name the creator: they stay.
     left: list[Path] = field(default_factory=list)
-    # When the call that this one ended began; None where nothing was interrupted.
+    # When the call that this one completes began; None without an interruption.
     resumed: datetime | None = None
 
 
@@ -58,9 +58,9 @@ def forget(
     *,
     as_creator: str | None = None,
     records: Records | None = None,
-    say: Callable[[str], None] = lambda message: None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> Erased:
-    """Erase the creator with this handle, present or past, from everything that this deployment keeps.
+    """Erase the creator with this handle, present or past, from all data of this deployment.
 
     Args:
         handle: a handle, or a creator_id.
@@ -69,17 +69,17 @@ def forget(
         postgres_url: the Postgres that is published to, if any.
         as_creator: which creator_id is meant, where several creators had the handle.
         records: erases Dagster's records, if there is an instance.
-        say: called with progress.
+        progress: called with messages.
 
     Raises:
         RosterError: no creator with that handle is known, or several creators had it.
         SettingsError: the settings, or the file of known gifts that they name, cannot be read.
         LakeError: a file could not be read or rewritten; everything else of the lake was erased from.
-        PublishError: the warehouse, the report or Postgres could not be published to again. A Postgres that cannot
-            be reached is found out before anything is removed.
+        PublishError: the warehouse, the report or Postgres could not be published to again. An unreachable Postgres
+            is detected before anything is removed.
     """
     if postgres_url is not None:
-        say("Postgres: checking")
+        progress("Postgres: checking")
         postgres.check(postgres_url)
     erased = ErasedCreators(places.lake, lambda: hash_key)
     lake = Lake(places.lake)
@@ -91,20 +91,29 @@ def forget(
     # Upkeep would compact rows that it read before they were erased; a second `forget` waits.
     with lake.exclusive():
         before = erased.find(plain(handle))
-        say("identity: reading")
+        progress("identity: reading")
         person = identify(handle, lake, places, listed, postgres_url, as_creator)
         if person is None and before is None:
-            raise RosterError(f"@{plain(handle)} is not known here, neither on the roster nor in the lake: "
+            raise RosterError(f"@{plain(handle)} is not known here: it is neither on the roster nor in the lake: "
                               "nothing was removed")  # fmt: skip
         entry = erased.add(_hashes(hash_key, plain(handle), person), datetime.now(UTC))
         result = Erased(person.creator_id if person else plain(handle))
         if before is not None and before.done is None:
             result.resumed = before.begun
         names = erased.names_of([entry])
-        # After an interruption some names may be known by their hashes only.
+        # After an interruption, only the hashes of some names may be left.
         terms = person.terms if person is not None and before is None else None
         _Erasure(
-            places, lake, erased, names, terms, postgres_url, records, say, result, configured.publish.observation_days
+            places,
+            lake,
+            erased,
+            names,
+            terms,
+            postgres_url,
+            records,
+            progress,
+            result,
+            configured.publish.observation_days,
         ).run(listed, gifts)
         _nothing_left(result, before, handle)
         erased.finish(entry, datetime.now(UTC))
@@ -142,27 +151,27 @@ class _Erasure:
     terms: list[str] | None
     postgres_url: str | None
     records: Records | None
-    say: Callable[[str], None]
+    progress: Callable[[str], None]
     result: Erased
     observation_days: int
     # Files of the lake that cannot be read, and why.
     broken: list[str] = field(default_factory=list)
 
     def run(self, listed: tuple[roster.Creator, ...], gifts: Path | None) -> None:
-        """All steps in order. Steps that need names run before the step that removes the last row with them."""
+        """Run all steps in order. Steps that need names run before the step that removes the last row with them."""
         self._inputs(listed, gifts)
         self._dagster()
         self._other_files()
         self._lake()
         self._served()
         if self.postgres_url is not None:
-            self.say("Postgres: publishing")
+            self.progress("Postgres: publishing")
             postgres.publish(
                 self.postgres_url, self.lake, now=datetime.now(UTC), observation_days=self.observation_days
             )
-            self.say("Postgres: rewriting tables")
+            self.progress("Postgres: rewriting tables")
             postgres.vacuum(self.postgres_url)
-        # Runs that were under way during the erasure may have written since.
+        # Runs that were active during the erasure may have written since.
         self._dagster()
         if self.broken:
             raise LakeError(
@@ -171,29 +180,29 @@ class _Erasure:
             )
 
     def _inputs(self, listed: tuple[roster.Creator, ...], gifts: Path | None) -> None:
-        """The files of the operator: the roster, and known gifts."""
-        self.say("roster: removing")
+        """Erase from the operator's files: the roster, and known gifts."""
+        self.progress("roster: removing")
         files.remove_staged_copies(self.places.roster, gifts)
-        theirs = {c.creator_id for c in listed if self.names.any_of(c.creator_id, c.handle, c.user_id, c.sec_uid)}
+        listed_ids = {c.creator_id for c in listed if self.names.any_of(c.creator_id, c.handle, c.user_id, c.sec_uid)}
         if self.places.roster.exists():
             removed = [
                 roster.remove_creator(self.places.roster, each)
-                for each in sorted({*theirs, self.result.creator_id})
-                if each in theirs or self.names.matches("creator", each)
+                for each in sorted({*listed_ids, self.result.creator_id})
+                if each in listed_ids or self.names.matches("creator", each)
             ]
             self.result.from_roster = any(removed)
-        self.say("known gifts: removing")
+        self.progress("known gifts: removing")
         for creator_id in sorted(_creators_with_gifts(gifts, self.names)):
             self.result.rows["known_gifts"] += forget_known_gifts(gifts, creator_id)
 
     def _dagster(self) -> None:
         if self.records is not None:
-            self.say("Dagster's records: searching")
+            self.progress("Dagster's records: searching")
             changed = self.records(self.names, self.terms, self.result.resumed is not None)
             self.result.records = (self.result.records or 0) + changed
 
     def _other_files(self) -> None:
-        self.say("other files of the home: searching")
+        self.progress("other files of the home: searching")
         own = [self.places.lake, self.places.warehouse, self.places.report.parent, self.places.home / "dagster"]
         own += [self.places.home / "gates", self.places.home / "hash.key", self.places.roster, self.places.settings]
         self.result.exports, left = files.erase_other_files(self.places.home, own, self.names)
@@ -211,21 +220,21 @@ class _Erasure:
             files.remove_leftovers(self.lake)
             files.remove_kept_readings(self.lake)
         self.broken = files.erase_lake(
-            self.lake, self.names, self.terms, self.result.rows, self.result.redacted, self.say
+            self.lake, self.names, self.terms, self.result.rows, self.result.redacted, self.progress
         )
 
     def _served(self) -> None:
         places = self.places
         if places.report.parent.exists():
-            # Removed first: a page that cannot be made again must not go on naming the creator.
-            self.say("report: removing")
+            # Remove the report first: a page that cannot be made again must not keep the creator's name.
+            self.progress("report: removing")
             files.remove_pages(places.report.parent, self.names)
         if not places.warehouse.exists():
             return
-        self.say("warehouse: publishing")
+        self.progress("warehouse: publishing")
         with duckdb.connect(":memory:") as connection:
-            # Older snapshots hold the creator as well: only the new one stays. It is built from nothing, because the
-            # free space of a snapshot that was refreshed may hold the creator's rows.
+            # Older snapshots hold the creator as well: keep only the new one. Build it from nothing, because the
+            # free space of a refreshed snapshot may hold the creator's rows.
             publish(
                 connection,
                 self.lake,
@@ -235,10 +244,10 @@ class _Erasure:
                 observation_days=self.observation_days,
                 mode="clean",
             )
-        self.say("warehouse: removing older snapshots")
+        self.progress("warehouse: removing older snapshots")
         self.result.snapshots = len(prune(places.warehouse, keep=1))
         if places.report.parent.exists():
-            self.say("report: writing")
+            self.progress("report: writing")
             write_report(places.warehouse / LINK, places.report)
 
 

@@ -1,4 +1,4 @@
-"""Find every name of a creator: in the roster, the lake, and all that was published and may outlive the lake's rows."""
+"""Find every name of a creator: in the roster, the lake, and published data that may outlive the lake's rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def identify(
     marts = known.filter(pl.col("previous_handles").is_not_null())
     has_it = (pl.col("creator_id") == name) | (pl.col("handle").str.to_lowercase() == name)
     found = set(marts.filter(has_it | pl.col("previous_handles").list.contains(name))["creator_id"])
-    if not found and _landed(lake, name):
+    if not found and _in_raw(lake, name):
         found = {name}
     if not found:
         found = set(known.filter(has_it, pl.col("creator_id").is_not_null())["creator_id"])
@@ -90,28 +90,30 @@ def _choose(name: str, found: set[str], as_creator: str | None) -> str | None:
         return chosen
     if len(found) > 1:
         listed = " or ".join(f"--creator {creator_id}" for creator_id in sorted(found))
-        raise RosterError(f"@{name} was the handle of {len(found)} creators; nothing was removed: say {listed}")
+        raise RosterError(
+            f"@{name} was the handle of {len(found)} creators; nothing was removed: choose one with {listed}"
+        )
     return next(iter(found), None)
 
 
 def _person(name: str, creator_id: str, known: pl.DataFrame, marts: pl.DataFrame) -> Person:
-    mine = known.filter(pl.col("creator_id") == creator_id)
+    own = known.filter(pl.col("creator_id") == creator_id)
     others = known.filter(pl.col("creator_id") != creator_id)
     # Handles that another creator has now, and names that several people have, are not this creator's alone.
     taken = {*others["creator_id"], *marts.filter(pl.col("creator_id") != creator_id)["handle"].str.to_lowercase()}
     taken -= {None}
-    handles = {creator_id, name, *mine["handle"].drop_nulls().str.to_lowercase()}
-    handles |= {handle.lower() for handle in mine["previous_handles"].drop_nulls().explode().drop_nulls()}
-    ids = {*mine["user_id"].drop_nulls(), *mine["sec_uid"].drop_nulls()}
-    ids -= {*others["user_id"].drop_nulls(), *others["sec_uid"].drop_nulls()} - _vouched(mine, creator_id)
-    names = {*mine["display_name"].drop_nulls()} - {*others["display_name"].drop_nulls()}
+    handles = {creator_id, name, *own["handle"].drop_nulls().str.to_lowercase()}
+    handles |= {handle.lower() for handle in own["previous_handles"].drop_nulls().explode().drop_nulls()}
+    ids = {*own["user_id"].drop_nulls(), *own["sec_uid"].drop_nulls()}
+    ids -= {*others["user_id"].drop_nulls(), *others["sec_uid"].drop_nulls()} - _vouched(own, creator_id)
+    names = {*own["display_name"].drop_nulls()} - {*others["display_name"].drop_nulls()}
     return Person(creator_id, frozenset(handles - taken), frozenset(ids), frozenset(names), frozenset(handles & taken))
 
 
-def _vouched(mine: pl.DataFrame, creator_id: str) -> set[str]:
+def _vouched(own: pl.DataFrame, creator_id: str) -> set[str]:
     """Return the ids in the roster and the mart `creators`: they are the creator's, even if a body disagrees."""
-    sure = mine.filter(pl.col("previous_handles").is_not_null(), pl.col("creator_id") == creator_id)
-    return {*sure["user_id"].drop_nulls(), *sure["sec_uid"].drop_nulls()}
+    confirmed = own.filter(pl.col("previous_handles").is_not_null(), pl.col("creator_id") == creator_id)
+    return {*confirmed["user_id"].drop_nulls(), *confirmed["sec_uid"].drop_nulls()}
 
 
 def _seen_only(name: str, lake: Lake) -> Person | None:
@@ -123,13 +125,13 @@ def _seen_only(name: str, lake: Lake) -> Person | None:
             seen.append(read.select(handle="ranked_handle", user_id="ranked_user_id"))
     if not seen:
         return None
-    mine = pl.concat(seen).filter(pl.col("handle").str.to_lowercase() == name)
-    if mine.is_empty():
+    found = pl.concat(seen).filter(pl.col("handle").str.to_lowercase() == name)
+    if found.is_empty():
         return None
-    return Person(name, frozenset({name}), frozenset(mine["user_id"].drop_nulls()), frozenset())
+    return Person(name, frozenset({name}), frozenset(found["user_id"].drop_nulls()), frozenset())
 
 
-def _landed(lake: Lake, name: str) -> bool:
+def _in_raw(lake: Lake, name: str) -> bool:
     raw = tables.RAW_TABLES
     return any(
         not read.filter(pl.col("creator_id") == name).is_empty() for table in raw for read in _files(lake, table)
@@ -140,7 +142,7 @@ def _files(lake: Lake, table: tables.Table) -> Iterator[pl.DataFrame]:
     """Yield the names of creators in each file of a table. Unreadable files are skipped here and reported later."""
     for path in sorted(lake.folder(table).rglob("*.parquet")):
         try:
-            columns = _wanted(pl.read_parquet_schema(path))
+            columns = _name_columns(pl.read_parquet_schema(path))
             yield pl.read_parquet(path, columns=columns, hive_partitioning=False).unique()
         except (OSError, pl.exceptions.PolarsError):
             continue
@@ -158,15 +160,15 @@ def _in_lake(lake: Lake) -> Iterator[pl.DataFrame]:
 
 
 def _in_warehouse(warehouse: Path) -> Iterator[pl.DataFrame]:
-    """Every snapshot and Parquet file that is served, or was left by a publish that was killed."""
+    """Yield names in every snapshot and Parquet file that is served, or was left by a killed publish."""
     for path in sorted({*warehouse.glob("*.duckdb"), *warehouse.glob("building-*")}):
         try:
             with duckdb.connect(str(path.resolve()), read_only=True) as connection:
                 for table in _SOURCES:
-                    columns = ", ".join(_wanted(table.schema.names()))
+                    columns = ", ".join(_name_columns(table.schema.names()))
                     yield _shaped(connection.sql(f"SELECT DISTINCT {columns} FROM {table.name}").pl())
         except (duckdb.Error, OSError):
-            continue  # unfinished: it is removed below, whatever it holds
+            continue  # unfinished: it is removed below
     for folder in (warehouse / "parquet", warehouse / "_staging"):
         for table in _SOURCES:
             file = folder / f"{table.name}.parquet"
@@ -174,21 +176,21 @@ def _in_warehouse(warehouse: Path) -> Iterator[pl.DataFrame]:
                 read = pl.read_parquet(file, hive_partitioning=False)
             except (OSError, pl.exceptions.PolarsError):
                 continue
-            yield _shaped(read.select(_wanted(read.columns)).unique())
+            yield _shaped(read.select(_name_columns(read.columns)).unique())
 
 
 def _in_postgres(url: str | None) -> Iterator[pl.DataFrame]:
     if url is not None:
         for table in _SOURCES:
-            yield _shaped(postgres.distinct(url, table.name, _wanted(table.schema.names())))
+            yield _shaped(postgres.distinct(url, table.name, _name_columns(table.schema.names())))
 
 
-def _wanted(columns: Iterable[str]) -> list[str]:
+def _name_columns(columns: Iterable[str]) -> list[str]:
     return [column for column in columns if column in _SCHEMA]
 
 
 def _shaped(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of `_SCHEMA`: lists are published as comma-separated text."""
+    """Return the columns of `_SCHEMA`: lists are published as comma-separated text."""
     if frame.schema.get("previous_handles") == pl.String:
         frame = frame.with_columns(pl.col("previous_handles").str.split(","))
     lacking = [pl.lit(None, dtype).alias(name) for name, dtype in _SCHEMA.items() if name not in frame.columns]

@@ -1,4 +1,4 @@
-"""Erase creators from files: the lake, the report, and whatever else lies below a deployment's home."""
+"""Erase creators from files: the lake, the report, and other files below a deployment's home."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tiktok_pipeline.publish.catalog import PUBLISHED
 from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline.tables import Table
 
-# Creators are identified by these tables: they go last, so that an interrupted `forget` still finds all names.
+# Creators are identified by these tables: erase from them last, so that a repeated `forget` still finds all names.
 _LAST = (tables.PROFILE_OBSERVATIONS, tables.CREATORS)
-# Folders of the lake that only save time: `forget` removes them as a whole.
-_KEPT = (decoded.FOLDER, up_to_date.FOLDER, remembered.FOLDER)
+# Folders of the lake that only cache results: `forget` removes them as a whole.
+_CACHES = (decoded.FOLDER, up_to_date.FOLDER, remembered.FOLDER)
 _EXPORTS = frozenset((".csv", ".xlsx", ".parquet", ".next", ".part", ".html"))
 
 
@@ -36,21 +36,21 @@ def erase_lake(
     terms: list[str] | None,
     removed: Counter[str],
     redacted: Counter[str],
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> list[str]:
     """Erase from every table, file by file, each replaced as a whole.
 
     Args:
         lake: within `Lake.exclusive`.
         names: the creators to erase.
-        terms: texts of which every mention contains one, lower-case; None where not all names are known, so that
-            every body is searched.
+        terms: texts of which every mention contains one, lower-case; None if some names are unknown, so that every
+            body is searched.
         removed: rows removed, by table; added to.
-        redacted: rows of others that were redacted, by table; added to.
-        say: called with progress.
+        redacted: redacted rows of others, by table; added to.
+        progress: called with messages.
 
     Returns:
-        What is wrong with files that cannot be read. All others were erased from.
+        The problems of files that cannot be read. All others were erased from.
 
     Raises:
         LakeError: a file cannot be rewritten.
@@ -60,7 +60,7 @@ def erase_lake(
     for table in ordered:
         files = sorted(lake.folder(table).rglob("*.parquet"))
         if files:
-            say(f"{table.name}: {len(files):,} files")
+            progress(f"{table.name}: {len(files):,} files")
         for path in files:
             try:
                 _erase_file(lake, table, path, names, terms, removed, redacted)
@@ -89,7 +89,7 @@ def _erase_file(
 
 
 def _may_mention(frame: pl.DataFrame, terms: list[str]) -> bool:
-    """Whether any text of the frame contains a term. A JSON escape may hide one, so escaped texts count as well."""
+    """Return whether any text of the frame contains a term. A JSON escape may hide one: escaped texts count too."""
     if "follower_key" in frame.columns:
         return True
     texts = [
@@ -107,7 +107,7 @@ def _may_mention(frame: pl.DataFrame, terms: list[str]) -> bool:
 
 
 def remove_leftovers(lake: Lake) -> int:
-    """Remove what killed processes left in the lake's staging folder; how many files.
+    """Remove leftovers of killed processes in the lake's staging folder; return how many files.
 
     Call it within `Lake.exclusive` and while no write is under way (`ErasedCreators.locked`).
     """
@@ -118,16 +118,16 @@ def remove_leftovers(lake: Lake) -> int:
 
 
 def remove_kept_readings(lake: Lake) -> None:
-    """Remove decoded readings, remembered results and records of derived days: the next `derive` makes them again.
+    """Remove decoded readings, remembered results and records of derived days: the next `derive` rebuilds them.
 
     Call it while no write is under way (`ErasedCreators.locked`).
     """
-    for folder in _KEPT:
+    for folder in _CACHES:
         shutil.rmtree(lake.root / folder, ignore_errors=True)
 
 
 def remove_staged_copies(*files: Path | None) -> None:
-    """Remove half-written successors of files that are replaced as a whole."""
+    """Remove half-written new versions of files that are replaced as a whole."""
     for file in files:
         if file is not None:
             target = file.resolve()
@@ -137,24 +137,24 @@ def remove_staged_copies(*files: Path | None) -> None:
 
 
 def remove_pages(folder: Path, names: Names) -> int:
-    """Remove the report's pages that name them; how many. The next report makes the others' pages again."""
-    gone = 0
+    """Remove the report's pages that name them; return how many. The next report makes the others' pages again."""
+    removed = 0
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        theirs = names.matches("creator", path.stem)
-        # The page shows creators by many texts; it is made again in any case.
-        if theirs or path.name.startswith((".", "index.")) or is_in_a_cell(_text(path), names):
+        named = names.matches("creator", path.stem)
+        # The index shows creators by many texts: remove it in any case; it is made again.
+        if named or path.name.startswith((".", "index.")) or is_in_a_cell(_text(path), names):
             path.unlink(missing_ok=True)
-            gone += 1
-    return gone
+            removed += 1
+    return removed
 
 
 def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tuple[list[Path], list[Path]]:
     """Remove exports below a folder that name the creator, and find other files that do.
 
     Returns:
-        Exports that were removed: they can be made again. And files that this pipeline did not write: they stay.
+        Exports that were removed: they can be made again. And files of other programs: they stay.
     """
     removed, left = [], []
     for path in _files(home, {*skipped}):
@@ -169,8 +169,8 @@ def erase_other_files(home: Path, skipped: Iterable[Path], names: Names) -> tupl
 
 
 def stray_files(lake: Lake, names: Names) -> list[Path]:
-    """Files of the lake that are no data and name the creator: in `_aside/`, or beside the files of a table."""
-    own = [lake.staging(), lake.root / FILE, *(lake.root / folder for folder in _KEPT)]
+    """Return files of the lake that are no data and name the creator: in `_aside/`, or beside a table's files."""
+    own = [lake.staging(), lake.root / FILE, *(lake.root / folder for folder in _CACHES)]
     layers = tuple(lake.root / layer for layer in sorted({table.layer for table in tables.TABLES.values()}))
     return [
         path
@@ -193,7 +193,7 @@ def _files(folder: Path, skipped: set[Path]) -> Iterator[Path]:
 
 
 def _is_export(path: Path) -> bool:
-    """Whether `tiktok-pipeline export` gives a file this name: a published table or view, and perhaps a span."""
+    """Return whether `tiktok-pipeline export` uses this file name: a published table or view, and perhaps a span."""
     stem = path.name.lstrip(".").split(".")[0]
     published = {table.name for table in PUBLISHED} | VIEWS.keys()
     return path.suffix in _EXPORTS and any(
@@ -202,7 +202,7 @@ def _is_export(path: Path) -> bool:
 
 
 def _names_them(path: Path, names: Names) -> bool:
-    """Whether a file names them. Cells of exports are compared whole; elsewhere only what is no word counts."""
+    """Return whether a file names them. Cells of exports are compared whole; elsewhere common words are skipped."""
     try:
         with contextlib.suppress(pl.exceptions.PolarsError):
             if path.suffix == ".parquet":

@@ -15,12 +15,12 @@ from tiktok_pipeline.publish.report.brief import CURVE_POINTS, Brief, read_brief
 from tiktok_pipeline_tests.publish.report.rosters import AS_OF, large
 
 
-def test_the_moment_is_the_snapshots(brief: Brief) -> None:
+def test_the_time_is_the_snapshots(brief: Brief) -> None:
     assert brief.as_of == AS_OF.replace(tzinfo=None)
     assert brief.last_whole_day == (AS_OF - timedelta(days=1)).date()
 
 
-def test_who_is_live_went_dark_and_moved(brief: Brief) -> None:
+def test_live_dark_and_moving_creators_are_read(brief: Brief) -> None:
     assert brief.live["creator_id"].to_list() == ["ann"]
     assert brief.dark["creator_id"].to_list() == ["zoe"]
     moved = dict(brief.movers.select("creator_id", "vs_previous_day").iter_rows())
@@ -28,7 +28,7 @@ def test_who_is_live_went_dark_and_moved(brief: Brief) -> None:
     assert "zoe" not in moved
 
 
-def test_lifts_are_ranked_by_what_is_sure_and_only_the_measurable(brief: Brief) -> None:
+def test_only_measurable_lifts_are_ranked_and_by_lower_bound(brief: Brief) -> None:
     assert brief.lifts["creator_id"].to_list() == ["ann", "gap", "eve", "zoe"]
     assert brief.totals["lifts_clear"] == 2
     assert brief.totals["lifts_seen"] == 4
@@ -78,7 +78,7 @@ def test_a_large_roster_is_cut_and_counted(tmp_path: Path) -> None:
     assert brief.hours.filter(scope="niche")["name"].n_unique() == briefs.NICHES < brief.counts["niches"]
 
 
-def test_without_a_snapshot_it_is_said_what_to_run(tmp_path: Path) -> None:
+def test_without_a_snapshot_the_error_names_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="run `derive`"):
         read_brief(tmp_path / "tiktok.duckdb")
 

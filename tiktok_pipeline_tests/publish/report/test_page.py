@@ -113,7 +113,7 @@ def test_no_column_names_stand_outside_the_meanings(parsed: Page) -> None:
     assert re.findall(r"\b[a-z]+_[a-z_]+\b", parsed.seen("code", "dd")) == []
 
 
-def test_tables_and_charts_say_what_they_are(page: str, parsed: Page) -> None:
+def test_tables_and_charts_have_captions(page: str, parsed: Page) -> None:
     assert len(parsed.all("caption")) == len(parsed.all("table")) >= 6
     assert page.count("<caption></caption>") == 0
     assert all(each.get("scope") in ("col", "row") for each in parsed.all("th"))
@@ -131,11 +131,13 @@ def test_thin_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> N
     marks = {row[2]: row[7] for row in boards["week|*|hours_watched"]}
     assert marks["gap"] == "42 %"
     assert marks["ann"] is None
-    (warned,) = [text for text in parsed.seen().split("  ") if "account gives no answer" in text] or [parsed.seen()]
-    assert "1 account gives no answer" in re.sub(r"\s+", " ", warned)
+    (warned,) = [text for text in parsed.seen().split("  ") if "account has no readable response" in text] or [
+        parsed.seen()
+    ]
+    assert "1 account has no readable response" in re.sub(r"\s+", " ", warned)
 
 
-def test_what_cannot_be_observed_is_said_in_words(parsed: Page) -> None:
+def test_unobservable_lifts_have_a_reason(parsed: Page) -> None:
     seen = re.sub(r"\s+", " ", parsed.seen())
     assert "Follower counts are rounded to 100,000, and the change is too small to show." in seen
     assert "The stream has no known end yet." in seen
@@ -145,13 +147,13 @@ def test_a_rounded_count_is_never_shown_as_exact(parsed: Page) -> None:
     assert "≈ 10k" in parsed.seen()
 
 
-def test_lifts_are_shown_with_their_interval_and_what_it_allows_to_say(page: str, parsed: Page) -> None:
+def test_lifts_are_shown_with_their_interval_and_verdict(page: str, parsed: Page) -> None:
     seen = re.sub(r"\s+", " ", parsed.seen())
     assert "+140 followers +100 to +190 Clear lift" in seen
     assert "−20 followers −60 to +25 No clear effect" in seen
     assert "−50 followers −80 to −20 Clear loss" in seen
     assert 'class="interval-line loss"' in page
-    assert "Interval leans on other creators." in seen
+    assert "The interval relies on other creators." in seen
 
 
 def test_a_recap_names_its_stream(parsed: Page) -> None:
@@ -190,7 +192,7 @@ def test_the_page_is_replaced_as_a_whole_or_not_at_all(
     assert [each.name for each in path.parent.iterdir()] == ["index.html"]
 
 
-def test_the_picture_is_small_and_names_nobody(brief: Brief) -> None:
+def test_the_picture_is_small_and_has_no_names(brief: Brief) -> None:
     picture = charts.lift_picture(brief.lifts)
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(picture) < 50_000
@@ -203,7 +205,7 @@ def test_two_thousand_creators_make_no_large_page(tmp_path: Path) -> None:
     assert written.size < 2_500_000
     said = re.sub(r"\s+", " ", Page(written.path.read_text()).seen())
     assert "The first 30 of 667 by viewers." in said
-    assert "The first 20 of 2,000 creators, the worst watched first." in said
+    assert "The first 20 of 2,000 creators, the worst coverage first." in said
 
 
 def test_text_has_contrast_enough_in_light_and_dark() -> None:

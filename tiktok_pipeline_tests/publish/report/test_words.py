@@ -27,10 +27,10 @@ def test_every_documented_flag_has_words() -> None:
     assert documented() <= words.CAVEATS.keys()
 
 
-def test_a_flag_without_words_is_named_and_none_is_said_twice() -> None:
+def test_a_flag_without_words_is_named_and_none_is_repeated() -> None:
     assert words.caveats(["brand_new", "few_placebo", "few_placebo"]) == [
         "brand new",
-        "interval leans on other creators",
+        "the interval relies on other creators",
     ]
     assert words.caveats(["no_end", "late_before"], known=words.REASONS) == [words.CAVEATS["late_before"]]
 
@@ -46,7 +46,7 @@ def test_a_flag_without_words_is_named_and_none_is_said_twice() -> None:
         ([], "nothing|no off-air time"),
     ],
 )
-def test_why_a_lift_is_not_observable_is_said(flags: list[str], said: str) -> None:
+def test_an_unobservable_lift_has_a_reason(flags: list[str], said: str) -> None:
     assert re.search(said, words.not_observable(flags, 100_000))
 
 
@@ -56,10 +56,7 @@ def test_an_interval_that_touches_zero_promises_nothing() -> None:
     assert words.verdict(-9.0, -1.0) == "clear loss"
 
 
-def test_how_closely_the_roster_was_watched_is_said() -> None:
-    assert (
-        words.checking(300.0, 362.0)
-        == "Each creator was checked every 5 min, and never left unseen for longer than 6 min."
-    )
-    assert words.checking(300.0, None) == "Each creator was checked every 5 min."
-    assert "Nobody" in words.checking(None, None)
+def test_the_polling_interval_is_shown() -> None:
+    assert words.checking(300.0, 362.0) == "Each creator was polled every 5 min, with no gap longer than 6 min."
+    assert words.checking(300.0, None) == "Each creator was polled every 5 min."
+    assert "No creator" in words.checking(None, None)

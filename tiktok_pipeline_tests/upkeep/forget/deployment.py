@@ -204,7 +204,7 @@ def _boundary() -> dg.AssetsDefinition:
     def boundary(context: dg.AssetExecutionContext) -> Iterator[Any]:
         asked = next(iter(context.op_execution_context.op_config["due"]))
         context.log.warning("Left out of the roster: roster.csv, line 3: @%s is listed twice", asked)
-        table = f"| question | times | about | why |\n|---|---|---|---|\n| live | 3 | {asked}, max | down |"
+        table = f"| request | times | creators | reason |\n|---|---|---|---|\n| live | 3 | {asked}, max | down |"
         picture = "![lift](data:image/png;base64,iVBORw0KGgo=)"
         yield dg.MaterializeResult(
             metadata={"unanswered": dg.MetadataValue.md(table), "lifts": dg.MetadataValue.md(picture)},

@@ -56,7 +56,7 @@ def main() -> None:
             return super().execute(*arguments)
 
     sqlite3.connect = lambda *a, **n: real(*a, **({"factory": Counted} | n))  # type: ignore[assignment,misc]
-    forget(handle, places, hash_key(places.home), postgres_url(), records=records, say=points.pass_one)
+    forget(handle, places, hash_key(places.home), postgres_url(), records=records, progress=points.pass_one)
     print(points.passed)
 
 

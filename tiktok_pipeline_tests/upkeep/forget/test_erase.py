@@ -72,7 +72,7 @@ def test_no_byte_of_a_creator_is_left_in_files_dagsters_records_and_postgres(
     assert "is not known here: erased on" in again.stderr
 
 
-def test_a_second_call_ends_what_a_killed_one_began(deployed: Deployment, template: Path) -> None:
+def test_a_second_call_completes_an_interrupted_erasure(deployed: Deployment, template: Path) -> None:
     points = int(killed_at(deployed, 0).stdout)
     assert points > 100
     # Early, and near the end; `python -m benchmarks.forget_kills` tries every point.

@@ -1,5 +1,5 @@
 "use strict";
-// Filters, boards and the three interactive charts. Names come from creators: text is set, markup never.
+// Filters, boards and the three interactive charts. Names come from creators: set text, never markup.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const at = (id) => document.getElementById(id);
@@ -10,8 +10,8 @@
     return element;
   };
 
-  // Who is wanted: a niche, and a piece of a handle or name.
-  const wanted = () => ({ niche: at("niche").value, text: at("creator").value.trim().toLowerCase().replace(/^@/, "") });
+  // The filter: a niche, and a part of a handle or name.
+  const selection = () => ({ niche: at("niche").value, text: at("creator").value.trim().toLowerCase().replace(/^@/, "") });
   const fits = (id, { niche, text }) => {
     const creator = data.creators[id];
     if (!creator) return !niche && !text;
@@ -19,7 +19,7 @@
     return !text || `${creator.handle} ${creator.name}`.toLowerCase().includes(text);
   };
 
-  const who = (id) => {
+  const creatorName = (id) => {
     const creator = data.creators[id];
     const element = make("span", "who");
     element.append(make("bdi", "name", creator.name), " ", make("span", "handle", "@" + creator.handle));
@@ -36,7 +36,7 @@
       const place = block.closest(".scroll") || block;
       let none = place.nextElementSibling;
       if (!none || !none.classList.contains("nobody")) {
-        none = make("p", "none nobody", "Nobody here for this choice.");
+        none = make("p", "none nobody", "No creator matches this filter.");
         place.after(none);
       }
       none.hidden = left > 0;
@@ -51,7 +51,7 @@
     svg.setAttribute("width", line.length * width);
     svg.setAttribute("height", high);
     svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", "By day: " + line.map((value, n) => `${data.trends.days[n]} ${value === null ? "nothing" : value + " % of the best day"}`).join(", "));
+    svg.setAttribute("aria-label", "By day: " + line.map((value, n) => `${data.trends.days[n]} ${value === null ? "no value" : value + " % of the best day"}`).join(", "));
     line.forEach((value, n) => {
       const bar = document.createElementNS(space, "rect");
       const height = value === null ? 1 : Math.max((Math.abs(value) / 100) * (high - 2), 1.5);
@@ -89,7 +89,7 @@
     table.classList.toggle("sure", !rows.some((row) => row[6]));
     table.classList.toggle("alone", !rows.some((row) => row[5]));
     table.classList.toggle("trendless", data.trends.days.length < 2);
-    at("board-note").textContent = compared ? "" : "There is no earlier period of this length to compare ranks with yet.";
+    at("board-note").textContent = compared ? "" : "Ranks cannot be compared yet: there is no earlier period of this length.";
     body.replaceChildren(...rows.map((row) => {
       const [rank, moved, id, text, bar, share, interval, thin, sure] = row;
       const line = make("tr");
@@ -106,7 +106,7 @@
       value.append(track);
       const name = make("th");
       name.scope = "row";
-      name.append(who(id));
+      name.append(creatorName(id));
       const trend = make("td", "trend wide");
       if (lines[id]) trend.append(spark(lines[id]));
       const moves = make("td", "change");
@@ -120,17 +120,17 @@
       table.parentElement.after(none);
     }
     none.hidden = rows.length > 0;
-    none.textContent = all.length ? "Not among the first of this board." : filter.niche && !data.boardNiches.includes(filter.niche) ? "This niche is too small for a board here." : "Nobody is on this board.";
+    none.textContent = all.length ? "Not among the first places of this board." : filter.niche && !data.boardNiches.includes(filter.niche) ? "This niche is too small for a board here." : "This board is empty.";
     table.parentElement.hidden = rows.length === 0;
   }
 
-  // Charts: compiled specifications, filled with rows here; the SVG renderer, so that they print and follow the theme.
-  // The page's policy allows no code made of text and no style that is added: Vega interprets its expressions (ast).
+  // Charts: compiled specifications that get their rows here. The SVG renderer lets them print and follow the theme.
+  // The page's policy allows no evaluated text and no added style: Vega interprets its expressions (ast).
   const views = {};
   const tip = make("div", "tip");
   tip.hidden = true;
   document.body.append(tip);
-  function tell(handler, event, item, value) {
+  function showTip(handler, event, item, value) {
     tip.hidden = !value;
     if (!value) return;
     tip.textContent = typeof value === "object" ? Object.values(value).join(" ") : value;
@@ -146,7 +146,7 @@
       const inner = make("div"), chart = data.charts[name];
       place.append(inner);
       chart.data.find((source) => source.name === "rows").values = rows;
-      views[name] = vegaEmbed(inner, chart, { mode: "vega", renderer: "svg", actions: false, hover: true, tooltip: tell, ast: true, defaultStyle: false });
+      views[name] = vegaEmbed(inner, chart, { mode: "vega", renderer: "svg", actions: false, hover: true, tooltip: showTip, ast: true, defaultStyle: false });
     }
   }
 
@@ -159,23 +159,23 @@
     if (filter.text) {
       const ids = Object.keys(heat.creator).filter((id) => fits(id, filter));
       parts = ids.map((id) => heat.creator[id]);
-      if (!parts.length) note = "Nobody who fits is among those with the most time on air.";
+      if (!parts.length) note = "No matching creator is among those with the most time on air.";
     } else if (filter.niche) parts = heat.niche[filter.niche] ? [heat.niche[filter.niche]] : [];
     for (const part of parts) part[measure].forEach((value, n) => { sum[n] += value; });
-    const said = (value) => measure ? Math.round(value).toLocaleString("en") + " viewer-hours" : (value / 60).toFixed(value < 594 ? 1 : 0) + " hours on air";
+    const label = (value) => measure ? Math.round(value).toLocaleString("en") + " viewer-hours" : (value / 60).toFixed(value < 594 ? 1 : 0) + " hours on air";
     at("heat-note").textContent = note;
-    at("heat-top").textContent = said(Math.max(...sum));
+    at("heat-top").textContent = label(Math.max(...sum));
     show("heat", sum.map((value, n) => ({
       weekday: WEEKDAYS[Math.floor(n / 24)], hour: n % 24, value,
-      said: `${WEEKDAYS[Math.floor(n / 24)]} ${n % 24}:00 to ${(n % 24) + 1}:00: ${value ? said(value) : "nobody on air"}`,
+      label: `${WEEKDAYS[Math.floor(n / 24)]} ${n % 24}:00 to ${(n % 24) + 1}:00: ${value ? label(value) : "no airtime"}`,
     })));
   }
 
   let open = false;
   function draw() {
-    const filter = wanted();
+    const filter = selection();
     at("clear").hidden = !filter.niche && !filter.text;
-    // All that fit are shown; without a choice, the first.
+    // Show all matching cards; without a filter, only the first ones.
     const short = !filter.niche && !filter.text && !open && document.querySelector(".later") !== null;
     if (at("cards")) {
       at("cards").classList.toggle("short", short);
@@ -198,7 +198,7 @@
   }
 
   setTheme(theme);
-  // The first board that has rows is shown first.
+  // Show the first board that has rows.
   const metric = at("metric");
   if (metric) {
     for (const option of [...metric.options]) if (!Object.keys(data.boards).some((key) => key.endsWith("|" + option.value))) option.remove();
@@ -210,9 +210,9 @@
   at("clear").onclick = () => { at("niche").value = ""; at("creator").value = ""; draw(); };
   if (at("more")) at("more").onclick = () => { open = true; draw(); };
   at("niche").onchange = at("creator").oninput = draw;
-  if (metric) metric.onchange = () => drawBoard(wanted());
-  for (const input of document.querySelectorAll("[name=period]")) input.onchange = () => drawBoard(wanted());
-  for (const input of document.querySelectorAll("[name=measure]")) input.onchange = () => drawHeat(wanted());
+  if (metric) metric.onchange = () => drawBoard(selection());
+  for (const input of document.querySelectorAll("[name=period]")) input.onchange = () => drawBoard(selection());
+  for (const input of document.querySelectorAll("[name=measure]")) input.onchange = () => drawHeat(selection());
   draw();
   show("credits", data.credits);
 })();

@@ -1,4 +1,4 @@
-"""What the sensors that tell share: whom, how often, and what happens when nobody takes it."""
+"""Common parts of the alert sensors: the receiver, the interval, and the retry if it is down."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tiktok_pipeline.resources import Pipeline
 EVERY_SECONDS = 30
 
 
-def nobody_to_tell(pipeline: Pipeline) -> dg.SkipReason | None:
-    """Why this tick has nothing to do; None where it has."""
+def reason_to_skip(pipeline: Pipeline) -> dg.SkipReason | None:
+    """Return why this tick has nothing to do; None if it has."""
     if not pipeline.variables.get(WEBHOOK):
-        return dg.SkipReason(f"{WEBHOOK} is not set: there is nobody to tell")
+        return dg.SkipReason(f"{WEBHOOK} is not set: there is no receiver")
     if pipeline.replaying:
-        return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: what is replayed is no news")
+        return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: replayed data gives no alerts")
     return None
 
 
-def tell(
+def deliver_messages(
     context: dg.SensorEvaluationContext, pipeline: Pipeline, outbox: Outbox, messages: Iterable[Message]
 ) -> dg.SkipReason:
-    """Send what is new and what waits; `outbox` is changed in place and belongs into the cursor.
+    """Send new and waiting messages; `outbox` is changed in place and belongs into the cursor.
 
-    A receiver that is down is logged; what waits is sent at a later tick.
+    A receiver that is down is logged; waiting messages are sent at a later tick.
     """
-    # People's time, not the replay's or the sandbox's.
+    # Wall-clock time, not the time of the replay or the sandbox.
     now, repeat = datetime.now(UTC), timedelta(minutes=pipeline.settings().alerts.repeat_minutes)
     for message in messages:
         outbox.offer(message, now=now, repeat=repeat)

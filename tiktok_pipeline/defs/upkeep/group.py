@@ -1,4 +1,4 @@
-"""What the assets of upkeep share."""
+"""Common parts of the upkeep assets."""
 
 from typing import Any
 
