@@ -1,4 +1,4 @@
-"""What is sent, what is held back, and what waits: the same alert once in a while, and none is lost."""
+"""The outbox sends, holds back repeats, and queues undelivered alerts without losing any."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def tick(outbox: Outbox, receiver: Receiver, *keys: str, at: timedelta) -> None:
     outbox.deliver(receiver, now=NOW + at, repeat=HOUR)
 
 
-def test_the_same_alert_is_sent_once_in_the_time_and_then_says_how_often_it_came() -> None:
+def test_a_repeated_alert_is_sent_once_an_interval_with_the_number_of_repeats() -> None:
     outbox, receiver = Outbox(), Receiver()
     for minutes in range(0, 70, 10):
         tick(outbox, receiver, "a", at=timedelta(minutes=minutes))
     assert receiver.took == ["a!", "a! (5 more times since the last alert.)"]
 
 
-def test_other_alerts_do_not_wait_for_it() -> None:
+def test_different_alerts_are_sent_without_delay() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, "a", "b", at=timedelta(0))
     tick(outbox, receiver, "a", "c", at=timedelta(minutes=1))
     assert receiver.took == ["a!", "b!", "c!"]
 
 
-def test_what_a_receiver_did_not_take_is_sent_later_once_and_in_order() -> None:
+def test_undelivered_messages_are_sent_later_once_and_in_order() -> None:
     outbox, receiver = Outbox(), Receiver()
     receiver.down = True
     for minute in range(3):
@@ -58,7 +58,7 @@ def test_what_a_receiver_did_not_take_is_sent_later_once_and_in_order() -> None:
     assert receiver.took == ["a!", "b0!", "b1!", "b2!"]
 
 
-def test_a_long_outage_fills_nothing_up() -> None:
+def test_a_long_outage_keeps_only_the_newest_50_messages() -> None:
     outbox, receiver = Outbox(), Receiver()
     receiver.down = True
     for n in range(500):
@@ -72,14 +72,14 @@ def test_a_long_outage_fills_nothing_up() -> None:
     assert len(receiver.took) == 50
 
 
-def test_what_was_sent_long_ago_is_forgotten() -> None:
+def test_sent_alerts_are_removed_from_the_state_after_the_repeat_interval() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, *(f"k{n}" for n in range(9)), at=timedelta(0))
     tick(outbox, receiver, at=timedelta(hours=2))
     assert outbox.sent == {}
 
 
-def test_the_state_survives_a_cursor() -> None:
+def test_the_state_survives_serialization_as_a_cursor() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, "a", at=timedelta(0))
     again = msgspec.json.decode(msgspec.json.encode(outbox), type=Outbox)

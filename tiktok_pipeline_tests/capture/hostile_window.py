@@ -1,4 +1,4 @@
-"""One window in a process of its own: see `hostile.measured_window`."""
+"""Run one window in its own process: see `hostile.measured_window`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main(asked: dict[str, object]) -> None:
     secrets = {name: tuple("sandbox-secret" for _ in vendor.credential_variables) for name, vendor in VENDORS.items()}
     accesses = {name: Access(vendor, str(asked["url"]), secrets[name]) for name, vendor in VENDORS.items()}
     targets = [Target(f"c{n}", f"creator{n}", user_id=str(10**18 + n)) for n in range(creators)]
-    assert Pipeline().variables  # a run's process has imported Dagster
+    assert Pipeline().variables  # A run's process has imported Dagster as well.
     progress: list[str] = []
     here = Deployment(lake, settings, accesses, targets, progress=progress.append)
     begun = time.perf_counter()
@@ -51,7 +51,7 @@ def main(asked: dict[str, object]) -> None:
     except PipelineError as error:
         progress.append(str(error))
     seconds = time.perf_counter() - begun
-    # Not `getrusage`: its peak begins with that of the process that started this one.
+    # Not `getrusage`: its peak starts with that of the parent process.
     status = Path("/proc/self/status").read_text()
     peak_mb = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
     counts = (

@@ -1,4 +1,4 @@
-"""What a window knows when it starts is what reading and decoding every response of the last hours gives."""
+"""The loaded state of a window equals the state computed from every response of the last hours."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline_tests.capture.landed_rows import CREATORS, Landing, account
 
 
-def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain steps
+def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain steps
     lake: Lake, now: datetime, targets: Sequence[Target]
 ) -> dict[str, LastSeen]:
-    """States, rooms, polls, missing handles and unconfirmed ends, from every row one by one."""
+    """Compute states, rooms, polls, missing handles and unconfirmed ends row by row."""
     by_id = {target.creator_id: target for target in known_accounts.identified(lake, targets, now)}
     rows = lake.scan_raw(RAW_LIVES, hours_between(now - timedelta(hours=3), now)).collect()
     rows = rows.sort("requested_at", "capture_id")
@@ -84,7 +84,7 @@ def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_window_knows_what_reading_everything_tells(tmp_path: Path, seed: int) -> None:
+def test_the_loaded_state_equals_the_state_computed_from_all_rows(tmp_path: Path, seed: int) -> None:
     lake = Lake(tmp_path)
     landing = Landing(lake, seed)
     kinds = set()
@@ -95,8 +95,8 @@ def test_a_window_knows_what_reading_everything_tells(tmp_path: Path, seed: int)
         known = landing.chance.sample(CREATORS, 3)
         targets = [Target(c, c, *(account(c) if c in known else ())) for c in CREATORS]
         found = window_state.last_seen(lake, landing.now, targets)
-        # Accounts of unknown creators and requests of identities have tests of their own.
+        # Other tests cover accounts of unknown creators and identity requests.
         found = {c: replace(each, sightings=(), identity_asked_at=None) for c, each in found.items()}
-        assert found == by_reading_everything(lake, landing.now, targets)
+        assert found == state_from_all_rows(lake, landing.now, targets)
         kinds |= {(each.live, each.unconfirmed, each.gone_since is None) for each in found.values()}
     assert len(kinds) >= 4
