@@ -1,4 +1,4 @@
-"""The contract check: each way to break it is told, and what is sound passes."""
+"""The contract check reports each kind of violation, and passes valid rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATEST = hours(24)
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_sound_rows_pass(name: str) -> None:
+def test_valid_rows_pass(name: str) -> None:
     verdict = contract(TABLES[name], sound(name), latest=LATEST)
     assert verdict.passed, verdict.message
     assert verdict.numbers["rows"] == len(SOUND[name])
@@ -39,12 +39,12 @@ def test_a_column_of_another_type_is_named_with_both_types() -> None:
     assert "polls is Int32, not Int64" in verdict.message
 
 
-def test_a_column_that_nobody_knows_is_named() -> None:
+def test_an_unknown_column_is_named() -> None:
     verdict = contract(COVERAGE, sound("coverage").with_columns(extra=1), latest=LATEST)
     assert "extra is unknown" in verdict.message
 
 
-def test_a_null_where_none_may_stand_is_named_with_its_row() -> None:
+def test_a_null_in_a_required_column_is_named_with_its_row() -> None:
     verdict = contract(STREAMS, sound("streams", status=None), latest=LATEST)
     assert not verdict.passed
     assert "status (1)" in verdict.message
@@ -52,7 +52,7 @@ def test_a_null_where_none_may_stand_is_named_with_its_row() -> None:
     assert verdict.numbers["null_values"] == 1
 
 
-def test_a_repeated_key_is_told_with_the_key() -> None:
+def test_a_duplicate_key_is_reported_with_its_values() -> None:
     rows = pl.concat([sound("streams"), sound("streams")])
     verdict = contract(STREAMS, rows, latest=LATEST)
     assert not verdict.passed
@@ -61,7 +61,7 @@ def test_a_repeated_key_is_told_with_the_key() -> None:
 
 
 @pytest.mark.parametrize("table", [LIVE_OBSERVATIONS, STREAMS, COVERAGE], ids=lambda table: table.name)
-def test_what_is_from_the_future_is_refused(table: object) -> None:
+def test_a_row_with_a_future_time_fails(table: object) -> None:
     before = hours(0) - timedelta(days=1)
     verdict = contract(table, sound(table.name), latest=before)  # type: ignore[attr-defined,arg-type]
     assert not verdict.passed

@@ -1,4 +1,4 @@
-"""Warnings: each one passes where all is well and says what is wrong, to whom, and what to do where it is not."""
+"""Warning checks pass on healthy data; otherwise they name the problem, the place and the remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def usage(vendor: str, credits: float | None = None, **outcomes: int) -> dict[st
     }  # fmt: skip
 
 
-def test_readings_are_fresh_up_to_the_setting_and_stale_after_it() -> None:
+def test_readings_are_fresh_up_to_the_configured_age_and_stale_after_it() -> None:
     now = hours(10)
     fresh = freshness(now - timedelta(minutes=60), now=now, settings=SETTINGS)
     stale = freshness(now - timedelta(minutes=61), now=now, settings=SETTINGS)
@@ -42,43 +42,43 @@ def test_no_reading_at_all_is_stale() -> None:
 
 def covered(*polls: tuple[int, int]) -> pl.DataFrame:
     rows = [
-        {"day": DAY, "creator_id": f"c{n:02}", "polls": asked, "known_polls": known}
-        for n, (asked, known) in enumerate(polls)
+        {"day": DAY, "creator_id": f"c{n:02}", "polls": number, "known_polls": known}
+        for n, (number, known) in enumerate(polls)
     ]
     return frame(COVERAGE, *rows)
 
 
-def test_a_roster_that_was_asked_about_is_complete() -> None:
+def test_a_roster_with_polls_of_every_creator_is_complete() -> None:
     verdict = completeness(covered(*[(10, 9)] * 20), settings=SETTINGS)
     assert verdict.passed
     assert verdict.numbers["unknown_share"] == 0.1
 
 
-def test_creators_whom_nobody_asked_about_are_named() -> None:
+def test_creators_without_polls_are_named() -> None:
     verdict = completeness(covered((0, 0), (0, 0), *[(10, 10)] * 18), settings=SETTINGS)
     assert not verdict.passed
     assert "2 of 20 creators" in verdict.message
     assert verdict.examples == ("c00", "c01")
 
 
-def test_answers_that_say_nothing_are_told() -> None:
+def test_a_high_share_of_unknown_readings_is_reported() -> None:
     verdict = completeness(covered(*[(10, 6)] * 5), settings=SETTINGS)
     assert not verdict.passed
     assert "40% of 50 readings say nothing" in verdict.message
 
 
-def test_an_empty_roster_is_nothing_to_warn_of() -> None:
+def test_an_empty_roster_gives_no_warning() -> None:
     assert completeness(COVERAGE.empty(), settings=SETTINGS).passed
 
 
-def test_answers_in_themselves_are_no_errors_of_a_vendor() -> None:
+def test_not_found_not_live_private_and_empty_are_no_vendor_errors() -> None:
     rows = frame(VENDOR_USAGE, usage("konbini", ok=10, not_found=50, not_live=20, private=5, empty=5))
     verdict = vendor_errors(rows, settings=SETTINGS)
     assert verdict.passed
     assert verdict.numbers == {"error_share_konbini": 0.0}
 
 
-def test_a_vendor_in_trouble_is_named_with_what_most_attempts_came_to() -> None:
+def test_a_failing_vendor_is_named_with_its_most_frequent_outcome() -> None:
     rows = frame(VENDOR_USAGE, usage("konbini", ok=60, server_error=30, rate_limited=10), usage("social_fetch", ok=100))
     verdict = vendor_errors(rows, settings=SETTINGS)
     assert not verdict.passed
@@ -86,11 +86,11 @@ def test_a_vendor_in_trouble_is_named_with_what_most_attempts_came_to() -> None:
     assert "social_fetch" not in verdict.message
 
 
-def test_a_few_failures_of_a_few_attempts_are_no_trouble() -> None:
+def test_a_few_failures_of_a_few_attempts_give_no_warning() -> None:
     assert vendor_errors(frame(VENDOR_USAGE, usage("tikhub", ok=1, server_error=9)), settings=SETTINGS).passed
 
 
-def test_credits_near_the_cap_are_told_before_it_is_reached() -> None:
+def test_credits_near_the_cap_are_reported_before_the_cap_is_reached() -> None:
     limits = {"konbini": Limits(credits_per_day=100), "tikhub": Limits()}
     below = budget(frame(VENDOR_USAGE, usage("konbini", 79.0, ok=79)), limits, settings=SETTINGS)
     near = budget(frame(VENDOR_USAGE, usage("konbini", 80.0, ok=80)), limits, settings=SETTINGS)
@@ -99,7 +99,7 @@ def test_credits_near_the_cap_are_told_before_it_is_reached() -> None:
     assert near.numbers["budget_share_konbini"] == 0.8
 
 
-def test_a_vendor_without_a_cap_is_never_near_it() -> None:
+def test_a_vendor_without_a_cap_gives_no_budget_warning() -> None:
     verdict = budget(frame(VENDOR_USAGE, usage("tikhub", 1e9, ok=1)), {"tikhub": Limits()}, settings=SETTINGS)
     assert verdict.passed
     assert "budget_share_tikhub" not in verdict.numbers
@@ -114,7 +114,7 @@ def quarantined(number: int) -> pl.DataFrame:
     return frame(QUARANTINE, *rows)
 
 
-def test_bodies_that_cannot_be_read_are_told_by_reason_without_their_text() -> None:
+def test_unreadable_bodies_are_reported_by_reason_without_their_text() -> None:
     few = readability(quarantined(2), 100, settings=SETTINGS)
     many = readability(quarantined(3), 100, settings=SETTINGS)
     assert (few.passed, many.passed) == (True, False)
@@ -122,7 +122,7 @@ def test_bodies_that_cannot_be_read_are_told_by_reason_without_their_text() -> N
     assert "somebody" not in many.message + str(many.examples)
 
 
-def test_one_unforeseen_exception_of_a_reader_warns_however_small_its_share() -> None:
+def test_one_unforeseen_parser_exception_warns_however_small_its_share() -> None:
     rows = quarantined(1).with_columns(reason=pl.lit("unforeseen RecursionError"))
     verdict = readability(rows, 1_000_000, settings=SETTINGS)
     assert not verdict.passed
@@ -131,11 +131,11 @@ def test_one_unforeseen_exception_of_a_reader_warns_however_small_its_share() ->
     assert readability(quarantined(1), 1_000_000, settings=SETTINGS).numbers["unforeseen"] == 0
 
 
-def test_a_day_without_captures_has_nothing_to_read() -> None:
+def test_a_day_without_captures_passes() -> None:
     assert readability(QUARANTINE.empty(), 0, settings=SETTINGS).passed
 
 
-def test_days_are_judged_together_and_only_broken_ones_are_told() -> None:
+def test_results_of_several_days_are_combined_and_only_failed_days_are_reported() -> None:
     sound, broken = CheckResult(True, "fine", {"rows": 2.0}), CheckResult(False, "bad", {"rows": 3.0}, ("x",))
     both = together([sound, broken, sound])
     assert (both.passed, both.message, both.numbers, both.examples) == (False, "bad", {"rows": 7.0}, ("x",))

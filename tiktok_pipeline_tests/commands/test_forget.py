@@ -1,4 +1,4 @@
-"""Forgetting takes what is the creator's, and leaves what only looks like it."""
+"""`forget` removes all data of one creator, and keeps data that only looks like it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def left(tmp_path: Path) -> list[str]:
     return sorted(pl.concat([all_raw(lake, table) for table in tables]).collect()["capture_id"])
 
 
-def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path) -> None:
+def test_a_handle_that_is_a_common_word_removes_only_the_creators_data(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     erased = forget("@OK", places, b"key")
     assert left(tmp_path) == ["c2", "c3", "c5"]
@@ -68,7 +68,7 @@ def test_a_handle_that_is_a_word_takes_only_what_is_the_creators(tmp_path: Path)
     assert "ok," not in (tmp_path / "roster.csv").read_text()
 
 
-def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_is_touched(tmp_path: Path) -> None:
+def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_is_changed(tmp_path: Path) -> None:
     gifts = tmp_path / "gifts.csv"
     gifts.write_text("stream_id,diamonds\nok:1,5\nbo:1,6\n")
     deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
@@ -86,25 +86,25 @@ def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_i
     assert left(tmp_path) == before
 
 
-def test_a_folded_hour_forgets_and_still_knows_what_it_holds(tmp_path: Path) -> None:
+def test_a_compacted_hour_loses_the_creators_rows_and_keeps_the_names_of_its_files(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     lake = Lake(places.lake)
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, {"capture_id": "c6", "creator_id": "ok"}))
     lake.write_raw(RAW_LIVES, HOUR, "w-0002", RAW_LIVES.empty())
-    answered = lake.hour_files(RAW_LIVES, HOUR)
-    lake.fold(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
+    files = lake.hour_files(RAW_LIVES, HOUR)
+    lake.fold(RAW_LIVES, HOUR, files, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
     assert forget("ok", places, b"key").rows["raw_lives"] == 2
     assert left(tmp_path) == ["c2", "c3", "c5"]
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]
 
 
-def test_a_bad_line_of_the_roster_stays_unless_it_is_about_who_is_forgotten(tmp_path: Path) -> None:
+def test_a_bad_roster_line_stays_unless_it_names_the_erased_creator(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\nno good,1\n@OK,x\n")
     forget("ok", places, b"key")
     assert places.roster.read_text() == "handle,user_id\nbo,\nno good,1\n"
 
 
-def test_the_report_is_made_again_without_the_creator(tmp_path: Path) -> None:
+def test_the_report_is_rewritten_without_the_creator(tmp_path: Path) -> None:
     small(tmp_path)
     places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": "none"})
     write_report(places.warehouse / LINK, places.report)
@@ -114,27 +114,27 @@ def test_the_report_is_made_again_without_the_creator(tmp_path: Path) -> None:
     assert "@ann" in places.report.read_text()
 
 
-def test_who_is_not_known_is_told_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_an_unknown_creator_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     with pytest.raises(RosterError, match="nothing was removed"):
         forget("nobody", places, b"key")
     assert len(left(tmp_path)) == 5
 
 
-def test_postgres_forgets_too(tmp_path: Path, postgres_url: str) -> None:
+def test_postgres_loses_the_creators_rows_too(tmp_path: Path, postgres_url: str) -> None:
     places = deployed(tmp_path, "handle\nriser\nquiet\n")
     lake = Lake(tmp_path / "lake")
     small_lake.fill(lake)
     postgres.publish(postgres_url, lake, now=HOUR)
     texts = " UNION ALL ".join(f"SELECT t::text FROM tiktok.{table.name} t" for table in PUBLISHED)
-    said = f"SELECT count(*) FROM ({texts}) AS s (line) WHERE line LIKE '%%' || '{{}}' || '%%'"
-    assert ask(postgres_url, said.format("riser"))[0][0] > 30
+    mentions = f"SELECT count(*) FROM ({texts}) AS s (line) WHERE line LIKE '%%' || '{{}}' || '%%'"
+    assert ask(postgres_url, mentions.format("riser"))[0][0] > 30
     forget("riser", places, b"key", postgres_url)
-    assert ask(postgres_url, said.format("riser")) == [(0,)]
-    assert ask(postgres_url, said.format("quiet"))[0][0] > 30
+    assert ask(postgres_url, mentions.format("riser")) == [(0,)]
+    assert ask(postgres_url, mentions.format("quiet"))[0][0] > 30
 
 
-def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -> None:
+def test_if_postgres_is_unreachable_nothing_is_erased(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nok\n")
     with pytest.raises(PublishError, match="cannot be used"):
         forget("ok", places, b"key", "postgresql://u:hunter2@127.0.0.1:1/db")
@@ -144,15 +144,15 @@ def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -
 
 def called(tmp_path: Path, *arguments: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    said = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
+    home = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
     return subprocess.run(
         [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
-        env=kept | said, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env=kept | home, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         **({"input": answer} if answer is not None else {"stdin": subprocess.DEVNULL}),
     )  # fmt: skip
 
 
-def test_a_script_is_not_asked_and_an_answer_of_no_is_obeyed(tmp_path: Path) -> None:
+def test_forget_runs_without_a_prompt_in_scripts_and_stops_on_the_answer_no(tmp_path: Path) -> None:
     deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     refused = called(tmp_path, "forget", "ok", answer="n\n")
     assert (refused.returncode, refused.stderr) == (1, "tiktok-pipeline: nothing was removed: not confirmed\n")
@@ -165,7 +165,7 @@ def test_a_script_is_not_asked_and_an_answer_of_no_is_obeyed(tmp_path: Path) -> 
     assert called(tmp_path, "forget", "nobody", "--yes").stderr.startswith("tiktok-pipeline: @nobody is not known here")
 
 
-def test_an_erased_creator_is_refused_by_the_roster_until_they_are_added_again_on_purpose(tmp_path: Path) -> None:
+def test_the_roster_refuses_an_erased_creator_until_they_are_added_with_again(tmp_path: Path) -> None:
     deployed(tmp_path, "handle,user_id\nzoe,6912345678901234567\nbo,\n")
     assert called(tmp_path, "forget", "zoe", "--yes").returncode == 0
     (tmp_path / "roster.csv").write_text("handle,user_id\nbo,\nzoe,\nnew,6912345678901234567\n")
@@ -182,7 +182,7 @@ def test_an_erased_creator_is_refused_by_the_roster_until_they_are_added_again_o
     assert "2 creators, no bad line" in called(tmp_path, "roster", "validate").stdout
 
 
-def test_an_interrupted_erasure_must_end_before_its_creator_is_added_again(tmp_path: Path) -> None:
+def test_an_interrupted_erasure_must_be_completed_before_its_creator_is_added_again(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     key = hash_key(places.home, {})
     ErasedCreators(places.lake, lambda: key).add(hashes_of(key, creator_ids=["ok"], handles=["ok"]), HOUR)
@@ -223,7 +223,7 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
         .collect()
         .iter_rows()
     )
-    # The handle is the other creator's now: their rows, and mentions of them, stay.
+    # The other creator has the handle now: their rows, and mentions of them, stay.
     assert kept == {
         "b": '{"user":{"uniqueId":"ana"},"t":"@[erased]"}',
         "c": '{"t":"with @ana and @[erased]"}',
@@ -231,7 +231,7 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
     assert lake.scan_all(CREATORS).collect()["creator_id"].to_list() == ["ben"]
 
 
-def test_somebody_who_was_only_ever_found_in_a_search_can_be_erased(tmp_path: Path) -> None:
+def test_a_creator_known_only_from_a_search_can_be_erased(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     lake = Lake(places.lake)
     hit = {"vendor": "v", "observed_at": HOUR, "keyword": "art", "rank": 1}
@@ -241,14 +241,14 @@ def test_somebody_who_was_only_ever_found_in_a_search_can_be_erased(tmp_path: Pa
     assert lake.scan_all(SEARCH_HITS).collect()["handle"].to_list() == ["okay"]
 
 
-def test_a_keyword_that_is_the_same_word_as_a_handle_keeps_its_searches(tmp_path: Path) -> None:
+def test_a_keyword_equal_to_a_handle_keeps_its_searches(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nart\nbo\n")
     forget("art", places, b"key")
     assert left(tmp_path) == ["c1", "c2", "c3", "c4", "c5"]
 
 
-def test_what_a_running_window_still_holds_comes_back_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
-    """Without it, 13 tables showed the creator again."""
+def test_rows_that_a_running_window_still_holds_reach_neither_raw_nor_the_next_derive(tmp_path: Path) -> None:
+    """Before the fix, 13 tables showed the creator again."""
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(places.roster)}
     pipeline = Pipeline(environment=environment | {"TIKTOK_PIPELINE_HASH_KEY": "key"})
