@@ -1,4 +1,4 @@
-"""The sensors that tell: real runs of a real instance, real requests to a receiver on this machine."""
+"""The alert sensors: real runs of a real instance, real requests to a receiver on this machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Sensor:
-    """Ticks of one sensor, each with the cursor of the one before, as the daemon gives them."""
+    """Ticks of one sensor, each with the cursor of the previous one, as the daemon evaluates them."""
 
     def __init__(self, name: str, instance: dg.DagsterInstance) -> None:
         self._repository = build_definitions().get_repository_def()
@@ -63,14 +63,14 @@ class Sensor:
 
 @pytest.fixture
 def alerts(instance: dg.DagsterInstance, home: Path) -> Sensor:
-    """The sensor after its first tick: what was before is no news."""
+    """Return the sensor after its first tick, which ignores earlier events."""
     sensor = Sensor("alerts", instance)
     sensor.tick()
     return sensor
 
 
 def derive(instance: dg.DagsterInstance, *checks: dg.AssetCheckResult, error: Exception | None = None) -> str:
-    """A run of a job called derive, whose asset `streams` comes to these check results or fails."""
+    """Run a job called derive whose asset `streams` has these check results, or fails."""
 
     @dg.asset(
         name="streams",
@@ -93,16 +93,16 @@ def derive(instance: dg.DagsterInstance, *checks: dg.AssetCheckResult, error: Ex
     return run_id
 
 
-def warning(said: str, name: str = "drift") -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(check_name=name, passed=False, severity=dg.AssetCheckSeverity.WARN, description=said)
+def warning(message: str, name: str = "drift") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(check_name=name, passed=False, severity=dg.AssetCheckSeverity.WARN, description=message)
 
 
-def test_without_a_webhook_nothing_is_done(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_without_a_webhook_the_sensors_send_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     for name in ("alerts", "go_live"):
         assert "TIKTOK_PIPELINE_ALERT_WEBHOOK is not set" in Sensor(name, instance).tick()
 
 
-def test_a_failed_run_is_told_with_its_reason_and_a_link(
+def test_a_failed_run_is_reported_with_its_reason_and_a_link(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     run_id = derive(instance, error=dg.Failure(description="the disk is full: free some", allow_retries=False))
@@ -112,7 +112,7 @@ def test_a_failed_run_is_told_with_its_reason_and_a_link(
     ]
 
 
-def test_a_run_is_told_once_and_a_good_run_not_at_all(
+def test_a_failed_run_is_reported_once_and_a_successful_run_never(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     derive(instance, error=ValueError("boom"))
@@ -123,7 +123,7 @@ def test_a_run_is_told_once_and_a_good_run_not_at_all(
     assert "boom" in receiver.texts[0]
 
 
-def test_what_failed_before_the_sensor_was_switched_on_is_no_news(
+def test_failures_before_the_first_tick_are_not_reported(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     derive(instance, error=ValueError("old"))
@@ -136,7 +136,7 @@ def test_what_failed_before_the_sensor_was_switched_on_is_no_news(
     assert "new" in receiver.texts[0]
 
 
-def test_the_same_job_failing_again_is_counted_and_not_told_each_time(
+def test_repeated_failures_of_one_job_are_counted_and_reported_once(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     for _ in range(3):
@@ -145,7 +145,7 @@ def test_the_same_job_failing_again_is_counted_and_not_told_each_time(
     assert len(receiver.texts) == 1
 
 
-def test_no_credential_is_in_an_alert(alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+def test_an_alert_contains_no_credential(alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver) -> None:
     derive(instance, error=ValueError(f"GET https://api.example/?key={SECRET} and {receiver.url}"))
     alerts.tick()
     assert len(receiver.texts) == 1
@@ -153,7 +153,7 @@ def test_no_credential_is_in_an_alert(alerts: Sensor, instance: dg.DagsterInstan
     assert "very-secret-part" not in receiver.texts[0]
 
 
-def test_a_blocked_day_is_one_alert_that_names_the_table_and_the_reason(
+def test_a_blocked_day_is_one_alert_with_table_and_reason(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     broken = dg.AssetCheckResult(
@@ -165,7 +165,7 @@ def test_a_blocked_day_is_one_alert_that_names_the_table_and_the_reason(
     assert text.startswith("streams stands still: its check `contract` failed. ranks are wrong.")
 
 
-def test_warnings_of_checks_are_told_each_under_its_own_name(
+def test_each_check_warning_is_reported_under_its_own_name(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     passing = dg.AssetCheckResult(check_name="coverage", passed=True)
@@ -177,7 +177,7 @@ def test_warnings_of_checks_are_told_each_under_its_own_name(
     ]
 
 
-def test_a_receiver_that_is_down_crashes_nothing_and_is_told_when_it_is_back(
+def test_an_unreachable_receiver_fails_no_tick_and_gets_the_alert_later(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     receiver.status = 503
@@ -191,7 +191,7 @@ def test_a_receiver_that_is_down_crashes_nothing_and_is_told_when_it_is_back(
 
 
 def land(home: Path, at: datetime, status: str | None = "live", **more: Any) -> None:
-    """One answer about who is live, as a window lands it."""
+    """Land one live response, as a window does."""
     row = {
         **dict.fromkeys(RAW_LIVES.schema.names()),
         "capture_id": f"w-{at.isoformat()}", "vendor": "social_fetch", "endpoint": LIVE, "creator_id": "ana",
@@ -203,7 +203,7 @@ def land(home: Path, at: datetime, status: str | None = "live", **more: Any) -> 
 
 
 def watch_once(instance: dg.DagsterInstance) -> None:
-    """A run of a job called watch: capture is on, or was lately."""
+    """Run a job called watch, which marks capture as switched on."""
 
     @dg.op
     def nothing() -> None: ...
@@ -215,12 +215,12 @@ def watch_once(instance: dg.DagsterInstance) -> None:
     watch.execute_in_process(instance=instance)
 
 
-def test_silence_is_told_where_capture_was_on(
+def test_missing_responses_are_reported_if_capture_was_on(
     alerts: Sensor, instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     now = datetime.now(UTC)
     alerts.tick()
-    assert receiver.texts == []  # nothing ever ran: nothing is missing
+    assert receiver.texts == []  # No capture has ever run, so nothing is missing.
     watch_once(instance)
     land(home, now - timedelta(minutes=5))
     alerts.tick()
@@ -234,7 +234,7 @@ def test_silence_is_told_where_capture_was_on(
     assert text.startswith("No answer of a vendor has landed for 60 minutes.")
 
 
-def test_on_the_replay_clock_nobody_is_told(
+def test_on_the_replay_clock_no_alert_is_sent(
     alerts: Sensor, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
@@ -243,7 +243,7 @@ def test_on_the_replay_clock_nobody_is_told(
     assert receiver.texts == []
 
 
-def test_go_live_is_opt_in(instance: dg.DagsterInstance, home: Path, receiver: Receiver) -> None:
+def test_go_live_alerts_are_off_by_default(instance: dg.DagsterInstance, home: Path, receiver: Receiver) -> None:
     sensor = Sensor("go_live", instance)
     assert sensor.tick() == "[alerts] go_live is not true"
     land(home, datetime.now(UTC))
@@ -251,7 +251,7 @@ def test_go_live_is_opt_in(instance: dg.DagsterInstance, home: Path, receiver: R
     assert receiver.texts == []
 
 
-def test_who_goes_live_and_whose_stream_ends_is_told_once(
+def test_each_stream_start_and_end_is_reported_once(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     (home / "settings.toml").write_text("[alerts]\ngo_live = true\n")
@@ -273,7 +273,7 @@ def test_who_goes_live_and_whose_stream_ends_is_told_once(
     assert receiver.texts[1].startswith("@mira.paints ended at ")
 
 
-def test_a_notice_waits_for_a_receiver_that_is_down(
+def test_a_notice_waits_for_an_unreachable_receiver(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     (home / "settings.toml").write_text("[alerts]\ngo_live = true\n")

@@ -1,4 +1,4 @@
-"""The sensor of stream boundaries, on a lake that a sandbox filled: one run for all that is due, until it landed."""
+"""The sensor of follow-ups, on a lake filled by a sandbox: it requests one run for all due follow-ups."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Deployed:
         return data.skip_message
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """What the daemon does with a request."""
+        """Execute a run request as the daemon does."""
         return self.repository.get_job("stream_boundaries").execute_in_process(
             run_config=request.run_config,
             partition_key=request.partition_key,
@@ -72,7 +72,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="module")
 def watched(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake in which the last hours were watched."""
+    """Return a lake in which a watch has captured the last hours."""
     folder = tmp_path_factory.mktemp("watched")
     targets = [Target(c.handle, c.handle, c.user_id) for c in public(sandbox)]
     here = Deployment(Lake(folder), Settings(), accesses(sandbox.environment), targets)
@@ -114,26 +114,26 @@ def public(sandbox: RunningSandbox) -> list[Creator]:
     return [creator for creator in sandbox.world.creators if creator.kind == "public"]
 
 
-def test_one_run_is_asked_for_all_that_is_due_and_then_nothing_is(deployed: Deployed) -> None:
+def test_one_run_is_requested_for_all_due_follow_ups_and_none_after_it(deployed: Deployed) -> None:
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
-    asked = request.run_config["ops"]["raw_profiles"]["config"]
-    assert asked["mode"] == "boundary"
-    assert len(asked["due"]) > 1
-    assert "end" in asked["due"][deployed.stream.creator.handle]
-    # A tick that is evaluated again, as after a crash of the daemon, asks for the same run and no second one.
+    config = request.run_config["ops"]["raw_profiles"]["config"]
+    assert config["mode"] == "boundary"
+    assert len(config["due"]) > 1
+    assert "end" in config["due"][deployed.stream.creator.handle]
+    # A tick evaluated again, as after a crash of the daemon, requests the same run and no second one.
     again = deployed.tick()
     assert isinstance(again, dg.RunRequest)
     assert again.run_key == request.run_key
     result = deployed.run(request)
     assert result.success
     rows = deployed.landed("raw_profiles")
-    assert set(rows["creator_id"]) == asked["due"].keys()
+    assert set(rows["creator_id"]) == config["due"].keys()
     assert rows.filter(pl.col("outcome") == "ok").height > 0
     assert "no moment of a stream is due" in deployed.tick()
 
 
-def test_a_run_that_was_lost_is_asked_for_again(deployed: Deployed) -> None:
+def test_a_lost_run_is_requested_again(deployed: Deployed) -> None:
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
     job = deployed.repository.get_job("stream_boundaries")
@@ -145,7 +145,7 @@ def test_a_run_that_was_lost_is_asked_for_again(deployed: Deployed) -> None:
     assert again.run_config["ops"].keys() == request.run_config["ops"].keys()
 
 
-def test_what_no_vendor_could_answer_stays_due_and_fails_nothing(
+def test_follow_ups_that_no_vendor_could_serve_stay_due_and_fail_no_run(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = deployed.tick()
@@ -162,7 +162,7 @@ def test_what_no_vendor_could_answer_stays_due_and_fails_nothing(
     assert again.run_config["ops"].keys() == request.run_config["ops"].keys()
 
 
-def test_what_no_vendor_with_credentials_can_answer_is_not_asked_for(
+def test_follow_ups_without_a_vendor_with_credentials_are_not_requested(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIKLIVEAPI_API_KEY", "")
@@ -175,32 +175,32 @@ def test_what_no_vendor_with_credentials_can_answer_is_not_asked_for(
     assert "raw_profiles" in request.run_config["ops"]
 
 
-def test_the_ended_room_is_asked_where_the_watch_got_no_answer(deployed: Deployed) -> None:
+def test_the_ended_room_is_polled_if_the_watch_got_no_response(deployed: Deployed) -> None:
     hours = hours_between(NOW - timedelta(hours=8), NOW)
     for file in [file for hour in hours for file in deployed.lake.hour_files(RAW_LIVES, hour)]:
         frame = pl.read_parquet(file)
         deployed.lake.rewrite(file, frame.filter(~pl.col("endpoint").str.contains("(?i)room|info")))
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
-    asked = request.run_config["ops"]["raw_lives"]["config"]["due"]
-    assert "end + 2 min" in asked[deployed.stream.creator.handle]
+    config = request.run_config["ops"]["raw_lives"]["config"]["due"]
+    assert "end + 2 min" in config[deployed.stream.creator.handle]
     deployed.run(request)
     rows = deployed.landed("raw_lives").filter(pl.col("creator_id") == deployed.stream.creator.handle)
     assert rows["vendor"].to_list() == ["tikhub"]
     assert rows["subject"].to_list() == [deployed.stream.rooms[-1].room_id]
 
 
-def test_the_sensor_asks_no_vendor(deployed: Deployed) -> None:
+def test_the_sensor_makes_no_vendor_request(deployed: Deployed) -> None:
     def requests() -> bytes:
         with urlopen(f"{deployed.sandbox.url}/truth/ledger") as answer:
-            said: bytes = answer.read()
-            return said
+            ledger: bytes = answer.read()
+            return ledger
 
     before = requests()
     assert isinstance(deployed.tick(), dg.RunRequest)
     assert requests() == before
 
 
-def test_on_the_replay_clock_the_sensor_holds_still(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_replay_clock_the_sensor_requests_no_run(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
     assert "tiktok-pipeline replay" in deployed.tick()

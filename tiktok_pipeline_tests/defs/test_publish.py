@@ -1,4 +1,4 @@
-"""Publishing as Dagster runs it: DuckDB always, Postgres where it is wanted, and neither in the other's way."""
+"""Publishing in Dagster: DuckDB always, Postgres if configured, neither blocks the other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_without_a_url_postgres_is_skipped(home: Path) -> None:
     assert served(home) == 5
 
 
-def test_both_are_published_and_say_how_much(home: Path, postgres_url: str) -> None:
+def test_duckdb_and_postgres_are_published_with_row_counts(home: Path, postgres_url: str) -> None:
     result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
     assert result.success
     published = {
@@ -60,15 +60,15 @@ def test_both_are_published_and_say_how_much(home: Path, postgres_url: str) -> N
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.creators") == [(5,)]
 
 
-def test_a_postgres_that_is_away_fails_in_words_and_harms_nobody(home: Path) -> None:
+def test_an_unreachable_postgres_fails_with_a_reason_and_duckdb_is_still_published(home: Path) -> None:
     result = materialize(home, TIKTOK_PIPELINE_POSTGRES_URL="postgresql://u:hunter2@127.0.0.1:1/db")
     assert not result.success
     assert {key.to_user_string() for key in _materialized(result)} == {"warehouse"}
     assert served(home) == 5
-    said = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    assert len(said) == 1
-    assert said[0].user_failure_data is not None
-    assert "Postgres at 127.0.0.1:1/db cannot be used" in (said[0].user_failure_data.description or "")
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert len(failures) == 1
+    assert failures[0].user_failure_data is not None
+    assert "Postgres at 127.0.0.1:1/db cannot be used" in (failures[0].user_failure_data.description or "")
     assert "hunter2" not in "\n".join(str(event) for event in result.all_events)
 
 
