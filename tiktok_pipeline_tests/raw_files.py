@@ -13,7 +13,7 @@ HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
 
 
 def all_raw(lake: Lake, table: Table) -> pl.LazyFrame:
-    """Every row of every file of a raw table."""
+    """Return every row of every file of a raw table."""
     files = sorted(lake.folder(table).rglob("*.parquet"))
     return pl.scan_parquet(files, hive_partitioning=False, glob=False) if files else table.empty().lazy()
 

@@ -1,4 +1,4 @@
-"""Publishing to a real Postgres: the same as in DuckDB, in one step, into tables that others build on."""
+"""Publishing to a real Postgres: the rows of DuckDB, in one transaction, into tables that users build on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def publish_shapes(monkeypatch: pytest.MonkeyPatch, *tables: Table) -> None:
-    """As if these tables had been published in these shapes."""
+    """Publish these tables with these columns instead of their own."""
     shapes = {table.name: table for table in tables}
     shaped = tuple(shapes.get(table.name, table) for table in PUBLISHED)
     for module in (postgres, catalog):
@@ -56,7 +56,7 @@ def without(table: Table, *columns: str) -> Table:
     return replace(table, columns=tuple(column for column in table.columns if column.name not in columns))
 
 
-def test_postgres_holds_what_duckdb_holds(postgres_url: str, lake: Lake, tmp_path: Path) -> None:
+def test_postgres_has_the_same_rows_as_duckdb(postgres_url: str, lake: Lake, tmp_path: Path) -> None:
     with duckdb.connect(":memory:") as connection:
         snapshot = duckdb_file.publish(connection, lake, tmp_path / "warehouse", now=NOW, keep=1)
     sent = publish(postgres_url, lake, now=NOW)
@@ -67,22 +67,22 @@ def test_postgres_holds_what_duckdb_holds(postgres_url: str, lake: Lake, tmp_pat
         for of in (*PUBLISHED, PUBLICATION, *VIEWS.values()):
             columns = ", ".join(f'"{column.name}"' for column in of.columns)
             order = ", ".join(str(n + 1) for n in range(len(of.columns)))
-            mine = reader.execute(f"SELECT {columns} FROM {of.name} ORDER BY {order}").fetchall()
-            theirs = ask(postgres_url, f"SELECT {columns} FROM tiktok.{of.name}")
+            expected_rows = reader.execute(f"SELECT {columns} FROM {of.name} ORDER BY {order}").fetchall()
+            postgres_rows = ask(postgres_url, f"SELECT {columns} FROM tiktok.{of.name}")
             plain = [
                 tuple(
                     value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
                     for value in row
                 )
-                for row in theirs
+                for row in postgres_rows
             ]
-            # Postgres holds no NUL in text.
-            whole = [tuple(v.replace("\x00", "") if isinstance(v, str) else v for v in row) for row in mine]
+            # Postgres text cannot contain NUL.
+            whole = [tuple(v.replace("\x00", "") if isinstance(v, str) else v for v in row) for row in expected_rows]
             assert sorted(plain, key=repr) == sorted(whole, key=repr), of.name
             assert of is PUBLICATION or of.name not in ("streams", "movers") or len(whole) > 3
 
 
-def test_only_what_has_changed_is_sent(postgres_url: str, lake: Lake) -> None:
+def test_only_changed_days_are_sent(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
     before = dict(ask(postgres_url, "SELECT lake_day, max(xmin::text) FROM tiktok.coverage GROUP BY 1"))
     again = publish(postgres_url, lake, now=NOW + timedelta(hours=1))
@@ -99,7 +99,7 @@ def test_only_what_has_changed_is_sent(postgres_url: str, lake: Lake) -> None:
     ]  # fmt: skip
 
 
-def test_a_day_that_is_emptied_or_gone_is_empty_here_too(postgres_url: str, lake: Lake) -> None:
+def test_an_emptied_or_removed_day_becomes_empty_in_postgres(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
     lake.write_day(COVERAGE, DAY, COVERAGE.empty())
     lake.day_file(COVERAGE, DAY - timedelta(days=1)).unlink()
@@ -122,7 +122,7 @@ def test_a_row_may_move_to_another_day(postgres_url: str, lake: Lake) -> None:
     ]
 
 
-def test_tables_are_keyed_and_explained(postgres_url: str, lake: Lake) -> None:
+def test_tables_have_primary_keys_and_comments(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
     keys = ask(
         postgres_url,
@@ -138,18 +138,18 @@ def test_tables_are_keyed_and_explained(postgres_url: str, lake: Lake) -> None:
         "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
         "WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind IN ('r', 'v')",
     )
-    said = {(of, column): (about_column, about) for of, column, about_column, about in comments}
+    comments_by_column = {(of, column): (about_column, about) for of, column, about_column, about in comments}
     for of in (*PUBLISHED, PUBLICATION, *VIEWS.values()):
         for column in of.columns:
-            assert said[of.name, column.name] == (column.description, of.description)
-    assert all(about_column and about for about_column, about in said.values())
+            assert comments_by_column[of.name, column.name] == (column.description, of.description)
+    assert all(about_column and about for about_column, about in comments_by_column.values())
 
 
-def test_what_users_built_survives_and_new_columns_come(
+def test_views_and_grants_of_users_survive_and_new_columns_are_added(
     postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        # `polls` must not be null, `first_seen_at` may be; neither was there in the beginning.
+        # `polls` must not be null, `first_seen_at` may be; the first publish has neither.
         publish_shapes(patched, without(COVERAGE, "polls"), without(CREATORS, "first_seen_at"))
         publish(postgres_url, lake, now=NOW)
     do(
@@ -180,7 +180,7 @@ def test_what_users_built_survives_and_new_columns_come(
     do(postgres_url, "DROP VIEW public.mine", "DROP OWNED BY reader", "DROP ROLE reader")
 
 
-def test_a_column_or_table_that_is_published_no_longer_stays_and_is_empty(
+def test_a_column_or_table_that_is_no_longer_published_stays_and_is_empty(
     postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(postgres_url, lake, now=NOW)
@@ -196,7 +196,9 @@ def test_a_column_or_table_that_is_published_no_longer_stays_and_is_empty(
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.stream_lift") == [(1,)]
 
 
-def test_a_view_keeps_the_places_of_its_columns(postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_view_keeps_the_positions_of_its_columns(
+    postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(postgres_url, lake, now=NOW)
     do(postgres_url, "CREATE VIEW public.mine AS SELECT creator_id, known_polls_3d FROM tiktok.went_dark")
     dark = VIEWS["went_dark"]
@@ -213,7 +215,7 @@ def test_a_view_keeps_the_places_of_its_columns(postgres_url: str, lake: Lake, m
     assert ask(postgres_url, "SELECT * FROM public.mine") == [("quiet", None)]
 
 
-def test_a_type_that_has_changed_is_told_and_nothing_is_touched(
+def test_a_changed_column_type_is_refused_and_nothing_is_changed(
     postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(postgres_url, lake, now=NOW)
@@ -225,13 +227,13 @@ def test_a_type_that_has_changed_is_told_and_nothing_is_touched(
     assert ask(postgres_url, "SELECT * FROM tiktok.publication") == before
 
 
-def test_a_table_of_somebody_else_is_left_alone(postgres_url: str, lake: Lake) -> None:
+def test_a_table_not_made_by_the_pipeline_is_not_touched(postgres_url: str, lake: Lake) -> None:
     do(postgres_url, "CREATE SCHEMA tiktok", "CREATE TABLE tiktok.streams (stream_id text)")
     with pytest.raises(PublishError, match=r"tiktok.streams was not made by this pipeline"):
         publish(postgres_url, lake, now=NOW)
 
 
-def test_a_table_that_somebody_dropped_is_made_anew(postgres_url: str, lake: Lake) -> None:
+def test_a_dropped_table_is_created_again(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
     do(postgres_url, "DROP TABLE tiktok.coverage CASCADE")
     healed = publish(postgres_url, lake, now=NOW)
@@ -239,10 +241,10 @@ def test_a_table_that_somebody_dropped_is_made_anew(postgres_url: str, lake: Lak
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.movers") == [(5,)]
 
 
-def test_a_key_that_the_lake_holds_twice_is_told_without_the_data(postgres_url: str, lake: Lake) -> None:
+def test_a_duplicate_key_in_the_lake_is_reported_without_the_data(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
-    twice = lake.scan_days(STREAMS, DAY, DAY).collect()
-    lake.write_day(STREAMS, DAY - timedelta(days=9), twice)
+    duplicates = lake.scan_days(STREAMS, DAY, DAY).collect()
+    lake.write_day(STREAMS, DAY - timedelta(days=9), duplicates)
     with pytest.raises(PublishError, match="the lake holds a key twice") as refused:
         publish(postgres_url, lake, now=NOW)
     assert "riser" not in str(refused.value)
@@ -326,7 +328,7 @@ def _publish_and_be_killed(url: str, folder: Path) -> None:
     publish(url, Lake(folder / "lake"), now=NOW)
 
 
-def test_a_publisher_that_is_killed_leaves_what_was(postgres_url: str, tmp_path: Path) -> None:
+def test_a_killed_publish_leaves_the_previous_publication(postgres_url: str, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     fill(lake, 1)
     publish(postgres_url, lake, now=NOW)
@@ -349,7 +351,7 @@ def _publish_often(url: str, folder: Path, failed: Synchronized[int]) -> None:
         raise
 
 
-def test_publishers_wait_for_one_another(postgres_url: str, tmp_path: Path) -> None:
+def test_concurrent_publishes_wait_for_each_other(postgres_url: str, tmp_path: Path) -> None:
     fill(Lake(tmp_path / "lake"), 1, rows=2_000)
     context = multiprocessing.get_context("spawn")
     failed = context.Value("i", 0)
@@ -362,7 +364,9 @@ def test_publishers_wait_for_one_another(postgres_url: str, tmp_path: Path) -> N
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.creators") == [(2_000,)]
 
 
-def test_a_lock_that_is_not_given_up_is_told(postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_not_released_is_reported(
+    postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(postgres_url, lake, now=NOW)
     fill(lake, 1)
     monkeypatch.setattr(postgres, "_LOCK_TIMEOUT_S", 1)
@@ -383,7 +387,7 @@ def test_a_lock_that_is_not_given_up_is_told(postgres_url: str, lake: Lake, monk
         "postgresql://u:hunter2@127.0.0.1:1/db?no_such_parameter=1",
     ],
 )
-def test_who_cannot_be_reached_is_named_without_the_password(url: str, lake: Lake) -> None:
+def test_an_unreachable_server_is_named_without_the_password(url: str, lake: Lake) -> None:
     for use in (lambda: publish(url, lake, now=NOW), lambda: check(url)):
         with pytest.raises(PublishError) as refused:
             use()
@@ -405,19 +409,19 @@ def test_who_cannot_be_reached_is_named_without_the_password(url: str, lake: Lak
         "postgresql://u:hunter2@[db/x",
     ],
 )
-def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
+def test_an_invalid_url_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(SettingsError, match="write @ as %40") as refused:
         configured({"TIKTOK_PIPELINE_POSTGRES_URL": url})
     assert "hun" not in str(refused.value)
 
 
-def test_no_url_means_no_postgres() -> None:
+def test_without_a_url_postgres_is_off() -> None:
     assert configured({}) is None
     assert configured({"TIKTOK_PIPELINE_POSTGRES_URL": "  "}) is None
     assert configured({"TIKTOK_PIPELINE_POSTGRES_URL": "postgresql://u:p%40@h:5/d"}) == "postgresql://u:p%40@h:5/d"
 
 
-def test_a_check_leaves_no_trace_and_knows_who_may_not_write(postgres_url: str, lake: Lake) -> None:
+def test_the_check_leaves_no_trace_and_reports_missing_write_permission(postgres_url: str, lake: Lake) -> None:
     assert "reachable and writable; holds nothing yet" in check(postgres_url)
     assert ask(postgres_url, "SELECT 1 FROM pg_namespace WHERE nspname = 'tiktok'") == []
     publish(postgres_url, lake, now=NOW)

@@ -20,7 +20,7 @@ CHROMIUM = next(
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the page was not seen in a browser")
 
-# Reports of the page itself, in an attribute: the markup that comes out is all that can be looked at.
+# The page reports its own state in an attribute, because the test can only read the resulting markup.
 TELL = """addEventListener("load", () => setTimeout(() => {
   const root = document.documentElement;
   root.dataset.wide = root.scrollWidth > root.clientWidth ? "too wide" : "fits";
@@ -28,7 +28,7 @@ TELL = """addEventListener("load", () => setTimeout(() => {
 
 
 def with_script(page: str, script: str) -> str:
-    """The page with a script of the test's own, which its policy allows."""
+    """Return the page with an extra script that its policy allows."""
     (allowed,) = re.findall("'sha256-[^']+'", content_security_policy(scripts=[script], styles=[]))
     return page.replace("script-src ", f"script-src {allowed} ", 1) + f"<script>{script}</script>"
 
@@ -50,28 +50,28 @@ def browse(page: str, folder: Path, *arguments: str) -> subprocess.CompletedProc
 
 
 def drawn(page: str, folder: Path, *arguments: str) -> str:
-    """The markup after the scripts ran; no script complained."""
+    """Return the markup after the scripts ran without an error."""
     done = browse(page, folder, "--dump-dom", *arguments)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     return done.stdout
 
 
 def board(dom: str) -> list[str]:
-    """The handles on the board."""
+    """Return the handles on the board."""
     found = re.search(r'<table id="board".*?</table>', dom, re.DOTALL)
     assert found
     return re.findall(r'class="handle">@(\w+)<', found[0])
 
 
 def shown(dom: str, section: str) -> set[str]:
-    """Whose rows of a section are not hidden."""
+    """Return the creators of a section's visible rows."""
     found = re.search(rf'<section id="{section}">.*?</section>', dom, re.DOTALL)
     assert found
     rows = re.findall(r'<(?:tr|article)[^>]*data-creator="(\w+)"([^>]*)>', found[0])
     return {creator for creator, rest in rows if "hidden" not in rest}
 
 
-def test_it_draws_everything_without_a_network(page: str, tmp_path: Path) -> None:
+def test_the_page_draws_every_chart_without_a_network(page: str, tmp_path: Path) -> None:
     dom = drawn(page, tmp_path)
     assert board(dom)[:2] == ["max", "ann"]
     for chart in ("lifts", "heat", "credits"):
@@ -101,19 +101,19 @@ def test_a_niche_and_a_creator_can_be_chosen(page: str, tmp_path: Path) -> None:
     assert board(dom) == ["ann"]
 
 
-def test_it_fits_a_phone(page: str, tmp_path: Path) -> None:
+def test_the_page_fits_a_phone(page: str, tmp_path: Path) -> None:
     assert 'data-wide="fits"' in drawn(with_script(page, TELL), tmp_path, "--window-size=390,844")
 
 
-def test_it_prints(page: str, tmp_path: Path) -> None:
+def test_the_page_prints(page: str, tmp_path: Path) -> None:
     printed = tmp_path / "page.pdf"
     browse(page, tmp_path, f"--print-to-pdf={printed}")
     assert printed.read_bytes().startswith(b"%PDF")
     assert printed.stat().st_size > 50_000
 
 
-def test_a_chart_tells_what_is_under_the_pointer(page: str, tmp_path: Path) -> None:
-    """Vega interprets its expressions: the policy allows no code made of text."""
+def test_a_chart_shows_a_tooltip_under_the_pointer(page: str, tmp_path: Path) -> None:
+    """Vega interprets its expressions, because the policy forbids code from text."""
     point = """addEventListener("load", () => setTimeout(() => {
       const mark = document.querySelector("#chart-lifts .mark-symbol path");
       for (const kind of ["pointerover", "mouseover", "pointermove", "mousemove"])
@@ -124,7 +124,7 @@ def test_a_chart_tells_what_is_under_the_pointer(page: str, tmp_path: Path) -> N
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine that counts what it is asked for."""
+    """A server on this machine that counts requests."""
 
     requested: list[str]
 
@@ -153,7 +153,7 @@ def server() -> Iterator[Server]:
 
 
 def attack(url: str) -> str:
-    """Markup as it would stand in the page if a template forgot to escape a name; each sets an attribute or asks."""
+    """Return markup as after a missing escape of a name; each part sets an attribute or makes a request."""
     own = "top.document.documentElement.dataset.owned = (top.document.documentElement.dataset.owned || ``) + "
     return f"""
     <script>{own} "script "</script>
@@ -190,7 +190,7 @@ CLICKS = """addEventListener("load", () => {
 });"""
 
 
-def test_markup_that_a_creator_smuggles_in_runs_nothing_and_asks_for_nothing(
+def test_markup_injected_by_a_creator_runs_no_script_and_makes_no_request(
     page: str, server: Server, tmp_path: Path
 ) -> None:
     url = f"http://127.0.0.1:{server.server_port}"
@@ -213,17 +213,15 @@ def test_markup_that_a_creator_smuggles_in_runs_nothing_and_asks_for_nothing(
 
 
 def owned(dom: str) -> set[str]:
-    """What ran: each part of the attack adds its name to an attribute of the root element."""
+    """Return the parts that ran: each adds its name to an attribute of the root element."""
     root = re.search(r"<html[^>]*>", dom)
     assert root
     found = re.search(r'data-owned="([^"]*)"', root[0])
     return set(found[1].split()) if found else set()
 
 
-def test_a_name_with_a_script_in_it_is_shown_as_text_and_asks_for_nothing(
-    page: str, server: Server, tmp_path: Path
-) -> None:
-    """What the page makes of the hostile creator of the test roster, as it is published."""
+def test_a_name_with_a_script_is_shown_as_text_and_makes_no_request(page: str, server: Server, tmp_path: Path) -> None:
+    """Uses the hostile creator of the test roster, as published."""
     dom = drawn(page, tmp_path)
     assert "broken" not in re.findall(r"<title>(.*?)</title>", dom)[0]
     assert server.requested == []

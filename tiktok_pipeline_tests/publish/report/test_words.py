@@ -1,4 +1,4 @@
-"""What the report says of flags and intervals."""
+"""Texts of the report for flags and intervals."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ METHODS = METHODS[METHODS.index("## 1. Streams") : METHODS.index("## 5. Conversi
 
 
 def documented() -> set[str]:
-    """The flags of the tables `| flag | meaning |`."""
+    """Return the flags of the tables `| flag | meaning |`."""
     tables = re.findall(r"\| flag \| meaning \|\n\|[-|]+\|\n((?:\|.*\n)+)", METHODS)
     return {
         flag for table in tables for line in table.splitlines() for flag in re.findall(r"`(\w+)`", line.split("|")[1])
     }
 
 
-def test_every_documented_flag_has_words() -> None:
+def test_every_documented_flag_has_a_text() -> None:
     assert len(documented()) > 15
     assert documented() <= words.CAVEATS.keys()
 
 
-def test_a_flag_without_words_is_named_and_none_is_said_twice() -> None:
+def test_a_flag_without_text_is_named_and_no_flag_is_repeated() -> None:
     assert words.caveats(["brand_new", "few_placebo", "few_placebo"]) == [
         "brand new",
         "interval leans on other creators",
@@ -36,7 +36,7 @@ def test_a_flag_without_words_is_named_and_none_is_said_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "text"),
     [
         (["below_resolution"], "rounded to 100,000"),
         (["censored_end", "no_end"], "no known end"),
@@ -46,17 +46,17 @@ def test_a_flag_without_words_is_named_and_none_is_said_twice() -> None:
         ([], "nothing|no off-air time"),
     ],
 )
-def test_why_a_lift_is_not_observable_is_said(flags: list[str], said: str) -> None:
-    assert re.search(said, words.not_observable(flags, 100_000))
+def test_the_reason_for_an_unobservable_lift_is_given(flags: list[str], text: str) -> None:
+    assert re.search(text, words.not_observable(flags, 100_000))
 
 
-def test_an_interval_that_touches_zero_promises_nothing() -> None:
+def test_an_interval_that_touches_zero_is_no_clear_effect() -> None:
     assert words.verdict(0.0, 9.0) == words.verdict(-3.0, 9.0) == words.verdict(-3.0, 0.0) == "no clear effect"
     assert words.verdict(1.0, 9.0) == "clear lift"
     assert words.verdict(-9.0, -1.0) == "clear loss"
 
 
-def test_how_closely_the_roster_was_watched_is_said() -> None:
+def test_the_polling_interval_of_the_roster_is_stated() -> None:
     assert (
         words.checking(300.0, 362.0)
         == "Each creator was checked every 5 min, and never left unseen for longer than 6 min."
