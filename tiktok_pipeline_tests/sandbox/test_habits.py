@@ -1,4 +1,4 @@
-"""Habits that change mid-run, and weeks off."""
+"""Changes of habit during a run, and weeks without a stream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_in_six_weeks_one_creator_in_eight_changes_habit_and_one_in_ten_takes_a_
     assert all((r.then is None) == (r.changes_s is None) for r in routines)
 
 
-def test_nobody_streams_in_a_week_off(crowd: World) -> None:
+def test_no_creator_streams_in_a_week_off(crowd: World) -> None:
     weeks = [(c, week) for c in crowd.creators if c.kind == "public" for week in crowd.routine(c).weeks_off]
     assert weeks
     for c, week in weeks:
@@ -38,7 +38,7 @@ def test_nobody_streams_in_a_week_off(crowd: World) -> None:
         assert all(start < begin for start in starts)
 
 
-def test_who_becomes_rare_streams_less_from_then_on(crowd: World) -> None:
+def test_a_creator_who_becomes_rare_streams_less_from_then_on(crowd: World) -> None:
     rates = []
     for c in crowd.creators:
         routine = crowd.routine(c)
@@ -51,7 +51,7 @@ def test_who_becomes_rare_streams_less_from_then_on(crowd: World) -> None:
     assert all(after < before / 2 for before, after in rates)
 
 
-def test_streams_stay_apart_across_a_change_of_habit(crowd: World) -> None:
+def test_streams_keep_their_distance_across_a_change_of_habit(crowd: World) -> None:
     for c in crowd.creators:
         if crowd.routine(c).then is not None:
             own = crowd.streams(c, SINCE, UNTIL)

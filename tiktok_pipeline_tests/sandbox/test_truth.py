@@ -1,4 +1,4 @@
-"""The truth over HTTP agrees with the world; the ledger and the log count what was asked."""
+"""The truth over HTTP agrees with the world; the ledger and the log count every request."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ SPAN = "from=2026-03-02T00:00:00Z&to=2026-03-07T00:00:00Z"
 END = START + timedelta(days=5)
 
 
-def test_the_roster_is_a_roster_file_of_everybody(ask: Asker, world: World) -> None:
+def test_the_roster_is_a_roster_file_with_every_creator(ask: Asker, world: World) -> None:
     rows = list(csv.DictReader(io.StringIO(ask("/truth/roster.csv").body.decode())))
     assert list(rows[0]) == ["handle", "niche", "tier", "user_id", "sec_uid", "note"]
     assert [row["handle"] for row in rows] == [c.handle for c in world.creators]
     assert {row["tier"] for row in rows} <= {"a", "b", "c"}
 
 
-def test_creators_are_told_with_kind_and_rename(ask: Asker, world: World) -> None:
+def test_creators_are_listed_with_kind_and_rename(ask: Asker, world: World) -> None:
     rows = ask("/truth/creators", END).json
     assert [row["kind"] for row in rows] == [c.kind for c in world.creators]
     assert [row["handle_now"] for row in rows] == [world.handle_at(c, END) for c in world.creators]
 
 
-def test_streams_are_told_with_rooms_lift_and_audience(ask: Asker, world: World) -> None:
+def test_streams_are_listed_with_rooms_lift_and_viewers(ask: Asker, world: World) -> None:
     rows = ask(f"/truth/streams?{SPAN}").json
     true = {s.rooms[0].room_id: s for c in world.creators for s in world.streams(c, START, END)}
     assert {row["room_id"] for row in rows} == set(true)
@@ -43,7 +43,7 @@ def test_streams_are_told_with_rooms_lift_and_audience(ask: Asker, world: World)
         assert row["hours_watched"] == pytest.approx(row["average_viewers"] * row["airtime_s"] / 3600)
 
 
-def test_streams_can_be_asked_of_one_creator(ask: Asker, world: World) -> None:
+def test_streams_can_be_limited_to_one_creator(ask: Asker, world: World) -> None:
     handle = next(c.handle for c in world.creators if world.streams(c, START, END))
     rows = ask(f"/truth/streams?{SPAN}&creator={handle}").json
     assert {row["creator"] for row in rows} == {handle}
@@ -52,19 +52,19 @@ def test_streams_can_be_asked_of_one_creator(ask: Asker, world: World) -> None:
 @pytest.mark.parametrize(
     "query", ["at=2026-03-03T00:00:00Z,2026-03-04T00:00:00Z", "at=2026-03-03T00:00:00Z&at=2026-03-04T00:00:00Z"]
 )
-def test_followers_are_told_for_several_instants_at_once(ask: Asker, world: World, query: str) -> None:
+def test_followers_are_returned_for_several_instants_at_once(ask: Asker, world: World, query: str) -> None:
     creator = world.creators[0]
     rows = ask(f"/truth/followers?creator={creator.handle}&{query}").json
     expected = [world.followers_at(creator, START + timedelta(days=days)) for days in (1, 2)]
     assert [row["followers"] for row in rows] == expected
 
 
-def test_the_lift_of_a_span_is_told_for_everybody(ask: Asker, world: World) -> None:
+def test_the_lift_of_a_span_is_returned_for_every_creator(ask: Asker, world: World) -> None:
     rows = ask(f"/truth/lift?{SPAN}").json
     assert [row["lift"] for row in rows] == pytest.approx([world.lift_between(c, START, END) for c in world.creators])
 
 
-def test_stories_are_told_with_their_final_counts(ask: Asker, world: World) -> None:
+def test_stories_are_listed_with_their_final_counts(ask: Asker, world: World) -> None:
     rows = ask(f"/truth/stories?{SPAN}").json
     true = {s.story_id: s for c in world.creators for s in world.stories(c, START, END)}
     assert {row["story_id"] for row in rows} == set(true)
@@ -82,18 +82,18 @@ def test_stories_are_told_with_their_final_counts(ask: Asker, world: World) -> N
         ("/truth/followers?at=2026-03-02T00:00:00Z&creator=nobody", "nobody starts as"),
     ],
 )
-def test_a_wrong_question_is_answered_in_words(ask: Asker, path: str, words: str) -> None:
+def test_an_invalid_request_is_refused_with_a_reason(ask: Asker, path: str, words: str) -> None:
     reply = ask(path)
     assert reply.status == 400
     assert words in reply.json["error"]
 
 
-def test_an_offset_whose_plus_was_not_escaped_is_understood(ask: Asker) -> None:
+def test_an_offset_with_an_unescaped_plus_is_accepted(ask: Asker) -> None:
     plain = ask(f"/truth/streams?{SPAN}").body
     assert ask("/truth/streams?from=2026-03-02T00:00:00+00:00&to=2026-03-07T00:00:00+00:00").body == plain
 
 
-def test_an_unknown_truth_lists_the_known_ones(ask: Asker) -> None:
+def test_an_unknown_path_lists_the_known_ones(ask: Asker) -> None:
     reply = ask("/truth/everything")
     assert reply.status == 404
     assert "/truth/streams" in reply.json["error"]
@@ -115,7 +115,7 @@ def test_the_ledger_counts_requests_statuses_and_credits(ask: Asker, world: Worl
     }
 
 
-def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, world: World) -> None:
+def test_the_log_has_one_row_per_request_in_order_with_its_instant(ask: Asker, world: World) -> None:
     instants = [START + timedelta(minutes=m) for m in (9, 3, 6)]
     for at in instants:
         ask(f"/social-fetch/v1/tiktok/profiles/{world.creators[0].handle}/live", at)
@@ -126,12 +126,12 @@ def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, wor
     }
 
 
-def test_asking_for_the_truth_is_not_in_the_ledger(ask: Asker) -> None:
+def test_requests_for_the_truth_are_not_in_the_ledger(ask: Asker) -> None:
     ask(f"/truth/streams?{SPAN}")
     assert ask("/truth/ledger").json == []
 
 
-def test_posts_are_told_with_the_stream_that_they_recap(ask: Asker, world: World) -> None:
+def test_posts_are_listed_with_the_stream_that_they_recap(ask: Asker, world: World) -> None:
     rows = ask(f"/truth/posts?{SPAN}").json
     true = {p.post_id: p for c in world.creators for p in world.posts(c, START, END)}
     assert {row["post_id"] for row in rows} == set(true)
@@ -142,7 +142,7 @@ def test_posts_are_told_with_the_stream_that_they_recap(ask: Asker, world: World
     assert any(row["recap_of"] for row in rows)
 
 
-def test_who_joined_and_left_in_a_span_adds_up_to_the_change_of_the_total(ask: Asker, world: World) -> None:
+def test_joined_minus_left_followers_equals_the_change_of_the_total(ask: Asker, world: World) -> None:
     for creator in sorted(world.creators, key=lambda c: c.followers_at_start)[:8]:
         (row,) = ask(f"/truth/followers-list?{SPAN}&creator={creator.handle}").json
         assert row["total_to"] - row["total_from"] == row["joined"] - row["left"] - row["purged"]
@@ -152,7 +152,7 @@ def test_who_joined_and_left_in_a_span_adds_up_to_the_change_of_the_total(ask: A
         assert set(row["banned_ids"]) <= set(row["joined_ids"])
 
 
-def test_who_joined_in_a_span_is_what_two_walks_of_a_vendor_differ_by(ask: Asker, world: World) -> None:
+def test_joined_followers_equal_the_difference_of_two_walks_of_a_vendor(ask: Asker, world: World) -> None:
     open_lists = [c for c in world.creators if c.kind == "public" and not world.follower_list(c).hidden]
     creator = min(open_lists, key=lambda c: c.followers_at_start)
     seen = []
@@ -171,13 +171,13 @@ def test_who_joined_in_a_span_is_what_two_walks_of_a_vendor_differ_by(ask: Asker
     assert seen[0] - seen[1] <= set(row["left_ids"])
 
 
-def test_a_span_in_which_too_many_joined_is_refused_in_words(ask: Asker, world: World) -> None:
+def test_a_span_with_too_many_joins_is_refused_with_a_reason(ask: Asker, world: World) -> None:
     largest = max(world.creators, key=lambda c: c.followers_at_start)
     path = f"/truth/followers-list?from=2026-03-02T00:00:00Z&to=2036-03-02T00:00:00Z&creator={largest.handle}"
     assert "shorter span" in ask(path).json["error"]
 
 
-def test_rankings_are_told_for_several_instants_with_window_and_unit(ask: Asker, world: World) -> None:
+def test_rankings_are_returned_for_several_instants_with_window_and_unit(ask: Asker, world: World) -> None:
     rows = ask("/truth/rankings?at=2026-03-03T20:10:00Z,2026-03-04T03:10:00Z").json
     assert {row["at"] for row in rows} == {"2026-03-03T20:10:00Z", "2026-03-04T03:10:00Z"}
     for row in rows:
@@ -191,7 +191,7 @@ def test_rankings_are_told_for_several_instants_with_window_and_unit(ask: Asker,
     ]
 
 
-def test_the_change_of_followers_is_told_beside_what_purges_took(ask: Asker, world: World) -> None:
+def test_purged_followers_are_reported_beside_the_change_of_followers(ask: Asker, world: World) -> None:
     until = START + timedelta(days=150)
     rows = ask("/truth/lift?from=2026-03-02T00:00:00Z&to=2026-07-30T00:00:00Z").json
     purged = {c.handle: sum(p.size for p in world.purges(c, START, until)) for c in world.creators}
@@ -199,17 +199,17 @@ def test_the_change_of_followers_is_told_beside_what_purges_took(ask: Asker, wor
     assert any(purged.values())
 
 
-def test_the_ledger_names_each_new_endpoint(ask: Asker, world: World) -> None:
+def test_the_ledger_names_every_endpoint(ask: Asker, world: World) -> None:
     user_id, handle = world.creators[0].user_id, world.creators[0].handle
-    asked = {
+    endpoints = {
         f"/konbini/v1/tiktok/users/{handle}/videos": "/v1/tiktok/users/{username}/videos",
         f"/social-fetch/v1/tiktok/profiles/{handle}/followers": "/v1/tiktok/profiles/{handle}/followers",
         f"/tikliveapi/user-posts/?userid={user_id}": "/user-posts/",
         "/tikhub/api/v1//live/ranking?region=US": "/api/v1//live/ranking",
     }
-    for path in asked:
+    for path in endpoints:
         ask(path, START)
-    assert {row["endpoint"] for row in ask("/truth/ledger").json} == set(asked.values())
+    assert {row["endpoint"] for row in ask("/truth/ledger").json} == set(endpoints.values())
     subjects = {row["endpoint"]: row["subject"] for row in ask("/truth/log").json}
     assert subjects["/user-posts/"] == user_id
     assert subjects["/api/v1//live/ranking"] == "US"
