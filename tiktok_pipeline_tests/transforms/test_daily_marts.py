@@ -1,4 +1,4 @@
-"""The small marts: stories, vendor usage, coverage."""
+"""The small marts: stories, vendor usage and coverage."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_views_at_an_age_are_interpolated_and_the_last_counts_are_final() -> Non
     assert row["completeness"] == pytest.approx(23.5 / 24)
 
 
-def test_an_age_that_nobody_looked_at_is_null_and_not_zero() -> None:
+def test_an_age_without_a_reading_near_it_is_null_and_not_zero() -> None:
     row = stories(frame(STORY_OBSERVATIONS, story(10, 500))).row(0, named=True)
     assert (row["views_1h"], row["views_6h"], row["views_24h"]) == (None, None, None)
 
 
-def test_a_count_that_came_once_is_kept_and_repetition_changes_nothing() -> None:
+def test_a_count_seen_once_is_kept_and_repetition_changes_nothing() -> None:
     rows = frame(STORY_OBSERVATIONS, story(1, 10, likes=3), story(2, 20, likes=None))
     assert stories(rows)["likes"].to_list() == [3]
     assert stories(pl.concat([rows, rows])).equals(stories(rows))
@@ -51,7 +51,7 @@ def attempt(outcome: str, credits: float | None, ms: float, status: int | None =
     }  # fmt: skip
 
 
-def test_the_ledger_counts_every_attempt_once_and_unknown_credits_not_as_zero() -> None:
+def test_vendor_usage_counts_every_attempt_once_and_unknown_credits_not_as_zero() -> None:
     rows = [attempt("ok", 1, 10), attempt("ok", 1, 30), attempt("server_error", 0, 20, 500)]
     row = vendor_usage(frame(RAW_LIVES, *rows, attempt("network_error", None, 9_000, None))).row(0, named=True)
     assert (row["day"], row["requests"], row["ok"], row["server_error"]) == (date(2026, 11, 2), 4, 2, 1)
@@ -68,7 +68,7 @@ def poll(minute: float, state: str, creator: str = "mira") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_coverage_counts_unknown_apart_and_shows_who_was_never_asked() -> None:
+def test_coverage_counts_unknown_polls_separately_and_lists_creators_without_polls() -> None:
     live = frame(LIVE_OBSERVATIONS, poll(0, "ended"), poll(5, "unknown"), poll(10, "live"), poll(15, "live"))
     days = pl.DataFrame({"day": [date(2026, 11, 2)]})
     rows = coverage(live, pl.Series("creator_id", ["mira", "never"]), days).rows(named=True)
