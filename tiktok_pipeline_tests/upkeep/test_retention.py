@@ -1,4 +1,4 @@
-"""Raw is removed only where the operator said so, whole days at a time, and nothing is made from what is gone."""
+"""Raw rows are removed only if configured, whole days at a time, and no derive uses a removed day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def day(ago: int) -> date:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Ten days of two raw tables and of one that was read from them; nobody was polled ten days ago."""
+    """Return ten days of two raw tables and of a derived one; no creator was polled ten days ago."""
     lake = Lake(tmp_path)
     for ago in range(11):
         at = datetime(day(ago).year, day(ago).month, day(ago).day, 13, tzinfo=UTC)
@@ -36,12 +36,12 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def test_without_a_setting_everything_stays(lake: Lake) -> None:
+def test_without_the_setting_no_day_is_removed(lake: Lake) -> None:
     assert retire(lake, today=TODAY, raw_days=None).days == []
     assert len(lake.days(RAW_LIVES)) == 10
 
 
-def test_older_days_go_whole_and_are_told(lake: Lake) -> None:
+def test_older_days_are_removed_completely_and_reported(lake: Lake) -> None:
     sizes = measure(lake)
     done = retire(lake, today=TODAY, raw_days=7)
     assert done.days == [day(9), day(8)]
@@ -52,12 +52,12 @@ def test_older_days_go_whole_and_are_told(lake: Lake) -> None:
     assert retire(lake, today=TODAY, raw_days=7).days == []
 
 
-def test_a_day_whose_raw_was_removed_is_told_from_one_that_nobody_polled(lake: Lake) -> None:
+def test_a_day_with_removed_raw_rows_is_distinguished_from_one_without_polls(lake: Lake) -> None:
     retire(lake, today=TODAY, raw_days=7)
     assert [ago for ago in range(12) if retired(lake, day(ago))] == [8, 9]
 
 
-def test_what_killed_processes_left_goes_and_what_is_being_written_stays(lake: Lake) -> None:
+def test_files_of_killed_processes_are_removed_and_files_being_written_stay(lake: Lake) -> None:
     old, new, half = (lake.staging() / name for name in ("old.part", "new.part", "retired-raw_lives-2026-01-01"))
     for path in (old, new, half / "hour=10" / "w-0000.parquet"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def test_what_killed_processes_left_goes_and_what_is_being_written_stays(lake: L
     assert sorted(path.name for path in lake.staging().iterdir()) == [".lock", "new.part"]
 
 
-def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
+def test_sizes_are_those_on_disk_and_damaged_files_are_named(lake: Lake) -> None:
     sizes = measure(lake)
     assert sizes.tables["raw_lives"].files == 10
     assert sizes.total.bytes == folder_size(lake.root / "raw") + folder_size(lake.root / "normalized")
@@ -80,7 +80,7 @@ def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
         assert list(measure(lake).damaged) == [good]
 
 
-def test_links_and_folders_that_others_left_stop_no_removal(lake: Lake, tmp_path: Path) -> None:
+def test_foreign_links_and_folders_do_not_stop_a_removal(lake: Lake, tmp_path: Path) -> None:
     oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
     hour = next(oldest.glob("hour=*"))
     (hour / "w-0100.parquet").symlink_to("nowhere")
@@ -101,7 +101,7 @@ def test_links_and_folders_that_others_left_stop_no_removal(lake: Lake, tmp_path
     assert [path.name for path in lake.staging().iterdir()] == [".lock"]
 
 
-def test_files_where_no_read_looks_are_told_apart_from_damaged_ones(lake: Lake) -> None:
+def test_files_outside_every_read_path_are_distinguished_from_damaged_ones(lake: Lake) -> None:
     file = next(lake.folder(RAW_LIVES).rglob("*.parquet"))
     oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
     stray = lake.folder(RAW_LIVES) / f"{oldest.name} (copy)" / "hour=10" / "w-0000.parquet"
