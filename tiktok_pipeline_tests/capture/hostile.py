@@ -102,9 +102,9 @@ def measured_window(
     lake: Path, url: str, *, table: str = "raw_profiles", timeout: float = 120, **options: object
 ) -> Measured:
     """Run one sweep of `options["creators"]` creators against `url` in its own process."""
-    asked = {"lake": str(lake), "url": url, "table": table, **options}
+    arguments = {"lake": str(lake), "url": url, "table": table, **options}
     done = subprocess.run(
-        [sys.executable, str(_WINDOW), json.dumps(asked)],
+        [sys.executable, str(_WINDOW), json.dumps(arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
         capture_output=True,
         text=True,

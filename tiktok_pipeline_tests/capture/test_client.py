@@ -97,16 +97,18 @@ def test_no_credential_lands() -> None:
 
 
 def test_every_attempt_is_a_row_and_backoff_takes_replayed_time() -> None:
-    answers = iter([respond(502, bodies.fetch_error("lookup_failed")), respond(200, LIVE)])
-    capture = Capture(lambda request: next(answers))
+    responses = iter([respond(502, bodies.fetch_error("lookup_failed")), respond(200, LIVE)])
+    capture = Capture(lambda request: next(responses))
     assert capture.ask_live() is not None
     assert capture.outcomes == [("social_fetch", "server_error", 1), ("social_fetch", "ok", 2)]
     assert timedelta(seconds=1) <= capture.landed[1].requested_at - START <= timedelta(seconds=3)
 
 
 def test_retry_after_is_honoured() -> None:
-    answers = iter([respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="30"), respond(200, LIVE)])
-    capture = Capture(lambda request: next(answers))
+    responses = iter(
+        [respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="30"), respond(200, LIVE)]
+    )
+    capture = Capture(lambda request: next(responses))
     assert capture.ask_live() is not None
     assert capture.landed[1].requested_at - START == timedelta(seconds=30)
 
@@ -188,9 +190,9 @@ def test_credits_per_day_is_a_hard_cap_that_counts_landed_credits() -> None:
     async def concurrent_polls(client: Client) -> list[Answer | None]:
         return await client.clock.gather(client.ask("live", MIRA) for _ in range(9))
 
-    answers = capture.run(concurrent_polls)
-    assert isinstance(answers, list)
-    assert sum(answer is not None for answer in answers) == 3
+    responses = capture.run(concurrent_polls)
+    assert isinstance(responses, list)
+    assert sum(answer is not None for answer in responses) == 3
     assert len(capture.landed) == 3
 
 
@@ -199,9 +201,9 @@ def test_the_credit_cap_resets_on_the_next_day() -> None:
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def two_days(client: Client) -> list[bool]:
-        asked = [await client.ask("live", MIRA) is not None, await client.ask("live", MIRA) is not None]
+        results = [await client.ask("live", MIRA) is not None, await client.ask("live", MIRA) is not None]
         await client.clock.sleep_until(START + timedelta(days=1))
-        return [*asked, await client.ask("live", MIRA) is not None]
+        return [*results, await client.ask("live", MIRA) is not None]
 
     assert capture.run(two_days) == [True, False, True]
 
@@ -225,9 +227,9 @@ def test_invalid_credit_headers_are_billed_at_list_price(values: list[str]) -> N
 def test_pagination_stops_at_a_repeated_cursor() -> None:
     page = bodies.konbini_page([bodies.konbini_story()], "1793600000000")
     capture = Capture(lambda request: respond(200, page, x_credits_used="1"))
-    answers = capture.run(lambda client: client.walk("stories", MIRA, pages=10))
-    assert isinstance(answers, list)
-    assert [(a.attempt.request.page, a.attempt.request.cursor) for a in answers] == [(0, None), (1, "1793600000000")]
+    responses = capture.run(lambda client: client.walk("stories", MIRA, pages=10))
+    assert isinstance(responses, list)
+    assert [(a.attempt.request.page, a.attempt.request.cursor) for a in responses] == [(0, None), (1, "1793600000000")]
 
 
 def test_concurrent_requests_are_paced_at_the_rate_limit() -> None:

@@ -36,19 +36,19 @@ def test_the_replay_clock_wakes_sleepers_in_order_of_time() -> None:
 def test_the_replay_clock_stands_still_while_a_request_is_in_flight() -> None:
     clock, seen = ReplayClock(START), []
 
-    async def asks() -> None:
+    async def request() -> None:
         await asyncio.sleep(0.02)  # Network time is real time.
-        seen.append(("answer", clock.now()))
+        seen.append(("response", clock.now()))
 
     async def sleeps() -> None:
         await clock.sleep_until(after(1))
         seen.append(("woke", clock.now()))
 
     async def main() -> None:
-        await clock.gather([sleeps(), asks()])
+        await clock.gather([sleeps(), request()])
 
     asyncio.run(main())
-    assert seen == [("answer", START), ("woke", after(1))]
+    assert seen == [("response", START), ("woke", after(1))]
 
 
 def test_the_replay_clock_lets_other_tasks_run_before_it_moves() -> None:

@@ -96,9 +96,9 @@ def responses(*minutes: float, table: str = "raw_profiles", creator: str = "mira
     )
 
 
-def due_at(now: float, *answers: float) -> list[str]:
+def due_at(now: float, *response_minutes: float) -> list[str]:
     found = moments(readings({0: False, 5: True, 15: False}), PROFILES_ONLY, merge_gap=MERGE)
-    return due(found, responses(*answers), minute(now))["why"].to_list()
+    return due(found, responses(*response_minutes), minute(now))["why"].to_list()
 
 
 def test_a_follow_up_is_due_from_its_time_until_a_response_has_landed() -> None:
@@ -169,12 +169,12 @@ def replayed(folder: Path, spans: list[list[datetime]]) -> pl.DataFrame:
 
 def test_sweeps_on_the_replay_clock_poll_at_the_times_of_follow_ups(tmp_path: Path) -> None:
     hours = hours_between(START, START + timedelta(hours=5))
-    asked = replayed(tmp_path / "one", [hours])
-    minutes = [(when - START).total_seconds() / 60 for when in asked["requested_at"]]
+    captured = replayed(tmp_path / "one", [hours])
+    minutes = [(when - START).total_seconds() / 60 for when in captured["requested_at"]]
     # On air at minute 25, off air at minute 85; the others are the hourly sweeps.
     assert minutes == [0, 25, 60, 85, 100, 120, 145, 180, 240, 265]
     # A replay hour by hour gives the same rows.
-    assert replayed(tmp_path / "many", [[hour] for hour in hours]).equals(asked)
+    assert replayed(tmp_path / "many", [[hour] for hour in hours]).equals(captured)
 
 
 def test_due_follow_ups_are_computed_from_raw_rows_only(tmp_path: Path) -> None:

@@ -48,14 +48,14 @@ def from_all_rows(here: Deployment, now: datetime) -> pl.DataFrame:
     )
     listed = [target.creator_id for target in targets]
     found = found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
-    answered = [
+    responses = [
         here.lake.scan_raw(TABLES[table], hours_between(begin, until))
         .filter(asks(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
         .select(pl.lit(table).alias("table"), "creator_id", asked_at="requested_at")
         .collect()
         for table, capability in followups.CAPABILITIES.items()
     ]
-    return followups.due(found, pl.concat(answered), now)
+    return followups.due(found, pl.concat(responses), now)
 
 
 def roster(*, known: Sequence[str] = (), without: Sequence[str] = ()) -> list[Target]:

@@ -163,10 +163,10 @@ class _Clock:
 
 
 def test_the_flush_timer_survives_a_full_disk_and_reports_the_number_of_waiting_rows(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with tiny_disk(tmp_path / "disk") as disk:
         landings = Landings(Lake(disk / "lake"), "watch", "watch-20261102T100000")
-        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.05, told.append)  # type: ignore[arg-type]
+        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.05, messages.append)  # type: ignore[arg-type]
         filling = fill(disk)
 
         async def work() -> None:
@@ -182,8 +182,10 @@ def test_the_flush_timer_survives_a_full_disk_and_reports_the_number_of_waiting_
         asyncio.run(work())
     assert flusher.tally.flush_failures >= 3
     assert flusher.tally.most_rows_waiting == 5
-    assert any("5 rows wait in memory; the next flush tries again" in line and "No space left" in line for line in told)
-    assert any(line.endswith(", 5 rows wait in memory") for line in told)
+    assert any(
+        "5 rows wait in memory; the next flush tries again" in line and "No space left" in line for line in messages
+    )
+    assert any(line.endswith(", 5 rows wait in memory") for line in messages)
 
 
 def test_the_last_flush_waits_for_disk_space(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ SINCE = NOW - timedelta(weeks=6)
 
 def learned(*starts: tuple[str, datetime], creators: Sequence[str] = ("ana", "bo"), length_min: float = 60) -> Habits:
     seen = pl.DataFrame(
-        [(who, at, at + timedelta(minutes=length_min)) for who, at in starts],
+        [(creator, at, at + timedelta(minutes=length_min)) for creator, at in starts],
         schema={
             "creator_id": pl.String,
             "started_at": pl.Datetime("us", "UTC"),
@@ -32,8 +32,8 @@ def learned(*starts: tuple[str, datetime], creators: Sequence[str] = ("ana", "bo
     return learn(seen, list(creators), dict.fromkeys(creators, SINCE), NOW)
 
 
-def mondays_at_20(who: str = "ana") -> list[tuple[str, datetime]]:
-    return [(who, NOW - timedelta(weeks=week) + timedelta(hours=20)) for week in range(1, 7)]
+def mondays_at_20(creator: str = "ana") -> list[tuple[str, datetime]]:
+    return [(creator, NOW - timedelta(weeks=week) + timedelta(hours=20)) for week in range(1, 7)]
 
 
 def known(asked: Sequence[float], live: Sequence[float | None] = (), confirm: Sequence[int] = ()) -> Known:
@@ -129,7 +129,7 @@ def test_the_adaptive_policy_halves_the_detection_delay_with_the_same_number_of_
     """At most half the delay and 0.6 of the misses, after two weeks of learning."""
     world = World(seed=101, creators=60, start=datetime(2026, 3, 2, tzinfo=UTC))
     plain, adaptive = (simulate(world, every_min=15, adaptive=adaptive, days=35) for adaptive in (False, True))
-    assert adaptive.questions <= plain.questions
+    assert adaptive.polls <= plain.polls
     assert adaptive.streams > 500
     assert adaptive.median <= 0.5 * plain.median
     assert adaptive.missed <= 0.6 * plain.missed

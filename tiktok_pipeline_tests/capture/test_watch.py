@@ -138,7 +138,7 @@ def test_an_unavailable_vendor_fails_the_window_with_a_reason_keeps_the_rows_and
     tmp_path: Path,
 ) -> None:
     def down(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("nobody there")
+        raise httpx.ConnectError("connection refused")
 
     quick = Retries(attempts=1)
     with pytest.raises(CaptureError, match=r"no vendor answered.*social_fetch: ConnectError"):
@@ -169,9 +169,9 @@ def test_raw_is_refused_for_any_hour_but_the_current() -> None:
 
 
 def test_a_route_without_a_vendor_fails_and_names_the_missing_variables(tmp_path: Path) -> None:
-    nobody = Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
+    without_vendors = Deployment(Lake(tmp_path), Settings(routes=Routes(live=("konbini",))), {}, [MIRA])
     with pytest.raises(SettingsError, match="KONBINI_API_KEY"):
-        nobody.require_route("live")
+        without_vendors.require_route("live")
 
 
 def test_spent_credits_are_counted_from_landed_rows(tmp_path: Path) -> None:

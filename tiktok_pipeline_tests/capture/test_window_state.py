@@ -36,8 +36,8 @@ def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain st
     rows = lake.scan_raw(RAW_LIVES, hours_between(now - timedelta(hours=3), now)).collect()
     rows = rows.sort("requested_at", "capture_id")
     last: dict[tuple[str, str, str], tuple[datetime, str, str, str]] = {}
-    asked: dict[str, datetime] = {}
-    gone: dict[str, datetime] = {}
+    last_polls: dict[str, datetime] = {}
+    missing_since: dict[str, datetime] = {}
     on_air: dict[str, list[bool]] = {}
     for row in rows.iter_rows(named=True):
         creator, vendor, endpoint, at = row["creator_id"], row["vendor"], row["endpoint"], row["requested_at"]
@@ -45,7 +45,7 @@ def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain st
             continue
         capability, recent = VENDORS[vendor].endpoints[endpoint], at >= now - timedelta(hours=1)
         if capability == "live" and at >= now - timedelta(hours=2):
-            asked[creator] = at
+            last_polls[creator] = at
         if row["outcome"] not in ANSWERS:
             continue
         if recent:
@@ -55,9 +55,9 @@ def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain st
             continue
         kind = f"{vendor} {endpoint} {row['outcome']}"
         if reports_missing(kind):
-            gone.setdefault(creator, at)
+            missing_since.setdefault(creator, at)
         else:
-            gone.pop(creator, None)
+            missing_since.pop(creator, None)
         body = row["body"] if row["outcome"] == "ok" else None
         state = reported_on_air(kind, readings_of(kind, body), by_id.get(creator), row["subject"])
         if recent and state is not None:
@@ -73,11 +73,11 @@ def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain st
             seen[creator] = replace(before, live=False, live_since=None, gone_since=None)
         else:
             seen[creator] = before.after(readings, at)
-    for creator in seen.keys() | asked.keys() | gone.keys():
+    for creator in seen.keys() | last_polls.keys() | missing_since.keys():
         seen[creator] = replace(
             seen.get(creator, LastSeen()),
-            asked_at=asked.get(creator),
-            gone_since=gone.get(creator),
+            asked_at=last_polls.get(creator),
+            gone_since=missing_since.get(creator),
             unconfirmed=on_air.get(creator, [])[-2:] == [True, False],
         )
     return seen
