@@ -2,7 +2,8 @@
 
 The model (docs/methods.md 9.1) has log-normal creators, a day rhythm, weekdays, a slowly changing rate, a common
 platform shock, viral posts (some during a stream), churn and rare purges. Snapshots come at irregular times, denser on
-air, and some after each end. Sizes are assumptions: ratios between methods carry over to real data, absolute figures do not.
+air, and some after each end. Sizes are assumptions: ratios between methods carry over to real data,
+absolute figures do not.
 """
 
 from __future__ import annotations
