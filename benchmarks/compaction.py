@@ -1,4 +1,4 @@
-"""Measure what compaction of closed hours saves, on a replayed week: `python -m benchmarks.compaction`.
+"""Measure the savings of compacting closed hours, on a replayed week: `python -m benchmarks.compaction`.
 
 The week is landed as windows on the real clock land it, a file a minute, and compacted by upkeep. Sizes and times are
 ratios to the landed files; `joined` is the peer: one file an hour, its rows in the order of the responses.

