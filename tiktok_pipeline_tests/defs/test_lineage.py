@@ -123,6 +123,6 @@ def test_the_normalized_tables_declare_the_raw_days_that_they_read(deployed: Dep
         assert declared(name) == read, name
 
 
-def test_an_asset_that_may_read_more_days_says_so() -> None:
+def test_an_asset_that_may_read_more_days_states_it_in_its_description() -> None:
     for name in ("streams", "stream_lift", "stream_hours", "stream_conversions", "gift_estimates", *NORMALIZED):
         assert "The declared dependency" in (SPECS[name].description or ""), name

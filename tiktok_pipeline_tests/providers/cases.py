@@ -1,4 +1,4 @@
-"""What a sample body is: one response of one vendor, and what it must come to."""
+"""The sample bodies of vendors: one response of one vendor, with its expected outcome."""
 
 from __future__ import annotations
 
