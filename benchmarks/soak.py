@@ -290,10 +290,10 @@ def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str
 def _streams(soaked: Soaked, lag: timedelta, say: Callable[[str], None]) -> list[str]:
     """Compare streams within the soak with the truth."""
     found = soaked.lake.scan_all(TABLES["streams"]).collect()
-    polls = soaked.lake.scan_all(LIVE_OBSERVATIONS).select(
+    span = soaked.lake.scan_all(LIVE_OBSERVATIONS).select(
         first=pl.col("observed_at").min(), last=pl.col("observed_at").max()
     )
-    first, last = polls.collect().row(0)
+    first, last = span.collect().row(0)
     world = soaked.sandbox.world
     true: list[TrueStream] = [
         stream

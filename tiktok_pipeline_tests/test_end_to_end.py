@@ -30,15 +30,15 @@ def matched(replayed: Replayed) -> list[tuple[TrueStream, dict[str, object]]]:
     found = replayed.query("SELECT * FROM streams").rows(named=True)
     pairs = []
     for true in replayed.true_streams():
-        ours = [
+        matches = [
             row
             for row in found
             if row["creator_id"] == true.creator.handle
             and row["started_at"].replace(tzinfo=UTC) < true.ended_at
             and row["ended_at_lo"].replace(tzinfo=UTC) > true.started_at - ROUND
         ]
-        assert len(ours) == 1, f"{true.creator.handle} at {true.started_at}: found {len(ours)} streams for one"
-        pairs.append((true, ours[0]))
+        assert len(matches) == 1, f"{true.creator.handle} at {true.started_at}: found {len(matches)} streams for one"
+        pairs.append((true, matches[0]))
     return pairs
 
 
@@ -131,16 +131,16 @@ def test_lift_is_closer_to_the_truth_than_the_naive_difference(replayed: Replaye
     rows = replayed.query("SELECT * FROM stream_lift WHERE observable AND lift IS NOT NULL").rows(named=True)
     assert rows
     by_handle = {creator.handle: creator for creator in world.creators}
-    naive = ours = 0.0
+    naive = estimated = 0.0
     for row in rows:
         creator = by_handle[row["creator_id"]]
         before, after = row["before_at"].replace(tzinfo=UTC), row["after_at"].replace(tzinfo=UTC)
         truth = world.lift_between(creator, before, after)
         unit = max(world.organic_per_day(creator), 1.0)
         naive += abs(row["naive_delta"] - truth) / unit
-        ours += abs(row["lift"] - truth) / unit
+        estimated += abs(row["lift"] - truth) / unit
         assert row["lift_lo"] <= row["lift"] <= row["lift_hi"]
-    assert ours < naive
+    assert estimated < naive
 
 
 def test_hours_and_days_add_up_to_the_streams(replayed: Replayed) -> None:
@@ -240,14 +240,14 @@ def test_a_missing_account_is_unknown_and_never_off_air(replayed: Replayed) -> N
 
 
 def test_vendor_usage_agrees_with_the_vendors_ledger(replayed: Replayed) -> None:
-    ours = replayed.query(
+    usage = replayed.query(
         "SELECT vendor, endpoint, CAST(sum(requests) AS BIGINT) AS requests, sum(credits) AS credits "
         "FROM vendor_usage GROUP BY ALL"
     )
     with urlopen(f"{replayed.sandbox.url}/truth/ledger") as answer:
         ledger = pl.read_json(answer.read())
-    assert ours["requests"].sum() > 5_000
-    totals = {(r["vendor"], r["endpoint"]): (r["requests"], r["credits"]) for r in ours.rows(named=True)}
+    assert usage["requests"].sum() > 5_000
+    totals = {(r["vendor"], r["endpoint"]): (r["requests"], r["credits"]) for r in usage.rows(named=True)}
     for row in ledger.rows(named=True):
         assert totals[row["vendor"], row["endpoint"]] == (row["requests"], pytest.approx(row["credits"]))
 
@@ -343,10 +343,10 @@ def test_a_stream_that_began_before_the_first_day_is_found(replayed: Replayed) -
     assert going_on
     found = replayed.query("SELECT creator_id, started_at FROM streams")
     for stream in going_on:
-        ours = found.filter(
+        matches = found.filter(
             pl.col("creator_id") == stream.creator.handle, pl.col("started_at") < START.replace(tzinfo=None)
         )
-        assert ours.height == 1, stream.creator.handle
+        assert matches.height == 1, stream.creator.handle
     # No creator was polled on earlier days, so there are no rows about them.
     assert replayed.query("SELECT min(day) FROM coverage").item() == START.date()
     assert replayed.query("SELECT min(as_of) FROM leaderboard").item() == START.date()

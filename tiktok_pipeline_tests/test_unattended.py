@@ -165,7 +165,7 @@ def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
     today = soaked.clock.now().date()
     days = [today - timedelta(days=n) for n in range(number)]
     assets = ["live_observations", "profile_observations", "streams", "coverage"]
-    output: Any = soaked.ask(
+    response: Any = soaked.ask(
         "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename "
         "... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
         p={
@@ -173,15 +173,15 @@ def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
             "partitionNames": [day.isoformat() for day in days],
         },
     )
-    return str(output["launchPartitionBackfill"]["backfillId"]), days
+    return str(response["launchPartitionBackfill"]["backfillId"]), days
 
 
 def backfill_status(soaked: Soaked, backfill: str) -> str:
-    output: Any = soaked.ask(
+    response: Any = soaked.ask(
         "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }",
         id=backfill,
     )
-    return str(output["partitionBackfillOrError"]["status"])
+    return str(response["partitionBackfillOrError"]["status"])
 
 
 def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
@@ -191,12 +191,12 @@ def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
 
 def failure(soaked: Soaked, run_id: str) -> str:
     """Return the failure message on the run's page."""
-    output = soaked.ask(
+    response = soaked.ask(
         "query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events { "
         "... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }",
         id=run_id,
     )
-    return str(output)
+    return str(response)
 
 
 def files_of(soaked: Soaked, run_id: str) -> list[Path]:
@@ -237,7 +237,7 @@ def status(soaked: Soaked, run_id: str) -> dg.DagsterRunStatus:
 
 def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
     """Materialize assets, as the button *Materialize* does; return the run's id."""
-    output: Any = soaked.ask(
+    response: Any = soaked.ask(
         "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) { __typename "
         "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
         p={
@@ -252,4 +252,4 @@ def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         },
     )
-    return str(output["launchPipelineExecution"]["run"]["runId"])
+    return str(response["launchPipelineExecution"]["run"]["runId"])

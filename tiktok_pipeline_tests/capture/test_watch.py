@@ -194,11 +194,11 @@ def renamed_at(moment: datetime) -> Handler:
             assert request.url.params["userid"] == bodies.USER_ID
             name = "mira.arts" if after else "mira.paints"
             return respond(200, bodies.userinfo().replace(b"mira.paints", name.encode()))
-        polls = request.url.path.split("/")[-2]
-        if polls != ("mira.arts" if after else "mira.paints"):
-            missing_handle = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
-            return respond(200, bodies.fetch_ok(missing_handle))
-        return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")).replace(b"mira.paints", polls.encode()))
+        requested = request.url.path.split("/")[-2]
+        if requested != ("mira.arts" if after else "mira.paints"):
+            not_found = {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
+            return respond(200, bodies.fetch_ok(not_found))
+        return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")).replace(b"mira.paints", requested.encode()))
 
     return handle
 

@@ -182,8 +182,8 @@ def test_the_ended_room_is_polled_if_the_watch_got_no_response(deployed: Deploye
         deployed.lake.rewrite(file, frame.filter(~pl.col("endpoint").str.contains("(?i)room|info")))
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
-    config = request.run_config["ops"]["raw_lives"]["config"]["due"]
-    assert "end + 2 min" in config[deployed.stream.creator.handle]
+    due = request.run_config["ops"]["raw_lives"]["config"]["due"]
+    assert "end + 2 min" in due[deployed.stream.creator.handle]
     deployed.run(request)
     rows = deployed.landed("raw_lives").filter(pl.col("creator_id") == deployed.stream.creator.handle)
     assert rows["vendor"].to_list() == ["tikhub"]

@@ -187,11 +187,11 @@ def test_one_variable_switches_all_schedules_on() -> None:
         "from tiktok_pipeline.definitions import build_definitions as b; r = b().get_repository_def(); "
         "print({d.default_status.value for d in [*r.schedule_defs, *r.sensor_defs]})"
     )
-    reason = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"TIKTOK_PIPELINE_SCHEDULES": "on"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert reason.stdout.strip() == "{'RUNNING'}"
+    assert done.stdout.strip() == "{'RUNNING'}"
 
 
 def test_a_window_starts_at_the_time_of_its_tick_however_late_the_tick_is_evaluated(

@@ -96,12 +96,12 @@ class Production:
     def ended(self, run_id: str) -> None:
         """Wait for a run's success."""
 
-        def status() -> str | None:
+        def final_status() -> str | None:
             query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-            response: str = self.graphql(query, id=run_id)["runOrError"]["status"]
-            return response if response in ("SUCCESS", "FAILURE", "CANCELED") else None
+            status: str = self.graphql(query, id=run_id)["runOrError"]["status"]
+            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
 
-        assert self.until(status) == "SUCCESS", self.logs()
+        assert self.until(final_status) == "SUCCESS", self.logs()
 
     def until(self, condition: Callable[[], Any]) -> Any:
         """Return the result of `condition` as soon as it is truthy."""
