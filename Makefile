@@ -27,8 +27,8 @@ demo: $(READY) ## Replay days of a sandbox through the real jobs, and print wher
 dev: $(READY) ## Run the demo's sandbox at many times real speed, with the Dagster UI
 	@$(BIN)/tiktok-pipeline dev
 
-test: $(READY) lint ## The whole suite
-	@# Dozens of processes import the package: compiled files are kept, also where the environment says otherwise.
+test: $(READY) lint ## Run the whole test suite
+	@# Dozens of processes import the package, so compiled files are kept whatever the environment sets.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Check style and types, and load the definitions

@@ -1,4 +1,4 @@
-"""Raw rows for tests: as their files hold them, without the deduplication of `Lake.scan_raw`; and made-up ones."""
+"""Raw rows for tests: those of files, without the deduplication of `Lake.scan_raw`, and made-up ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def all_raw(lake: Lake, table: Table) -> pl.LazyFrame:
 
 
 def landed(*captures: str) -> pl.DataFrame:
-    """One row of `raw_lives` for each capture id, all within `HOUR`."""
+    """Return one row of `raw_lives` for each capture id, all within `HOUR`."""
     row = dict.fromkeys(RAW_LIVES.schema) | {
         "vendor": "konbini", "endpoint": "/v1/live", "subject": "ann", "page": 0, "requested_at": HOUR,
         "received_at": HOUR, "observed_at": HOUR, "attempt": 1, "outcome": "ok", "headers": "{}",

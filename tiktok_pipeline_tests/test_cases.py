@@ -542,7 +542,7 @@ def handle_of(case: Case) -> str:
 
 
 def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Replayed:
-    """Replay the two hours for these creators by the command that a user runs, in this process."""
+    """Replay the two hours for these creators by the command line, in this process."""
     vendors = Vendors(creators)
     # One vendor needs ids, and in this group no other vendor resolves them.
     ids = group.vendors == ("tikliveapi",)

@@ -137,7 +137,7 @@ def _sweep_concurrently(folder: Path, chosen: Settings) -> tuple[list[int], list
         work = [(folder, sandbox.environment, handles, chosen, n) for n in range(2)]
         pool = multiprocessing.get_context("spawn").Pool(2)
         try:
-            requests = pool.starmap(_sweep_beside, work)
+            requests = pool.starmap(_sweep_once, work)
         finally:
             # Leaving `with pool` would terminate the workers, which can hang.
             pool.close()

@@ -38,13 +38,13 @@ PATIENCE_S = 300
 
 @pytest.fixture(scope="module")
 def stopped_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, str]]]:
-    """`dev` beside the other test: both wait most of the time, for schedules that tick once a minute."""
+    """Run `dev` during the other test: both mostly wait for schedules that tick once a minute."""
     with ThreadPoolExecutor(1) as thread:
         yield thread.submit(start_and_stop_dev, tmp_path_factory.mktemp("dev"))
 
 
 @pytest.mark.usefixtures("stopped_dev")
-def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
+def test_the_deployment_runs_and_recovers_without_an_operator(tmp_path: Path) -> None:
     """Nobody switches anything on, a watch is killed, and streams, boards and a warehouse come to be and stay fresh.
 
     One test, because schedules tick once a minute: all steps wait for the same ticks.
@@ -86,11 +86,11 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
 
 
 def test_make_dev_ends_cleanly_with_ctrl_c(stopped_dev: Future[tuple[Path, str]]) -> None:
-    folder, said = stopped_dev.result()
-    assert "stopped" in said
-    assert "Traceback" not in said
-    assert " DEBUG" not in plain(said)
-    # Dagster's own, at the first start of an instance: it has no events to follow yet.
+    folder, output = stopped_dev.result()
+    assert "stopped" in output
+    assert "Traceback" not in output
+    assert " DEBUG" not in plain(output)
+    # Dagster itself warns at the first start of an instance, because it has no events yet.
     warnings = [
         line for line in plain(output).splitlines() if "WARNING" in line and "No cursor for event type" not in line
     ]
@@ -99,9 +99,9 @@ def test_make_dev_ends_cleanly_with_ctrl_c(stopped_dev: Future[tuple[Path, str]]
 
 
 def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
-    """Start `dev`, and press Ctrl-C at the start of its first run; its folder, and what it said."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment = {**others, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    """Start `dev`, send Ctrl-C at the start of its first run, and return its folder and output."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment = {**inherited, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tiktok_pipeline.cli"]
     # As after a demo that was interrupted at once.
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
@@ -128,9 +128,9 @@ def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
     return folder, log.read_text(errors="replace")
 
 
-def plain(said: str) -> str:
-    """Text without colors."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", said)
+def plain(output: str) -> str:
+    """Return text without colors."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", output)
 
 
 def an_hour_of_yesterday(soaked: Soaked) -> str:

@@ -35,12 +35,12 @@ PIECE = b"x" * 65_536
 
 @cache
 def zeros(mebibytes: int) -> bytes:
-    """Compress so many mebibytes of zeros; not at import, which every worker of the suite does."""
+    """Compress this many mebibytes of zeros; not at import, because every worker of the suite imports this module."""
     return gzip.compress(bytes(mebibytes * 2**20), 9)
 
 
-def ask(behave: Behaviour, *, times: int = 1, settings: Settings = SETTINGS) -> list[Attempt]:
-    """Ask social_fetch who is live, on the replay clock, and return the attempts."""
+def poll_live(behave: Behaviour, *, times: int = 1, settings: Settings = SETTINGS) -> list[Attempt]:
+    """Poll social_fetch for the live state on the replay clock, and return the attempts."""
     landed: list[Attempt] = []
 
     async def main(url: str) -> None:
@@ -100,8 +100,8 @@ def closing(sent: bytes) -> Behaviour:
     ],
     ids=["endless", "large", "gzip bomb", "nested bomb", "large error"],
 )
-def test_a_body_over_the_limit_is_one_malformed_row_and_is_not_retried(behave: Callable[[], Behaviour]) -> None:
-    (row,) = ask(behave())
+def test_an_oversized_body_is_one_malformed_row_and_is_not_retried(behave: Callable[[], Behaviour]) -> None:
+    (row,) = poll_live(behave())
     assert (row.verdict.outcome, row.verdict.error, row.body) == ("malformed", "too_large", None)
     assert row.http_status in (200, 500)
     assert row.verdict.credits == (1.0 if row.http_status == 200 else None)
@@ -142,7 +142,7 @@ def test_the_next_vendor_is_polled_after_an_oversized_body() -> None:
 )
 def test_a_slow_exchange_ends_at_the_deadline_in_real_seconds(behave: Behaviour) -> None:
     begun = time.perf_counter()
-    rows = ask(behave, settings=replace(SETTINGS, responses=replace(SETTINGS.responses, deadline_seconds=0.5)))
+    rows = poll_live(behave, settings=replace(SETTINGS, responses=replace(SETTINGS.responses, deadline_seconds=0.5)))
     assert time.perf_counter() - begun < 6
     assert 1 <= len(rows) <= 2
     for row in rows:

@@ -132,14 +132,14 @@ def test_the_size_limit_counts_decompressed_bytes_exactly(extra: int) -> None:
         ("deflate", lambda: zlib.compress(bytes(200 * LIMIT), 9)),
         ("zstd", lambda: compressed("zstd", bytes(200 * LIMIT))),
         ("br", lambda: compressed("brotli", bytes(200 * LIMIT))),
-        # Decompresses to nothing, in a million steps.
+        # A million steps that decompress to nothing.
         ("gzip, gzip", lambda: gzip.compress(gzip.compress(b"") * 1_000_000, 9)),
         ("gzip", lambda: gzip.compress(b"") * 60_000),
     ],
     ids=range(7),
 )
-def test_a_bomb_ends_at_the_limit_in_little_memory(encoding: str, sent: Callable[[], bytes]) -> None:
-    # Made here: every worker of the suite imports this module.
+def test_a_decompression_bomb_ends_at_the_limit_with_little_memory(encoding: str, sent: Callable[[], bytes]) -> None:
+    # Made here, because every worker of the suite imports this module.
     bomb = sent()
     tracemalloc.start()
     try:

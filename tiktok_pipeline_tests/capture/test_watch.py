@@ -43,7 +43,7 @@ def offline(request: httpx.Request) -> httpx.Response:
     return respond(200, bodies.fetch_ok(bodies.fetch_live("offline")))
 
 
-def test_round_robin_gives_each_creator_a_phase_of_its_own() -> None:
+def test_round_robin_gives_each_creator_its_own_phase() -> None:
     rounds = RoundRobin(5, 300)
     first = [rounds.next_due(index, START) for index in range(5)]
     assert sorted(first) == first

@@ -26,7 +26,7 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
+def test_roster_commands_add_list_and_remove_creators(tmp_path: Path) -> None:
     assert run(tmp_path, "roster", "add", "@Mira.Paints", "--niche", "art", "--tier", "a").returncode == 0
     assert_refused(run(tmp_path, "roster", "add", "mira.paints"), "on the roster already")
     assert_refused(run(tmp_path, "roster", "add", "not a handle"), "is no handle")

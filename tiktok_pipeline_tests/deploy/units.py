@@ -53,9 +53,9 @@ class Service:
     stopped: bool = False
 
     def stop(self) -> int:
-        """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help.
+        """Stop it as systemd does: SIGTERM to all of its processes, then SIGKILL if needed.
 
-        A second call does nothing: the number of a process that has ended may be another's by then.
+        A second call does nothing: another process may have the process id by then.
         """
         if self.stopped:
             return self.process.returncode
