@@ -1,4 +1,4 @@
-# Everything sets itself up: a virtual environment, pinned dependencies, the package. Nothing is installed twice.
+# Every target first sets up what it needs, once: a virtual environment, pinned dependencies, the package.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test superset-test dev bench check lint defs clean help
 
-help: ## What there is to make
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements.lock pyproject.toml
@@ -21,17 +21,17 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY) ## Replay days of a sandbox through the real jobs and show what came out
+demo: $(READY) ## Replay days of a sandbox through the real jobs, and print where the results are
 	@$(BIN)/tiktok-pipeline demo
 
-dev: $(READY) ## The demo's world at many times real speed, and the Dagster UI on it
+dev: $(READY) ## Run the demo's sandbox at many times real speed, with the Dagster UI
 	@$(BIN)/tiktok-pipeline dev
 
-test: $(READY) lint ## The whole suite
-	@# Dozens of processes import the package: compiled files are kept, also where the environment says otherwise.
+test: $(READY) lint ## Run the whole test suite
+	@# Dozens of processes import the package, so compiled files are kept whatever the environment sets.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY) ## Style, types, and whether the definitions load
+lint: $(READY) ## Check style and types, and load the definitions
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -40,16 +40,16 @@ lint: $(READY) ## Style, types, and whether the definitions load
 defs: $(READY) ## List assets, checks, jobs, schedules and sensors
 	@$(DG) list defs
 
-superset-test: $(READY) ## Apache Superset on what is published: installs 890 MB, takes minutes
+superset-test: $(READY) ## Test Apache Superset on the published tables: installs 890 MB, takes minutes
 	@$(BIN)/python -m pytest -m superset tiktok_pipeline_tests/publish/test_superset.py
 
-bench: $(READY) ## Every benchmark, printing ratios
+bench: $(READY) ## Run every benchmark, printing ratios
 	@for module in $$(ls -d benchmarks/*.py benchmarks/*/__main__.py 2>/dev/null | grep -v '__init__'); do \
 		name=$$(echo $$module | sed -e 's/\.py$$//' -e 's/\/__main__$$//' -e 's/\//./g'); \
 		echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
 
-check: $(READY) ## Whether this deployment is ready for real vendors
+check: $(READY) ## Check whether this deployment is ready for real vendors
 	@$(BIN)/tiktok-pipeline check
 
-clean: ## Remove the virtual environment; never data
+clean: ## Remove the virtual environment, but no data
 	rm -rf $(VENV)

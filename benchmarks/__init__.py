@@ -1,1 +1,3 @@
-"""Speed, accuracy and cost, each against a peer in the same run. Run one with `python -m benchmarks.NAME`."""
+"""Benchmarks of speed, accuracy and cost, each against a peer in the same run. Run one with `python -m
+benchmarks.NAME`.
+"""

@@ -1,7 +1,7 @@
-"""Requests a second, and CPU a request, of the capture client against the sandbox.
+"""Measure requests a second, and CPU a request, of the capture client against the sandbox.
 
 Peers in the same run: a stock httpx client that only requests; a `requests` session whose responses become a pandas
-frame and a Parquet file, where pandas is installed (it is no dependency). Compare the latter with the sweep: redacted,
+frame and a Parquet file, if pandas is installed (it is no dependency). Compare the latter with the sweep: redacted,
 judged, and landed as raw rows. Quote the ratios: the machine is shared. CPU is this process's; the sandbox has its own.
 """
 
@@ -39,7 +39,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def measured(name: str, number: int, run: Callable[[], object], baseline: float | None = None) -> float:
-    """Run, print requests a second of wall and of CPU; the CPU a request in microseconds."""
+    """Run, and print requests a second of wall and of CPU time; return the CPU a request in microseconds."""
     best = None
     for _ in range(ROUNDS):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -53,24 +53,24 @@ def measured(name: str, number: int, run: Callable[[], object], baseline: float 
 
 
 def stock(sandbox: RunningSandbox, handles: list[str]) -> None:
-    """A plain httpx client: what most scripts use."""
+    """Run a plain httpx client, as most scripts use it."""
 
     async def main() -> None:
         async with httpx.AsyncClient(headers={"x-api-key": sandbox.environment["SOCIAL_FETCH_API_KEY"]}) as client:
             gate = asyncio.Semaphore(IN_FLIGHT)
 
-            async def ask(handle: str) -> None:
+            async def request(handle: str) -> None:
                 async with gate:
                     answer = await client.get(sandbox.environment["SOCIAL_FETCH_BASE_URL"] + LIVE.format(handle=handle))
                     assert answer.status_code == 200
 
-            await asyncio.gather(*(ask(handle) for handle in handles))
+            await asyncio.gather(*(request(handle) for handle in handles))
 
     asyncio.run(main())
 
 
 def with_pandas(sandbox: RunningSandbox, handles: list[str]) -> None:
-    """A `requests` session, one request after the other; decoded bodies as a pandas frame, written as Parquet."""
+    """Run a `requests` session, one request after the other; decode bodies into a pandas frame, written as Parquet."""
     import pandas as pd  # noqa: PLC0415 - optional
 
     base, rows = sandbox.environment["SOCIAL_FETCH_BASE_URL"], []
@@ -85,7 +85,7 @@ def with_pandas(sandbox: RunningSandbox, handles: list[str]) -> None:
 
 
 def sweep(sandbox: RunningSandbox, handles: list[str]) -> None:
-    """A sweep on the real clock, as a run of `raw_lives` does it: everything that `ours` does, and raw rows landed."""
+    """Run a sweep on the real clock, as a run of `raw_lives` does: all that `ours` does, and raw rows landed."""
     limits = Limits(requests_per_second=1e6, max_in_flight=IN_FLIGHT)
     settings = Settings(vendors=Settings().vendors | {"social_fetch": limits})
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +95,7 @@ def sweep(sandbox: RunningSandbox, handles: list[str]) -> None:
 
 
 def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
-    """The capture client on the real clock: gates, circuit, redaction, verdicts, rows; limits out of the way."""
+    """Run the capture client on the real clock: rate limit, circuit, redaction, verdicts and rows, with high limits."""
     limits = Limits(requests_per_second=1e6, max_in_flight=IN_FLIGHT)
     settings = Settings(vendors=Settings().vendors | {"social_fetch": limits})
     landed: list[Attempt] = []
@@ -110,7 +110,7 @@ def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
 
 
 def replay(sandbox: RunningSandbox, handles: list[str]) -> int:
-    """A replayed watch, landing included; how many requests it made."""
+    """Run a replayed watch with landing; return the number of requests."""
     with tempfile.TemporaryDirectory() as folder:
         here = Deployment(
             Lake(Path(folder)), Settings(), accesses(sandbox.environment), [Target(h, h) for h in sorted(set(handles))]
@@ -124,7 +124,7 @@ def main() -> None:
     with start_in_process(creators=20, start=START) as sandbox:
         public = [creator.handle for creator in sandbox.world.creators if creator.kind == "public"]
         handles = [public[n % len(public)] for n in range(REQUESTS)]
-        replay(sandbox, handles)  # warm: the world is generated at its first use
+        replay(sandbox, handles)  # Warm up: the world is generated at its first use.
         baseline = measured(f"stock httpx, {IN_FLIGHT} in flight", REQUESTS // 4, lambda: stock(sandbox, handles[::4]))
         measured(f"capture client, {IN_FLIGHT} in flight", REQUESTS, lambda: ours(sandbox, handles), baseline)
         measured("sweep, landing included", REQUESTS, lambda: sweep(sandbox, handles), baseline)

@@ -1,7 +1,7 @@
-"""What folding closed hours saves, on a replayed week: `python -m benchmarks.compaction`.
+"""Measure the savings of compacting closed hours, on a replayed week: `python -m benchmarks.compaction`.
 
-The week is landed as windows on the real clock land it, a file a minute, and folded by upkeep. Sizes and times are
-told as ratios to what was landed; `joined` is the peer: one file an hour, its rows in the order of the answers.
+The week is landed as windows on the real clock land it, a file a minute, and compacted by upkeep. Sizes and times are
+ratios to the landed files; `joined` is the peer: one file an hour, its rows in the order of the responses.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def main() -> None:
-    """Replay, land, fold, measure, print."""
+    """Replay, land, compact, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--creators", type=int, default=30)
     parser.add_argument("--days", type=int, default=7)
@@ -74,7 +74,7 @@ def _replay(lake: Lake, hours: list[datetime], creators: int) -> None:
 
 
 def _land(source: Lake, target: Lake, hours: list[datetime]) -> None:
-    """Both lakes in the order of the answers: the source a file an hour, the target a file a minute."""
+    """Write both lakes in the order of the responses: the source a file an hour, the target a file a minute."""
     for hour in hours:
         rows = source.scan_raw(RAW_LIVES, [hour]).collect().sort("requested_at", "capture_id")
         (path,) = source.hour_files(RAW_LIVES, hour)
@@ -85,7 +85,7 @@ def _land(source: Lake, target: Lake, hours: list[datetime]) -> None:
 
 
 def _measure(lake: Lake, hours: list[datetime]) -> list[float]:
-    """Seconds to read everything, to add up the credits, and to read one creator's bodies: medians of three."""
+    """Return seconds to read everything, to add up the credits, and to read one creator's bodies: medians of three."""
     raw = lake.scan_raw(RAW_LIVES, hours)
     somebody = raw.select(pl.col("creator_id").max()).collect().item()
     return [

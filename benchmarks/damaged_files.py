@@ -1,10 +1,9 @@
 """Damage files of a small deployment at random, and kill it: `python -m benchmarks.damaged_files --rounds 20`.
 
 A sandbox is polled for some hours of seven days and everything is derived. Each round damages files of a copy (raw,
-normalized, marts, what is published), then runs a capture window, a derive with publish, and `check`. Counted are the
-kinds that were tried, the rounds that went through, and rows that were lost beside those of the damaged files
-themselves. With `--kills`, a replay is killed with SIGKILL at random moments until it gets through. Exits with 1 where
-something did not survive.
+normalized, marts, published files), then runs a capture window, a derive with publish, and `check`. The output counts
+the kinds of damage, the successful rounds, and rows lost outside the damaged files. With `--kills`, a replay is killed
+with SIGKILL at random moments until it succeeds. Exits with 1 after any failure.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ DAYS = 7
 
 
 def _window(days: int) -> datetime:
-    """The window that is captured after the damage; what it remembers lies in the hours before."""
+    """Return the window that is captured after the damage; its state comes from the hours before."""
     return START + timedelta(days=days - 1, hours=18)
 
 
@@ -50,7 +49,7 @@ Damage = Callable[[Path, random.Random], None]
 
 
 def _rewritten(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Damage:
-    """A file as another tool, or another release, would write it."""
+    """Return damage that rewrites a file as another tool, or another release, would write it."""
 
     def damage(path: Path, _: random.Random) -> None:
         change(pl.read_parquet(path, hive_partitioning=False, glob=False)).write_parquet(path)
@@ -95,7 +94,7 @@ def _folder(path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(path / "x.parquet")
 
 
-# Nothing of the file can be used, or nobody knows what.
+# The file is unusable, or its usable part is unknown.
 DESTRUCTIVE: dict[str, Damage] = {
     "zero bytes": lambda path, _: path.write_bytes(b"") and None,
     "cut off": _truncate,
@@ -117,7 +116,7 @@ DESTRUCTIVE: dict[str, Damage] = {
     ),
 }  # fmt: skip
 
-# All rows can be used.
+# All rows are usable.
 TOLERABLE: dict[str, Damage] = {
     "one more column, null": _rewritten(lambda frame: frame.with_columns(later=pl.lit(None))),
     "one more column": _rewritten(lambda frame: frame.with_columns(later=pl.lit("x"))),
@@ -138,7 +137,7 @@ TOLERABLE: dict[str, Damage] = {
 
 @dataclass
 class Outcome:
-    """What came of the rounds: kinds tried, rounds that went through, and what did not survive."""
+    """Results of the rounds: kinds of damage, successful rounds, and failures."""
 
     tried: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
@@ -158,7 +157,7 @@ class Outcome:
 
 @contextmanager
 def environment(home: Path, sandbox: RunningSandbox) -> Iterator[None]:
-    """This process as one of the deployment in `home`."""
+    """Set this process's environment to that of the deployment in `home`."""
     before = dict(os.environ)
     os.environ.update(variables(home, sandbox))
     try:
@@ -169,7 +168,7 @@ def environment(home: Path, sandbox: RunningSandbox) -> Iterator[None]:
 
 
 def variables(home: Path, sandbox: RunningSandbox) -> dict[str, str]:
-    """The environment of the deployment in `home`."""
+    """Return the environment of the deployment in `home`."""
     (home / "dagster").mkdir(parents=True, exist_ok=True)
     (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return {
@@ -210,7 +209,7 @@ def damage_files(
     tried: Counter[str],
     but: Sequence[Path] = (),
 ) -> list[Path]:
-    """Damage so many files of these layers; returns them."""
+    """Damage this many files of these layers; return them."""
     files = sorted({path for layer in layers for path in (lake.root / layer).rglob("*.parquet")} - set(but))
     chosen = chance.sample(files, min(number, len(files)))
     for path in chosen:
@@ -221,9 +220,9 @@ def damage_files(
 
 
 def derived(lake: Lake, before: date | None = None) -> dict[str, str]:
-    """A digest of the rows of every derived file; with `before`, of earlier days only.
+    """Return a digest of the rows of every derived file; with `before`, of earlier days only.
 
-    Two windows of the same hour differ in measured times: days that hold one are not compared.
+    Two windows of the same hour differ in measured times, so days with such an hour are not compared.
     """
     found = {}
     for table in TABLES.values():
@@ -231,21 +230,21 @@ def derived(lake: Lake, before: date | None = None) -> dict[str, str]:
             if before is None or day < before:
                 path = lake.day_file(table, day)
                 try:
-                    told = parquet.read(table, path)[0].write_json()
+                    content = parquet.read(table, path)[0].write_json()
                 except (*parquet.FAILURES, parquet.DamagedFileError) as error:
-                    told = f"{error}"
-                found[str(path.relative_to(lake.root))] = sha256(told.encode()).hexdigest()
+                    content = f"{error}"
+                found[str(path.relative_to(lake.root))] = sha256(content.encode()).hexdigest()
     return found
 
 
 def captures(lake: Lake) -> set[str]:
-    """The ids of all raw rows that can be read as a whole."""
+    """Return the ids of all raw rows in readable files."""
     tables = list(RAW_TABLES)
     return {row for t in tables for row in lake.scan_raw(t, lake.raw_hours(t)).collect()["capture_id"]}
 
 
 def damaged(lake: Lake, layers: tuple[str, ...]) -> list[str]:
-    """The files in their places that cannot be read to the last page."""
+    """Return the files in their places that cannot be read to the last page."""
     found = []
     for table in TABLES.values():
         if table.layer not in layers:
@@ -259,7 +258,7 @@ def damaged(lake: Lake, layers: tuple[str, ...]) -> list[str]:
             try:
                 parquet.read(table, path)
             except FileNotFoundError:
-                continue  # not made yet
+                continue  # Not made yet.
             except (*parquet.FAILURES, parquet.DamagedFileError) as error:
                 found.append(f"{error}")
     return found
@@ -276,7 +275,7 @@ def run(
     hours: int = 3,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Damage a deployment `rounds` times, each time a fresh copy, and see what survives."""
+    """Damage a deployment `rounds` times, each time a fresh copy, and check the results."""
     outcome, chance, window = Outcome(), random.Random(seed), _window(days)
     with start_in_process(seed=3, creators=creators, start=START) as sandbox:
         base, control = work / "base", work / "control"
@@ -312,7 +311,7 @@ def _round(
 ) -> list[str]:
     lake, failures = Lake(home / "lake"), []
     before = captures(lake)
-    # Every second round leaves raw whole: then every derived byte must be what it would have been.
+    # Every second round keeps raw intact: then every derived byte must be the same as without damage.
     destroys_raw = chance.random() < 0.5
     gone: list[Path] = []
     number = chance.randrange(1, most)
@@ -328,7 +327,7 @@ def _round(
     kept = {path: path.read_bytes() for path in gone if path.is_file()}
     try:
         go_on(home, sandbox, window)
-        # What only shows when pages are read, of a table that no run reads, is found by the daily look of `upkeep`.
+        # Damage inside the pages of a table that no run reads is found by the daily check of `upkeep`.
         if measure(lake, pages=True).damaged:
             outcome.tried["found by upkeep"] += 1
             go_on(home, sandbox, window)
@@ -343,16 +342,18 @@ def _round(
     if not gone:
         found = derived(lake, window.date())
         wrong = sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path))
-        failures += [f"not as without damage: {', '.join(wrong[:5])}"] if wrong else []
+        failures += [f"different from a run without damage: {', '.join(wrong[:5])}"] if wrong else []
     else:
         failures += [
             f"{LIVE_OBSERVATIONS.name} lost {missing} rows that were in no damaged file"
             for missing in [_missing(Path(str(home).replace(home.name, "control")), home, LIVE_OBSERVATIONS, lost)]
             if missing
         ]
-    told = [finding.message for finding in findings if finding.what == "lake"]
+    findings_of_lake = [finding.message for finding in findings if finding.what == "lake"]
     unnamed = [
-        path for path in gone if parquet.problem(_table(lake, path), path) and not any(str(path) in s for s in told)
+        path
+        for path in gone
+        if parquet.problem(_table(lake, path), path) and not any(str(path) in s for s in findings_of_lake)
     ]
     if len(gone) <= 20:
         failures += [f"`check` does not name {path}" for path in unnamed]
@@ -360,7 +361,7 @@ def _round(
 
 
 def _missing(control: Path, home: Path, table: Table, lost: set[str]) -> int:
-    """Rows of a normalized table that the control has and the damaged deployment lacks, but for lost captures."""
+    """Count rows of a normalized table that the control has and the damaged deployment lacks, except lost captures."""
     there = Lake(control / "lake").scan_all(table).select("capture_id").collect()["capture_id"]
     here = Lake(home / "lake").scan_all(table).select("capture_id").collect()["capture_id"]
     return len(set(there) - lost - set(here))
@@ -417,7 +418,7 @@ def kill(times: int, seed: int, work: Path, *, creators: int = 5, say: Callable[
         for _ in range(times):
             outcome.rounds += 1
             process = _replay(home, sandbox)
-            # At first while it captures; later, when that has landed, while it derives and publishes.
+            # The first kills hit the capture; later ones, after it has landed, the derive and the publish.
             time.sleep(chance.uniform(0.15, 1.0) * whole)
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -436,16 +437,16 @@ def kill(times: int, seed: int, work: Path, *, creators: int = 5, say: Callable[
         besides = captures(there) ^ captures(here)
         outcome.rows_lost_besides = len(besides)
         if besides:
-            outcome.failures.append(f"{len(besides)} raw rows are not those of a replay that nobody killed")
-        # Times that were measured, and the order in which answers came, are a replay's own.
+            outcome.failures.append(f"{len(besides)} raw rows differ from those of an uninterrupted replay")
+        # Measured times, and the order of responses, differ between replays.
         wrong = [name for name, rows in _heights(there).items() if _heights(here)[name] != rows]
         if wrong:
-            outcome.failures.append(f"not as many rows as without kills: {', '.join(wrong)}")
+            outcome.failures.append(f"other numbers of rows than without kills: {', '.join(wrong)}")
     return outcome
 
 
 def _heights(lake: Lake) -> dict[str, int]:
-    """Rows of every derived table."""
+    """Return the number of rows of every derived table."""
     return {t.name: lake.scan_all(t).collect().height for t in TABLES.values() if t.layer in ("normalized", "marts")}
 
 

@@ -1,8 +1,8 @@
-"""What deriving costs: streams against Polars reading and sorting the same columns, and a lift in milliseconds.
+"""Measure the cost of deriving: streams against Polars sorting the same columns, and a lift in milliseconds.
 
     python -m benchmarks.derive_speed [readings]
 
-Ten million readings of 2,000 creators by default. Every part runs in a process of its own, so that its CPU time
+Ten million readings of 2,000 creators by default. Every part runs in its own process, so that its CPU time
 and its peak of memory are its own.
 """
 
@@ -37,7 +37,7 @@ _ON_AIR_S = 90 * 60  # each creator, once a day
 _LIFT_CREATORS = 100
 _LIFT_AIM_MS, _AIM_RATIO, _AIM_MB = 1.5, 3.0, 2_000
 
-# What streams are drawn from: reading and sorting these is the floor.
+# The columns that streams need: reading and sorting them is the floor.
 _COLUMNS = (
     "creator_id", "vendor", "observed_at", "capture_id", "live_state", "evidence", "room_id", "title", "started_at",
     "ended_at", "viewers", "viewers_total", "likes",
@@ -45,7 +45,7 @@ _COLUMNS = (
 
 
 def write_readings(path: Path, count: int) -> None:
-    """Readings in no order: 3 % unknown, 1 % falsely off air, from two vendors."""
+    """Write unordered readings: 3 % unknown, 1 % falsely off air, from two vendors."""
     rng = np.random.default_rng(1)
     each = count // _CREATORS
     creator = np.repeat(np.arange(_CREATORS), each)
@@ -86,22 +86,22 @@ def write_readings(path: Path, count: int) -> None:
 
 
 def read_and_sort(path: Path) -> int:
-    """The floor: Polars reads the columns that streams need and sorts them."""
+    """Run the floor: Polars reads the columns that streams need and sorts them."""
     return pl.scan_parquet(path).select(_COLUMNS).sort("creator_id", "observed_at").collect().height
 
 
 def derive(path: Path) -> int:
-    """Streams, from the same file."""
+    """Derive streams from the same file."""
     return streams(pl.scan_parquet(path), settings=Streams(), as_of=_AS_OF).height
 
 
 def derive_collected(path: Path) -> int:
-    """Streams from a frame that holds every column."""
+    """Derive streams from a frame with every column."""
     return streams(pl.read_parquet(path), settings=Streams(), as_of=_AS_OF).height
 
 
 def measured(work: Callable[[Path], int], path: Path) -> tuple[int, float, float]:
-    """(result, CPU seconds, peak MB) of `work` in a new process."""
+    """Return (result, CPU seconds, peak MB) of `work` in a new process."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(work, path, send))
@@ -118,13 +118,13 @@ def _work(work: Callable[[Path], int], path: Path, send: multiprocessing.connect
     begun = time.process_time()
     rows = work(path)
     cpu = time.process_time() - begun
-    # Not ru_maxrss: it carries the peak of the process that started this one.
+    # Not ru_maxrss: it includes the peak of the parent process.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     send.send((rows, cpu, int(peak[1]) / 1024 if peak else float("nan")))
 
 
 def lift_milliseconds() -> tuple[int, float]:
-    """(streams, CPU milliseconds a stream): 15-minute counts over four weeks."""
+    """Return (streams, CPU milliseconds a stream): 15-minute counts over four weeks."""
     h = simulate(Scenario("speed", days=_DAYS), creators=_LIFT_CREATORS, seed=1)
     begun = time.process_time()
     frame = stream_lift(h.streams, h.profiles, h.live, h.posts, settings=Lift(), as_of=h.as_of)
@@ -132,7 +132,7 @@ def lift_milliseconds() -> tuple[int, float]:
 
 
 def daily_lift_milliseconds() -> tuple[int, float, float]:
-    """(streams, CPU milliseconds a stream at the first derive of a day, and again with the next counts)."""
+    """Return (streams, CPU milliseconds a stream at the first derive of a day, and again with the next counts)."""
     h = simulate(Scenario("speed", days=_DAYS), creators=_LIFT_CREATORS, seed=1)
     day = (h.as_of - timedelta(days=3)).date()
     first = day - timedelta(days=_DAYS)

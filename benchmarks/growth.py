@@ -1,10 +1,10 @@
-"""What a derive costs as a deployment grows: creators, days of history, and how little has changed.
+"""Measure the cost of a derive as a deployment grows: creators, days of history, and the size of the change.
 
     python -m benchmarks.growth [--creators N ...] [--days D] [--home FOLDER]
 
 For each number of creators it makes a deployment through the lake's own writers (no polling): raw rows of the last
-four days in the wire format of Social Fetch, normalized rows and marts of the days before. It then measures, each in a
-process of its own: a derive of the last four days; a derive with nothing new; a derive after fifteen more minutes.
+four days in the wire format of Social Fetch, normalized rows and marts of the days before. It then measures, each in
+its own process: a derive of the last four days; a derive without changes; a derive after fifteen more minutes.
 It prints CPU seconds, wall seconds, the peak of memory and the exponents by which they grow with the roster.
 
 The derive runs the code of the current folder: run it in two checkouts with the same `--home` to compare them.
@@ -44,17 +44,17 @@ from tiktok_pipeline.tables import (
 )
 
 _NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
-# Days whose raw rows are made: what a derive reads.
+# Days with raw rows: those that a derive reads.
 _RAW_DAYS = 5
 _ROUND = timedelta(minutes=5)
 _QUARTER = timedelta(minutes=15)
-# Everybody is on air once a day for so long, at a time of their own.
+# Every creator is on air once a day for this long, at a time of their own.
 _ON_AIR = timedelta(minutes=90)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a derive cost."""
+    """Cost of a derive."""
 
     cpu_s: float
     wall_s: float
@@ -81,7 +81,7 @@ def make(home: Path, creators: int, days: int) -> None:
 
 
 def land(lake: Lake, creators: int, start: datetime, end: datetime) -> None:
-    """Land raw rows of [start, end): everybody polled every five minutes, profiles every hour; a file a window."""
+    """Land raw rows of [start, end): each creator polled every five minutes, profiles every hour; a file a window."""
     moment = start
     while moment < end:
         stop = min(moment.replace(minute=0) + timedelta(hours=1), end)
@@ -100,7 +100,7 @@ def land(lake: Lake, creators: int, start: datetime, end: datetime) -> None:
 
 
 def _polls(creators: int, start: datetime, end: datetime, every: timedelta) -> pl.DataFrame:
-    """One row a poll: creator, at, on air or not, followers, viewers."""
+    """Yield one row per poll: creator, at, on air or not, followers, viewers."""
     rounds = max(1, math.ceil((end - start) / every))
     index = np.repeat(np.arange(creators), rounds)
     turn = np.tile(np.arange(rounds), creators)
@@ -213,13 +213,13 @@ def _write_normalized(lake: Lake, creators: int, start: datetime, end: datetime)
 
 
 def _filled(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with nulls in the columns that it lacks."""
+    """Return `rows` with nulls in missing columns."""
     lacking = [pl.lit(None, dtype).alias(name) for name, dtype in table.schema.items() if name not in rows.columns]
     return table.conform(rows.with_columns(lacking))
 
 
 def _copy_marts(lake: Lake, today: date, days: int) -> None:
-    """Marts of the days before, as yesterday's moved back in time."""
+    """Copy yesterday's marts to the days before, moved back in time."""
     yesterday = today - timedelta(days=2)
     for table in (STREAMS, STREAM_LIFT, COVERAGE, VENDOR_USAGE):
         frame = lake.scan_days(table, yesterday, yesterday).collect()
@@ -242,7 +242,7 @@ runs.run_derive(now - timedelta(hours=1), now)
 
 
 def derive(home: Path, now: datetime) -> Cost:
-    """Derive the last days in a process of its own."""
+    """Derive the last days in its own process."""
     (home / "dagster").mkdir(exist_ok=True)
     (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     environment = {
@@ -262,7 +262,7 @@ def derive(home: Path, now: datetime) -> Cost:
     return Cost(cpu, wall, float(done.stdout.splitlines()[-1]) / 1024)
 
 
-# The peak of memory of a child alone: this process may have had more.
+# The peak of memory of the child alone: this process may have had a higher one.
 _MEASURED = """
 import resource, subprocess, sys
 subprocess.run([sys.argv[1], "-c", sys.argv[2], sys.argv[3]], check=True, stdout=subprocess.DEVNULL)

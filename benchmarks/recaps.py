@@ -1,8 +1,8 @@
-"""Recaps against the sandbox's truth: `python -m benchmarks.recaps`.
+"""Measure recaps against the sandbox's truth: `python -m benchmarks.recaps`.
 
-The sandbox's captions were invented by people who knew the rules, so this says that the rules run and what their limits
-are (captions without words, two streams within three days), and nothing of captions in the field. To know that, label
-posts: docs/methods.md 6.2 says how many and which. The peer is the hashtags alone, over the same posts.
+The sandbox's captions were written with knowledge of the rules. So the result shows that the rules run and their limits
+(captions without words, two streams within three days), but nothing about real captions. To measure those, label
+posts: docs/methods.md 6.2 explains how many and which. The peer is the hashtags alone, over the same posts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Measured:
-    """Shares of posts: found ones that are recaps, recaps that are found, found ones with the stream they show."""
+    """Shares of posts: found ones that are recaps, recaps that are found, found ones with the right stream."""
 
     posts: int
     recaps: int

@@ -1,7 +1,8 @@
-"""Streams and lifts of a replayed week against the sandbox's truth: `python -m benchmarks.sandbox_accuracy`.
+"""Compare streams and lifts of a replayed week with the sandbox's truth: `python -m benchmarks.sandbox_accuracy`.
 
 Errors of lift are in days of the creator's organic growth (docs/methods.md 9.2); the naive difference of two counts is
-the peer, over the same snapshots. Confounded streams (a viral bump begins near them) are in: nobody tells them apart.
+the peer, over the same snapshots. Confounded streams (a viral bump begins near them) are included, because the counts
+do not identify them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def _observe(sandbox: RunningSandbox, lake: Lake, end: datetime) -> tuple[pl.DataFrame, ...]:
-    """Live, profile and post observations of watching and sweeping until `end`."""
+    """Return live, profile and post observations of watching and sweeping until `end`."""
     targets = [Target(c.handle, c.handle, c.user_id) for c in sandbox.world.creators if c.kind == "public"]
     here = Deployment(lake, Settings(), accesses(sandbox.environment), targets)
     hours = hours_between(START, end)
@@ -88,7 +89,7 @@ def _compare_streams(sandbox: RunningSandbox, found: pl.DataFrame, end: datetime
         if stream.started_at >= START and stream.ended_at < end - timedelta(minutes=15)
     ]
 
-    def mine(stream: TrueStream) -> list[dict[str, object]]:
+    def found_near(stream: TrueStream) -> list[dict[str, object]]:
         return [
             row
             for row in rows
@@ -97,7 +98,7 @@ def _compare_streams(sandbox: RunningSandbox, found: pl.DataFrame, end: datetime
             and (row["ended_at"] or row["ended_at_lo"]) > stream.started_at
         ]
 
-    matches = [(stream, mine(stream)) for stream in true]
+    matches = [(stream, found_near(stream)) for stream in true]
     met = [(stream, hits[0]) for stream, hits in matches if hits]
     used = {str(row["stream_id"]): 0 for _, row in met}
     for _, row in met:
@@ -122,20 +123,20 @@ def _compare_streams(sandbox: RunningSandbox, found: pl.DataFrame, end: datetime
 def _compare_lifts(sandbox: RunningSandbox, lifts: pl.DataFrame) -> None:
     world = sandbox.world
     by_handle = {creator.handle: creator for creator in world.creators}
-    told = lifts.filter(pl.col("lift").is_not_null(), pl.col("lift_lo").is_not_null()).rows(named=True)
-    truth = np.array([world.lift_between(by_handle[r["creator_id"]], r["before_at"], r["after_at"]) for r in told])
-    unit = np.array([max(world.organic_per_day(by_handle[r["creator_id"]]), 1.0) for r in told])
+    estimated = lifts.filter(pl.col("lift").is_not_null(), pl.col("lift_lo").is_not_null()).rows(named=True)
+    truth = np.array([world.lift_between(by_handle[r["creator_id"]], r["before_at"], r["after_at"]) for r in estimated])
+    unit = np.array([max(world.organic_per_day(by_handle[r["creator_id"]]), 1.0) for r in estimated])
     lift, naive, low, high = (
-        np.array([r[name] for r in told], dtype=float) for name in ("lift", "naive_delta", "lift_lo", "lift_hi")
+        np.array([r[name] for r in estimated], dtype=float) for name in ("lift", "naive_delta", "lift_lo", "lift_hi")
     )
-    mine, peer = (lift - truth) / unit, (naive - truth) / unit
+    ours, peer = (lift - truth) / unit, (naive - truth) / unit
     nothing = truth < 0.5
-    rounding = 0.5  # counts are whole numbers, the truth is not
+    rounding = 0.5  # Counts are whole numbers, the truth is not.
     covered = (low - rounding <= truth) & (truth <= high + rounding)
-    print(f"lift: {lifts.height} streams, {len(told)} with an interval, {int(lifts['is_final'].sum())} final")
-    print(f"  bias {mine.mean():+.3f} days (naive {peer.mean():+.3f})")
-    print(f"  MAE {np.abs(mine).mean():.3f} days = {np.abs(mine).mean() / np.abs(peer).mean():.2f} x naive")
-    print(f"  RMSE {np.sqrt((mine**2).mean()):.3f} days = {np.sqrt((mine**2).mean() / (peer**2).mean()):.2f} x naive")
+    print(f"lift: {lifts.height} streams, {len(estimated)} with an interval, {int(lifts['is_final'].sum())} final")
+    print(f"  bias {ours.mean():+.3f} days (naive {peer.mean():+.3f})")
+    print(f"  MAE {np.abs(ours).mean():.3f} days = {np.abs(ours).mean() / np.abs(peer).mean():.2f} x naive")
+    print(f"  RMSE {np.sqrt((ours**2).mean()):.3f} days = {np.sqrt((ours**2).mean() / (peer**2).mean()):.2f} x naive")
     print(f"  90 % interval covers {covered.mean():.1%}; width {((high - low) / unit).mean():.3f} days")
     print(f"  significant although the lift was nothing: {(low[nothing] > rounding).mean():.1%} of {nothing.sum()}")
 

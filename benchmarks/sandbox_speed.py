@@ -1,9 +1,9 @@
-"""How many Social Fetch live lookups the sandbox answers for one second of its own CPU.
+"""Measure the Social Fetch live lookups that the sandbox serves for one second of its own CPU.
 
     python -m benchmarks.sandbox_speed
 
-A raw client (no HTTP library, so that it does not starve the server of the second core) keeps 16 connections
-busy; the CPU time of the server's process is read from /proc, so this runs on Linux only.
+A raw client (no HTTP library, so that it leaves the server the second core) keeps 16 connections busy; the CPU time of
+the server's process is read from /proc, so this runs on Linux only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tiktok_pipeline.sandbox.world import World
 
 CREATORS, CONNECTIONS, REQUESTS, ROUNDS = 500, 16, 30_000, 3
 START = datetime(2026, 3, 2, 18, tzinfo=UTC)
-AIM = 2_000  # requests a CPU second: below it the sandbox, not the pipeline, would be what a benchmark measures
+AIM = 2_000  # Requests a CPU second: below it a benchmark would measure the sandbox, not the pipeline.
 
 
 class _Client(asyncio.Protocol):
-    """Sends the next request as soon as an answer is complete."""
+    """Sends the next request as soon as a response is complete."""
 
     def __init__(self, requests: list[bytes], numbers: count[int], done: asyncio.Future[None]) -> None:
         self._requests, self._numbers, self._done = requests, numbers, done
@@ -70,8 +70,8 @@ def _cpu_seconds(process_id: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _questions(world: World, everybody_live: bool) -> list[tuple[str, datetime]]:
-    """(handle, instant) of each request: the whole roster in turn, or only moments inside streams."""
+def _requests(world: World, everybody_live: bool) -> list[tuple[str, datetime]]:
+    """Return (handle, instant) of each request: the whole roster in turn, or only instants inside streams."""
     named = [creator for creator in world.creators if creator.renamed_at is None]
     if not everybody_live:
         return [(named[n % len(named)].handle, START + timedelta(seconds=n)) for n in range(REQUESTS)]
@@ -93,8 +93,8 @@ def main() -> None:
 
         print(f"{'mix':<16}{'requests/s':>12}{'requests/CPU s':>16}{'x aim':>8}")
         for mix, everybody_live in (("roster as it is", False), ("everybody live", True)):
-            requests = [request(handle, at) for handle, at in _questions(sandbox.world, everybody_live)]
-            asyncio.run(_drive(port, requests[: 4 * CREATORS]))  # every creator's plan is made once
+            requests = [request(handle, at) for handle, at in _requests(sandbox.world, everybody_live)]
+            asyncio.run(_drive(port, requests[: 4 * CREATORS]))  # Every creator's plan is made once.
             for _ in range(ROUNDS):
                 cpu, wall = _cpu_seconds(sandbox.process_id), time.perf_counter()
                 asyncio.run(_drive(port, requests))

@@ -1,10 +1,10 @@
-"""Everything by itself for a while: `python -m benchmarks.soak --minutes 20 --speed 60`.
+"""Run a deployment unattended for a while: `python -m benchmarks.soak --minutes 20 --speed 60`.
 
-A sandbox at many times real speed, and a code server, a daemon and a webserver as in production, in a home of their
-own; nobody touches anything. At the end: which runs failed, whether the queue grew, the longest time that nobody asked
-about a creator, whether every table is fresh, what the services grew to, and the streams that were found against the
-truth. Exits with 1 where one of these is not as it should be. At this speed a second counts for a minute: what a run
-costs beside its work (5 to 10 s on an idle machine) is an hour's tenth here, and nothing in production.
+A sandbox at many times real speed, and a code server, a daemon and a webserver as in production, in their own home,
+run without an operator. At the end it prints failed runs, the growth of the queue, the longest time without a poll of a
+creator, the freshness of every table, the memory of the services, and the found streams against the truth. Exits with 1
+after any violation. At this speed a second counts for a minute: the overhead of a run (5 to 10 s on an idle machine) is
+a tenth of an hour here, and negligible in production.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ ROOT = Path(__file__).parent.parent
 
 _UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
-# Seconds of wall time that a run may take beside its work: to leave the queue, to start and to end. On a machine that
-# does nothing else it is five to ten.
+# Wall seconds of overhead allowed for a run: to leave the queue, to start and to end. On an idle machine it is five to
+# ten.
 _RUN_S = 30
 
-# A start that is further than this from the truth is another stream.
+# A found start further than this from the truth belongs to another stream.
 _SAME_STREAM = timedelta(minutes=10)
 
 
 @dataclass
 class Sample:
-    """The services at one moment of the soak."""
+    """State of the services at one moment of the soak."""
 
     at_s: float
     waiting: int
@@ -65,7 +65,7 @@ class Sample:
 
 @dataclass
 class Soaked:
-    """A deployment that runs by itself."""
+    """A deployment that runs unattended."""
 
     home: Path
     sandbox: RunningSandbox
@@ -78,34 +78,34 @@ class Soaked:
 
     @property
     def lake(self) -> Lake:
-        """Its lake."""
+        """Return its lake."""
         return Lake(self.home / "lake")
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """Its Dagster instance."""
+        """Return its Dagster instance."""
         with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
             yield instance
 
     def runs(self, job: str | None = None) -> list[dg.RunRecord]:
-        """Its runs, or those of one job, oldest first."""
+        """Return its runs, or those of one job, oldest first."""
         with self.instance() as instance:
             found = instance.get_run_records(dg.RunsFilter(job_name=job), limit=100_000)
         return sorted(found, key=lambda record: record.create_timestamp)
 
     def ask(self, query: str, **variables: object) -> dict[str, object]:
-        """Ask the webserver, as the UI does."""
+        """Query the webserver, as the UI does."""
         body = msgspec.json.encode({"query": query, "variables": variables})
         url = f"http://127.0.0.1:{self.port}/graphql"
         with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=60) as answer:
-            said = msgspec.json.decode(answer.read())
-        if "errors" in said:
-            raise RuntimeError(str(said["errors"])[:500])
-        data: dict[str, object] = said["data"]
+            response = msgspec.json.decode(answer.read())
+        if "errors" in response:
+            raise RuntimeError(str(response["errors"])[:500])
+        data: dict[str, object] = response["data"]
         return data
 
     def sample(self) -> None:
-        """Note how it stands."""
+        """Record the current state."""
         with self.instance() as instance:
             waiting = instance.get_runs_count(dg.RunsFilter(statuses=_UNDER_WAY))
         megabytes = {name: _megabytes(service.pid) for name, service in self.services.items()}
@@ -113,10 +113,10 @@ class Soaked:
         self.samples.append(Sample(time.monotonic(), waiting, megabytes, logs / 1e6))
 
     def wait(self, until: Callable[[], bool], seconds: float, what: str) -> None:
-        """Look every second until it is so.
+        """Check every second until the condition holds.
 
         Raises:
-            TimeoutError: it did not come to be.
+            TimeoutError: the condition did not hold in time.
         """
         deadline = time.monotonic() + seconds
         while not until():
@@ -130,7 +130,7 @@ class Soaked:
 
 @contextmanager
 def deployed(home: Path, *, creators: int, speed: float, seed: int = 7) -> Iterator[Soaked]:
-    """A sandbox, a code server, a daemon and a webserver, all in `home`; stopped and gone afterwards."""
+    """Start a sandbox, a code server, a daemon and a webserver, all in `home`; stop them afterwards."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     # The clock must not reach the present: 60 days are 24 hours at 60 times real speed.
     start = now - timedelta(days=60)
@@ -187,12 +187,12 @@ def main() -> None:
         soak(soaked, options.minutes * 60, print)
         problems = judge(soaked, print)
     for problem in problems:
-        print(f"NOT AS IT SHOULD BE: {problem}")
+        print(f"VIOLATION: {problem}")
     sys.exit(1 if problems else 0)
 
 
 def soak(soaked: Soaked, seconds: float, say: Callable[[str], None]) -> None:
-    """Let it run; a sample every half minute."""
+    """Let it run; record a sample every half minute."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         soaked.sample()
@@ -206,7 +206,7 @@ def soak(soaked: Soaked, seconds: float, say: Callable[[str], None]) -> None:
 
 
 def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
-    """Print what came of it; what is not as it should be."""
+    """Print the results; return the violations."""
     problems: list[str] = []
     speed = float(soaked.environment["TIKTOK_PIPELINE_CLOCK_SPEED"])
     lag = timedelta(seconds=_RUN_S * speed)
@@ -228,7 +228,7 @@ def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
     say(f"queue: {median(waiting[:half] or [0])} waiting in the first half, {median(waiting[half:])} in the second")
     if median(waiting[half:]) > median(waiting[:half] or [0]) + 3:
         problems.append("the queue grows")
-    problems += _holes(soaked, now, lag, say)
+    problems += _gaps(soaked, now, lag, say)
     problems += _staleness(soaked, now, lag, say)
     first, last = soaked.samples[len(soaked.samples) // 4], soaked.samples[-1]
     for name, size in last.megabytes.items():
@@ -238,35 +238,35 @@ def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
     return problems
 
 
-def _holes(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], None]) -> list[str]:
-    """The longest time that nobody asked about a creator, against the round and what windows take beside asking."""
+def _gaps(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], None]) -> list[str]:
+    """Check the longest time without a poll of a creator against the round plus the overhead of windows."""
     hours = hours_between(now - timedelta(days=30), now)
-    asked = (
+    polls = (
         soaked.lake.scan_raw(RAW_LIVES, hours)
         .filter(pl.col("creator_id").is_not_null())
         .sort("creator_id", "requested_at")
         .with_columns(
             gap=pl.col("requested_at").diff().over("creator_id"),
-            gone=(pl.col("outcome") == "not_found").shift(fill_value=False).over("creator_id"),
+            missing=(pl.col("outcome") == "not_found").shift(fill_value=False).over("creator_id"),
         )
         .collect()
     )
-    # Whom nobody knows under a handle is asked more and more seldom.
-    known = asked.filter(~pl.col("gone"))
+    # Missing handles are polled with growing delay.
+    known = polls.filter(~pl.col("missing"))
     longest = known.group_by("creator_id").agg(pl.col("gap").max())["gap"]
     worst, middle = longest.max(), known["gap"].median()
     assert isinstance(worst, timedelta)
     assert isinstance(middle, timedelta)
     round_ = timedelta(seconds=Settings().watch.round_seconds)
     allowed = round_ + lag
-    say(f"asked about {known['creator_id'].n_unique()} creators {known.height:,} times; between two questions {middle} "
+    say(f"polled {known['creator_id'].n_unique()} creators {known.height:,} times; between two polls {middle} "
         f"in the middle, {worst} at most (a round is {round_}, a run's overhead at this speed {lag})")  # fmt: skip
-    return [f"nobody asked about a creator for {worst}"] if worst > allowed else []
+    return [f"no poll of a creator for {worst}"] if worst > allowed else []
 
 
 def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], None]) -> list[str]:
-    """How old what is published is, and which table has no file of today."""
-    # Derive ticks once a minute of wall time, and reads what a watch has flushed.
+    """Check the age of the published data, and that every table has a file of today."""
+    # Derive ticks once a minute of wall time, and reads rows that a watch has flushed.
     speed = float(soaked.environment["TIKTOK_PIPELINE_CLOCK_SPEED"])
     allowed = timedelta(seconds=60 * speed) + 2 * lag
     problems = []
@@ -275,7 +275,7 @@ def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str
         (published,) = connection.execute("SELECT as_of FROM publication").fetchone() or (None,)
     published = published.replace(tzinfo=UTC) if published else None
     say(f"clock {now:%m-%d %H:%M}; newest reading {newest:%m-%d %H:%M}, published {published:%m-%d %H:%M}")
-    for name, moment in (("the newest reading", newest), ("what is published", published)):
+    for name, moment in (("the newest reading", newest), ("the publication", published)):
         if moment is None or now - moment > allowed:
             problems.append(f"{name} is of {moment}, and it is {now}")
     day = newest.date()
@@ -288,30 +288,30 @@ def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str
 
 
 def _streams(soaked: Soaked, lag: timedelta, say: Callable[[str], None]) -> list[str]:
-    """Streams that lay within the soak, against the truth."""
+    """Compare streams within the soak with the truth."""
     found = soaked.lake.scan_all(TABLES["streams"]).collect()
-    asked = soaked.lake.scan_all(LIVE_OBSERVATIONS).select(
+    span = soaked.lake.scan_all(LIVE_OBSERVATIONS).select(
         first=pl.col("observed_at").min(), last=pl.col("observed_at").max()
     )
-    first, last = asked.collect().row(0)
+    first, last = span.collect().row(0)
     world = soaked.sandbox.world
     true: list[TrueStream] = [
         stream
         for creator in world.creators
         if creator.kind == "public"
         for stream in world.streams(creator, first, last)
-        # Long enough for a round and a pause of the watch to meet it.
+        # Long enough to overlap a round and a pause of the watch.
         if stream.started_at > first and stream.ended_at < last - 2 * lag and stream.ended_at - stream.started_at > lag
     ]
     errors = []
     missed = 0
     for stream in true:
-        mine = found.filter(
+        matches = found.filter(
             pl.col("creator_id") == stream.creator.handle,
             (pl.col("started_at") - stream.started_at).abs() <= _SAME_STREAM,
         )
-        missed += mine.is_empty()
-        errors += [abs((ended - stream.ended_at).total_seconds()) / 60 for ended in mine["ended_at"].drop_nulls()]
+        missed += matches.is_empty()
+        errors += [abs((ended - stream.ended_at).total_seconds()) / 60 for ended in matches["ended_at"].drop_nulls()]
     say(f"streams: {len(true)} true ones within, {len(true) - missed} found; ends off by "
         f"{median(errors) if errors else 0:.1f} minutes in the middle")  # fmt: skip
     return [f"{missed} of {len(true)} streams were missed"] if missed else []
@@ -336,14 +336,14 @@ def _service(home: Path, name: str, command: list[str], variables: dict[str, str
             service.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 service.wait(20)
-            # Its runs and helpers are of the same session; nothing of it may stay.
+            # Its runs and helper processes are in the same session; all of them must end.
             with suppress(ProcessLookupError):
                 os.killpg(service.pid, signal.SIGKILL)
             service.wait()
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -357,7 +357,7 @@ def _listens(port: int) -> bool:
 
 
 def _megabytes(pid: int) -> float:
-    """Memory of a process; 0 where this machine does not say."""
+    """Return the memory of a process; 0 if this machine does not report it."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return 0.0

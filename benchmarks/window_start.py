@@ -1,13 +1,13 @@
-"""CPU time of loading what a capture window, and the sensor of follow-ups, must know when they start late in the day.
+"""Measure the CPU time of loading the state of a capture window, and of the follow-up sensor, late in the day.
 
     python -m benchmarks.window_start [--creators N ...] [--home FOLDER]
 
 It lands one day of raw rows until 23:00 UTC through the lake's own writers: every creator polled every five minutes,
-a file a minute as windows write them, hourly profiles. Each load runs in a process of its own:
+a file a minute as windows write them, hourly profiles. Each load runs in its own process:
 
 - window: accounts, last states, times of requests, missing handles, credits of the day; the first window of a lake adds
   up the credits of all hours, the next one only those of the current hour.
-- look: the follow-ups that are due, by reading the day, and again after each of the next minutes.
+- look: the due follow-ups, by reading the day, and again after each of the next minutes.
 """
 
 from __future__ import annotations

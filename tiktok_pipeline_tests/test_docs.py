@@ -1,4 +1,4 @@
-"""Documentation is tested: every setting, table, schedule, job, variable and command stands where it should."""
+"""The documentation is complete: settings, tables, schedules, jobs, variables and commands are described."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_data_dictionary_is_up_to_date() -> None:
     assert (ROOT / "docs" / "data-dictionary.md").read_text() == dictionary()
 
 
-def test_the_operator_is_told_of_every_section_of_the_settings_and_every_upkeep_asset() -> None:
+def test_operations_describes_every_settings_section_and_every_upkeep_asset() -> None:
     for section in Settings.__struct_fields__:
         assert f"`[{section}" in OPERATIONS, section
     for key in Retention.__struct_fields__:
@@ -40,7 +40,7 @@ def test_the_operator_is_told_of_every_section_of_the_settings_and_every_upkeep_
             assert f"`{spec.key.to_user_string()}`" in OPERATIONS, spec.key
 
 
-def test_every_table_says_what_it_is_made_from_in_which_units_and_how_to_ask_it() -> None:
+def test_every_table_is_documented_with_its_sources_units_and_an_example_query() -> None:
     assert EXAMPLES.keys() == TABLES.keys() | VIEWS.keys() | {PUBLICATION.name}
     sections = dict(part.split("\n", 1) for part in dictionary().split("\n### ")[1:])
     assert sections.keys() == EXAMPLES.keys()
@@ -64,7 +64,7 @@ def test_every_job_and_schedule_is_documented() -> None:
         assert f"`{sensor.name}`" in OPERATIONS, sensor.name
 
 
-def test_every_variable_that_the_package_reads_is_in_the_example() -> None:
+def test_every_variable_that_the_package_reads_is_in_the_example_environment() -> None:
     example = (ROOT / ".env.example").read_text()
     code = "\n".join(path.read_text() for path in (ROOT / "tiktok_pipeline").rglob("*.py"))
     # Set by `make dev` alone, for its own children.
@@ -88,7 +88,7 @@ def test_every_command_is_in_the_readme_and_has_a_help_text(command: str) -> Non
 TEXTS = (".py", ".md", ".toml", ".yaml", ".lock", "", ".example", ".csv", ".service", ".target", ".dockerignore")
 
 
-def test_the_project_names_no_path_of_a_machine_and_no_registry() -> None:
+def test_no_file_contains_a_machines_path_or_a_registry() -> None:
     forbidden = re.compile(
         r"(?:^|[\s\"'=(])/(?:root|tmp|work|home)/|pypi\.org|pythonhosted|npmjs|--(?:extra-)?index-url"
     )
@@ -158,7 +158,7 @@ def test_the_tree_of_errors_in_the_docstring_is_the_tree_of_the_classes() -> Non
             assert (parent is errors.PipelineError) is (depth == 0), line
 
 
-def test_the_operator_is_told_which_tables_of_an_older_day_are_rebuilt_for_an_open_stream() -> None:
+def test_operations_lists_the_tables_of_an_older_day_that_are_rebuilt_for_an_open_stream() -> None:
     build_definitions()  # imports the module
     from tiktok_pipeline.defs.marts import automation  # noqa: PLC0415
 
@@ -203,7 +203,7 @@ def quoted(sections: Sequence[str]) -> list[str]:
     return sorted({piece.strip(" `:@") for text in italics for piece in text.split("...")} - {""})
 
 
-def test_every_message_that_the_operator_is_shown_in_the_documents_is_one_of_the_code() -> None:
+def test_every_message_quoted_in_the_documents_is_one_of_the_code() -> None:
     asked = quoted(["When something is wrong", "Alerts", "Recover"])
     assert len(asked) > 12
     said = messages()

@@ -1,6 +1,6 @@
-"""The whole job against the sandbox: two days over HTTP, raw to DuckDB, compared with the truth.
+"""The whole pipeline against the sandbox: two days over HTTP, from raw to DuckDB, compared with the truth.
 
-The deployment is made in `replayed.py`.
+`replayed.py` makes the deployment.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from tiktok_pipeline_tests.replayed import DAYS, END, ROUND, START, Replayed
 
 
 def matched(replayed: Replayed) -> list[tuple[TrueStream, dict[str, object]]]:
-    """True streams with the streams that were found in their time."""
+    """Return each true stream with the stream found at its time."""
     found = replayed.query("SELECT * FROM streams").rows(named=True)
     pairs = []
     for true in replayed.true_streams():
-        mine = [
+        matches = [
             row
             for row in found
             if row["creator_id"] == true.creator.handle
             and row["started_at"].replace(tzinfo=UTC) < true.ended_at
             and row["ended_at_lo"].replace(tzinfo=UTC) > true.started_at - ROUND
         ]
-        assert len(mine) == 1, f"{true.creator.handle} at {true.started_at}: found {len(mine)} streams for one"
-        pairs.append((true, mine[0]))
+        assert len(matches) == 1, f"{true.creator.handle} at {true.started_at}: found {len(matches)} streams for one"
+        pairs.append((true, matches[0]))
     return pairs
 
 
@@ -63,7 +63,7 @@ def test_starts_are_exact_and_ends_within_a_round(replayed: Replayed) -> None:
         assert row["status"] == "ended"
 
 
-def test_viewers_are_what_the_world_saw(replayed: Replayed) -> None:
+def test_viewers_agree_with_the_world(replayed: Replayed) -> None:
     for true, row in matched(replayed):
         seconds = range(int(true.start_s), int(true.end_s), 5)
         truth = [replayed.sandbox.world.viewers_at(true.creator, datetime.fromtimestamp(s, UTC)) for s in seconds]
@@ -74,7 +74,7 @@ def test_viewers_are_what_the_world_saw(replayed: Replayed) -> None:
             assert row["average_viewers"] == pytest.approx(mean, rel=0.3)
 
 
-def test_exact_follower_counts_are_the_worlds_own(replayed: Replayed) -> None:
+def test_exact_follower_counts_equal_those_of_the_world(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     by_handle = {creator.handle: creator for creator in world.creators}
     rows = replayed.query(
@@ -87,7 +87,7 @@ def test_exact_follower_counts_are_the_worlds_own(replayed: Replayed) -> None:
         assert row["followers"] == true
 
 
-def test_stories_are_all_there_with_their_views(replayed: Replayed) -> None:
+def test_every_story_is_found_with_its_views(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     rows = {row["story_id"]: row for row in replayed.query("SELECT * FROM stories").rows(named=True)}
     true = {
@@ -95,7 +95,7 @@ def test_stories_are_all_there_with_their_views(replayed: Replayed) -> None:
         for creator in world.creators
         if creator.handle in replayed.watched()
         for story in world.stories(creator, START, END)
-        # Seen by a sweep, and published on a day that was derived.
+        # Seen by a sweep, and published on a derived day.
         if START <= story.published_at < END - timedelta(hours=2)
     }
     assert true
@@ -105,7 +105,7 @@ def test_stories_are_all_there_with_their_views(replayed: Replayed) -> None:
         assert seen["views"] == story.views(seen["last_observed_at"].replace(tzinfo=UTC).timestamp())
 
 
-def test_the_leaderboard_ranks_by_the_truth(replayed: Replayed) -> None:
+def test_the_leaderboard_ranks_by_true_airtime(replayed: Replayed) -> None:
     day = (START + timedelta(days=1)).date()
     board = replayed.query(
         f"SELECT creator_id, value, rank FROM leaderboard WHERE as_of = '{day}' AND period = 'week' "
@@ -126,21 +126,21 @@ def test_the_leaderboard_ranks_by_the_truth(replayed: Replayed) -> None:
     assert board["rank"].to_list() == board["value"].rank("min", descending=True).to_list()
 
 
-def test_lift_beats_the_naive_difference_and_says_when_it_cannot_be_seen(replayed: Replayed) -> None:
+def test_lift_is_closer_to_the_truth_than_the_naive_difference(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     rows = replayed.query("SELECT * FROM stream_lift WHERE observable AND lift IS NOT NULL").rows(named=True)
     assert rows
     by_handle = {creator.handle: creator for creator in world.creators}
-    naive = mine = 0.0
+    naive = estimated = 0.0
     for row in rows:
         creator = by_handle[row["creator_id"]]
         before, after = row["before_at"].replace(tzinfo=UTC), row["after_at"].replace(tzinfo=UTC)
         truth = world.lift_between(creator, before, after)
         unit = max(world.organic_per_day(creator), 1.0)
         naive += abs(row["naive_delta"] - truth) / unit
-        mine += abs(row["lift"] - truth) / unit
+        estimated += abs(row["lift"] - truth) / unit
         assert row["lift_lo"] <= row["lift"] <= row["lift_hi"]
-    assert mine < naive
+    assert estimated < naive
 
 
 def test_hours_and_days_add_up_to_the_streams(replayed: Replayed) -> None:
@@ -149,13 +149,13 @@ def test_hours_and_days_add_up_to_the_streams(replayed: Replayed) -> None:
         table: replayed.query(f"{one} {table}").row(0) for table in ("streams", "stream_hours", "creator_hours")
     }  # fmt: skip
     assert len(set(sums.values())) == 1, sums
-    # The days leave out what was on air after the last of them.
+    # The days exclude airtime after the last day.
     within = f"{one} stream_hours WHERE hour < '{END:%F}'"
     assert replayed.query(within).row(0) == replayed.query(f"{one} creator_days").row(0)
     assert sums["streams"][0] > 3_600
 
 
-def test_everybody_who_was_watched_has_a_row_each_day_that_says_whether_they_streamed(replayed: Replayed) -> None:
+def test_every_polled_creator_has_a_row_for_each_day_with_activity_and_streak(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     rows = replayed.query("SELECT * FROM creator_days").rows(named=True)
     days = [(START + timedelta(days=n)).date() for n in range(DAYS)]
@@ -181,13 +181,13 @@ def test_everybody_who_was_watched_has_a_row_each_day_that_says_whether_they_str
         assert by_key[handle, days[-1]]["current_streak_days"] == streak
 
 
-def test_who_joined_around_a_stream_is_who_joined_in_the_world(replayed: Replayed) -> None:
+def test_joined_followers_of_a_stream_equal_those_of_the_world(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     rows = replayed.query("SELECT * FROM stream_conversions").rows(named=True)
     assert len(rows) == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]
-    told = [row for row in rows if row["joined"] is not None]
-    assert told
-    for row in told:
+    known = [row for row in rows if row["joined"] is not None]
+    assert known
+    for row in known:
         creator = next(c for c in world.creators if c.handle == row["creator_id"])
         members = world.follower_list(creator)
         before, after = (row[at].replace(tzinfo=UTC).timestamp() for at in ("before_at", "after_at"))
@@ -203,7 +203,7 @@ def test_who_joined_around_a_stream_is_who_joined_in_the_world(replayed: Replaye
     assert all(row["flags"] for row in rows if row["joined"] is None)
 
 
-def test_recaps_are_clips_of_streams_and_announcements_are_not(replayed: Replayed) -> None:
+def test_recaps_are_clips_of_streams_and_no_announcements(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     posts = {
         post.post_id: post for creator in world.creators for post in world.posts(creator, START, END) if not post.pinned
@@ -220,7 +220,7 @@ def test_recaps_are_clips_of_streams_and_announcements_are_not(replayed: Replaye
     assert overview == (len(linked), sum(row["views"] or 0 for row in linked))
 
 
-def test_gifts_are_an_index_and_no_diamonds_while_nobody_supplied_any(replayed: Replayed) -> None:
+def test_gift_estimates_have_an_index_and_no_diamonds_without_known_gifts(replayed: Replayed) -> None:
     rows = replayed.query("SELECT * FROM gift_estimates")
     assert set(rows["stream_id"]) == set(replayed.query("SELECT stream_id FROM streams")["stream_id"])
     for column in ("low", "mid", "high"):
@@ -231,7 +231,7 @@ def test_gifts_are_an_index_and_no_diamonds_while_nobody_supplied_any(replayed: 
     assert indexed.height == rows.filter(pl.col("compared_with") >= 5).height
 
 
-def test_an_account_that_is_missing_or_private_is_never_off_air(replayed: Replayed) -> None:
+def test_a_missing_account_is_unknown_and_never_off_air(replayed: Replayed) -> None:
     hidden = [c.handle for c in replayed.sandbox.world.creators if c.kind == "missing"]
     assert hidden
     quoted = ", ".join(f"'{handle}'" for handle in hidden)
@@ -239,16 +239,16 @@ def test_an_account_that_is_missing_or_private_is_never_off_air(replayed: Replay
     assert states["live_state"].to_list() == ["unknown"]
 
 
-def test_the_ledger_agrees_with_the_vendors_own(replayed: Replayed) -> None:
-    mine = replayed.query(
+def test_vendor_usage_agrees_with_the_vendors_ledger(replayed: Replayed) -> None:
+    usage = replayed.query(
         "SELECT vendor, endpoint, CAST(sum(requests) AS BIGINT) AS requests, sum(credits) AS credits "
         "FROM vendor_usage GROUP BY ALL"
     )
     with urlopen(f"{replayed.sandbox.url}/truth/ledger") as answer:
-        theirs = pl.read_json(answer.read())
-    assert mine["requests"].sum() > 5_000
-    totals = {(r["vendor"], r["endpoint"]): (r["requests"], r["credits"]) for r in mine.rows(named=True)}
-    for row in theirs.rows(named=True):
+        ledger = pl.read_json(answer.read())
+    assert usage["requests"].sum() > 5_000
+    totals = {(r["vendor"], r["endpoint"]): (r["requests"], r["credits"]) for r in usage.rows(named=True)}
+    for row in ledger.rows(named=True):
         assert totals[row["vendor"], row["endpoint"]] == (row["requests"], pytest.approx(row["credits"]))
 
 
@@ -263,7 +263,7 @@ def test_ids_survive_as_strings(replayed: Replayed) -> None:
     assert len(found) > 5
 
 
-def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
+def test_no_file_contains_a_secret(replayed: Replayed) -> None:
     secrets = [
         value.encode()
         for name, value in replayed.sandbox.environment.items()
@@ -288,7 +288,7 @@ def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
             looked += 1
             for secret in secrets:
                 position = content.find(secret)
-                # A redacted token keeps its name: only what follows would be the secret.
+                # A redacted token keeps its name; only text after the name would be a secret.
                 while position >= 0 and content[position + len(secret) :].startswith(b"[redacted]"):
                     position = content.find(secret, position + 1)
                 assert position < 0, f"{secret!r} in {path.name}"
@@ -296,7 +296,7 @@ def test_nothing_secret_is_in_any_file(replayed: Replayed) -> None:
 
 
 def contents(home: Path) -> dict[str, str]:
-    """Digests of all tables and of what is published. Records that hold times of files are left out."""
+    """Return digests of all tables and published files, without records that contain file times."""
     return {
         str(path.relative_to(home)): sha256(path.read_bytes()).hexdigest()
         for folder in ("lake/raw", "lake/normalized", "lake/marts", "warehouse")
@@ -305,19 +305,19 @@ def contents(home: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_replay_again_changes_nothing(replayed: Replayed) -> None:
+def test_repeating_the_replay_changes_nothing(replayed: Replayed) -> None:
     before = contents(replayed.home)
     done = replayed.replay()
     assert done.returncode == 0, done.stderr
     assert contents(replayed.home) == before
 
 
-def test_progress_is_shown(replayed: Replayed) -> None:
-    assert "capturing 2026-11-02 00:00 to 2026-11-04 00:00" in replayed.said
-    assert "raw_lives 2026-11-0" in replayed.said
+def test_the_replay_prints_its_progress(replayed: Replayed) -> None:
+    assert "capturing 2026-11-02 00:00 to 2026-11-04 00:00" in replayed.output
+    assert "raw_lives 2026-11-0" in replayed.output
 
 
-def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: Replayed) -> None:
+def test_the_published_file_has_basic_types_and_comments_on_every_column(replayed: Replayed) -> None:
     columns = replayed.query(
         "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
     )
@@ -331,7 +331,7 @@ def test_the_published_file_keeps_to_plain_types_and_explains_itself(replayed: R
     assert overview == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]
 
 
-def test_a_stream_that_began_before_the_first_day_is_there(replayed: Replayed) -> None:
+def test_a_stream_that_began_before_the_first_day_is_found(replayed: Replayed) -> None:
     world = replayed.sandbox.world
     going_on = [
         stream
@@ -343,17 +343,17 @@ def test_a_stream_that_began_before_the_first_day_is_there(replayed: Replayed) -
     assert going_on
     found = replayed.query("SELECT creator_id, started_at FROM streams")
     for stream in going_on:
-        mine = found.filter(
+        matches = found.filter(
             pl.col("creator_id") == stream.creator.handle, pl.col("started_at") < START.replace(tzinfo=None)
         )
-        assert mine.height == 1, stream.creator.handle
-    # Nobody was asked on the days before: nothing is said of them.
+        assert matches.height == 1, stream.creator.handle
+    # No creator was polled on earlier days, so there are no rows about them.
     assert replayed.query("SELECT min(day) FROM coverage").item() == START.date()
     assert replayed.query("SELECT min(as_of) FROM leaderboard").item() == START.date()
 
 
-def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Replayed) -> None:
-    """After the tests that compare raw files: these are others from here on."""
+def test_upkeep_compacts_raw_and_derived_files_stay_the_same(replayed: Replayed) -> None:
+    """Runs after the tests that compare raw files, because it replaces them."""
     raw = list(RAW_TABLES)
     # As windows on the real clock land them: a file every ten minutes.
     for table in raw:
@@ -375,7 +375,7 @@ def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Repla
     assert sum(name.startswith("lake/raw/raw_lives/") for name in after) == 24 * DAYS
     for table in raw:
         assert all_raw(replayed.lake, table).collect().sort("capture_id").equals(landed[table.name])
-    # No request is repeated. Rebuilt from raw, every derived file has the bytes that it had, here from compacted files.
+    # No request is repeated. Derived again from compacted raw files, every derived file has its old bytes.
     for table in TABLES.values():
         if table.layer != "raw":
             for path in replayed.lake.folder(table).rglob("*.parquet"):
@@ -386,8 +386,8 @@ def test_upkeep_folds_raw_and_whatever_is_derived_stays_the_same(replayed: Repla
     assert {name: after[name] for name in derived} == {name: before[name] for name in derived}
 
 
-def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> None:
-    """Runs last: it changes the deployment that the other tests look at."""
+def test_an_erased_creator_is_in_no_file(replayed: Replayed) -> None:
+    """Runs last: it changes the deployment of the other tests."""
     world = replayed.sandbox.world
     creator = next(c for c in world.creators if c.renamed_to is not None and c.kind == "public")
     names = [creator.handle, creator.renamed_to or "", creator.user_id, creator.sec_uid]
@@ -400,7 +400,7 @@ def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> 
     for written in texts(replayed.home):
         for name in names:
             assert name not in written
-    # Nobody else lost anything, and every file is still where it was.
+    # No other creator lost rows, and every file still exists.
     tables = {name for name in before if name.startswith("lake/")}
     assert tables == {name for name in contents(replayed.home) if name.startswith("lake/")}
     others = [c.handle for c in world.creators if c is not creator and c.kind == "public"]
@@ -410,13 +410,13 @@ def test_somebody_who_is_forgotten_is_in_no_file_anymore(replayed: Replayed) -> 
 
 
 def kept_readings(path: Path) -> list[pl.DataFrame]:
-    """Frames of a file of decoded readings."""
+    """Return the frames of a file of decoded readings."""
     frames = msgspec.msgpack.decode(path.read_bytes())["frames"].values()
     return [pl.read_ipc(frame) for frame in frames]
 
 
 def texts(home: Path) -> Iterator[str]:
-    """Everything that a deployment's files say, decompressed; Dagster's own records aside."""
+    """Yield the decompressed text of every file of a deployment, except Dagster's records."""
     for path in home.rglob("*"):
         if not path.is_file() or path.is_symlink() or "dagster" in path.parts:
             continue

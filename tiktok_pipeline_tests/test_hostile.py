@@ -1,6 +1,6 @@
-"""A few hours against the hostile sandbox by the command that a user runs: what no damage touches must be there.
+"""A few hours against the hostile sandbox by the command line: every undamaged reading must be found.
 
-`python -m benchmarks.hostile` is the same over two days.
+`python -m benchmarks.hostile` does the same over two days.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replay, 
         yield done, judge(sandbox, home, START, END)
 
 
-def test_the_replay_ends_well(hostile: tuple[Replay, Judged]) -> None:
+def test_the_replay_succeeds(hostile: tuple[Replay, Judged]) -> None:
     done, _ = hostile
-    assert done.exit_code == 0, done.said[-3000:]
-    assert "Traceback" not in done.said
+    assert done.exit_code == 0, done.output[-3000:]
+    assert "Traceback" not in done.output
 
 
 def test_bodies_headers_and_connections_were_damaged(hostile: tuple[Replay, Judged]) -> None:
@@ -46,6 +46,6 @@ def test_every_request_landed_and_no_undamaged_reading_is_lost(hostile: tuple[Re
     assert judged.broken == []
 
 
-def test_memory_stays_within_bounds_while_capturing(hostile: tuple[Replay, Judged]) -> None:
+def test_the_peak_memory_of_capturing_stays_below_500_mb(hostile: tuple[Replay, Judged]) -> None:
     done, _ = hostile
     assert 0 < done.capture_megabytes < 500

@@ -1,4 +1,4 @@
-"""Politeness and money, against the sandbox's own log, under the nastiest faults."""
+"""Rate limits and billing, compared with the sandbox's own log, under the profile of faults `nasty`."""
 
 from __future__ import annotations
 
@@ -73,20 +73,20 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Day:
     return Day(pl.concat(landed.values()), read, ledger, log)
 
 
-def test_every_request_that_a_vendor_saw_is_a_row_and_none_is_made_up(nasty: Day) -> None:
-    mine = {(v, e): n for v, e, n in nasty.raw.group_by("vendor", "endpoint").len().iter_rows()}
-    theirs = {(row["vendor"], row["endpoint"]): row["requests"] for row in nasty.ledger.rows(named=True)}
-    assert mine == theirs
-    assert sum(mine.values()) > 900
+def test_every_request_in_the_vendors_ledger_is_a_row_and_no_other(nasty: Day) -> None:
+    landed = {(v, e): n for v, e, n in nasty.raw.group_by("vendor", "endpoint").len().iter_rows()}
+    vendors_ledger = {(row["vendor"], row["endpoint"]): row["requests"] for row in nasty.ledger.rows(named=True)}
+    assert landed == vendors_ledger
+    assert sum(landed.values()) > 900
 
 
-def test_the_ledgers_agree_to_the_credit(nasty: Day) -> None:
+def test_credits_agree_with_the_vendors_ledger(nasty: Day) -> None:
     usage = vendor_usage(nasty.raw).group_by("vendor").agg(pl.col("credits").sum()).rows()
-    theirs = nasty.ledger.group_by("vendor").agg(pl.col("credits").sum()).rows()
-    assert dict(usage) == pytest.approx(dict(theirs))
+    vendors_ledger = nasty.ledger.group_by("vendor").agg(pl.col("credits").sum()).rows()
+    assert dict(usage) == pytest.approx(dict(vendors_ledger))
 
 
-def test_faults_of_every_kind_came_and_none_was_taken_for_an_answer(nasty: Day) -> None:
+def test_faults_of_every_kind_occur_and_none_gives_a_live_state(nasty: Day) -> None:
     outcomes = set(nasty.raw["outcome"])
     assert {"ok", "not_live", "rate_limited", "server_error", "network_error", "malformed"} <= outcomes
     failed = nasty.raw.filter(pl.col("outcome").is_in(["rate_limited", "server_error", "network_error", "malformed"]))
@@ -95,13 +95,13 @@ def test_faults_of_every_kind_came_and_none_was_taken_for_an_answer(nasty: Day) 
     assert states["live_state"].unique().to_list() == ["unknown"]
 
 
-def test_what_could_not_be_read_is_in_quarantine(nasty: Day) -> None:
+def test_every_malformed_response_is_in_quarantine(nasty: Day) -> None:
     malformed = nasty.raw.filter(pl.col("outcome") == "malformed")["capture_id"]
     assert set(malformed) <= set(nasty.read["quarantine"]["capture_id"])
 
 
-def test_no_second_held_more_requests_of_a_vendor_than_allowed(nasty: Day) -> None:
-    """By the sandbox's own log: over all tables and endpoints, wherever the second begins."""
+def test_no_second_has_more_requests_to_a_vendor_than_its_rate_limit(nasty: Day) -> None:
+    """By the sandbox's own log, over all tables and endpoints, for every start of the second."""
     for (vendor,), rows in nasty.log.group_by("vendor"):
         instants = sorted(datetime.fromisoformat(at) for at in rows["at"])
         for n, at in enumerate(instants):
@@ -109,35 +109,35 @@ def test_no_second_held_more_requests_of_a_vendor_than_allowed(nasty: Day) -> No
             assert within <= RATE, f"{vendor}: {within} requests in the second from {at}"
 
 
-def test_processes_side_by_side_share_the_rate(tmp_path: Path) -> None:
-    """A request can be held up on its way by a busy machine: a gate that holds does so in one of three tries."""
+def test_concurrent_processes_share_the_rate_limit(tmp_path: Path) -> None:
+    """A busy machine can delay requests on their way, so one success in three tries is enough."""
     assert any(_most_in_a_second(tmp_path / str(n)) <= RATE for n in range(3))
 
 
 def _most_in_a_second(folder: Path) -> int:
-    _, log = _sweep_side_by_side(folder, settings())
+    _, log = _sweep_concurrently(folder, settings())
     instants = sorted(datetime.fromisoformat(row["wall"]) for row in log if row["vendor"] == "social_fetch")
     assert len(instants) == 28
     return max(bisect_left(instants, at + timedelta(seconds=1)) - n for n, at in enumerate(instants))
 
 
-def test_processes_side_by_side_share_the_budget(tmp_path: Path) -> None:
-    requests, log = _sweep_side_by_side(tmp_path, settings(credits_per_day=20))
-    asked = [row["vendor"] for row in log]
-    assert asked.count("social_fetch") == 20
-    # Whoever was left, the next vendor of the route was asked about.
-    assert asked.count("konbini") == 8
+def test_concurrent_processes_share_the_budget(tmp_path: Path) -> None:
+    requests, log = _sweep_concurrently(tmp_path, settings(credits_per_day=20))
+    polled = [row["vendor"] for row in log]
+    assert polled.count("social_fetch") == 20
+    # The remaining creators were polled at the next vendor of the route.
+    assert polled.count("konbini") == 8
     assert sum(requests) == 28
 
 
-def _sweep_side_by_side(folder: Path, chosen: Settings) -> tuple[list[int], list[dict[str, Any]]]:
-    """Requests of each of two processes that ask everybody at the same time, and what the sandbox logged."""
+def _sweep_concurrently(folder: Path, chosen: Settings) -> tuple[list[int], list[dict[str, Any]]]:
+    """Return the requests of two processes that poll all creators at the same time, and the sandbox's log."""
     with start_in_process(seed=7, creators=14, start=START) as sandbox:
         handles = [creator.handle for creator in sandbox.world.creators]
         work = [(folder, sandbox.environment, handles, chosen, n) for n in range(2)]
         pool = multiprocessing.get_context("spawn").Pool(2)
         try:
-            requests = pool.starmap(_sweep_beside, work)
+            requests = pool.starmap(_sweep_once, work)
         finally:
             # Leaving `with pool` would terminate the workers, which can hang.
             pool.close()
@@ -145,13 +145,13 @@ def _sweep_side_by_side(folder: Path, chosen: Settings) -> tuple[list[int], list
         return requests, json.loads(urlopen(f"{sandbox.url}/truth/log").read())
 
 
-def _sweep_beside(folder: Path, environment: dict[str, str], handles: list[str], chosen: Settings, number: int) -> int:
+def _sweep_once(folder: Path, environment: dict[str, str], handles: list[str], chosen: Settings, number: int) -> int:
     targets = [Target(handle, handle) for handle in handles]
     here = Deployment(Lake(folder), chosen, accesses(environment), targets, gates=folder / "gates")
     return window.sweep_now(here, RAW_LIVES, RealClock(), f"sweep-{number}").tally.requests
 
 
-def test_a_budget_is_never_overspent_and_another_window_remembers(tmp_path: Path) -> None:
+def test_the_daily_credit_cap_holds_across_windows(tmp_path: Path) -> None:
     cap = 40
     with start_in_process(seed=7, creators=14, start=START) as sandbox:
         for _ in range(2):
@@ -159,5 +159,5 @@ def test_a_budget_is_never_overspent_and_another_window_remembers(tmp_path: Path
         ledger = json.loads(urlopen(f"{sandbox.url}/truth/ledger").read())
     spent = sum(row["credits"] for row in ledger if row["vendor"] == "social_fetch")
     assert spent == cap
-    # The next vendor of the route took over.
+    # The next vendor of the route was polled instead.
     assert any(row["vendor"] == "konbini" and row["endpoint"].endswith("/live") for row in ledger)

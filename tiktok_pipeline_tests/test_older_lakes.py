@@ -32,7 +32,7 @@ def serve(home: Path) -> None:
 
 
 def differences(expected: Rows, found: Rows) -> list[str]:
-    """What differs, in words: tables, rows by position, values. A column that a release adds is no difference."""
+    """Describe differences of tables, rows by position, and values. A column added by a release is no difference."""
     said = [f"{name}: {len(expected.get(name, []))} rows became {len(found.get(name, []))}"
             for name in expected if len(expected[name]) != len(found.get(name, []))]  # fmt: skip
     for name, rows in expected.items():
@@ -52,7 +52,7 @@ def test_there_is_a_lake_of_this_release_or_of_an_earlier_one_and_none_is_large(
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=ARCHIVE_IDS)
-def test_an_older_lake_is_published_as_it_is(archive: Path, tmp_path: Path) -> None:
+def test_an_older_lake_is_published_unchanged(archive: Path, tmp_path: Path) -> None:
     expected = unpack(archive, tmp_path)
     assert {"streams", "stream_lift", "creator_days", "leaderboard", "coverage"} <= expected.keys()
     serve(tmp_path)
@@ -101,7 +101,7 @@ def test_a_column_that_is_new_is_null_in_older_days(tmp_path: Path) -> None:
     assert not any("title" in row for row in streams)
 
 
-def test_an_older_day_without_a_column_that_must_not_be_null_is_left_out_and_rebuilt(tmp_path: Path) -> None:
+def test_an_older_day_without_a_required_column_is_skipped_and_rebuilt(tmp_path: Path) -> None:
     expected = unpack(ARCHIVES[-1], tmp_path)
     lake = without(tmp_path, "rooms")
     serve(tmp_path)
@@ -112,7 +112,7 @@ def test_an_older_day_without_a_column_that_must_not_be_null_is_left_out_and_reb
     assert differences(expected, published(tmp_path / "warehouse")) == []
 
 
-def test_a_change_of_a_value_or_a_lost_row_is_found(tmp_path: Path) -> None:
+def test_a_changed_value_or_a_lost_row_is_reported(tmp_path: Path) -> None:
     expected = unpack(ARCHIVES[-1], tmp_path)
     found = {name: [dict(row) for row in rows] for name, rows in expected.items()}
     assert differences(expected, found) == []

@@ -1,4 +1,4 @@
-"""What goes wrong for hours ends in tables that are fresh, and that say what is not known; without a person."""
+"""Failures of several hours end with fresh tables that mark unknown spans, without an operator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Deployed:
         return Lake(self.home / "lake")
 
     def use(self, sandbox: RunningSandbox) -> None:
-        """The same vendors at another address, as after they were repaired."""
+        """Use the same vendors at another address, as after a repair."""
         for name, value in sandbox.environment.items():
             self.monkeypatch.setenv(name, value)
         if not (self.home / "roster.csv").exists():
@@ -64,7 +64,7 @@ def hour(number: float) -> datetime:
     return START + timedelta(hours=number)
 
 
-def test_while_a_vendor_is_down_for_hours_the_next_one_answers_and_it_is_asked_again_when_it_is_back(
+def test_while_a_vendor_is_down_the_next_one_is_polled_and_the_first_one_again_afterwards(
     deployed: Deployed,
 ) -> None:
     (deployed.home / "settings.toml").write_text("[retries]\nattempts = 1\n")
@@ -82,27 +82,27 @@ def test_while_a_vendor_is_down_for_hours_the_next_one_answers_and_it_is_asked_a
     live = deployed.table("live_observations").filter(pl.col("creator_id").is_in(public))
 
     def vendors(first: int, last: int) -> set[str]:
-        said = live.filter(
+        known = live.filter(
             pl.col("live_state") != "unknown", pl.col("reason").is_null() | (pl.col("vendor") != "tikhub")
         )
-        within = said.filter(pl.col("observed_at") >= hour(first), pl.col("observed_at") < hour(last))
+        within = known.filter(pl.col("observed_at") >= hour(first), pl.col("observed_at") < hour(last))
         return set(within["vendor"]) - {"tikhub"}
 
     assert vendors(13, 14) == {"social_fetch"}
     assert vendors(14, 16) == {"konbini"}
     assert vendors(16, 17) == {"social_fetch"}
-    # What failed says nothing, least of all off air; and a stream that went on all the while is one stream.
+    # A failed response gives an unknown state, never off air; a stream that lasted all the time is one stream.
     failed = live.filter(pl.col("vendor") == "social_fetch", pl.col("reason") == "server_error")
     assert set(failed["live_state"]) <= {"unknown"}
     gaps = deployed.table("coverage").filter(pl.col("creator_id").is_in(public))["largest_gap_s"]
     assert gaps.max() is not None
     assert float(gaps.max()) <= 900  # type: ignore[arg-type]
-    # The circuit spared the vendor most of what it would have refused.
+    # The open circuit saved most requests to the failing vendor.
     usage = deployed.table("vendor_usage").filter(pl.col("vendor") == "social_fetch")
     assert usage["requests"].sum() < live.filter(pl.col("vendor") == "konbini").height * 3
 
 
-def test_when_every_vendor_is_down_the_run_fails_in_words_and_the_next_one_goes_on(deployed: Deployed) -> None:
+def test_a_run_fails_with_a_reason_if_every_vendor_is_down_and_the_next_one_continues(deployed: Deployed) -> None:
     (deployed.home / "settings.toml").write_text(
         '[retries]\nattempts = 1\n[routes]\nlive = ["social_fetch"]\nprofile = ["social_fetch"]\n'
     )
@@ -127,7 +127,7 @@ def test_when_every_vendor_is_down_the_run_fails_in_words_and_the_next_one_goes_
     assert live["observed_at"].max() > hour(15.5)  # type: ignore[operator]
 
 
-def test_a_day_that_nobody_polled_says_so_and_invents_nothing(deployed: Deployed) -> None:
+def test_a_day_without_polls_is_marked_and_gets_no_invented_stream(deployed: Deployed) -> None:
     with start_in_process(seed=3, creators=8, start=START) as sandbox:
         deployed.use(sandbox)
         runs.run_capture(hour(14), hour(24))
@@ -140,7 +140,7 @@ def test_a_day_that_nobody_polled_says_so_and_invents_nothing(deployed: Deployed
             for stream in sandbox.world.streams(creator, hour(26), hour(46))
             if stream.started_at > hour(25) and stream.ended_at < hour(47)
         }
-    assert unseen, "nobody streamed on that day: another seed"
+    assert unseen, "no stream on that day: choose another seed"
     missed = date(2026, 3, 3)
     coverage = deployed.lake.scan_days(COVERAGE, missed, missed).collect()
     assert coverage.height == 8
@@ -151,7 +151,7 @@ def test_a_day_that_nobody_polled_says_so_and_invents_nothing(deployed: Deployed
             assert deployed.lake.day_file(table, missed).exists(), table.name
     for table in (LIVE_OBSERVATIONS, STREAMS, STREAM_LIFT, VENDOR_USAGE):
         assert deployed.lake.scan_days(table, missed, missed).collect().is_empty(), table.name
-    # A stream whose end, or the count after it, would lie in that day has no lift to show.
+    # A stream whose end or later count falls into that day has no observable lift.
     lifts = deployed.table("stream_lift")
     streams = deployed.table("streams").filter(pl.col("status") == "lost")
     of_lost = lifts.join(streams, on="stream_id", how="semi")
@@ -161,7 +161,7 @@ def test_a_day_that_nobody_polled_says_so_and_invents_nothing(deployed: Deployed
 
 
 def invented(deployed: Deployed, sandbox: RunningSandbox) -> list[dict[str, object]]:
-    """Streams that the world never had."""
+    """Return the found streams that are not in the world."""
     by_handle = {creator.handle: creator for creator in sandbox.world.creators}
     minute = timedelta(minutes=1)
     return [
@@ -181,7 +181,7 @@ def digests(lake: Lake) -> dict[str, str]:
     }
 
 
-def test_what_lands_late_is_derived_with_the_trailing_days_and_any_range_again_is_the_same_bytes(
+def test_late_rows_are_derived_with_the_trailing_days_and_repeated_derives_give_the_same_bytes(
     deployed: Deployed,
 ) -> None:
     with start_in_process(seed=3, creators=6, start=START) as sandbox:
@@ -203,7 +203,7 @@ def test_what_lands_late_is_derived_with_the_trailing_days_and_any_range_again_i
         whole = digests(deployed.lake)
     assert whole.keys() == without.keys()
     assert whole != without
-    # A backfill of some days, in the batches that a policy or a person chooses, changes no byte.
+    # A backfill of some days, in any batches, changes no byte.
     derive = build_definitions().resolve_job_def("derive")
     for first, last in ((date(2026, 3, 3), date(2026, 3, 3)), (date(2026, 3, 2), date(2026, 3, 3))):
         with dg.DagsterInstance.get() as instance:

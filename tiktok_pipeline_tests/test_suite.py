@@ -1,4 +1,4 @@
-"""The suite itself: what its modules may share, and how its tests are divided among workers."""
+"""The structure of the suite: imports between its modules, and the division of tests among workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = sorted(TESTS.rglob("*.py"))
 
 
 def imported(module: Path) -> Iterator[str]:
-    """The dotted names that a module imports, wherever it does."""
+    """Yield the dotted names of all imports of a module."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -25,21 +25,21 @@ def imported(module: Path) -> Iterator[str]:
 
 
 def test_no_module_imports_a_test_module() -> None:
-    """Shared fixtures and helpers live in modules of their own."""
+    """Shared fixtures and helpers have their own modules."""
     tests = {".".join(path.relative_to(TESTS.parent).with_suffix("").parts) for path in TESTS.rglob("test_*.py")}
     assert len(tests) > 100
     found = {str(module.relative_to(TESTS)): sorted(tests & set(imported(module))) for module in MODULES}
     assert {module: names for module, names in found.items() if names} == {}
 
 
-def test_files_with_a_rule_for_workers_exist_once() -> None:
+def test_each_file_with_a_rule_for_workers_exists_once() -> None:
     names = [path.name for path in TESTS.rglob("test_*.py")]
     for name in (*conftest.FIRST, *conftest.SHARED, *conftest.DIVISIBLE):
         assert names.count(name) == 1, name
 
 
 def test_the_files_that_use_the_shared_replay_run_on_one_worker() -> None:
-    """Each worker would make the replay for itself."""
+    """Otherwise each worker would make its own replay."""
     using = {
         path.name
         for path in TESTS.rglob("test_*.py")

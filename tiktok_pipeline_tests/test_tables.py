@@ -1,4 +1,4 @@
-"""The contract of the tables: lineage names real columns, and every column of a mart says what it is made of."""
+"""Column lineage names existing columns, and every column of a mart has its sources."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ROSTER = {"handle", "niche", "tier", "user_id", "sec_uid", "note"}
 
 
 @pytest.mark.parametrize("table", MARTS, ids=lambda table: table.name)
-def test_every_column_of_a_mart_says_what_it_is_made_of(table: Table) -> None:
+def test_every_column_of_a_mart_names_its_sources(table: Table) -> None:
     assert list(table.lineage) == [column.name for column in table.columns]
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_lineage_names_columns_that_exist(table: Table) -> None:
+def test_lineage_names_existing_columns(table: Table) -> None:
     known = {column.name for column in table.columns}
     assert {name for names in table.sources for name in names.split()} <= known
     for column, made_of in table.lineage.items():
@@ -35,7 +35,7 @@ def test_lineage_names_columns_that_exist(table: Table) -> None:
                 assert name in TABLES[source].schema, f"{column}: {source}.{name}"
 
 
-def test_lineage_flows_one_way() -> None:
+def test_lineage_follows_the_layers_and_has_no_cycle() -> None:
     layers = ("raw", "normalized", "marts")
     upstream = {
         name: {source for made_of in table.lineage.values() for source, _ in made_of if source in TABLES}
@@ -44,5 +44,5 @@ def test_lineage_flows_one_way() -> None:
     for name, sources in upstream.items():
         for source in sources:
             assert layers.index(TABLES[source].layer) <= layers.index(TABLES[name].layer), f"{name} reads {source}"
-    # Raises where a table is made of itself, by whatever way.
+    # Raises if a table depends on itself.
     assert set(TopologicalSorter(upstream).static_order()) == set(TABLES)

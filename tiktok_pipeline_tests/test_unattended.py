@@ -1,4 +1,4 @@
-"""It runs by itself: a real daemon, code server and webserver, a sandbox at sixty times real speed, nobody there."""
+"""A deployment without an operator: a real daemon, code server and webserver, and a sandbox at 60 times real speed."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ pytestmark = [pytest.mark.unattended, pytest.mark.timeout(900)]
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
-# Long enough for a machine that does other things beside.
+# Long enough for a machine with other work.
 PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
 def stopped_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, str]]]:
-    """`dev` beside the other test: both wait most of the time, for schedules that tick once a minute."""
+    """Run `dev` during the other test: both mostly wait for schedules that tick once a minute."""
     with ThreadPoolExecutor(1) as thread:
         yield thread.submit(start_and_stop_dev, tmp_path_factory.mktemp("dev"))
 
 
 @pytest.mark.usefixtures("stopped_dev")
-def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
+def test_the_deployment_runs_and_recovers_without_an_operator(tmp_path: Path) -> None:
     """Nobody switches anything on, a watch is killed, and streams, boards and a warehouse come to be and stay fresh.
 
-    One test, because schedules tick once a minute: what follows waits for the same ticks.
+    One test, because schedules tick once a minute: all steps wait for the same ticks.
     """
     with deployed(tmp_path / "home", creators=6, speed=60) as running:
         refused = materialize(running, ["raw_lives"], {"dagster/partition": an_hour_of_yesterday(running)})
@@ -60,11 +60,11 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
 
         running.wait(lambda: backfill_status(running, backfill) != "REQUESTED", PATIENCE_S, "the backfill ends")
         assert backfill_status(running, backfill) == "COMPLETED_SUCCESS"
-        # Neither a run a day and table nor one for everything.
+        # More than one run, but not one per day and table.
         assert 2 <= len(runs_of(running, backfill)) <= len(days)
         assert set(running.lake.days(COVERAGE)) >= set(days)
 
-        # The run is started again by itself, the windows after it go on, and nothing that had landed is lost.
+        # The run is retried, later windows run, and no landed row is lost.
         running.wait(lambda: bool(retries(running, killed)), PATIENCE_S, "the killed watch is started again")
         again = retries(running, killed)[0]
         running.wait(
@@ -78,30 +78,30 @@ def test_it_runs_by_itself_and_recovers(tmp_path: Path) -> None:
             lambda: any(r.create_timestamp > since for r in ended(running, "derive")), PATIENCE_S, "derived afterwards"
         )
         running.sample()
-        said: list[str] = []
-        problems = soak.judge(running, said.append)
-        # One run was refused and one killed, both on purpose; holes are judged over a longer time than this.
-        on_purpose = ("2 runs failed", "nobody asked", "were missed")
-        assert not [problem for problem in problems if not any(words in problem for words in on_purpose)], said
+        output: list[str] = []
+        problems = soak.judge(running, output.append)
+        # One run was refused and one killed, both on purpose; gaps are judged over a longer time than this.
+        on_purpose = ("2 runs failed", "no poll of a creator", "were missed")
+        assert not [problem for problem in problems if not any(words in problem for words in on_purpose)], output
 
 
 def test_make_dev_ends_cleanly_with_ctrl_c(stopped_dev: Future[tuple[Path, str]]) -> None:
-    folder, said = stopped_dev.result()
-    assert "stopped" in said
-    assert "Traceback" not in said
-    assert " DEBUG" not in plain(said)
-    # Dagster's own, at the first start of an instance: it has no events to follow yet.
+    folder, output = stopped_dev.result()
+    assert "stopped" in output
+    assert "Traceback" not in output
+    assert " DEBUG" not in plain(output)
+    # Dagster itself warns at the first start of an instance, because it has no events yet.
     warnings = [
-        line for line in plain(said).splitlines() if "WARNING" in line and "No cursor for event type" not in line
+        line for line in plain(output).splitlines() if "WARNING" in line and "No cursor for event type" not in line
     ]
     assert warnings == []
     assert not processes_of(folder)
 
 
 def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
-    """Start `dev`, and press Ctrl-C at the start of its first run; its folder, and what it said."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment = {**others, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    """Start `dev`, send Ctrl-C at the start of its first run, and return its folder and output."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment = {**inherited, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tiktok_pipeline.cli"]
     # As after a demo that was interrupted at once.
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
@@ -128,9 +128,9 @@ def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
     return folder, log.read_text(errors="replace")
 
 
-def plain(said: str) -> str:
-    """Text without colors."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", said)
+def plain(output: str) -> str:
+    """Return text without colors."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", output)
 
 
 def an_hour_of_yesterday(soaked: Soaked) -> str:
@@ -138,7 +138,7 @@ def an_hour_of_yesterday(soaked: Soaked) -> str:
 
 
 def kill_a_watch(soaked: Soaked) -> tuple[str, dict[Path, bytes]]:
-    """SIGKILL a watch that has landed something, as the kernel does when memory is short; what had landed."""
+    """SIGKILL a watch that has landed rows, as the kernel does when memory is short; return these rows."""
     soaked.wait(lambda: bool(landing(soaked)), PATIENCE_S, "a watch under way has landed a file")
     run_id = landing(soaked)[0]
     files = {file: file.read_bytes() for file in files_of(soaked, run_id)}
@@ -161,11 +161,11 @@ def retries(soaked: Soaked, run_id: str) -> list[dg.RunRecord]:
 
 
 def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
-    """What the button *Launch backfill* does, for the last days of some tables; its id."""
+    """Launch a backfill of the last days of some tables, as the button *Launch backfill* does; return its id."""
     today = soaked.clock.now().date()
     days = [today - timedelta(days=n) for n in range(number)]
     assets = ["live_observations", "profile_observations", "streams", "coverage"]
-    said: Any = soaked.ask(
+    response: Any = soaked.ask(
         "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename "
         "... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
         p={
@@ -173,15 +173,15 @@ def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
             "partitionNames": [day.isoformat() for day in days],
         },
     )
-    return str(said["launchPartitionBackfill"]["backfillId"]), days
+    return str(response["launchPartitionBackfill"]["backfillId"]), days
 
 
 def backfill_status(soaked: Soaked, backfill: str) -> str:
-    said: Any = soaked.ask(
+    response: Any = soaked.ask(
         "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }",
         id=backfill,
     )
-    return str(said["partitionBackfillOrError"]["status"])
+    return str(response["partitionBackfillOrError"]["status"])
 
 
 def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
@@ -190,13 +190,13 @@ def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
 
 
 def failure(soaked: Soaked, run_id: str) -> str:
-    """What the run's page says of its failure."""
-    said = soaked.ask(
+    """Return the failure message on the run's page."""
+    response = soaked.ask(
         "query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events { "
         "... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }",
         id=run_id,
     )
-    return str(said)
+    return str(response)
 
 
 def files_of(soaked: Soaked, run_id: str) -> list[Path]:
@@ -207,7 +207,7 @@ def files_of(soaked: Soaked, run_id: str) -> list[Path]:
 
 
 def process_of(soaked: Soaked, run_id: str) -> int:
-    """The process of a run, as it wrote it into the event log."""
+    """Return the process id of a run, from the event log."""
     with soaked.instance() as instance:
         messages = [entry.message + entry.user_message for entry in instance.all_logs(run_id)]
     found = re.search(r"Executing steps in process \(pid: (\d+)\)", " ".join(messages))
@@ -236,8 +236,8 @@ def status(soaked: Soaked, run_id: str) -> dg.DagsterRunStatus:
 
 
 def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
-    """What the button *Materialize* does; the run's id."""
-    said: Any = soaked.ask(
+    """Materialize assets, as the button *Materialize* does; return the run's id."""
+    response: Any = soaked.ask(
         "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) { __typename "
         "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
         p={
@@ -252,4 +252,4 @@ def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         },
     )
-    return str(said["launchPipelineExecution"]["run"]["runId"])
+    return str(response["launchPipelineExecution"]["run"]["runId"])

@@ -1,1 +1,1 @@
-"""How right the derived numbers are, on simulated data whose truth is known. See docs/methods.md."""
+"""Accuracy of the derived numbers, on simulated data with known truth. See docs/methods.md."""

@@ -1,4 +1,4 @@
-"""Print how right streams and lifts are on simulated data: `python -m benchmarks.accuracy [seed ...]`.
+"""Print the accuracy of streams and lifts on simulated data: `python -m benchmarks.accuracy [seed ...]`.
 
 Lift: errors in days of the creator's organic growth, against the naive difference of the two counts. Streams:
 shares of split, merged and invented streams and errors of their times, against plain rule sets. Takes a few minutes.
@@ -20,7 +20,7 @@ from benchmarks.accuracy.stream_rules import RULE_SETS
 from benchmarks.accuracy.stream_rules import score as score_rules
 from tiktok_pipeline.config.settings import Lift
 
-# Never those that constants were chosen on.
+# Never the seeds that constants were chosen on.
 _SEEDS = (101, 102)
 _LIFT_CREATORS = 250
 _WORLD_CREATORS = 100
@@ -31,7 +31,7 @@ _FLAKY = (VENDORS[0], VENDORS[1].flaky(0.10), VENDORS[2])
 def main() -> None:
     """Print all tables."""
     seeds = tuple(int(seed) for seed in sys.argv[1:]) or _SEEDS
-    print(f"lift: {_LIFT_CREATORS} creators, 42 days where nothing else is said, seeds {', '.join(map(str, seeds))}")
+    print(f"lift: {_LIFT_CREATORS} creators, 42 days unless noted, seeds {', '.join(map(str, seeds))}")
     print(f"{'scenario':<38}{'streams':>8}{'seen':>6}{'bias':>8}{'MAE':>7}{'xnaive':>7}{'RMSE x':>7}", end="")
     print(f"{'covers':>7}{'width':>7}{'false+':>7}{'power':>7}")
     for scenario in SCENARIOS:
@@ -50,8 +50,8 @@ def main() -> None:
     lives = simulate(creators=_STREAM_CREATORS, days=_STREAM_DAYS, seed=seeds[0])
     for name in RULE_SETS:
         _print_streams(name, lives, name)
-    asked = simulate(creators=_STREAM_CREATORS, days=_STREAM_DAYS, seed=seeds[0], ask_room=True)
-    _print_streams("ours, the room asked once after each end", asked, "ours")
+    with_room_polls = simulate(creators=_STREAM_CREATORS, days=_STREAM_DAYS, seed=seeds[0], ask_room=True)
+    _print_streams("ours, with one poll of the room after each end", with_room_polls, "ours")
     flaky = simulate(creators=_STREAM_CREATORS, days=_STREAM_DAYS, seed=seeds[0], vendors=_FLAKY)
     for name in ("every flip is a stream", "ours"):
         _print_streams(f"{name}; a vendor 10 % falsely offline", flaky, name)

@@ -1,8 +1,9 @@
-"""Simulated follower counts whose organic part and whose lift are known.
+"""Simulate follower counts with known organic growth and known lift.
 
-As in docs/methods.md 9.1: log-normal creators, a day rhythm, weekdays, a slowly wandering rate, a common
-platform shock, viral posts (some on top of a stream), churn and rare purges; snapshots at irregular times, denser
-on air, and some after each end. Sizes are assumptions: ratios between methods carry over, absolute figures do not.
+The model (docs/methods.md 9.1) has log-normal creators, a day rhythm, weekdays, a slowly changing rate, a common
+platform shock, viral posts (some during a stream), churn and rare purges. Snapshots come at irregular times, denser on
+air, and some after each end. Sizes are assumptions: ratios between methods carry over to real data,
+absolute figures do not.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS, POST_OBSERVATIONS, PROFILE
 Floats = NDArray[np.float64]
 
 EPOCH_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
-_STEP_H = 1 / 12  # the grid that histories are drawn on: five minutes
+_STEP_H = 1 / 12  # The grid of the histories: five minutes.
 _DAY_STEPS = 288
 _NO_LIFT_SHARE = 0.35
-# Of the streams that have a lift, in days of organic growth: over all, median .06, p75 .32, p95 1.5.
+# For streams with a lift, in days of organic growth: over all, median .06, p75 .32, p95 1.5.
 _LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.62, 1.46
 _AFTER_END_MIN = (1, 15, 30, 60, 120)
-# A viral post that may spoil an estimate: at least this large (days of growth), this long before the start (h).
+# A viral post that may distort an estimate: at least this large (days of growth), this long before the start (h).
 _VIRAL_DAYS, _VIRAL_BEFORE_H = 0.3, 6.0
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is varied: how often counts are read (minutes, off and on air), how stale and rounded they are.
+    """Parameters of a simulation: the interval of counts (minutes, off and on air), their age and their rounding.
 
     Histories last `days`; streams that begin after the first `warm_up_days` of them are judged.
     """
@@ -52,9 +53,9 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Histories:
-    """Frames as the estimator takes them, and `truth`, one row an evaluated stream.
+    """Input frames of the estimator, and `truth`, one row per evaluated stream.
 
-    `truth` has stream_id, number (of the creator), per_day (organic followers a day), viral (a viral post spoils
+    `truth` has stream_id, number (of the creator), per_day (organic followers a day), viral (a viral post distorts
     the window), size (followers).
     """
 
@@ -67,7 +68,7 @@ class Histories:
     as_of: datetime
 
     def lift_between(self, number: int, stream: int, before: datetime, after: datetime) -> float:
-        """Followers that the stream with this position brought its creator between two instants."""
+        """Return the followers that the stream with this position brought its creator between two instants."""
         creator = self.creators[number]
         hours = [(moment.timestamp() - EPOCH_S) / 3600 for moment in (before, after)]
         low, high = np.interp(hours, creator.grid_h, creator.brought[stream])
@@ -76,7 +77,7 @@ class Histories:
 
 @dataclass(frozen=True)
 class Creator:
-    """One creator's truth, on the grid: followers, and the followers that each stream brought."""
+    """One creator's truth, on the grid: followers, and the followers from each stream."""
 
     per_day: float
     grid_h: Floats
@@ -87,7 +88,7 @@ class Creator:
 
 
 def simulate(scenario: Scenario, *, creators: int, seed: int) -> Histories:
-    """Histories of `creators`."""
+    """Simulate histories of `creators`."""
     days = scenario.days
     rng = np.random.default_rng(seed)
     platform = _wander(rng, days, sd=0.10)
@@ -97,7 +98,7 @@ def simulate(scenario: Scenario, *, creators: int, seed: int) -> Histories:
         name = f"creator.{number:04d}"
         for position, (start, end) in enumerate(creator.spans_h):
             streams.append((f"{name}:{position}", name, start, end))
-            # The last days have no window after them that could be complete.
+            # The last days have no complete window after them.
             if scenario.warm_up_days * 24 <= start and end < (days - 2) * 24:
                 viral = any(
                     size > _VIRAL_DAYS and start - _VIRAL_BEFORE_H <= onset <= end + 1 for onset, size in creator.virals
@@ -150,7 +151,9 @@ def _creator(rng: np.random.Generator, scenario: Scenario, days: int, platform: 
 
 
 def _rhythm(rng: np.random.Generator, at_h: Floats, peak: float) -> Floats:
-    """Day and week: a broad evening, a second bump some hours away, quieter and busier weekdays; mean about 1."""
+    """Return the rhythm of day and week: a broad evening, a smaller second peak, quieter and busier weekdays; mean
+    about 1.
+    """
     amplitude = rng.uniform(0.25, 0.75)
     angle = 2 * np.pi * (at_h - peak) / 24
     second = rng.uniform(0, 0.35) * np.cos(2 * angle + rng.uniform(0, 2 * np.pi))
@@ -161,7 +164,7 @@ def _rhythm(rng: np.random.Generator, at_h: Floats, peak: float) -> Floats:
 
 
 def _wander(rng: np.random.Generator, days: int, sd: float) -> Floats:
-    """Ornstein-Uhlenbeck with 18 hours of memory, hourly, linear between; one value a grid step."""
+    """Return an Ornstein-Uhlenbeck process with 18 hours of memory, hourly, linear between; one value a grid step."""
     hours = days * 24 + 2
     keep = math.exp(-1 / 18)
     shocks = rng.normal(0, sd * math.sqrt(1 - keep**2), hours)
@@ -178,7 +181,7 @@ def _viral_size(rng: np.random.Generator) -> float:
 
 
 def _spans(rng: np.random.Generator, days: int, peak: float) -> list[tuple[float, float]]:
-    """Streams in hours: near the evening peak, with habit and jitter of the creator's own."""
+    """Draw streams in hours: near the evening peak, with a habit and jitter of each creator."""
     often, jitter = rng.uniform(0.25, 0.85), rng.uniform(0.3, 2.5)
     median = 1.0 * math.exp(rng.normal(0, 0.35))
     spans: list[tuple[float, float]] = []
@@ -197,7 +200,7 @@ def _spans(rng: np.random.Generator, days: int, peak: float) -> list[tuple[float
 
 
 def _lift_steps(rng: np.random.Generator, grid_h: Floats, per_day: float, start: float, end: float) -> Floats:
-    """Expected followers that a stream brings in each step: most while it lasts, the rest fading after it."""
+    """Return expected followers from a stream in each step: most while it lasts, the rest fading after it."""
     if rng.random() < _NO_LIFT_SHARE:
         return np.zeros(len(grid_h) - 1)
     total = per_day * min(math.exp(rng.normal(_LIFT_LOG_MEAN, _LIFT_LOG_SD)), 6.0)
@@ -211,7 +214,7 @@ def _lift_steps(rng: np.random.Generator, grid_h: Floats, per_day: float, start:
 def _snapshots(
     rng: np.random.Generator, scenario: Scenario, creator: Creator, days: int
 ) -> list[tuple[float, int, int]]:
-    """(hour, count, quantum) of every snapshot."""
+    """Return (hour, count, unit) of every snapshot."""
     shape = 4.0
 
     def walk(since: float, until: float, gap_min: float) -> Floats:
@@ -250,7 +253,7 @@ def _filled(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
-    """STREAMS of (stream_id, creator_id, start, end), hours from the first."""
+    """Return STREAMS of (stream_id, creator_id, start, end), in hours from the first."""
     frame = pl.DataFrame(rows, schema=["stream_id", "creator_id", "start", "end"], orient="row")
     return _filled(
         frame.select(
@@ -269,7 +272,7 @@ def stream_frame(rows: list[tuple[str, str, float, float]]) -> pl.DataFrame:
 
 
 def profile_frame(rows: list[tuple[str, float, int, int]]) -> pl.DataFrame:
-    """PROFILE_OBSERVATIONS of (creator_id, hour, followers, unit)."""
+    """Return PROFILE_OBSERVATIONS of (creator_id, hour, followers, unit)."""
     frame = pl.DataFrame(rows, schema=["creator_id", "at", "followers", "followers_unit"], orient="row")
     return _filled(
         frame.with_row_index("n").select(

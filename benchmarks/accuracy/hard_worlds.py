@@ -1,4 +1,4 @@
-"""Simulated follower counts of worlds that the lift was not designed for.
+"""Simulate follower counts of worlds that break the assumptions of the lift.
 
 The worlds of `follower_histories` share the assumptions of the method. The worlds here break one assumption each:
 streams at the same hour every day, a sharp rhythm, streams back to back, creators who are almost always on air, cached
@@ -23,7 +23,7 @@ Spans = list[tuple[float, float]]
 _STEP_H = 1 / 12
 _DAY_STEPS = 288
 _CHURN = 0.3
-# A share of the streams brings nothing. The others bring, in days of organic growth: median .2, one in ten above 1.2.
+# A share of the streams has no lift. The others have, in days of organic growth: median .2, one in ten above 1.2.
 _NO_LIFT_SHARE = 0.4
 _LIFT_LOG_MEAN, _LIFT_LOG_SD = -1.6, 1.4
 _MOST_LIFT = 6.0
@@ -60,7 +60,7 @@ class World:
 
 
 def simulate_world(world: World, *, creators: int, seed: int) -> Histories:
-    """Histories of `creators` in `world`."""
+    """Simulate histories of `creators` in `world`."""
     rng = np.random.default_rng([seed, 77])
     people = [_creator(rng, world) for _ in range(creators)]
     streams: list[tuple[str, str, float, float]] = []
@@ -94,7 +94,7 @@ def _creator(rng: np.random.Generator, world: World) -> Creator:
     middle_h = grid_h[:-1] + _STEP_H / 2
     usual_h = rng.uniform(0, 24)
     spans = _spans(rng, world, usual_h)
-    # The audience is there an hour into the stream.
+    # The audience is complete an hour into the stream.
     peak_h = usual_h + 1 + rng.normal(0, 0.5) if world.peak == "habit" else rng.uniform(0, 24)
     rate = per_day / 24 * _rhythm(rng, world, middle_h, peak_h) * _level(rng, world, steps)
     for onset in rng.uniform(0, world.days * 24, rng.poisson(0.3 * world.days / 7)):
@@ -116,7 +116,7 @@ def _creator(rng: np.random.Generator, world: World) -> Creator:
 
 
 def _rhythm(rng: np.random.Generator, world: World, at_h: Floats, peak_h: float) -> Floats:
-    """Relative growth by the hour of the day, mean 1, times a factor for each weekday."""
+    """Return relative growth by the hour of the day, mean 1, times a factor for each weekday."""
     hour = np.arange(0, 24, 0.1)
 
     def shape(h: Floats) -> Floats:
@@ -142,7 +142,7 @@ def _rhythm(rng: np.random.Generator, world: World, at_h: Floats, peak_h: float)
 
 
 def _level(rng: np.random.Generator, world: World, steps: int) -> Floats:
-    """The rate's slow changes: a factor for each grid step."""
+    """Return the rate's slow changes: a factor for each grid step."""
     hours = steps // 12 + 2
     shocks = rng.normal(0, 1, hours)
     if world.rate == "random_walk":
@@ -163,7 +163,7 @@ def _level(rng: np.random.Generator, world: World, steps: int) -> Floats:
 
 
 def _purged(rng: np.random.Generator, world: World, size: float, at_h: Floats) -> Floats:
-    """Followers removed in each step: one or two purges of one to three percent, each over two to five days."""
+    """Return followers removed in each step: one or two purges of one to three percent, each over two to five days."""
     removed = np.zeros(at_h.size)
     for _ in range(rng.integers(1, 3)):
         begin, lasts = rng.uniform(0, world.days * 24), rng.uniform(48, 120)
@@ -173,7 +173,7 @@ def _purged(rng: np.random.Generator, world: World, size: float, at_h: Floats) -
 
 
 def _spans(rng: np.random.Generator, world: World, usual_h: float) -> Spans:
-    """Streams as (start, end) in hours, at least 20 minutes apart."""
+    """Draw streams as (start, end) in hours, at least 20 minutes apart."""
     often, jitter, typical = rng.uniform(0.25, 0.85), rng.uniform(0.3, 2.5), math.exp(rng.normal(0.2, 0.4))
     gap = rng.uniform(3.5, 5.0)
     wanted: Spans = []
@@ -208,13 +208,13 @@ def _spans(rng: np.random.Generator, world: World, usual_h: float) -> Spans:
 
 
 def _in_a_row(since: float, lengths: Floats, gaps: Floats) -> Spans:
-    """(start, length) of streams with these gaps after each."""
+    """Return (start, length) of streams with these gaps after each."""
     starts = since + np.concatenate([[0.0], np.cumsum(lengths + gaps)[:-1]])
     return list(zip(starts.tolist(), lengths.tolist(), strict=True))
 
 
 def _lift(rng: np.random.Generator, grid_h: Floats, per_day: float, start: float, end: float) -> Floats:
-    """Expected followers that a stream brings in each step: most while it lasts, the rest fades after it."""
+    """Return expected followers from a stream in each step: most while it lasts, the rest fading after it."""
     if rng.random() < _NO_LIFT_SHARE:
         return np.zeros(grid_h.size - 1)
     total = per_day * min(math.exp(rng.normal(_LIFT_LOG_MEAN, _LIFT_LOG_SD)), _MOST_LIFT)
@@ -226,7 +226,7 @@ def _lift(rng: np.random.Generator, grid_h: Floats, per_day: float, start: float
 
 
 def _snapshots(rng: np.random.Generator, world: World, creator: Creator) -> list[tuple[float, int]]:
-    """(hour, count) of every response."""
+    """Return (hour, count) of every response."""
     until, gap_h = world.days * 24.0, world.gap_min / 60
     parts = [np.cumsum(gap_h * rng.uniform(0.6, 1.4, int(until / gap_h * 1.1) + 10))]
     for start, end in creator.spans_h:
@@ -235,7 +235,7 @@ def _snapshots(rng: np.random.Generator, world: World, creator: Creator) -> list
     at = at[at < until]
     true_at = at
     if world.cache_h:
-        # A request fills the cache where its entry is too old.
+        # A request refills the cache if its entry is too old.
         true_at, filled = at.copy(), -math.inf
         for n, moment in enumerate(at.tolist()):
             if moment - filled >= world.cache_h:

@@ -1,4 +1,4 @@
-"""How far lifts are from the truth, against the naive difference of two counts."""
+"""Errors of lifts against the truth, compared with the naive difference of two counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.transforms.lift import stream_lift
 
 _NEVER_H = 1e9
-_CLEAR_DAYS = 0.25  # power is asked of lifts above six hours of organic growth
+_CLEAR_DAYS = 0.25  # Power is computed over lifts above six hours of organic growth.
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Score:
 
 
 def judged(scenario: Scenario, *, creators: int, seed: int) -> pl.DataFrame:
-    """One row a stream of the truth: per_day, viral, size, true_lift, and what the estimator said."""
+    """Return one row per true stream: per_day, viral, size, true_lift, and the estimate."""
     histories = simulate(scenario, creators=creators, seed=seed)
     settings = Lift()
     if scenario.provisional:
@@ -49,25 +49,25 @@ def estimated(histories: Histories, settings: Lift) -> pl.DataFrame:
 
 
 def judged_histories(histories: Histories, settings: Lift, lifts: pl.DataFrame | None = None) -> pl.DataFrame:
-    """The same, for histories that are at hand; `lifts` are their estimates, if they are at hand as well."""
+    """Do as `judged` for given histories; `lifts` are their estimates, if already computed."""
     lifts = estimated(histories, settings) if lifts is None else lifts
     rows = histories.truth.join(lifts, on="stream_id", maintain_order="left").filter(pl.col("after_at").is_not_null())
     return rows.with_columns(true_lift=true_lifts(histories, rows))
 
 
 def true_lifts(histories: Histories, rows: pl.DataFrame) -> pl.Series:
-    """What each stream of `rows` (truth and estimates joined) brought between its two counts."""
-    asked = rows.select("number", "position", "before_at", "after_at").iter_rows()
-    return pl.Series([histories.lift_between(*row) for row in asked], dtype=pl.Float64)
+    """Return the true lift of each stream of `rows` (truth and estimates joined) between its two counts."""
+    brackets = rows.select("number", "position", "before_at", "after_at").iter_rows()
+    return pl.Series([histories.lift_between(*row) for row in brackets], dtype=pl.Float64)
 
 
 def undisturbed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Streams without a viral post on top, which counts cannot tell apart, and without a purge that is flagged."""
+    """Keep streams without a viral post during them, which counts cannot separate, and without a flagged purge."""
     return rows.filter(~pl.col("viral"), ~pl.col("flags").list.contains("count_anomaly"))
 
 
 def score(rows: pl.DataFrame) -> Score | None:
-    """The score of the observable streams among `rows`; None where there is none."""
+    """Return the score of the observable streams among `rows`; None if there are none."""
     seen = rows.filter("observable")
     if seen.is_empty():
         return None

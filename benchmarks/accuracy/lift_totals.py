@@ -1,4 +1,4 @@
-"""How far a month's totals on the leaderboard are from the truth, and how well they rank, against naive differences."""
+"""Errors and ranking of a month's totals on the leaderboard, compared with naive differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiktok_pipeline.config.settings import Lift
 from tiktok_pipeline.tables import CREATORS, RECAPS
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 
-# A month, and the two days after it without which its last lifts are not final.
+# A month, and the two days after it that make its last lifts final.
 _MONTH = Scenario("a month", days=34, warm_up_days=0)
 _TOP = 25
 
@@ -35,14 +35,14 @@ class Totals:
 
 
 def score_totals(*, creators: int, seed: int) -> Totals:
-    """Score the board `lift` of a month, of streams that no viral post disturbs."""
+    """Score the board `lift` of a month, over streams without a viral post."""
     return score_board(simulate(_MONTH, creators=creators, seed=seed))
 
 
 def score_board(histories: Histories, lifts: pl.DataFrame | None = None) -> Totals:
-    """Score the board `lift` of the last 30 days with a stream, of streams that no viral post disturbs.
+    """Score the board `lift` of the last 30 days with a stream, over streams without a viral post.
 
-    `lifts` are the estimates of all streams, if they are at hand.
+    `lifts` are the estimates of all streams, if already computed.
     """
     lifts = estimated(histories, Lift()) if lifts is None else lifts
     clear = histories.truth.filter(~pl.col("viral"))

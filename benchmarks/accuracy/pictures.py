@@ -30,7 +30,7 @@ _INK, _QUIET, _ACCENT, _WARM = "#222222", "#8a8f98", "#1f6feb", "#d1602b"
 
 
 def main() -> None:
-    """Draw all four."""
+    """Draw all four pictures."""
     _FOLDER.mkdir(exist_ok=True)
     _save("evidence", evidence_to_stream())
     _save("one-stream", one_stream())
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def lift_against_truth(rows: pl.DataFrame) -> alt.TopLevelMixin:
-    """Naive differences and lifts of the same streams over what these truly brought."""
+    """Draw naive differences and lifts of the same streams against their true lift."""
     seen = rows.filter("observable").sample(_SHOWN_STREAMS, seed=1).sort("stream_id")
     points = pl.concat(
         seen.select(
@@ -68,7 +68,7 @@ def lift_against_truth(rows: pl.DataFrame) -> alt.TopLevelMixin:
 
 
 def coverage_by_scenario(results: dict[str, pl.DataFrame]) -> alt.TopLevelMixin:
-    """How often the 90 % interval holds the truth, with the scatter that so many streams leave."""
+    """Draw how often the 90 % interval contains the truth, with the scatter expected from so many streams."""
     shown = []
     for name, rows in results.items():
         got = score(undisturbed(rows))
@@ -94,9 +94,9 @@ def coverage_by_scenario(results: dict[str, pl.DataFrame]) -> alt.TopLevelMixin:
 
 
 def one_stream() -> alt.TopLevelMixin:
-    """Counts around one stream, what would have come anyway, and the lift between them."""
+    """Draw counts around one stream, the expected organic growth, and the lift between them."""
     histories = simulate(Scenario("one", days=28), creators=12, seed=_SEEDS[0])
-    row = _telling(histories)
+    row = _example_stream(histories)
     before, after = row["before_at"], row["after_at"]
     reach = timedelta(hours=5)
     counts = histories.profiles.filter(
@@ -131,8 +131,8 @@ def one_stream() -> alt.TopLevelMixin:
     ).properties(width=600, height=260)
 
 
-def _telling(histories: Histories) -> dict[str, Any]:
-    """A stream that is worth a picture: an hour or more long, with a clear lift of half a day's growth or so."""
+def _example_stream(histories: Histories) -> dict[str, Any]:
+    """Return a stream that makes a clear picture: an hour or longer, with a lift of about half a day's growth."""
     lifts = stream_lift(
         histories.streams, histories.profiles, histories.live, histories.posts, settings=Lift(), as_of=histories.as_of
     )
@@ -145,7 +145,7 @@ def _telling(histories: Histories) -> dict[str, Any]:
 
 
 def evidence_to_stream() -> alt.TopLevelMixin:
-    """What three vendors said, what was true, and the stream that is drawn from it."""
+    """Draw the readings of three vendors, the truth, and the stream derived from the readings."""
     lives = simulate_lives(creators=60, days=3, seed=_SEEDS[0], vendors=(VENDORS[0], VENDORS[1].flaky(0.2), VENDORS[2]))
     found = streams(lives.live, settings=Streams(), as_of=lives.as_of)
     failed = lives.live.filter(pl.col("live_state") == "unknown").select("creator_id", "observed_at")

@@ -1,7 +1,7 @@
-"""Simulated streams, and what polling vendors would have said of them.
+"""Simulate streams and the responses of vendors that are polled about them.
 
-As in docs/methods.md 9.4: vendors with false offline answers, errors and caches; reconnects, most of them in
-a new room; a poller that asks more often while it believes somebody to be on air. Habits and rates are
+The model is that of docs/methods.md 9.4. Vendors have false off-air responses, errors and caches. Streams reconnect,
+most of them in a new room. The poller polls more often while it takes a creator to be on air. Habits and rates are
 assumptions: ratios between rule sets carry over to real data, absolute figures do not.
 """
 
@@ -18,24 +18,24 @@ from tiktok_pipeline.tables import LIVE_OBSERVATIONS
 
 _EPOCH_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 _DAY_S = 86_400.0
-_LEAST_GAP_S = 20 * 60.0  # by construction: what is closer is a reconnect
+_LEAST_GAP_S = 20 * 60.0  # by construction: a shorter gap is a reconnect
 _OFF_AIR_S, _ON_AIR_S, _CONFIRM_S = 15 * 60.0, 5 * 60.0, 2 * 60.0
 _ROOM_TYPE = 11
 
 
 @dataclass(frozen=True)
 class Vendor:
-    """One vendor: shares of wrong and failed answers, how long it keeps an answer, and what it says of a room."""
+    """One vendor: shares of wrong and failed responses, the cache time, and whether it names the room."""
 
     name: str
     false_offline: float
     errors: float
     cache_s: float
-    says_start: float  # share of answers with the start
+    says_start: float  # Share of responses with the start.
     names_room: bool = True
 
     def flaky(self, false_offline: float) -> Vendor:
-        """The same vendor with another share of false offline answers."""
+        """Return the same vendor with another share of false off-air responses."""
         return replace(self, false_offline=false_offline)
 
 
@@ -44,7 +44,7 @@ VENDORS = (
     Vendor("konbini", 0.02, 0.05, 8 * 60.0, 0.9),
     Vendor("tikliveapi", 0.03, 0.03, 3 * 60.0, 0.0, names_room=False),
 )
-# The middle one is asked most, the flag of a profile least.
+# The middle one is polled most, the flag of a profile least.
 _SHARES = (0.5, 0.4, 0.1)
 
 
@@ -69,7 +69,7 @@ class Lives:
 def simulate(
     *, creators: int, days: int, seed: int, vendors: tuple[Vendor, ...] = VENDORS, ask_room: bool = False
 ) -> Lives:
-    """Streams of `creators` over `days`, polled; with `ask_room`, one question to the room after each end."""
+    """Simulate and poll streams of `creators` over `days`; with `ask_room`, poll the room once after each end."""
     rng = np.random.default_rng(seed)
     truth: list[tuple[str, float, float]] = []
     rows: list[tuple[object, ...]] = []
@@ -90,7 +90,9 @@ def simulate(
 
 
 def _spans(rng: np.random.Generator, until_s: float) -> list[tuple[float, float]]:
-    """Streams of one creator: half of the days, evenings mostly, 5 minutes to 6 hours, now and then a second one."""
+    """Draw streams of one creator: on half of the days, mostly evenings, 5 minutes to 6 hours, sometimes a second
+    one.
+    """
     evening = rng.uniform(0, _DAY_S)
     median = 59 * 60 * math.exp(rng.normal(0, 0.4))
     starts = []
@@ -111,7 +113,7 @@ def _spans(rng: np.random.Generator, until_s: float) -> list[tuple[float, float]
 
 
 def _rooms(rng: np.random.Generator, start: float, end: float, number: int) -> list[Room]:
-    """One room, or in a tenth of the streams a lost connection: six of ten come back in a new room."""
+    """Draw one room, or in a tenth of the streams a lost connection: six of ten return in a new room."""
     cuts = [(start, end)]
     if end - start > 900 and rng.random() < 0.1:
         lost = start + (end - start) * rng.uniform(0.2, 0.7)
@@ -150,7 +152,7 @@ def _poll(
             answer: tuple[object, ...] = ("unknown", None, None, None, None)
         else:
             fetched, answer = kept.get(vendor.name, (-math.inf, ()))
-            # Its own old answer, or one that it fetched for somebody else meanwhile.
+            # The vendor's own cached response, or one that it fetched for another client in between.
             if now - fetched >= vendor.cache_s:
                 true_at = now - (draw[1] * vendor.cache_s if draw[2] < 0.2 else 0.0)
                 answer = _answer(rng, rooms[position : position + 4], true_at, first_start, vendor)

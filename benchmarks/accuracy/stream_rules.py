@@ -1,4 +1,4 @@
-"""Rule sets that draw streams from readings, ours and the plain ones, and how far each is from the truth."""
+"""Rule sets that derive streams from readings, ours and plain ones, and their errors against the truth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.accuracy.polled_lives import Lives
 from tiktok_pipeline.config.settings import Streams
 from tiktok_pipeline.transforms.streams import streams
 
-# A rule set gives creator_id, started_at, ended_at of every stream that it sees.
+# A rule set returns creator_id, started_at, ended_at of every stream that it finds.
 RuleSet = Callable[[Lives], pl.DataFrame]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Shares of streams, and mean absolute errors in minutes over those that were found one to one."""
+    """Shares of streams, and mean absolute errors in minutes over streams that were matched one to one."""
 
     true: int
     found: int
@@ -31,7 +31,7 @@ class Score:
 
 
 def ours(**changed: int) -> RuleSet:
-    """The project's rules, with settings changed by name."""
+    """Return the project's rules, with some settings changed."""
 
     def rule(lives: Lives) -> pl.DataFrame:
         settings = msgspec.structs.replace(Streams(), **changed)
@@ -43,7 +43,7 @@ def ours(**changed: int) -> RuleSet:
 
 
 def offline_readings(confirm: int, *, errors_are_offline: bool = False, midpoints: bool = True) -> RuleSet:
-    """The plain way: a stream is a run of live answers that `confirm` offline answers in a row close."""
+    """Return plain rules: a stream is a run of live readings that `confirm` consecutive off-air readings close."""
 
     def rule(lives: Lives) -> pl.DataFrame:
         live = lives.live if errors_are_offline else lives.live.filter(pl.col("live_state") != "unknown")
@@ -99,7 +99,7 @@ RULE_SETS: dict[str, RuleSet] = {
 
 
 def score(lives: Lives, rule: RuleSet) -> Score:
-    """How far the streams that `rule` draws are from the true ones."""
+    """Score the streams of `rule` against the true ones."""
     truth = lives.truth.with_row_index("true")
     found = rule(lives).with_row_index("drawn")
     both = truth.join(found, on="creator_id", suffix="_drawn").filter(

@@ -1,1 +1,1 @@
-"""A replay against a hostile sandbox, and what must be left of it."""
+"""A replay against a hostile sandbox, and the check of its results."""

@@ -1,11 +1,11 @@
 """Two replayed days against a hostile sandbox: `python -m benchmarks.hostile`.
 
-The real command, in a process of its own, first without faults and then with 5 % of responses damaged (profile
-`hostile`: bodies, headers, connections). An independent reader says which readings must be found in spite of it.
+The real command runs in its own process, first without faults and then with 5 % of responses damaged (profile
+`hostile`: bodies, headers, connections). An independent reader lists the readings that must be found nevertheless.
 
-Prints what was sent, damaged, landed and read, streams found, and memory and time of the replay. Exits with 1 when a
-promise is broken: the exit code, a request that is no row, a reading lost that no damage touches, a request that a body
-brought about, another creator's readings, an invented stream, memory of the capture.
+Prints counts of sent, damaged, landed and read responses, streams found, and memory and time of the replay. Exits with
+1 after a violation: the exit code, a request without a row, a lost undamaged reading, a request caused by a body,
+another creator's readings, an invented stream, memory of the capture.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from tiktok_pipeline.config.settings import Routes
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
-# What a window may hold, whatever a vendor sends; the process also derives and publishes.
+# The memory limit of a window, for any response; the process also derives and publishes.
 MOST_MEGABYTES = 500
 
 
 @dataclass
 class Replay:
-    """One replay: how it ended, and what it took."""
+    """Exit code and cost of one replay."""
 
     exit_code: int
-    said: str
+    output: str
     wall_s: float
     cpu_s: float
-    # Peak of the whole process, and of the part that captures.
+    # Peak of the whole process, and of the capture.
     megabytes: float
     capture_megabytes: float
 
 
 def settings(*, reverse: bool) -> str:
-    """Settings that ask for everything, and give up on slow responses soon: their seconds are real ones."""
+    """Return settings that poll everything and end slow responses soon, because their seconds are real ones."""
     lines = ["[watch]", "round_seconds = 300"]
     lines += ["[sweeps]", 'keywords = ["gaming"]', 'ranking_regions = ["US"]', "ranking_of_live = true"]
     lines += ["[responses]", "deadline_seconds = 2.0"]
@@ -59,7 +59,7 @@ def settings(*, reverse: bool) -> str:
 
 
 def environment(sandbox: RunningSandbox, home: Path) -> dict[str, str]:
-    """Variables of a deployment in `home` that polls the sandbox on the replay clock."""
+    """Return variables of a deployment in `home` that polls the sandbox on the replay clock."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("TIKTOK_PIPELINE")},
         **sandbox.environment,
@@ -73,26 +73,26 @@ def environment(sandbox: RunningSandbox, home: Path) -> dict[str, str]:
 
 
 def replay(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, *, reverse: bool = False) -> Replay:
-    """Replay [start, end) in `home` by the command, and measure it."""
+    """Replay [start, end) in `home` by the command line, and measure it."""
     home.mkdir(parents=True, exist_ok=True)
     with urlopen(f"{sandbox.url}/truth/roster.csv") as response:
         (home / "roster.csv").write_bytes(response.read())
     (home / "settings.toml").write_text(settings(reverse=reverse))
     times = (f"--from={start:%Y-%m-%dT%H:%M}", f"--to={end:%Y-%m-%dT%H:%M}")
     begun = time.perf_counter()
-    with (home / "said.txt").open("wb") as said:
+    with (home / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tiktok_pipeline.cli", "replay", *times],
-            env=environment(sandbox, home), stdout=said, stderr=subprocess.STDOUT,
+            env=environment(sandbox, home), stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        with _watching(process.pid, home / "said.txt") as capturing:
-            # Not `Popen.wait`: only this tells the memory of this one child.
+        with _watching(process.pid, home / "output.txt") as capturing:
+            # Not `Popen.wait`: only this call returns the memory of this one child.
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Replay(
         exit_code=process.returncode,
-        said=(home / "said.txt").read_text(errors="replace"),
+        output=(home / "output.txt").read_text(errors="replace"),
         wall_s=time.perf_counter() - begun,
         cpu_s=usage.ru_utime + usage.ru_stime,
         megabytes=kilobytes / 1024,
@@ -101,14 +101,14 @@ def replay(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, 
 
 
 @contextmanager
-def _watching(pid: int, said: Path) -> Iterator[list[float]]:
-    """Peak memory of a process until it says that it derives, seen every tenth of a second; empty without /proc."""
+def _watching(pid: int, output: Path) -> Iterator[list[float]]:
+    """Sample the peak memory of a process every tenth of a second until it starts to derive; empty without /proc."""
     peaks: list[float] = []
     over = threading.Event()
 
     def look() -> None:
         status = Path(f"/proc/{pid}/status")
-        while not over.wait(0.1) and b"deriving" not in said.read_bytes():
+        while not over.wait(0.1) and b"deriving" not in output.read_bytes():
             try:
                 line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
             except (OSError, StopIteration):
@@ -129,7 +129,7 @@ def describe(name: str, done: Replay, judged: Judged) -> None:
     print(f"\n== {name}: exit {done.exit_code}, {done.wall_s:.0f} s, {done.cpu_s:.0f} s of CPU, "
           f"peak memory {done.capture_megabytes:.0f} MB while capturing, {done.megabytes:.0f} MB in all")  # fmt: skip
     if done.exit_code:
-        print("   " + "\n   ".join(done.said.splitlines()[-12:]))
+        print("   " + "\n   ".join(done.output.splitlines()[-12:]))
     print(f"   {judged.requests:,} requests on the server, {judged.landed:,} rows; "
           + ", ".join(f"{outcome} {n:,}" for outcome, n in judged.outcomes.most_common()))  # fmt: skip
     share = judged.damaged.total() / max(judged.requests, 1)

@@ -1,4 +1,4 @@
-"""Compare what a replay left with what the sandbox sent and damaged: one list of broken promises.
+"""Compare the results of a replay with the sandbox's log and its damage: return a list of violations.
 
 Files of the lake are read as Parquet, not through the pipeline's own code.
 """
@@ -25,7 +25,7 @@ from tiktok_pipeline.sandbox.vendor import Request, Vendor
 from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline.transforms.observations import read_bodies
 
-# Damage that leaves the rest of the body readable: every value elsewhere in the body must be found.
+# Damage that keeps the rest of the body readable: every other value of the body must be found.
 _READABLE = frozenset(
     (
         *(
@@ -44,13 +44,13 @@ _READABLE = frozenset(
         *("repeated_item", "null_item", "odd_item", "reversed", "many_items"),
     )
 )
-# In these the list changes, but each item is still there.
+# Damage that changes the list but keeps each item.
 _ITEMS_STAY = frozenset(("repeated_item", "null_item", "odd_item", "reversed", "many_items"))
-# Headers that say nothing about whether the body is good.
+# Headers that do not affect whether the body is good.
 _HEADERS_THAT_DO_NOT_MATTER = frozenset(("value", "twice", "absent"))
-_TOO_LONG = "x-long"  # a client may refuse a header of 100,000 bytes
+_TOO_LONG = "x-long"  # A client may refuse a header of 100,000 bytes.
 _STRANGERS = frozenset(("another_creator", "another_creator_under_this_handle"))
-# Bodies that say whose they are in one place for the whole body.
+# Bodies that name their account in one place for the whole body.
 _SAY_WHOSE = (
     "/live",
     "/live/info",
@@ -63,22 +63,22 @@ _SAY_WHOSE = (
 
 _SAME_STREAM = timedelta(minutes=5)
 _EXAMPLES = 8
-# Of all readings, those that may be withheld because nobody can tell whose they are; at 5 % of responses damaged.
+# Highest share of readings that may be withheld because their account is unknown, with 5 % of responses damaged.
 _MOST_WITHHELD = 0.03
 
 
 @dataclass
 class Judged:
-    """What was found."""
+    """Results of the comparison."""
 
     requests: int = 0
     landed: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     damaged: Counter[str] = field(default_factory=Counter)
-    # kind of damage ("" for undamaged responses) -> [expected, present]
+    # Kind of damage ("" for undamaged responses) -> [expected, present].
     readings: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     quarantined: Counter[str] = field(default_factory=Counter)
-    # Readings of responses that name no account, in quarantine because a response about another account is near.
+    # Readings of responses without an account, in quarantine because a response about another account is near.
     withheld: int = 0
     streams_true: int = 0
     streams_found: int = 0
@@ -87,7 +87,7 @@ class Judged:
 
 
 def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime) -> Judged:
-    """Compare what a replay of [start, end) left in `home` with all that it can be held to.
+    """Compare the results of a replay of [start, end) in `home` with all checkable expectations.
 
     If nothing was published, raw is read here, so that lost readings are named too; accounts and streams, which are
     judged when a day is derived, are then not compared.
@@ -100,7 +100,7 @@ def judge(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime) -
     judged.outcomes = Counter(raw["outcome"].to_list())
     judged.damaged = Counter(f"{row['part']}: {row['kind']}" for row in faults)
     judged.broken += _not_landed(log, raw)
-    judged.broken += _asked_what_nobody_should(sandbox, log, raw)
+    judged.broken += _requests_caused_by_bodies(sandbox, log, raw)
     judged.broken += _odd_credits(raw)
     tables = {name: _normalized(home / "lake", name) for name in _NORMALIZED} if derived else _read(home / "lake")
     _compare(sandbox, log, faults, raw, tables, judged)
@@ -144,7 +144,7 @@ def _normalized(lake: Path, table: str) -> pl.DataFrame:
 
 
 def _read(lake: Path) -> dict[str, pl.DataFrame]:
-    """The normalized tables as the pipeline reads raw, day or no day."""
+    """Return the normalized tables as the pipeline reads raw, with or without a derived day."""
     found: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
     for folder in sorted((lake / "raw").iterdir()):
         raw = pl.concat([pl.read_parquet(file) for file in sorted(folder.glob("date=*/hour=*/*.parquet"))])
@@ -154,24 +154,27 @@ def _read(lake: Path) -> dict[str, pl.DataFrame]:
 
 
 def _not_landed(log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
-    """Requests of the server's log that are no row, and rows of requests that it never saw.
+    """Return requests of the server's log without a row, and rows without a logged request.
 
     A request over a connection that the server has just closed never arrives: its row is a network error.
     """
-    theirs = Counter(_key(row) for row in log)
-    mine = Counter(_captured(row) for row in raw.iter_rows(named=True))
+    logged = Counter(_key(row) for row in log)
+    found = Counter(_captured(row) for row in raw.iter_rows(named=True))
     arrived = Counter(_captured(row) for row in raw.filter(pl.col("outcome") != "network_error").iter_rows(named=True))
-    for told, keys in (("requests that are no row", theirs - mine), ("rows of requests never made", arrived - theirs)):
+    for violation, keys in (
+        ("requests without a row", logged - found),
+        ("rows of requests never made", arrived - logged),
+    ):
         by_endpoint = Counter({key[:2]: 0 for key in keys})
         for key, number in keys.items():
             by_endpoint[key[:2]] += number
         for (vendor, endpoint), number in sorted(by_endpoint.items()):
             example = next(key for key in keys if key[:2] == (vendor, endpoint))
-            yield f"{vendor} {endpoint}: {number} {told}, such as {example[2]!r} at {example[4]}"
+            yield f"{vendor} {endpoint}: {number} {violation}, such as {example[2]!r} at {example[4]}"
 
 
-def _asked_what_nobody_should(sandbox: RunningSandbox, log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
-    """Requests that a vendor's body brought about: unknown routes, and creators asked under another's name."""
+def _requests_caused_by_bodies(sandbox: RunningSandbox, log: list[dict[str, Any]], raw: pl.DataFrame) -> Iterator[str]:
+    """Return requests that a vendor's body caused: unknown routes, and creators polled under another's name."""
     unknown = Counter(row["subject"] for row in log if row["endpoint"] == "unknown")
     if unknown:
         yield f"{unknown.total()} requests to routes that no vendor has, such as {unknown.most_common(3)}"
@@ -210,7 +213,7 @@ def _compare(
     tables: Mapping[str, pl.DataFrame],
     judged: Judged,
 ) -> None:
-    """Each reading that no damage touches, against the normalized rows of its capture."""
+    """Compare each undamaged reading with the normalized rows of its capture."""
     vendors = {kind.name: kind(sandbox.world, Ledger()) for kind in VENDORS}
     harmed = {_key(row): row for row in faults}
     captures = _captures(raw)
@@ -224,17 +227,17 @@ def _compare(
         creator.handle: (creator.user_id.encode(), creator.sec_uid.encode()) for creator in sandbox.world.creators
     }
     lost: defaultdict[str, list[str]] = defaultdict(list)
-    for asked in log:
-        if asked["status"] == 0 or asked["endpoint"] == "unknown":
+    for logged_request in log:
+        if logged_request["status"] == 0 or logged_request["endpoint"] == "unknown":
             continue
-        harm = harmed.get(_key(asked))
+        harm = harmed.get(_key(logged_request))
         kind = "" if harm is None else f"{harm['part']}: {harm['kind']}"
-        capture = captures.get(_key(asked))
-        room = sandbox.world.find_room(asked["subject"])
+        capture = captures.get(_key(logged_request))
+        room = sandbox.world.find_room(logged_request["subject"])
         if room is not None and capture is not None and room[0].handle != creators[capture]:
-            continue  # the room of another creator: nothing of it is to be read
-        body, readings = _expected(vendors[asked["vendor"]], asked, harm)
-        # Whose such a response is, nobody can tell: it must not be read, and must not be many.
+            continue  # The room of another creator: none of it may be read.
+        body, readings = _expected(vendors[logged_request["vendor"]], logged_request, harm)
+        # The account of such a response is unknown: it must not be read, and must be rare.
         if capture in suspected and not any(one in body for one in accounts[creators[capture]]):
             judged.withheld += len(readings)
             continue
@@ -246,7 +249,8 @@ def _compare(
             if difference is not None:
                 path = "" if harm is None else f" (damaged at {harm['path'] or 'the whole body'})"
                 lost[kind].append(
-                    f"{asked['vendor']} {asked['endpoint']} {asked['subject']} {asked['at']:%m-%d %H:%M:%S.%f}{path}: "
+                    f"{logged_request['vendor']} {logged_request['endpoint']} {logged_request['subject']} "
+                    f"{logged_request['at']:%m-%d %H:%M:%S.%f}{path}: "
                     f"{reading.table}: {difference}"
                 )
     promised = sum(wanted for wanted, _ in judged.readings.values())
@@ -262,7 +266,7 @@ _Key = tuple[str, str, str, str, datetime]
 
 
 def _key(row: Mapping[str, Any]) -> _Key:
-    """What a request on the server and its row have in common; two pages of a walk may leave at the same instant."""
+    """Return the common key of a request on the server and its row; two pages of a walk may have the same instant."""
     # A ranking's subject is the region on the server, and list and region in raw.
     if row["endpoint"].endswith("/ranking"):
         query = dict(parse_qsl(row.get("query", "")))
@@ -283,9 +287,11 @@ def _captures(raw: pl.DataFrame) -> dict[_Key, str]:
     return {_captured(row): row["capture_id"] for row in raw.iter_rows(named=True)}
 
 
-def _expected(vendor: Vendor, asked: Mapping[str, Any], harm: Mapping[str, Any] | None) -> tuple[bytes, list[Expected]]:
-    """Return the undamaged body, and what the response must be read as: all of it, or what a damage left."""
-    query = dict(parse_qsl(asked["query"], keep_blank_values=True))
+def _expected(
+    vendor: Vendor, logged_request: Mapping[str, Any], harm: Mapping[str, Any] | None
+) -> tuple[bytes, list[Expected]]:
+    """Return the undamaged body, and the expected readings: all of them, or those that the damage did not touch."""
+    query = dict(parse_qsl(logged_request["query"], keep_blank_values=True))
     if harm is not None:
         if harm["part"] == "connection" or harm["kind"] in _STRANGERS or harm["path"] == _TOO_LONG:
             return b"", []
@@ -293,16 +299,16 @@ def _expected(vendor: Vendor, asked: Mapping[str, Any], harm: Mapping[str, Any] 
             return b"", []
         if harm["part"] == "body" and harm["kind"] not in _READABLE:
             return b"", []
-    request = Request(asked["endpoint"], asked["subject"], query, asked["at"])
-    answer = vendor.endpoints()[asked["endpoint"]](request)
-    readings = expected(vendor.name, asked["endpoint"], answer.status, answer.body)
+    request = Request(logged_request["endpoint"], logged_request["subject"], query, logged_request["at"])
+    answer = vendor.endpoints()[logged_request["endpoint"]](request)
+    readings = expected(vendor.name, logged_request["endpoint"], answer.status, answer.body)
     if harm is None or harm["part"] == "headers" or harm["kind"] == "bom" or harm["kind"] in _ITEMS_STAY:
         return answer.body, readings
     return answer.body, [rest for reading in readings if (rest := reading.without(harm["path"])) is not None]
 
 
 def _missing(reading: Expected, found: list[dict[str, Any]]) -> str | None:
-    """Why the rows of a capture do not hold a reading; None if they do."""
+    """Return why the rows of a capture do not contain a reading; None if they do."""
     wanted = {name: value for name, (value, _) in reading.fields.items()}
     rows = found
     if reading.key is not None:
@@ -322,7 +328,7 @@ def _missing(reading: Expected, found: list[dict[str, Any]]) -> str | None:
 def _strangers_accepted(
     faults: list[dict[str, Any]], log: list[dict[str, Any]], raw: pl.DataFrame, tables: Mapping[str, pl.DataFrame]
 ) -> Iterator[str]:
-    """Responses about another creator whose readings stand under the creator that was asked for."""
+    """Return responses about another creator whose readings were stored under the requested creator."""
     captures = _captures(raw)
     strangers = {
         captures[_key(row)]: row
@@ -341,7 +347,7 @@ def _strangers_accepted(
 
 
 def _impossible(tables: Mapping[str, pl.DataFrame], start: datetime, end: datetime) -> Iterator[str]:
-    """Values that no response can mean."""
+    """Return impossible values."""
     for name in _COMPARED:
         table = tables[name]
         outside = table.filter(
@@ -365,7 +371,7 @@ def _impossible(tables: Mapping[str, pl.DataFrame], start: datetime, end: dateti
 
 
 def _streams(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime, judged: Judged) -> None:
-    """Streams of public creators that lie within the span, found exactly once; and those that nobody held."""
+    """Check that streams of public creators within the span are found exactly once, and that no other is found."""
     found = pl.concat(
         [pl.read_parquet(file) for file in sorted((home / "lake" / "marts" / "streams").glob("date=*/*.parquet"))]
     )
@@ -383,19 +389,19 @@ def _streams(sandbox: RunningSandbox, home: Path, start: datetime, end: datetime
     ]
     rows = found.rows(named=True)
     for stream in true:
-        mine = [
+        matches = [
             row
             for row in rows
             if row["creator_id"] == stream.creator.handle
             and row["started_at"] < stream.ended_at
             and row["ended_at_lo"] > stream.started_at - _SAME_STREAM
         ]
-        judged.streams_found += len(mine) == 1
-        if len(mine) > 1:
-            judged.broken.append(f"{len(mine)} streams for one: {stream.creator.handle} at {stream.started_at}")
+        judged.streams_found += len(matches) == 1
+        if len(matches) > 1:
+            judged.broken.append(f"{len(matches)} streams for one: {stream.creator.handle} at {stream.started_at}")
     judged.streams_true = len(true)
     for row in rows:
         first, last = row["started_at"] - timedelta(minutes=1), row["ended_at_lo"] + timedelta(minutes=1)
         if not world.streams(by_handle[row["creator_id"]], first, last):
             judged.streams_invented += 1
-            judged.broken.append(f"a stream that nobody held: {row['stream_id']} from {first} to {last}")
+            judged.broken.append(f"an invented stream: {row['stream_id']} from {first} to {last}")

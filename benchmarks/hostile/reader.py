@@ -1,7 +1,7 @@
-"""Read vendor bodies independently of the pipeline: what a reading must say, and which parts of a body it depends on.
+"""Read vendor bodies independently of the pipeline: expected readings, and the parts of a body that they depend on.
 
 Written from docs/vendors.md alone. It shares no code with `providers`, so an error there does not repeat here. Each
-value comes with the JSON pointer of its place; a damage at one place then leaves every other value as it was.
+value comes with its JSON pointer; damage at one place then leaves every other value unchanged.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Expected:
-    """One row that must be found, as far as it is undamaged.
+    """One row that must be found, except its damaged values.
 
-    `fields` are column -> (value, pointer). `key` is the column that tells rows of one response apart, None where there
+    `fields` are column -> (value, pointer). `key` is the column that distinguishes rows of one response, None if there
     is only one. The row depends as a whole on each pointer of `guards`.
     """
 
@@ -26,21 +26,21 @@ class Expected:
     key: str | None = None
 
     def without(self, path: str) -> Expected | None:
-        """What is left of it after a damage at `path`; None if nothing is."""
+        """Return the remaining expectation after damage at `path`; None if nothing remains."""
         own = (*self.guards, *([self.fields[self.key][1]] if self.key else []))
         if any(_overlap(path, pointer) for pointer in own):
             return None
-        rest = {name: said for name, said in self.fields.items() if not _overlap(path, said[1])}
+        rest = {name: value for name, value in self.fields.items() if not _overlap(path, value[1])}
         return Expected(self.table, rest, self.guards, self.key) if rest else None
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether one pointer is the other, or leads to it."""
+    """Return whether one pointer equals the other, or leads to it."""
     return (one + "/").startswith(other + "/") or (other + "/").startswith(one + "/")
 
 
 class _Body:
-    """A decoded body; `said` finds a value by its pointer."""
+    """A decoded body; `get` finds a value by its pointer."""
 
     def __init__(self, tree: Any) -> None:
         self.tree = tree
@@ -57,16 +57,16 @@ class _Body:
         return value
 
     def first(self, *pointers: str) -> str:
-        """The first pointer that leads to something: some vendors have two spellings."""
+        """Return the first existing pointer: some vendors have two spellings."""
         return next((pointer for pointer in pointers if self.get(pointer) is not None), pointers[0])
 
     def fields(self, **places: str) -> dict[str, tuple[Any, str]]:
-        """Column -> (value, pointer) for what is there."""
+        """Return column -> (value, pointer) for existing values."""
         found = {column: (self.get(pointer), pointer) for column, pointer in places.items()}
-        return {column: said for column, said in found.items() if said[0] is not None}
+        return {column: value for column, value in found.items() if value[0] is not None}
 
     def items(self, pointer: str) -> Iterator[str]:
-        """The pointers of a list's items."""
+        """Return the pointers of a list's items."""
         for number in range(len(self.get(pointer) or [])):
             yield f"{pointer}/{number}"
 
@@ -75,7 +75,7 @@ Reader = Callable[[_Body], Iterator[Expected]]
 
 
 def expected(vendor: str, endpoint: str, status: int, body: bytes) -> list[Expected]:
-    """The rows that an undamaged response must become; none for endpoints and statuses that are not compared."""
+    """Return the rows expected from an undamaged response; none for endpoints and statuses that are not compared."""
     reader = _READERS.get((vendor, endpoint))
     if reader is None or status != 200:
         return []
@@ -206,7 +206,7 @@ def _tiklive_posts(body: _Body) -> Iterator[Expected]:
 
 
 def _platform_stories(top: str) -> Reader:
-    """The platform's own list, as two vendors pass it on; `top` is where it begins."""
+    """Return a reader of the platform's own list, as two vendors pass it on; `top` is its pointer."""
 
     def read(body: _Body) -> Iterator[Expected]:
         guards = ("/code", f"{top}/status_code") if top else ()

@@ -1,9 +1,9 @@
-"""Connects a running Superset to what the pipeline publishes, and builds datasets, charts and one dashboard.
+"""Connect a running Superset to the published tables, and build datasets, charts and one dashboard.
 
     python deploy/superset/build.py [--url URL] [--home FOLDER] [--password-file FILE]
 
-Everything goes through Superset's REST API and is found by its name: run again, it is brought up to date, not doubled.
-Postgres is connected too when TIKTOK_PIPELINE_POSTGRES_URL is set. The charts stand on the DuckDB snapshot.
+The script uses Superset's REST API and finds objects by name: a second run updates them and duplicates nothing.
+Postgres is connected too if TIKTOK_PIPELINE_POSTGRES_URL is set. The charts use the DuckDB snapshot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DATASETS = (
     "coverage",
     "publication",
 )
-# Tables that know a creator by id only, with the handle of today beside it: datasets of Superset's own.
+# Tables with a creator id only, joined with the current handle: datasets defined in Superset.
 QUERIES = {
     "viewers_by_handle": (
         "SELECT handle, observed_at, viewers FROM live_observations JOIN creators USING (creator_id) "
@@ -60,15 +60,15 @@ class Superset:
         self._http.close()
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
-        """GET, as JSON."""
-        return _answered(self._http.get(path, params=parameters))
+        """GET a path, and return the JSON response."""
+        return _json_of(self._http.get(path, params=parameters))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST, as JSON."""
-        return _answered(self._http.post(path, json=body))
+        """POST a JSON body, and return the JSON response."""
+        return _json_of(self._http.post(path, json=body))
 
     def ensure(self, kind: str, named: Mapping[str, Any], rest: Mapping[str, Any]) -> int:
-        """The id of the database, dataset, chart or dashboard with these names; made or brought up to date."""
+        """Create or update the database, dataset, chart or dashboard with these names; return its id."""
         filters = [
             {"col": column, "opr": "rel_o_m" if column == "database" else "eq", "value": value}
             for column, value in named.items()
@@ -79,25 +79,27 @@ class Superset:
             return made
         # A dataset stays with its database; everything else may have changed.
         if rest:
-            _answered(self._http.put(f"/api/v1/{kind}/{found[0]['id']}", json=rest))
+            _json_of(self._http.put(f"/api/v1/{kind}/{found[0]['id']}", json=rest))
         known: int = found[0]["id"]
         return known
 
     def refresh(self, dataset: int) -> None:
         """Read the dataset's columns again."""
-        _answered(self._http.put(f"/api/v1/dataset/{dataset}/refresh"))
+        _json_of(self._http.put(f"/api/v1/dataset/{dataset}/refresh"))
 
 
-def _answered(answer: httpx.Response) -> dict[str, Any]:
-    if answer.is_error:
-        raise SystemExit(f"Superset said {answer.status_code} to {answer.request.url.path}: {answer.text[:400]}")
-    said: dict[str, Any] = answer.json()
-    return said
+def _json_of(response: httpx.Response) -> dict[str, Any]:
+    if response.is_error:
+        raise SystemExit(
+            f"Superset responded {response.status_code} to {response.request.url.path}: {response.text[:400]}"
+        )
+    content: dict[str, Any] = response.json()
+    return content
 
 
 def connect(superset: Superset, snapshot: Path, postgres_url: str | None) -> dict[str, int]:
-    """Databases and their datasets; the ids of the DuckDB datasets by name."""
-    # Read-only, and a new connection for every query: the next query after a publication sees it.
+    """Create the databases and their datasets; return the ids of the DuckDB datasets by name."""
+    # Read-only, and a new connection for every query, so that the next query after a publish sees the new snapshot.
     read_only = json.dumps({"engine_params": {"connect_args": {"read_only": True}}})
     duckdb = superset.ensure(
         "database",
@@ -138,7 +140,7 @@ def _where(sql: str) -> dict[str, Any]:
 def _figure(
     sql: str, label: str, *, where: str | None = None, unit: str = "", drawn_as: str = ",.0f"
 ) -> dict[str, Any]:
-    """One number, large, with its unit below."""
+    """Return a chart of one large number, with its unit below."""
     return {
         "viz_type": "big_number_total",
         "metric": _number(sql, label),
@@ -149,7 +151,7 @@ def _figure(
 
 
 def _time_figure(sql: str, label: str, *, unit: str) -> dict[str, Any]:
-    """One point in time, large."""
+    """Return a chart of one large point in time."""
     return {**_figure(sql, label, unit=unit), "time_format": "%d %b %H:%M", "force_timestamp_formatting": True}
 
 
@@ -162,7 +164,7 @@ def _table(
     descending: bool = True,
     rows: int = 1_000,
 ) -> dict[str, Any]:
-    """Rows as they are: what stands above a column, and the SQL of what stands in it.
+    """Return a table chart; `columns` are heading -> SQL.
 
     Numbers are whole and times are to the minute unless `formats` says otherwise (d3's formats: of numbers by heading,
     of all times under "times").
@@ -205,7 +207,7 @@ def _stacked_bars(x: str, grain: str, metric: dict[str, Any], by: str) -> dict[s
 # The last seven days.
 _WEEK = "period = 'week' AND niche = '*'"
 
-# Title, dataset, columns of twelve that it is wide, height, and what is drawn. A row is full at twelve.
+# Title, dataset, width in columns (a row has twelve), height, and the chart.
 CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
     ("Data as of", "publication", 3, 20, _time_figure("max(as_of)", "as of", unit="UTC")),
     ("Live now", "live_now", 3, 20, _figure("count(*)", "live", unit="creators on air")),
@@ -312,7 +314,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
 
 
 def draw(superset: Superset, datasets: Mapping[str, int]) -> dict[str, int]:
-    """The charts and the dashboard; ids of the charts by title, and of the dashboard by its own."""
+    """Create the charts and the dashboard; return ids of the charts by title, and of the dashboard by its own."""
     dashboard = superset.ensure("dashboard", {"dashboard_title": DASHBOARD}, {"slug": "tiktok", "published": True})
     ids: dict[str, int] = {}
     for title, dataset, _, _, drawn in CHARTS:
@@ -337,7 +339,7 @@ def draw(superset: Superset, datasets: Mapping[str, int]) -> dict[str, int]:
 
 
 def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
-    """Charts in rows that are twelve columns wide."""
+    """Return the layout: charts in rows that are twelve columns wide."""
     rows: list[list[tuple[str, int, int]]] = [[]]
     for title, _, width, height, _ in CHARTS:
         if sum(taken for _, taken, _ in rows[-1]) + width > 12:
@@ -379,7 +381,7 @@ def _layout(ids: Mapping[str, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """See the module."""
+    """Build everything; see the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", default="http://127.0.0.1:8088")
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("TIKTOK_PIPELINE_HOME") or "data"))
@@ -387,7 +389,7 @@ def main() -> None:
     options = parser.parse_args()
     snapshot = (options.home / "warehouse").absolute() / "tiktok.duckdb"
     if not snapshot.exists():
-        raise SystemExit(f"{snapshot} is not there: publish first (make demo)")
+        raise SystemExit(f"{snapshot} does not exist: publish first (make demo)")
     password = options.password_file.read_text(encoding="utf-8").strip()
     with contextlib.closing(Superset(options.url, password)) as superset:
         draw(superset, connect(superset, snapshot, os.environ.get("TIKTOK_PIPELINE_POSTGRES_URL")))

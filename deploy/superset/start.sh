@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs Superset into an environment of its own, prepares it once, and serves it on loopback.
+# Install Superset into its own environment, prepare it once, and serve it on loopback.
 #
 #   deploy/superset/start.sh [port]
 #
-# SUPERSET_HOME (default .superset) holds its metadata; SUPERSET_ADMIN_PASSWORD is the password of `admin`, else one is
-# made and kept in $SUPERSET_HOME/admin.password. SUPERSET_VENV (default .venv-superset) holds 890 MB of packages.
+# SUPERSET_HOME (default .superset) holds its metadata; SUPERSET_ADMIN_PASSWORD is the password of `admin`; if unset, one is
+# generated and stored in $SUPERSET_HOME/admin.password. SUPERSET_VENV (default .venv-superset) holds 890 MB of packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."

@@ -1,4 +1,4 @@
-"""A webhook's receiver on this machine: keeps what was posted, and answers as it is told."""
+"""A local webhook receiver: keeps posted messages and responds with a configurable status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Receiver:
-    """What was posted, and the status that it is answered with."""
+    """Posted messages, and the HTTP status of every response."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/hook/very-secret-part"
@@ -26,7 +26,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on a free port."""
+    """Run a receiver on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -37,7 +37,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing: a test's output is for what fails."""
+            """Log nothing, so that test output shows failures only."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver = Receiver(server.server_address[1])

@@ -1,4 +1,4 @@
-"""Who went live and whose stream ended: once each, whatever lands twice, late or not at all."""
+"""Notices of stream starts and ends: one each, also when rows land twice, late or never."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = Streams()
 
 
 class Watched:
-    """Ticks of the sensor; each is given readings and tells notices."""
+    """Run sensor ticks: each tick gets readings and returns notices."""
 
     def __init__(self) -> None:
         self.state = OnAir()
@@ -29,7 +29,7 @@ class Watched:
         return advance(self.state, live_frame(*rows), settings=SETTINGS, now=at(now))
 
 
-def told(notices: list[Notice]) -> list[tuple[str, bool]]:
+def summaries(notices: list[Notice]) -> list[tuple[str, bool]]:
     return [(notice.creator_id, notice.ended_at is not None) for notice in notices]
 
 
@@ -45,26 +45,26 @@ def test_streams_already_live_at_switch_on_give_no_start_notice_but_an_end_notic
     state = OnAir()
     assert advance(state, live_frame(live(10, "r1")), settings=SETTINGS, now=at(10)) == []
     assert advance(state, live_frame(ended(20, "r1", 20)), settings=SETTINGS, now=at(21)) == []
-    assert told(advance(state, live_frame(), settings=SETTINGS, now=at(31))) == [("ana", True)]
+    assert summaries(advance(state, live_frame(), settings=SETTINGS, now=at(31))) == [("ana", True)]
 
 
-def test_the_same_readings_again_tell_nothing() -> None:
+def test_repeated_readings_give_no_second_notice() -> None:
     watched = Watched()
     rows = [live(10, "r1"), live(15, "r1")]
-    assert told(watched.tick(*rows, now=15)) == [("ana", False)]
+    assert summaries(watched.tick(*rows, now=15)) == [("ana", False)]
     assert watched.tick(*rows, now=16) == []
     assert watched.tick(*rows, off(20), off(25), now=40) != []
     assert watched.tick(*rows, off(20), off(25), now=41) == []
 
 
-def test_one_reading_of_off_air_ends_nothing_and_an_error_never_does() -> None:
+def test_one_off_air_reading_does_not_end_a_stream_and_errors_never_do() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     assert watched.tick(off(15), unknown(20), unknown(25), now=60) == []
     assert watched.tick(live(61, "r1"), now=61) == []
 
 
-def test_two_readings_of_off_air_end_it_at_the_first() -> None:
+def test_two_off_air_readings_end_a_stream_at_the_time_of_the_first() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     assert watched.tick(off(15), off(16), now=16) == []
@@ -77,19 +77,19 @@ def test_absent_for_a_creator_on_air_means_off_air() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     absent = [unknown(minute) | {"reason": ABSENT} for minute in (15, 20)]
-    assert told(watched.tick(*absent, now=40)) == [("ana", True)]
+    assert summaries(watched.tick(*absent, now=40)) == [("ana", True)]
 
 
-def test_a_reconnect_is_neither_an_end_nor_a_start() -> None:
+def test_a_reconnect_gives_neither_an_end_nor_a_start_notice() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     assert watched.tick(ended(20, "r1", 20), now=20) == []
     assert watched.tick(live(25, "r2"), now=25) == []
     assert watched.tick(live(40, "r2"), now=40) == []
-    assert told(watched.tick(ended(50, "r2", 50), now=61)) == [("ana", True)]
+    assert summaries(watched.tick(ended(50, "r2", 50), now=61)) == [("ana", True)]
 
 
-def test_the_end_of_an_older_room_is_not_the_end_of_this_one() -> None:
+def test_the_end_of_an_older_room_does_not_end_the_current_stream() -> None:
     watched = Watched()
     watched.tick(live(10, "r2"), now=10)
     assert watched.tick(ended(12, "r1", 5), now=40) == []
@@ -98,8 +98,8 @@ def test_the_end_of_an_older_room_is_not_the_end_of_this_one() -> None:
 def test_the_next_stream_is_reported_again() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
-    assert told(watched.tick(ended(20, "r1", 20), now=40)) == [("ana", True)]
-    assert told(watched.tick(live(90, "r2"), now=90)) == [("ana", False)]
+    assert summaries(watched.tick(ended(20, "r1", 20), now=40)) == [("ana", True)]
+    assert summaries(watched.tick(live(90, "r2"), now=90)) == [("ana", False)]
 
 
 def test_a_room_that_comes_back_after_its_end_was_reported_is_not_reported_twice() -> None:
@@ -109,10 +109,10 @@ def test_a_room_that_comes_back_after_its_end_was_reported_is_not_reported_twice
     assert watched.tick(live(45, "r1"), now=45) == []
 
 
-def test_old_readings_that_turn_up_again_are_no_news() -> None:
+def test_old_readings_in_a_new_file_give_no_notice() -> None:
     watched = Watched()
     watched.tick(off(600), now=600)
-    # A compacted hour is a new file with readings of before.
+    # A compacted hour is a new file that holds old readings.
     assert watched.tick(live(500, "r1"), now=601) == []
 
 
@@ -121,17 +121,17 @@ def test_many_creators_are_distinguished() -> None:
     notices = watched.tick(
         live(10, "r1"), live(10, "r2") | {"creator_id": "bo"}, off(11) | {"creator_id": "cy"}, now=11
     )
-    assert told(notices) == [("ana", False), ("bo", False)]
+    assert summaries(notices) == [("ana", False), ("bo", False)]
 
 
-def test_streams_of_yesterday_leave_the_state() -> None:
+def test_streams_of_the_previous_day_are_removed_from_the_state() -> None:
     watched = Watched()
     watched.tick(live(10, "r1"), now=10)
     watched.tick(off(1000) | {"creator_id": "bo"}, now=1000)
     assert watched.state.broadcasts == {}
 
 
-def test_notices_in_words() -> None:
+def test_notice_texts_name_handle_time_viewers_and_duration() -> None:
     since = datetime(2026, 11, 2, 18, 30, tzinfo=UTC)
     began = worded(Notice("ana", since, title="Sing", viewers=1200), "ana.new")
     assert began.text == "@ana.new is live since 18:30 UTC, 1,200 viewers: Sing https://www.tiktok.com/@ana.new/live"
@@ -140,7 +140,7 @@ def test_notices_in_words() -> None:
     assert over.key != began.key
 
 
-def test_an_empty_lake_is_quiet() -> None:
+def test_an_empty_lake_gives_no_notice() -> None:
     state = OnAir()
     empty: pl.DataFrame = live_frame()
     assert advance(state, empty, settings=SETTINGS, now=at(0)) == []

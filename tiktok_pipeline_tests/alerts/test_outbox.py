@@ -1,4 +1,4 @@
-"""What is sent, what is held back, and what waits: the same alert once in a while, and none is lost."""
+"""The outbox sends, holds back repeats, and queues undelivered alerts without losing any."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_same_alert_is_sent_once_per_repeat_time_and_then_reports_the_count(
     assert receiver.took == ["a!", "a! (5 more times since the last alert.)"]
 
 
-def test_other_alerts_do_not_wait_for_it() -> None:
+def test_different_alerts_are_sent_without_delay() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, "a", "b", at=timedelta(0))
     tick(outbox, receiver, "a", "c", at=timedelta(minutes=1))
@@ -58,7 +58,7 @@ def test_undelivered_messages_are_sent_later_once_and_in_order() -> None:
     assert receiver.took == ["a!", "b0!", "b1!", "b2!"]
 
 
-def test_a_long_outage_fills_nothing_up() -> None:
+def test_a_long_outage_keeps_only_the_newest_50_messages() -> None:
     outbox, receiver = Outbox(), Receiver()
     receiver.down = True
     for n in range(500):
@@ -79,7 +79,7 @@ def test_old_sent_messages_are_forgotten() -> None:
     assert outbox.sent == {}
 
 
-def test_the_state_survives_a_cursor() -> None:
+def test_the_state_survives_serialization_as_a_cursor() -> None:
     outbox, receiver = Outbox(), Receiver()
     tick(outbox, receiver, "a", at=timedelta(0))
     again = msgspec.json.decode(msgspec.json.encode(outbox), type=Outbox)

@@ -1,4 +1,4 @@
-"""One message to one webhook: real requests to a receiver on this machine."""
+"""Real requests with one message to a webhook receiver on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def test_a_message_is_posted_as_slack_takes_it(receiver: Receiver) -> None:
+def test_a_message_is_posted_in_slack_format(receiver: Receiver) -> None:
     send(receiver.url, "a run failed")
     assert receiver.posted == [{"text": "a run failed"}]
 
@@ -28,14 +28,14 @@ def test_markup_in_a_creators_text_notifies_no_channel(receiver: Receiver) -> No
 
 
 @pytest.mark.parametrize("status", [301, 404, 410, 429, 500])
-def test_a_receiver_that_does_not_take_it_is_an_error_without_the_address(receiver: Receiver, status: int) -> None:
+def test_an_error_status_raises_an_error_that_hides_the_webhook_address(receiver: Receiver, status: int) -> None:
     receiver.status = status
     with pytest.raises(DeliveryError, match=str(status)) as error:
         send(receiver.url, "x")
     assert "secret" not in str(error.value)
 
 
-def test_a_receiver_that_is_not_there_is_an_error_without_the_address() -> None:
+def test_an_unreachable_receiver_raises_an_error_that_hides_the_webhook_address() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -46,6 +46,6 @@ def test_a_receiver_that_is_not_there_is_an_error_without_the_address() -> None:
         assert error.value.__cause__ is None
 
 
-def test_a_run_is_linked_where_the_ui_is_known() -> None:
+def test_a_run_is_linked_if_the_ui_address_is_set() -> None:
     assert run_link("r1", {"TIKTOK_PIPELINE_UI_URL": "https://dagster.example/"}) == "https://dagster.example/runs/r1"
     assert run_link("r1", {}) == "run r1 in the Dagster UI"

@@ -1,4 +1,4 @@
-"""Vendors that are a function from request to response, and a deployment that polls them."""
+"""Fake vendors (a function from request to response), and a deployment that polls them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def deployment(folder: Path, handler: Handler, targets: list[Target], **settings
 
 
 def live_from(start: datetime, end: datetime) -> Handler:
-    """A vendor for whom Mira is live in [start, end)."""
+    """Return a vendor that reports Mira live in [start, end)."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         on_air = start <= at(request) < end

@@ -1,4 +1,4 @@
-"""A server that sends whatever bytes a test wants, and a window against it whose peak memory is measured."""
+"""A server that sends arbitrary bytes, and a window against it whose peak memory is measured."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Behaviour = Callable[[socket.socket, str], None]
 
 @dataclass
 class HostileServer:
-    """Listens on a free port; each request is handled by `behave(connection, path)` in a thread of its own."""
+    """A server on a free port; `behave(connection, path)` handles each request in its own thread."""
 
     behave: Behaviour
     requests: list[str] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
-    # For TLS: what a connection is wrapped in.
+    # TLS context that wraps each connection.
     wrap: Callable[[socket.socket], socket.socket] = lambda connection: connection
 
     def __post_init__(self) -> None:
@@ -74,20 +74,20 @@ def hostile_server(behave: Behaviour) -> Iterator[HostileServer]:
 
 
 def head(status: str = "200 OK", **headers: str) -> bytes:
-    """The head of a response; underscores in header names are hyphens."""
+    """Return the head of a response; underscores in header names become hyphens."""
     lines = [f"HTTP/1.1 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def whole(body: bytes, status: str = "200 OK", **headers: str) -> Behaviour:
-    """Always the same response, with its length."""
+    """Return a `behave` that always sends the same response, with its length."""
     sent = head(status, content_length=str(len(body)), content_type="application/json", **headers) + body
     return lambda connection, path: connection.sendall(sent)
 
 
 @dataclass
 class Measured:
-    """What a window in a process of its own did."""
+    """Results of a window in its own process."""
 
     peak_mb: float
     seconds: float
@@ -101,10 +101,10 @@ _WINDOW = Path(__file__).with_name("hostile_window.py")
 def measured_window(
     lake: Path, url: str, *, table: str = "raw_profiles", timeout: float = 120, **options: object
 ) -> Measured:
-    """Run one sweep of `options["creators"]` creators against `url` in a process of its own."""
-    asked = {"lake": str(lake), "url": url, "table": table, **options}
+    """Run one sweep of `options["creators"]` creators against `url` in its own process."""
+    arguments = {"lake": str(lake), "url": url, "table": table, **options}
     done = subprocess.run(
-        [sys.executable, str(_WINDOW), json.dumps(asked)],
+        [sys.executable, str(_WINDOW), json.dumps(arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
         capture_output=True,
         text=True,

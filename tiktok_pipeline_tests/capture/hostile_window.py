@@ -1,4 +1,4 @@
-"""One window in a process of its own: see `hostile.measured_window`."""
+"""Run one window in its own process: see `hostile.measured_window`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline_tests.raw_files import all_raw
 
 
-def main(asked: dict[str, object]) -> None:
-    lake, table, creators = Lake(Path(str(asked["lake"]))), TABLES[str(asked["table"])], int(str(asked["creators"]))
-    limits = Limits(requests_per_second=10_000, max_in_flight=int(str(asked.get("in_flight", 32))), timeout_s=20)
+def main(options: dict[str, object]) -> None:
+    lake, table, creators = (
+        Lake(Path(str(options["lake"]))),
+        TABLES[str(options["table"])],
+        int(str(options["creators"])),
+    )
+    limits = Limits(requests_per_second=10_000, max_in_flight=int(str(options.get("in_flight", 32))), timeout_s=20)
     settings = Settings(
         vendors=dict.fromkeys(VENDORS, limits),
         retries=Retries(attempts=2, backoff_seconds=0.01, circuit_failures=100_000),
-        responses=Responses(deadline_seconds=float(str(asked.get("deadline_s", 30)))),
+        responses=Responses(deadline_seconds=float(str(options.get("deadline_s", 30)))),
     )
     secrets = {name: tuple("sandbox-secret" for _ in vendor.credential_variables) for name, vendor in VENDORS.items()}
-    accesses = {name: Access(vendor, str(asked["url"]), secrets[name]) for name, vendor in VENDORS.items()}
+    accesses = {name: Access(vendor, str(options["url"]), secrets[name]) for name, vendor in VENDORS.items()}
     targets = [Target(f"c{n}", f"creator{n}", user_id=str(10**18 + n)) for n in range(creators)]
-    assert Pipeline().variables  # a run's process has imported Dagster
+    assert Pipeline().variables  # A run's process has imported Dagster as well.
     progress: list[str] = []
     here = Deployment(lake, settings, accesses, targets, progress=progress.append)
     begun = time.perf_counter()
     try:
-        if asked.get("replay"):
+        if options.get("replay"):
             hour = datetime(2026, 11, 2, 10, tzinfo=UTC)
             replay_hours(here, table, [hour, hour + timedelta(hours=1)], kind="sweep")
         else:
@@ -51,7 +55,7 @@ def main(asked: dict[str, object]) -> None:
     except PipelineError as error:
         progress.append(str(error))
     seconds = time.perf_counter() - begun
-    # Not `getrusage`: its peak begins with that of the process that started this one.
+    # Not `getrusage`: its peak starts with that of the parent process.
     status = Path("/proc/self/status").read_text()
     peak_mb = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
     counts = (

@@ -1,4 +1,4 @@
-"""Raw rows of every kind of live response, and random lakes of them."""
+"""Raw rows of every kind of live response, and lakes with random rows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CREATORS = ("ana", "bo", "cy", "dee", "eve", "flo")
 
 
 def account(creator: str) -> tuple[str, str]:
-    """User id and secUid of a creator."""
+    """Return the user id and secUid of a creator."""
     number = sorted(CREATORS).index(creator)
     return f"69123456789012345{number:02d}", f"MS4wLjABAAAAsandFictionalSecUid{number:04d}"
 
 
 def fetch(creator: str, status: str, *, of: str | None = None, ids: bool = True) -> bytes:
-    """A live response of Social Fetch about `creator`; with `of`, with the account of another."""
+    """Return a live response of Social Fetch about `creator`; `of` puts another creator's account into it."""
     live = bodies.fetch_live(status)
     user_id, sec_uid = account(of or creator)
     live["profile"] |= {"handle": creator, "platformUserId": user_id, "secUid": sec_uid}
@@ -35,9 +35,9 @@ def fetch(creator: str, status: str, *, of: str | None = None, ids: bool = True)
 
 
 def row(creator: str, at: datetime, number: int, chance: random.Random) -> tuple[str, dict[str, Any]]:
-    """A random row about a creator, and the name of its table."""
+    """Return a random row about a creator, and the name of its table."""
     on_air = (at.hour * 60 + at.minute + 97 * CREATORS.index(creator)) % 240 < 70
-    # Vendors contradict each other now and then.
+    # Vendors sometimes contradict each other.
     on_air = on_air if chance.random() < 0.95 else not on_air
     kind = chance.choices(
         ["fetch", "konbini", "room", "profile", "failed", "other", "gone", "no ids", "broken", "unheard"],
@@ -89,13 +89,13 @@ def row(creator: str, at: datetime, number: int, chance: random.Random) -> tuple
 
 
 def frame(table: Table, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a raw table."""
+    """Return rows as a frame of the raw table."""
     empty = dict.fromkeys(RAW_LIVES.schema)
     return table.conform(pl.DataFrame([empty | each for each in rows], schema=table.schema))
 
 
 class Landing:
-    """A lake that grows: every creator is polled about every five minutes, files come a minute at a time or later."""
+    """A growing lake: every creator is polled about every five minutes; files land each minute or later."""
 
     def __init__(self, lake: Lake, seed: int, start: datetime = START) -> None:
         self.lake, self.now, self.chance = lake, start, random.Random(seed)
@@ -103,12 +103,12 @@ class Landing:
         self._waiting: list[tuple[str, dict[str, Any]]] = []
 
     def go_on(self, minutes: int) -> None:
-        """Poll for so many minutes; land most of the rows, some of them out of order."""
+        """Poll for this many minutes; land most of the rows, some of them out of order."""
         for _ in range(minutes):
             for creator in CREATORS:
                 if self.chance.random() < 0.3:
                     at = self.now + timedelta(seconds=self.chance.randrange(60), milliseconds=self._number % 1000)
-                    # The clock of another machine may be ahead.
+                    # Another machine's clock may be ahead.
                     at += timedelta(minutes=3) if self.chance.random() < 0.02 else timedelta()
                     self._number += 1
                     self._waiting.append(row(creator, at, self._number, self.chance))
@@ -117,7 +117,7 @@ class Landing:
                 self.land(0.9)
 
     def land(self, share: float) -> None:
-        """Land this share of the waiting rows, a file for each table and hour."""
+        """Land this share of the waiting rows, one file per table and hour."""
         files: dict[tuple[str, datetime], list[dict[str, Any]]] = {}
         late = []
         for table, each in self._waiting:

@@ -1,4 +1,4 @@
-"""Whatever a server sends, a window ends, writes one row a request, and stays small."""
+"""For any bytes from a server, a window ends, writes one row per request, and stays small."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ PIECE = b"x" * 65_536
 
 @cache
 def zeros(mebibytes: int) -> bytes:
-    """Compress so many mebibytes of zeros; not at import, which every worker of the suite does."""
+    """Compress this many mebibytes of zeros; not at import, because every worker of the suite imports this module."""
     return gzip.compress(bytes(mebibytes * 2**20), 9)
 
 
-def ask(behave: Behaviour, *, times: int = 1, settings: Settings = SETTINGS) -> list[Attempt]:
-    """Ask social_fetch who is live, on the replay clock, and return the attempts."""
+def poll_live(behave: Behaviour, *, times: int = 1, settings: Settings = SETTINGS) -> list[Attempt]:
+    """Poll social_fetch for the live state on the replay clock, and return the attempts."""
     landed: list[Attempt] = []
 
     async def main(url: str) -> None:
@@ -100,14 +100,14 @@ def closing(sent: bytes) -> Behaviour:
     ],
     ids=["endless", "large", "gzip bomb", "nested bomb", "large error"],
 )
-def test_a_body_over_the_limit_is_one_malformed_row_and_is_not_retried(behave: Callable[[], Behaviour]) -> None:
-    (row,) = ask(behave())
+def test_an_oversized_body_is_one_malformed_row_and_is_not_retried(behave: Callable[[], Behaviour]) -> None:
+    (row,) = poll_live(behave())
     assert (row.verdict.outcome, row.verdict.error, row.body) == ("malformed", "too_large", None)
     assert row.http_status in (200, 500)
     assert row.verdict.credits == (1.0 if row.http_status == 200 else None)
 
 
-def test_the_next_vendor_answers_where_a_body_is_too_large() -> None:
+def test_the_next_vendor_is_polled_after_an_oversized_body() -> None:
     landed: list[Attempt] = []
 
     async def main(url: str) -> None:
@@ -142,7 +142,7 @@ def test_the_next_vendor_answers_where_a_body_is_too_large() -> None:
 )
 def test_a_slow_exchange_ends_at_the_deadline_in_real_seconds(behave: Behaviour) -> None:
     begun = time.perf_counter()
-    rows = ask(behave, settings=replace(SETTINGS, responses=replace(SETTINGS.responses, deadline_seconds=0.5)))
+    rows = poll_live(behave, settings=replace(SETTINGS, responses=replace(SETTINGS.responses, deadline_seconds=0.5)))
     assert time.perf_counter() - begun < 6
     assert 1 <= len(rows) <= 2
     for row in rows:
@@ -189,8 +189,8 @@ def odd(status: str, body: bytes = b"", **headers: str) -> Behaviour:
         (closing(b"HTTP/1.1 200 OK\r\n" * 10_000), {"network_error"}),
     ],
 )  # fmt: skip
-def test_an_odd_response_is_a_row_and_ends_nothing(behave: Behaviour, outcomes: set[str]) -> None:
-    rows = ask(behave, times=2)
+def test_an_odd_response_becomes_a_row_and_the_window_goes_on(behave: Behaviour, outcomes: set[str]) -> None:
+    rows = poll_live(behave, times=2)
     assert rows
     assert {row.verdict.outcome.value for row in rows} <= outcomes
     for row in rows:
@@ -198,7 +198,7 @@ def test_an_odd_response_is_a_row_and_ends_nothing(behave: Behaviour, outcomes: 
         assert row.observed_at == row.received_at
 
 
-def test_no_cookie_comes_back() -> None:
+def test_the_client_sends_no_received_cookie_back() -> None:
     sent = whole(LIVE, set_cookie="session=abc; Path=/")
     landed: list[Attempt] = []
 
@@ -219,7 +219,7 @@ def many_at_once() -> Settings:
     return Settings(vendors={**Settings().vendors, "social_fetch": limits}, retries=Retries(attempts=1))
 
 
-def test_hundreds_of_odd_responses_at_once_are_hundreds_of_rows() -> None:
+def test_hundreds_of_concurrent_odd_responses_give_as_many_rows() -> None:
     landed: list[Attempt] = []
     kinds = [chunked(LIVE), closing(b"nonsense\r\n\r\n"), whole(LIVE, content_encoding="br"), closing(b"")]
 
@@ -254,6 +254,6 @@ def test_the_peak_memory_of_a_window_stays_under_500_mb(
         )
     assert done.peak_mb < 500, done
     assert server.requests
-    # On the replay clock, an hour in which no vendor answered is not written: it is asked again as a whole.
+    # On the replay clock, an hour without a successful response is not written, so the whole hour is polled again.
     if not replay:
         assert sum(int(str(row["rows"])) for row in done.rows) == len(server.requests)

@@ -1,4 +1,4 @@
-"""The client: every attempt lands, and each failure has its fate."""
+"""The client lands every attempt, and treats each kind of failure as specified."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def limited(**limits: float) -> Settings:
 
 
 class Capture:
-    """Runs a conversation on the replay clock, against a handler."""
+    """Run client calls on the replay clock, against a handler."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Capture:
 LIVE = bodies.fetch_ok(bodies.fetch_live())
 
 
-def test_an_answer_lands_with_its_age_and_carries_the_replayed_instant() -> None:
+def test_a_landed_row_has_its_age_and_each_request_carries_the_replayed_time() -> None:
     capture = Capture(lambda request: respond(200, LIVE, age="42"))
     answer = capture.ask_live()
     assert answer is not None
@@ -96,22 +96,24 @@ def test_no_credential_lands() -> None:
     assert "session=abc" not in repr(capture.landed)
 
 
-def test_every_try_is_a_row_and_backoff_takes_replayed_time() -> None:
-    answers = iter([respond(502, bodies.fetch_error("lookup_failed")), respond(200, LIVE)])
-    capture = Capture(lambda request: next(answers))
+def test_every_attempt_is_a_row_and_backoff_takes_replayed_time() -> None:
+    responses = iter([respond(502, bodies.fetch_error("lookup_failed")), respond(200, LIVE)])
+    capture = Capture(lambda request: next(responses))
     assert capture.ask_live() is not None
     assert capture.outcomes == [("social_fetch", "server_error", 1), ("social_fetch", "ok", 2)]
     assert timedelta(seconds=1) <= capture.landed[1].requested_at - START <= timedelta(seconds=3)
 
 
 def test_retry_after_is_honoured() -> None:
-    answers = iter([respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="30"), respond(200, LIVE)])
-    capture = Capture(lambda request: next(answers))
+    responses = iter(
+        [respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="30"), respond(200, LIVE)]
+    )
+    capture = Capture(lambda request: next(responses))
     assert capture.ask_live() is not None
     assert capture.landed[1].requested_at - START == timedelta(seconds=30)
 
 
-def test_a_vendor_that_asks_for_an_hour_is_passed_over() -> None:
+def test_a_vendor_with_a_retry_after_of_an_hour_is_passed_over() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if "social_fetch" in request.url.host:
             return respond(503, bodies.fetch_error("temporarily_unavailable"), retry_after="3600")
@@ -132,7 +134,7 @@ def test_a_vendor_that_asks_for_an_hour_is_passed_over() -> None:
         (403, bodies.fetch_error("forbidden")),
     ],
 )
-def test_a_refused_account_is_not_asked_again(status: int, body: bytes) -> None:
+def test_a_vendor_that_refuses_the_account_gets_no_further_request(status: int, body: bytes) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if "social_fetch" in request.url.host:
             return respond(status, body)
@@ -140,15 +142,15 @@ def test_a_refused_account_is_not_asked_again(status: int, body: bytes) -> None:
 
     capture = Capture(handle)
 
-    async def thrice(client: Client) -> None:
+    async def three_polls(client: Client) -> None:
         for _ in range(3):
             assert await client.request("live", MIRA) is not None
 
-    capture.run(thrice)
+    capture.run(three_polls)
     assert [vendor for vendor, _, _ in capture.outcomes] == ["social_fetch", "konbini", "konbini", "konbini"]
 
 
-def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
+def test_consecutive_failures_open_the_circuit_and_a_pause_half_opens_it() -> None:
     down = True
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -156,7 +158,7 @@ def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
 
     capture = Capture(handle, only=("social_fetch",))
 
-    async def talk(client: Client) -> None:
+    async def polls(client: Client) -> None:
         nonlocal down
         while len(capture.landed) < 8:
             assert await client.request("live", MIRA) is None
@@ -167,77 +169,77 @@ def test_failures_in_a_row_open_the_circuit_and_a_pause_half_opens_it() -> None:
         await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
         assert await client.request("live", MIRA) is not None
 
-    capture.run(talk)
+    capture.run(polls)
     assert capture.client.tally.unanswered_requests >= 5
 
 
-def test_a_vendor_that_is_down_is_a_row_without_a_status() -> None:
+def test_a_failed_connection_is_a_row_without_http_status() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("nobody there")
+        raise httpx.ConnectError("connection refused")
 
     capture = Capture(handle, only=("social_fetch",))
     assert capture.ask_live() is None
     assert {(a.http_status, a.verdict.error, a.body) for a in capture.landed} == {(None, "ConnectError", None)}
 
 
-def test_a_days_credits_are_a_hard_cap_counted_from_what_landed() -> None:
+def test_credits_per_day_is_a_hard_cap_that_counts_landed_credits() -> None:
     settings = limited(credits_per_day=10)
     budget = OwnBudget({date(2026, 11, 2): 7.0})
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",), budget=budget)
 
-    async def many(client: Client) -> list[Response | None]:
+    async def concurrent_polls(client: Client) -> list[Response | None]:
         return await client.clock.gather(client.request("live", MIRA) for _ in range(9))
 
-    answers = capture.run(many)
-    assert isinstance(answers, list)
-    assert sum(answer is not None for answer in answers) == 3
+    responses = capture.run(concurrent_polls)
+    assert isinstance(responses, list)
+    assert sum(answer is not None for answer in responses) == 3
     assert len(capture.landed) == 3
 
 
-def test_the_cap_is_a_days_and_the_next_day_goes_on() -> None:
+def test_the_credit_cap_resets_on_the_next_day() -> None:
     settings = limited(credits_per_day=1)
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
     async def two_days(client: Client) -> list[bool]:
-        asked = [await client.request("live", MIRA) is not None, await client.request("live", MIRA) is not None]
+        results = [await client.request("live", MIRA) is not None, await client.request("live", MIRA) is not None]
         await client.clock.sleep_until(START + timedelta(days=1))
-        return [*asked, await client.request("live", MIRA) is not None]
+        return [*results, await client.request("live", MIRA) is not None]
 
     assert capture.run(two_days) == [True, False, True]
 
 
-@pytest.mark.parametrize("said", [["1", "1"], ["nan"], ["inf"], ["-5"], ["1e999"], ["one"], ["9" * 400], [""]])
-def test_credits_that_are_no_amount_are_not_known_and_never_enter_the_budget(said: list[str]) -> None:
+@pytest.mark.parametrize("values", [["1", "1"], ["nan"], ["inf"], ["-5"], ["1e999"], ["one"], ["9" * 400], [""]])
+def test_invalid_credit_headers_are_billed_at_list_price(values: list[str]) -> None:
     settings = Settings(vendors=Settings().vendors | {"konbini": Limits(credits_per_day=3)})
-    headers = [("x-credits-used", value) for value in said]
+    headers = [("x-credits-used", value) for value in values]
     body = bodies.konbini_error("not_found")
     capture = Capture(lambda request: httpx.Response(404, content=body, headers=headers), settings, only=("konbini",))
 
-    async def many(client: Client) -> list[Response | None]:
+    async def concurrent_polls(client: Client) -> list[Response | None]:
         return await client.clock.gather(client.request("live", MIRA) for _ in range(5))
 
-    capture.run(many)
-    # Not known means the list price, so that the cap of the day holds.
+    capture.run(concurrent_polls)
+    # An invalid amount is replaced by the list price, so the cap of the day holds.
     assert [row.verdict.credits for row in capture.landed] == [1.0, 1.0, 1.0]
     assert capture.client.tally.credits == 3.0
 
 
-def test_a_walk_stops_at_a_repeated_cursor() -> None:
+def test_pagination_stops_at_a_repeated_cursor() -> None:
     page = bodies.konbini_page([bodies.konbini_story()], "1793600000000")
     capture = Capture(lambda request: respond(200, page, x_credits_used="1"))
-    answers = capture.run(lambda client: client.walk("stories", MIRA, pages=10))
-    assert isinstance(answers, list)
-    assert [(a.attempt.request.page, a.attempt.request.cursor) for a in answers] == [(0, None), (1, "1793600000000")]
+    responses = capture.run(lambda client: client.walk("stories", MIRA, pages=10))
+    assert isinstance(responses, list)
+    assert [(a.attempt.request.page, a.attempt.request.cursor) for a in responses] == [(0, None), (1, "1793600000000")]
 
 
-def test_a_slow_vendor_holds_up_nobody_else() -> None:
+def test_concurrent_requests_are_paced_at_the_rate_limit() -> None:
     settings = limited(requests_per_second=2)
     capture = Capture(lambda request: respond(200, LIVE), settings, only=("social_fetch",))
 
-    async def many(client: Client) -> None:
+    async def concurrent_polls(client: Client) -> None:
         await client.clock.gather(client.request("live", MIRA) for _ in range(6))
 
-    capture.run(many)
+    capture.run(concurrent_polls)
     assert [(a.requested_at - START).total_seconds() for a in capture.landed] == [0, 0, 1, 1, 2, 2]
 
 
@@ -248,7 +250,7 @@ def test_a_vendor_without_all_its_credentials_is_off() -> None:
     assert "pw" not in repr(found)
 
 
-def test_a_credential_that_no_header_can_carry_is_refused_without_being_shown() -> None:
+def test_a_credential_that_is_no_valid_header_value_is_refused_without_being_shown() -> None:
     with pytest.raises(SettingsError, match="KONBINI_API_KEY") as caught:
         accesses({"KONBINI_API_KEY": "knbn_ключ"})
     assert "ключ" not in str(caught.value)
@@ -260,8 +262,8 @@ def test_settings_are_frozen() -> None:
     assert msgspec.to_builtins(Settings())["routes"]["live"] == ("social_fetch", "konbini")
 
 
-def test_a_connection_that_breaks_is_one_attempt_and_one_request() -> None:
-    """The transport must not ask again behind our back: each request may be billed, and is a row."""
+def test_a_broken_connection_is_one_attempt_and_one_request() -> None:
+    """The transport must not retry on its own: each request may be billed and must be a row."""
     received = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -293,7 +295,7 @@ def test_a_connection_that_breaks_is_one_attempt_and_one_request() -> None:
     assert received == 2
 
 
-def test_a_key_that_a_vendor_repeats_in_its_code_does_not_land() -> None:
+def test_a_key_that_a_vendor_repeats_in_its_error_code_does_not_land() -> None:
     body = bodies.encoded({"error": {"code": "key sandbox-secret revoked", "requestId": "sandbox-secret"}})
     capture = Capture(lambda request: respond(401, body), only=("social_fetch",))
     assert capture.ask_live() is None
@@ -302,7 +304,7 @@ def test_a_key_that_a_vendor_repeats_in_its_code_does_not_land() -> None:
     assert capture.outcomes == [("social_fetch", "unauthorized", 1)]
 
 
-def test_failures_of_one_moment_are_one_trouble() -> None:
+def test_concurrent_failures_count_as_one_for_the_circuit() -> None:
     settings = Settings(retries=Retries(attempts=1))
     down = True
 
@@ -311,11 +313,11 @@ def test_failures_of_one_moment_are_one_trouble() -> None:
 
     capture = Capture(handle, settings, only=("social_fetch",))
 
-    async def talk(client: Client) -> None:
+    async def polls(client: Client) -> None:
         nonlocal down
         await client.clock.gather(client.request("live", MIRA) for _ in range(30))
         down = False
         await client.clock.sleep_until(client.clock.now() + timedelta(seconds=61))
         assert await client.request("live", MIRA) is not None
 
-    capture.run(talk)
+    capture.run(polls)

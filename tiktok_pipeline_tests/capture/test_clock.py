@@ -1,4 +1,4 @@
-"""The one clock."""
+"""The real clock, the fast clock and the replay clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def test_replay_jumps_over_every_wait_in_order() -> None:
+def test_the_replay_clock_wakes_sleepers_in_order_of_time() -> None:
     clock, seen = ReplayClock(START), []
 
     async def sleeper(name: str, *waits: float) -> None:
@@ -33,25 +33,25 @@ def test_replay_jumps_over_every_wait_in_order() -> None:
     assert clock.now() == after(3610)
 
 
-def test_replay_stands_still_while_an_answer_is_on_its_way() -> None:
+def test_the_replay_clock_stands_still_while_a_request_is_in_flight() -> None:
     clock, seen = ReplayClock(START), []
 
-    async def asks() -> None:
-        await asyncio.sleep(0.02)  # the network, in real time
-        seen.append(("answer", clock.now()))
+    async def request() -> None:
+        await asyncio.sleep(0.02)  # Network time is real time.
+        seen.append(("response", clock.now()))
 
     async def sleeps() -> None:
         await clock.sleep_until(after(1))
         seen.append(("woke", clock.now()))
 
     async def main() -> None:
-        await clock.gather([sleeps(), asks()])
+        await clock.gather([sleeps(), request()])
 
     asyncio.run(main())
-    assert seen == [("answer", START), ("woke", after(1))]
+    assert seen == [("response", START), ("woke", after(1))]
 
 
-def test_replay_hands_the_turn_back_before_it_moves() -> None:
+def test_the_replay_clock_lets_other_tasks_run_before_it_moves() -> None:
     clock = ReplayClock(START)
 
     async def child() -> None:
@@ -72,7 +72,7 @@ def test_replay_hands_the_turn_back_before_it_moves() -> None:
     assert asyncio.run(main()) == [after(5)]
 
 
-def test_replay_never_goes_back() -> None:
+def test_the_replay_clock_never_goes_back() -> None:
     clock = ReplayClock(START)
 
     async def main() -> datetime:
@@ -82,7 +82,7 @@ def test_replay_never_goes_back() -> None:
     assert asyncio.run(main()) == START
 
 
-def test_replay_ends_when_one_of_many_fails() -> None:
+def test_gather_on_the_replay_clock_ends_when_one_task_fails() -> None:
     clock = ReplayClock(START)
 
     async def fails() -> None:
@@ -106,7 +106,7 @@ def test_the_real_clock_waits() -> None:
     assert clock.now() - begun >= timedelta(seconds=0.05)
 
 
-def test_a_fast_clock_is_the_same_in_every_process() -> None:
+def test_a_fast_clock_shows_the_same_time_in_every_process() -> None:
     wall = datetime.now(UTC) - timedelta(minutes=1)
     environment = {
         "TIKTOK_PIPELINE_CLOCK_SPEED": "60",
@@ -116,18 +116,18 @@ def test_a_fast_clock_is_the_same_in_every_process() -> None:
     assert abs((shown - after(3600)).total_seconds()) < 60
 
 
-def test_an_unknown_clock_is_refused() -> None:
+def test_an_unknown_clock_name_is_refused() -> None:
     assert replaying({"TIKTOK_PIPELINE_CLOCK": "replay"})
     assert not replaying({})
     with pytest.raises(SettingsError, match="real or replay"):
         replaying({"TIKTOK_PIPELINE_CLOCK": "sundial"})
 
 
-def test_times_are_written_as_rfc_3339_in_utc() -> None:
+def test_times_are_formatted_as_rfc_3339_in_utc() -> None:
     assert rfc3339(datetime(2026, 11, 2, 10, 0, 0, 123_000, tzinfo=UTC)) == "2026-11-02T10:00:00.123Z"
 
 
-def test_hours_are_those_that_a_span_touches() -> None:
+def test_hours_between_returns_every_hour_that_a_span_touches() -> None:
     assert hours_between(after(1800), after(3600)) == [START]
     assert hours_between(after(1800), after(3601)) == [START, after(3600)]
     assert hours_between(START, START) == []

@@ -1,4 +1,4 @@
-"""Requests as they go over the wire, and replies as they come back."""
+"""Requests and replies as bytes on the wire."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiktok_pipeline_tests.capture.hostile import Behaviour, hostile_server
 
 
 def get(behave: Behaviour, path: str = "/", **params: str) -> tuple[list[str], Reply]:
-    """Send one request; return the requested addresses and the reply, its body read."""
+    """Send one request; return the requested addresses and the reply with its body."""
 
     async def main(url: str) -> Reply:
         connections = DIRECT.connections(url)
@@ -38,7 +38,7 @@ def answering(head: bytes) -> Behaviour:
 OK = answering(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_path_goes_out_as_it_is_and_a_query_is_encoded_as_httpx_does() -> None:
+def test_a_path_is_sent_unchanged_and_a_query_is_encoded_as_in_httpx() -> None:
     requests, _ = get(OK, "/api/v1//live/info/%C3%A9%2F", keyword="a b&c=ü/?#%+~:@", region="US")
     params = {"keyword": "a b&c=ü/?#%+~:@", "region": "US"}
     assert requests == ["/api/v1//live/info/%C3%A9%2F?" + str(httpx.QueryParams(params))]
@@ -56,7 +56,7 @@ def test_a_header_may_be_utf_8_or_latin_1(raw: bytes) -> None:
     assert reply.headers["content-type"] == "café"
 
 
-def test_a_reason_that_is_no_ascii_loses_no_response() -> None:
+def test_a_non_ascii_reason_phrase_loses_no_response() -> None:
     _, reply = get(answering(b"HTTP/1.1 503 \xff\xfe\r\n"))
     assert reply.status == 503
 
@@ -67,7 +67,7 @@ def test_a_redirect_is_a_reply_and_is_not_followed() -> None:
     assert requests == ["/first"]
 
 
-def test_a_fault_is_named_by_the_most_precise_error() -> None:
+def test_a_connection_fault_is_reported_by_the_most_precise_error() -> None:
     precise = aiohttp.ServerDisconnectedError()
     precise.__cause__ = OSError()
     assert fault(precise) == "ServerDisconnectedError"

@@ -1,4 +1,4 @@
-"""What is asked around a stream, and what of it is due: pure functions of what landed."""
+"""Plan the follow-ups of a stream and select the due ones: pure functions of raw rows."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def planned(states: dict[float, bool | None], settings: Boundary = PROFILES_ONLY
     return [(why, (when - START).total_seconds() / 60) for why, when in found.select("why", "at").iter_rows()]
 
 
-def test_a_stream_has_a_moment_at_its_start_its_end_and_three_after_it() -> None:
+def test_a_stream_has_follow_ups_at_its_start_its_end_and_three_times_after_it() -> None:
     assert planned({0: False, 5: True, 10: True, 15: False}) == [
         ("start", 5), ("end", 15), ("end + 15 min", 30), ("end + 60 min", 75), ("end + 180 min", 195)
     ]  # fmt: skip
 
 
-def test_every_table_has_the_moments_of_its_settings() -> None:
+def test_every_table_has_the_follow_ups_of_its_settings() -> None:
     found = plan(readings({0: False, 5: True, 10: False}), Boundary(), merge_gap=MERGE)
     by_table = dict(found.group_by("table", maintain_order=True).agg("why").iter_rows())
     assert by_table[RAW_LIVES.name] == ["end + 2 min"]
@@ -55,23 +55,23 @@ def test_every_table_has_the_moments_of_its_settings() -> None:
     assert len(by_table[RAW_PROFILES.name]) == 5
 
 
-def test_a_failed_question_is_no_end() -> None:
+def test_a_failed_poll_does_not_end_a_stream() -> None:
     assert planned({0: True, 5: None, 10: True}) == [("start", 0)]
 
 
-def test_off_air_for_less_than_the_merge_gap_is_one_stream() -> None:
+def test_streams_with_a_gap_below_the_merge_gap_are_one_stream() -> None:
     whys = planned({0: False, 5: True, 10: False, 15: True, 20: False})
     assert [why for why, _ in whys].count("start") == 1
-    # The count at the first end was asked before anybody could know better; what would have come later was not.
+    # The count at the first end was polled before the reconnect was visible; the later follow-ups of that end were not.
     assert [m for why, m in whys if why == "end"] == [10, 20]
     assert [m for why, m in whys if why == "end + 15 min"] == [35]
 
 
-def test_after_a_longer_gap_it_is_another_stream() -> None:
+def test_a_gap_above_the_merge_gap_separates_two_streams() -> None:
     assert [m for why, m in planned({0: True, 10: False, 25: True}) if why == "start"] == [0, 25]
 
 
-def test_a_moment_depends_on_no_later_reading() -> None:
+def test_a_follow_up_depends_on_no_later_reading() -> None:
     states: dict[float, bool | None] = {0: False, 5: True, 10: False, 14: True, 30: False, 60: True, 65: False}
     whole = plan(readings(states), Boundary(), merge_gap=MERGE)
     for now in range(0, 70):
@@ -80,7 +80,7 @@ def test_a_moment_depends_on_no_later_reading() -> None:
         assert so_far.equals(whole.filter(pl.col("at") <= minute(now)))
 
 
-def test_order_and_repetition_do_not_matter_and_creators_do_not_mix() -> None:
+def test_order_and_repetition_of_readings_do_not_matter_and_creators_stay_separate() -> None:
     one = readings({0: False, 5: True, 15: False})
     other = readings({3: True, 8: False}, "bo")
     both = pl.concat([one, other, one]).sample(fraction=1.0, shuffle=True, seed=1)
@@ -89,62 +89,62 @@ def test_order_and_repetition_do_not_matter_and_creators_do_not_mix() -> None:
     assert together.equals(apart.sort("at", "table", "creator_id", "why"))
 
 
-def answered(*minutes: float, table: str = "raw_profiles", creator: str = "mira") -> pl.DataFrame:
+def responses(*minutes: float, table: str = "raw_profiles", creator: str = "mira") -> pl.DataFrame:
     return pl.DataFrame(
         {"table": table, "creator_id": creator, "polled_at": [minute(m) for m in minutes]},
         schema={"table": pl.String, "creator_id": pl.String, "polled_at": pl.Datetime("us", "UTC")},
     )
 
 
-def due_at(now: float, *answers: float) -> list[str]:
+def due_at(now: float, *response_minutes: float) -> list[str]:
     found = plan(readings({0: False, 5: True, 15: False}), PROFILES_ONLY, merge_gap=MERGE)
-    return due(found, answered(*answers), minute(now))["why"].to_list()
+    return due(found, responses(*response_minutes), minute(now))["why"].to_list()
 
 
-def test_a_moment_is_due_from_its_time_until_its_answer_has_landed() -> None:
+def test_a_follow_up_is_due_from_its_time_until_a_response_has_landed() -> None:
     assert due_at(4) == []
     assert due_at(6) == ["start"]
     assert due_at(6, 5.5) == []
-    # A sweep that came before it does not count, whoever asked afterwards does.
+    # An earlier sweep does not count; any later response does.
     assert due_at(6, 4.9) == ["start"]
     assert due_at(75, 15.5, 30.5) == ["end + 60 min"]
 
 
-def test_what_a_lost_run_did_not_ask_stays_due_and_is_given_up_in_the_end() -> None:
+def test_missed_follow_ups_stay_due_until_the_patience_ends() -> None:
     assert due_at(32, 5.5) == ["end", "end + 15 min"]
     assert due_at(46, 5.5) == ["end + 15 min"]
-    # One answer serves all that had come.
+    # One response completes all follow-ups that were due.
     assert due_at(33, 32.5) == []
     assert due_at(110, 5.5) == []
 
 
-def test_another_creators_answer_does_not_count() -> None:
+def test_a_response_about_another_creator_or_table_does_not_count() -> None:
     found = plan(readings({0: False, 5: True}), PROFILES_ONLY, merge_gap=MERGE)
-    for landed in (answered(6, creator="bo"), answered(6, table="raw_posts")):
+    for landed in (responses(6, creator="bo"), responses(6, table="raw_posts")):
         assert due(found, landed, minute(7)).height == 1
 
 
-def test_a_run_is_told_whom_to_ask_and_why() -> None:
+def test_reasons_lists_creators_and_causes_by_table() -> None:
     found = plan(readings({0: False, 5: True, 15: False}), Boundary(), merge_gap=MERGE)
-    assert reasons(due(found, answered(), minute(31))) == {
+    assert reasons(due(found, responses(), minute(31))) == {
         "raw_followers": {"mira": "start, end + 15 min"},
         "raw_lives": {"mira": "end + 2 min"},
         "raw_profiles": {"mira": "start, end, end + 15 min"},
     }
 
 
-def test_readings_reach_as_far_back_as_the_latest_moment_is_due() -> None:
+def test_readings_reach_back_to_the_earliest_stream_with_due_follow_ups() -> None:
     assert reach(Boundary()) == timedelta(minutes=1470)
 
 
 @pytest.mark.parametrize("wrong", [{"profile_minutes": (-1,)}, {"posts_minutes": (9999,)}, {"patience_minutes": 0}])
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_follow_up_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="patience_minutes must be at least 1"):
         Boundary(**wrong)
 
 
 def vendors(start: datetime, end: datetime) -> Any:
-    """Mira is live in [start, end), and every vendor knows her."""
+    """Return vendors that report Mira live in [start, end), each in its own format."""
     live = live_from(start, end)
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -156,7 +156,7 @@ def vendors(start: datetime, end: datetime) -> Any:
 
 
 def replayed(folder: Path, spans: list[list[datetime]]) -> pl.DataFrame:
-    """When profiles were asked on the replay clock."""
+    """Return the times of profile requests on the replay clock."""
     here = deployment(folder, vendors(minute(22), minute(81)), [MIRA])
     for hours in spans:
         replay_hours(here, RAW_LIVES, hours, kind="watch")
@@ -167,33 +167,33 @@ def replayed(folder: Path, spans: list[list[datetime]]) -> pl.DataFrame:
     )
 
 
-def test_on_the_replay_clock_a_sweep_asks_at_the_moments_of_streams(tmp_path: Path) -> None:
+def test_sweeps_on_the_replay_clock_poll_at_the_times_of_follow_ups(tmp_path: Path) -> None:
     hours = hours_between(START, START + timedelta(hours=5))
-    asked = replayed(tmp_path / "one", [hours])
-    minutes = [(when - START).total_seconds() / 60 for when in asked["requested_at"]]
-    # Seen on air at 25, off air at 85; between, the sweeps of the hours.
+    captured = replayed(tmp_path / "one", [hours])
+    minutes = [(when - START).total_seconds() / 60 for when in captured["requested_at"]]
+    # On air at minute 25, off air at minute 85; the others are the hourly sweeps.
     assert minutes == [0, 25, 60, 85, 100, 120, 145, 180, 240, 265]
-    # Hour by hour it is the same.
-    assert replayed(tmp_path / "many", [[hour] for hour in hours]).equals(asked)
+    # A replay hour by hour gives the same rows.
+    assert replayed(tmp_path / "many", [[hour] for hour in hours]).equals(captured)
 
 
-def test_what_is_due_is_read_from_what_landed_and_nothing_else(tmp_path: Path) -> None:
+def test_due_follow_ups_are_computed_from_raw_rows_only(tmp_path: Path) -> None:
     here = deployment(tmp_path, vendors(minute(22), minute(81)), [MIRA])
     replay_hours(here, RAW_LIVES, hours_between(START, START + timedelta(hours=2)), kind="watch")
     assert due_followups.due_followups(here, minute(24)).is_empty()
     first = due_followups.due_followups(here, minute(26))
     assert first["why"].to_list() == ["start", "start"]
-    # The watch has asked the ended room already; nobody else was on air.
+    # The watch has already polled the ended room; no other creator was on air.
     at_end = due_followups.due_followups(here, minute(90))
     assert at_end.select("table", "why").rows() == [("raw_profiles", "end")]
-    # The room was requested at the end: that is the answer as long as the follow-up could be due.
+    # The watch polled the room at the end; that response counts as long as the follow-up can be due.
     late = due_followups.due_followups(here, minute(116))
     assert RAW_LIVES.name not in late["table"].to_list()
-    nobody = deployment(tmp_path, vendors(minute(22), minute(81)), [])
-    assert due_followups.due_followups(nobody, minute(90)).is_empty()
+    without_creators = deployment(tmp_path, vendors(minute(22), minute(81)), [])
+    assert due_followups.due_followups(without_creators, minute(90)).is_empty()
 
 
-def test_who_was_on_air_is_read_from_every_vendors_answers(tmp_path: Path) -> None:
+def test_the_on_air_state_is_read_from_responses_of_every_vendor(tmp_path: Path) -> None:
     here = deployment(tmp_path, absent_until_live, [MIRA], routes=Routes(live=("konbini",)))
     replay_hours(here, RAW_LIVES, [START], kind="watch")
     found = on_air.on_air_readings(Lake(tmp_path), START, START + timedelta(hours=1)).sort("polled_at")
@@ -202,7 +202,7 @@ def test_who_was_on_air_is_read_from_every_vendors_answers(tmp_path: Path) -> No
 
 
 def absent_until_live(request: httpx.Request) -> httpx.Response:
-    """KonbiniAPI says 404 of who is off air; Mira is live from minute 10."""
+    """Respond as KonbiniAPI does, with 404 while off air; Mira is live from minute 10."""
     if at(request) < minute(10):
         return respond(404, bodies.konbini_error("not_found"))
     return respond(200, bodies.encoded({"data": bodies.konbini_live()}))

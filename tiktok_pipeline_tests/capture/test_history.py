@@ -1,4 +1,4 @@
-"""The incremental look for follow-ups finds what reading everything finds, whatever happens to the files."""
+"""Incremental follow-up planning equals planning from all raw rows, whatever happens to the files."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SHORT = Boundary(profile_minutes=(0, 5), room_minutes=(2,), posts_minutes=(), fo
 DAY = Boundary()
 
 
-def by_reading_everything(here: Deployment, now: datetime) -> pl.DataFrame:
-    """The follow-ups that are due, from all readings of the whole time."""
+def from_all_rows(here: Deployment, now: datetime) -> pl.DataFrame:
+    """Return the due follow-ups, computed from all readings of the whole span."""
     settings, until = here.settings, now + timedelta(microseconds=1)
     since = now - timedelta(minutes=settings.boundary.patience_minutes)
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
@@ -48,14 +48,14 @@ def by_reading_everything(here: Deployment, now: datetime) -> pl.DataFrame:
     )
     listed = [target.creator_id for target in targets]
     found = found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
-    answered = [
+    responses = [
         here.lake.scan_raw(TABLES[table], hours_between(begin, until))
         .filter(is_request_for(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
         .select(pl.lit(table).alias("table"), "creator_id", polled_at="requested_at")
         .collect()
         for table, capability in followups.CAPABILITIES.items()
     ]
-    return followups.due(found, pl.concat(answered), now)
+    return followups.due(found, pl.concat(responses), now)
 
 
 def roster(*, known: Sequence[str] = (), without: Sequence[str] = ()) -> list[Target]:
@@ -71,7 +71,7 @@ def deployed(folder: Path, settings: Boundary = DAY, targets: Sequence[Target] =
 
 
 @pytest.mark.parametrize(("seed", "settings"), [(1, DAY), (3, SHORT)])
-def test_any_landings_compactions_and_roster_changes_give_what_reading_everything_gives(
+def test_incremental_planning_equals_full_planning_after_landings_compactions_and_roster_changes(
     tmp_path: Path, seed: int, settings: Boundary
 ) -> None:
     here = deployed(tmp_path, settings)
@@ -87,7 +87,7 @@ def test_any_landings_compactions_and_roster_changes_give_what_reading_everythin
             known = landing.chance.sample(CREATORS, 3)
             here = replace(here, targets=roster(known=known, without=landing.chance.sample(CREATORS, 1)))
         elif event < 0.25:
-            # `forget` writes a file anew.
+            # `forget` rewrites a file.
             file = landing.chance.choice(sorted(here.lake.folder(RAW_LIVES).rglob("*.parquet")))
             here.lake.rewrite(file, pl.read_parquet(file).filter(pl.col("creator_id") != "bo"))
         elif event < 0.28:
@@ -95,14 +95,14 @@ def test_any_landings_compactions_and_roster_changes_give_what_reading_everythin
         elif event < 0.31:
             file = landing.chance.choice(sorted(here.lake.folder(RAW_LIVES).rglob("*.parquet")))
             file.with_name("damaged.parquet").write_bytes(b"PAR1")
-        expected = by_reading_everything(here, landing.now)
+        expected = from_all_rows(here, landing.now)
         assert due_followups.due_followups(here, landing.now, history).rows() == expected.rows()
         assert due_followups.due_followups(here, landing.now).rows() == expected.rows()
         due += expected.height
     assert due
 
 
-def test_a_look_reads_only_what_landed_since_the_last_one(tmp_path: Path) -> None:
+def test_each_update_reads_only_files_that_landed_since_the_last(tmp_path: Path) -> None:
     here = deployed(tmp_path, targets=roster(known=CREATORS))
     landing, history = Landing(here.lake, 5), LiveHistory()
     landing.go_on(300)
@@ -116,7 +116,7 @@ def test_a_look_reads_only_what_landed_since_the_last_one(tmp_path: Path) -> Non
     due_followups.due_followups(here, landing.now, history)
     assert read < history.rows_read < read + 50
     read = history.rows_read
-    # A compacted file holds what was read already.
+    # The compacted file holds rows that were read before.
     compact(here.lake, [RAW_LIVES], now=landing.now, window=timedelta(minutes=10))
     due_followups.due_followups(here, landing.now, history)
     assert history.rows_read == read
@@ -149,14 +149,14 @@ def test_a_late_reading_between_dropped_ones_is_read_with_its_neighbours(tmp_pat
     due_followups.due_followups(here, now, history)
     land("late", (22, False))
     found = due_followups.due_followups(here, now, history)
-    assert found.rows() == by_reading_everything(here, now).rows()
+    assert found.rows() == from_all_rows(here, now).rows()
     assert "end" in found["why"].to_list()
 
 
-def test_a_clock_that_is_set_back_starts_anew(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_rebuilds_the_history(tmp_path: Path) -> None:
     here = deployed(tmp_path)
     landing, history = Landing(here.lake, 6), LiveHistory()
     landing.go_on(200)
     for minutes in (0, -60, -10):
         now = landing.now + timedelta(minutes=minutes)
-        assert due_followups.due_followups(here, now, history).rows() == by_reading_everything(here, now).rows()
+        assert due_followups.due_followups(here, now, history).rows() == from_all_rows(here, now).rows()

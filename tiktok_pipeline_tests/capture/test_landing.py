@@ -1,4 +1,4 @@
-"""Rows become files: none is lost by a full disk, by two windows of one name, or by an hour that is too large."""
+"""Landing loses no row: with a full disk, with two windows of one name, and with an oversized hour."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def subjects(lake: Lake) -> list[str]:
     return sorted(all_raw(lake, RAW_LIVES).collect()["subject"].to_list())
 
 
-def test_windows_with_the_same_name_at_once_lose_no_row_and_share_no_capture_id(tmp_path: Path) -> None:
+def test_concurrent_windows_with_one_name_lose_no_row_and_share_no_capture_id(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     together = threading.Barrier(6)
 
@@ -58,7 +58,7 @@ def test_windows_with_the_same_name_at_once_lose_no_row_and_share_no_capture_id(
     assert found["capture_id"].n_unique() == found["subject"].n_unique() == 30
 
 
-def test_a_file_of_somebody_else_beside_a_windows_files_ends_nothing(tmp_path: Path) -> None:
+def test_a_foreign_file_beside_a_windows_files_does_not_stop_the_window(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     landing = Landing(lake, RAW_LIVES, "watch", "watch-20261102T100000")
     landing.add(attempt(1))
@@ -70,7 +70,7 @@ def test_a_file_of_somebody_else_beside_a_windows_files_ends_nothing(tmp_path: P
     assert {"c1", "c2"} <= set(subjects(lake))
 
 
-def test_text_that_no_file_can_hold_costs_no_row(tmp_path: Path) -> None:
+def test_text_that_parquet_cannot_hold_costs_no_row(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     landing = Landing(lake, RAW_LIVES, "watch", "watch-20261102T100000")
     landing.add(attempt(1, body=b"\xff\xfe\x00 \xed\xa0\xbd", error="\ud83d", request_id="\x00\ud83d"))
@@ -82,7 +82,7 @@ def test_text_that_no_file_can_hold_costs_no_row(tmp_path: Path) -> None:
     assert rows["error"][0] == "?"
 
 
-def test_a_replayed_hour_that_is_too_large_is_written_in_parts_and_is_over_with_its_last(tmp_path: Path) -> None:
+def test_an_oversized_replayed_hour_is_written_in_parts_and_complete_with_the_last(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     landing = Landing(lake, RAW_LIVES, "watch")
     for number in range(3):
@@ -90,7 +90,7 @@ def test_a_replayed_hour_that_is_too_large_is_written_in_parts_and_is_over_with_
         landing.flush(partly=True)
     assert landing.waiting == 0
     assert not replay._landed(lake, RAW_LIVES, HOUR, "watch")
-    # The try was cut short; the next one asks again, and gets fewer answers.
+    # The first try was cut short; the second polls again and gets fewer responses.
     again = Landing(lake, RAW_LIVES, "watch")
     again.add(attempt(0))
     again.flush(partly=True)
@@ -102,7 +102,7 @@ def test_a_replayed_hour_that_is_too_large_is_written_in_parts_and_is_over_with_
 
 @contextlib.contextmanager
 def tiny_disk(folder: Path, size: str = "1m") -> Iterator[Path]:
-    """A file system of its own; skips where this process may not mount one."""
+    """Mount a small file system; skip the test where this process may not mount one."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
@@ -123,7 +123,7 @@ def fill(folder: Path) -> Path:
     return filling
 
 
-def test_while_the_disk_is_full_rows_wait_and_are_written_when_there_is_room(tmp_path: Path) -> None:
+def test_while_the_disk_is_full_rows_wait_and_are_written_when_there_is_space(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "disk") as disk:
         lake = Lake(disk / "lake")
         landings = Landings(lake, "watch", "watch-20261102T100000")
@@ -142,7 +142,7 @@ def test_while_the_disk_is_full_rows_wait_and_are_written_when_there_is_room(tmp
         assert subjects(lake) == ["c0", "c1", "c2", "c3"]
 
 
-def test_one_hour_that_cannot_be_written_holds_up_no_other(tmp_path: Path) -> None:
+def test_an_hour_that_cannot_be_written_does_not_delay_other_hours(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     landing = Landing(lake, RAW_LIVES, "watch", "watch-20261102T100000")
     landing.add(attempt(1, HOUR))
@@ -162,11 +162,11 @@ class _Clock:
         return HOUR
 
 
-def test_the_flush_timer_survives_a_full_disk_and_reports_the_rows_that_wait(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_the_flush_timer_survives_a_full_disk_and_reports_the_number_of_waiting_rows(tmp_path: Path) -> None:
+    messages: list[str] = []
     with tiny_disk(tmp_path / "disk") as disk:
         landings = Landings(Lake(disk / "lake"), "watch", "watch-20261102T100000")
-        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.05, told.append)  # type: ignore[arg-type]
+        flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.05, messages.append)  # type: ignore[arg-type]
         filling = fill(disk)
 
         async def work() -> None:
@@ -182,11 +182,13 @@ def test_the_flush_timer_survives_a_full_disk_and_reports_the_rows_that_wait(tmp
         asyncio.run(work())
     assert flusher.tally.flush_failures >= 3
     assert flusher.tally.most_rows_waiting == 5
-    assert any("5 rows wait in memory; the next flush tries again" in line and "No space left" in line for line in told)
-    assert any(line.endswith(", 5 rows wait in memory") for line in told)
+    assert any(
+        "5 rows wait in memory; the next flush tries again" in line and "No space left" in line for line in messages
+    )
+    assert any(line.endswith(", 5 rows wait in memory") for line in messages)
 
 
-def test_the_last_flush_waits_for_room_on_the_disk(tmp_path: Path) -> None:
+def test_the_last_flush_waits_for_disk_space(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "disk") as disk:
         landings = Landings(Lake(disk / "lake"), "watch", "watch-20261102T100000")
         flusher = Flusher(landings, RAW_LIVES, _Clock(), 0.1, lambda line: None)  # type: ignore[arg-type]
@@ -199,7 +201,7 @@ def test_the_last_flush_waits_for_room_on_the_disk(tmp_path: Path) -> None:
         assert subjects(Lake(disk / "lake")) == ["c1"]
 
 
-def test_a_last_flush_that_stays_impossible_says_how_many_rows_are_lost(
+def test_a_last_flush_that_fails_for_good_reports_the_number_of_lost_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tiktok_pipeline.capture.flush._LAST_FLUSH_S", 0.3)

@@ -1,4 +1,4 @@
-"""What must never reach a file."""
+"""Redaction keeps credentials, cookies and signatures out of files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODIES = [
 ]
 
 
-def test_cookies_beside_a_media_address_are_taken_out_and_nothing_else() -> None:
+def test_only_cookies_beside_a_media_address_are_removed() -> None:
     body = bodies.konbini_page([bodies.konbini_story()], None)
     redacted = Redactor().body(body)
     assert b"verysecret" not in redacted
@@ -36,7 +36,7 @@ def test_cookies_beside_a_media_address_are_taken_out_and_nothing_else() -> None
     assert before == after
 
 
-def test_signing_tokens_are_taken_out_of_addresses_also_inside_strings() -> None:
+def test_signing_tokens_are_removed_from_addresses_also_inside_strings() -> None:
     body = bodies.room_body(bodies.room())
     redacted = Redactor().body(body)
     assert b"zzz" not in redacted
@@ -58,27 +58,27 @@ def test_signing_tokens_are_taken_out_of_addresses_also_inside_strings() -> None
         b"msToken=x1; a",
     ],
 )
-def test_general_shapes_are_found_in_either_case(body: bytes) -> None:
+def test_general_patterns_match_upper_and_lower_case(body: bytes) -> None:
     assert b"x1" not in Redactor().body(b"key cookie " + body)
 
 
-def test_our_own_credentials_are_taken_out_wherever_they_stand() -> None:
+def test_own_credentials_are_removed_everywhere_in_a_body() -> None:
     redactor = Redactor(["knbn_live_123", "p4ssword"])
     assert redactor.body(b'{"message":"key knbn_live_123 is wrong"}') == b'{"message":"key [redacted] is wrong"}'
     assert "p4ssword" not in redactor.text("user:p4ssword@host")
 
 
-def test_only_headers_that_matter_are_kept() -> None:
+def test_only_relevant_headers_are_kept() -> None:
     kept = Redactor().headers({"age": "3", "set-cookie": "a=b", "authorization": "x", "x-credits-used": "1"})
     assert kept == {"age": "3", "x-credits-used": "1"}
 
 
-def test_a_body_without_secrets_is_not_touched() -> None:
+def test_a_body_without_secrets_is_unchanged() -> None:
     body = bodies.fetch_ok(bodies.fetch_live("offline"))
     assert Redactor(["some_key_1"]).body(body) == body
 
 
-# Words of bodies, of codes and of fields; numbers and ids; and an account that is on the roster.
+# Common words of bodies, error codes and field names; numbers and ids; an account on the roster.
 COMMON = (
     *("data", "user", "code", "found", "not_found", "true", "null", "live", "name", "id", "isLive", "orderedItems"),
     *("https", "tiktok.com", "status", "ok", "en", "US", "user_id", "mira.paints", "mira", "X"),
@@ -87,7 +87,7 @@ COMMON = (
 
 
 @pytest.mark.parametrize("common", COMMON)
-def test_a_credential_that_is_a_word_or_a_number_leaves_every_body_as_it_came(common: str) -> None:
+def test_a_credential_that_is_a_common_word_or_a_number_leaves_every_body_unchanged(common: str) -> None:
     plain = Redactor()
     for redactor in (
         Redactor([common]),
@@ -98,7 +98,7 @@ def test_a_credential_that_is_a_word_or_a_number_leaves_every_body_as_it_came(co
             assert redactor.body(body) == plain.body(body)
 
 
-def test_a_user_name_that_may_be_a_handle_is_left_alone_and_an_e_mail_address_is_not() -> None:
+def test_a_user_name_that_may_be_a_handle_is_kept_and_an_email_address_is_removed() -> None:
     redactor = Redactor(["k7-long-password"], user_names=["studio2026"])
     assert redactor.body(b'{"username":"studio2026"}') == b'{"username":"studio2026"}'
     assert redactor.body(b'{"login":"studio2026:k7-long-password"}') == b'{"login":"[redacted]"}'
@@ -106,7 +106,7 @@ def test_a_user_name_that_may_be_a_handle_is_left_alone_and_an_e_mail_address_is
     assert named.body(b"no account ops+api@agency.example") == b"no account [redacted]"
 
 
-def test_a_short_secret_is_not_cut_out_of_longer_words() -> None:
+def test_a_short_secret_is_not_removed_from_inside_longer_words() -> None:
     redactor = Redactor(["abc123"])
     intact = b'{"url":"https://v.example/xabc123y/abc1234.mp4","id":"7abc123"}'
     assert redactor.body(intact) == intact
@@ -146,7 +146,7 @@ def base64_encoded(text: str, chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_is_found_in_every_form_and_mixture_of_forms(secret: str) -> None:
+def test_a_secret_is_found_in_every_encoding_and_combination_of_encodings(secret: str) -> None:
     redactor, chance = Redactor([secret], user_names=["data"]), random.Random(secret)
     before, after = b'{"error":"key ', b'","next":1}'
     for number in range(600):
@@ -178,5 +178,5 @@ def test_a_secret_across_the_border_of_two_pieces_is_found() -> None:
         assert redactor.body(body) == b"x" * begin + b" [redacted] " + b"x" * 70_000
 
 
-def test_text_that_no_file_can_hold_is_redacted_too() -> None:
+def test_text_that_parquet_cannot_hold_is_redacted_too() -> None:
     assert Redactor(["knbn_live_123"]).text("\ud83d knbn_live_123") == "? [redacted]"

@@ -1,4 +1,4 @@
-"""The body of a response: decompressed in pieces, counted, and bounded."""
+"""The body of a response is decompressed in pieces, counted and bounded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODY = b'{"text":"' + b"0123456789" * 10_000 + b'"}'
 
 
 class Sent:
-    """A reply whose body comes in pieces."""
+    """A reply whose body arrives in pieces."""
 
     status = 200
 
@@ -75,7 +75,7 @@ def raw_deflate(body: bytes) -> bytes:
         ("GZIP", gzip.compress(BODY)),
         ("gzip", gzip.compress(BODY[:99]) + gzip.compress(BODY[99:])),
         ("gzip", gzip.compress(BODY) + b"bytes after the end"),
-        ("gzip", BODY),  # decompressed by a proxy that left the header
+        ("gzip", BODY),  # A proxy decompressed the body but left the header.
         ("deflate", zlib.compress(BODY)),
         ("deflate", raw_deflate(BODY)),
         ("br", compressed("brotli", BODY)),
@@ -83,9 +83,9 @@ def raw_deflate(body: bytes) -> bytes:
         ("gzip, br", compressed("brotli", gzip.compress(BODY))),
         ("gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(BODY)))),
     ],
-    ids=range(13),  # compressed bytes hold the time: they are no names
+    ids=range(13),  # Compressed bytes contain the time, so they are unusable as test ids.
 )
-def test_every_encoding_is_undone_however_it_is_cut_into_pieces(encoding: str, sent: bytes, piece: int) -> None:
+def test_every_encoding_is_decoded_for_any_split_into_pieces(encoding: str, sent: bytes, piece: int) -> None:
     assert read(sent, encoding, piece=piece) == BODY
 
 
@@ -103,18 +103,18 @@ def test_every_encoding_is_undone_however_it_is_cut_into_pieces(encoding: str, s
     ],
     ids=range(8),
 )
-def test_a_body_that_is_not_what_its_header_says_is_undecodable(encoding: str, sent: bytes) -> None:
+def test_a_body_that_contradicts_its_encoding_header_is_undecodable(encoding: str, sent: bytes) -> None:
     with pytest.raises(UndecodableError):
         read(sent, encoding)
 
 
-def test_a_compressed_body_that_is_cut_short_gives_what_arrived() -> None:
+def test_a_truncated_compressed_body_gives_the_part_that_arrived() -> None:
     assert BODY.startswith(read(gzip.compress(BODY)[:-200], "gzip"))
     assert read(b"", "gzip") == b""
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_the_limit_counts_the_decompressed_body_to_the_byte(extra: int) -> None:
+def test_the_size_limit_counts_decompressed_bytes_exactly(extra: int) -> None:
     body = b"x" * (LIMIT + extra)
     for encoding, sent in (("", body), ("gzip", gzip.compress(body)), ("br", compressed("brotli", body))):
         if extra:
@@ -132,14 +132,14 @@ def test_the_limit_counts_the_decompressed_body_to_the_byte(extra: int) -> None:
         ("deflate", lambda: zlib.compress(bytes(200 * LIMIT), 9)),
         ("zstd", lambda: compressed("zstd", bytes(200 * LIMIT))),
         ("br", lambda: compressed("brotli", bytes(200 * LIMIT))),
-        # Decompresses to nothing, in a million steps.
+        # A million steps that decompress to nothing.
         ("gzip, gzip", lambda: gzip.compress(gzip.compress(b"") * 1_000_000, 9)),
         ("gzip", lambda: gzip.compress(b"") * 60_000),
     ],
     ids=range(7),
 )
-def test_a_bomb_ends_at_the_limit_in_little_memory(encoding: str, sent: Callable[[], bytes]) -> None:
-    # Made here: every worker of the suite imports this module.
+def test_a_decompression_bomb_ends_at_the_limit_with_little_memory(encoding: str, sent: Callable[[], bytes]) -> None:
+    # Made here, because every worker of the suite imports this module.
     bomb = sent()
     tracemalloc.start()
     try:
@@ -151,7 +151,7 @@ def test_a_bomb_ends_at_the_limit_in_little_memory(encoding: str, sent: Callable
     assert peak < 6 * LIMIT
 
 
-def test_reading_stops_where_the_limit_is_passed() -> None:
+def test_reading_stops_where_the_limit_is_exceeded() -> None:
     async def main() -> int:
         reader, sent = BodyReader(LIMIT, MemoryBudget(3 * LIMIT)), Sent(b"x" * (20 * LIMIT), 16_384)
         async with reader.room() as room:
@@ -163,10 +163,10 @@ def test_reading_stops_where_the_limit_is_passed() -> None:
 
 
 class Owner:
-    """Refers to a body."""
+    """Holds a reference to a body."""
 
 
-def test_large_bodies_that_are_held_leave_no_room_for_more_until_they_are_garbage() -> None:
+def test_large_bodies_in_use_block_further_ones_until_they_are_garbage_collected() -> None:
     async def main() -> None:
         memory = MemoryBudget(3 * LIMIT)
         readers = [BodyReader(LIMIT, memory) for _ in range(4)]
@@ -190,7 +190,7 @@ def test_large_bodies_that_are_held_leave_no_room_for_more_until_they_are_garbag
     asyncio.run(main())
 
 
-def test_a_vendor_reads_one_large_body_at_a_time_and_small_ones_meanwhile() -> None:
+def test_one_large_body_of_a_vendor_is_read_at_a_time_while_small_ones_continue() -> None:
     async def main() -> None:
         reader = BodyReader(LIMIT, MemoryBudget(3 * LIMIT))
         async with reader.room() as large, reader.room() as second, reader.room() as small:

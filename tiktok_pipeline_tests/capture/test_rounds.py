@@ -1,4 +1,4 @@
-"""A round that the rate limit does not allow is reported, with figures that solve it."""
+"""A round that exceeds the rate limit is reported, with changes that solve the problem."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings(requests_per_second: float = 50.0, **watch: int) -> Settings:
     return Settings(vendors=limits, watch=Watch(**watch))
 
 
-def test_by_default_rounds_fit_up_to_some_13_600_creators() -> None:
+def test_the_default_round_fits_up_to_about_13_600_creators() -> None:
     fits, too_many = (live_round(settings(), creators, BOTH) for creators in (13_600, 13_700))
     assert fits is not None
     assert fits.problem is None
@@ -30,7 +30,7 @@ def test_by_default_rounds_fit_up_to_some_13_600_creators() -> None:
     assert too_many.problem is not None
 
 
-def test_the_problem_names_the_vendor_the_polls_the_times_and_what_to_change() -> None:
+def test_the_problem_names_the_vendor_the_polls_the_times_and_the_changes() -> None:
     found = live_round(settings(), 20_000, BOTH)
     assert found is not None
     assert found.problem == (
@@ -43,7 +43,7 @@ def test_the_problem_names_the_vendor_the_polls_the_times_and_what_to_change() -
 
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.9, 1.0, 1.5, 2.9, 3.0, 50.0, 99.5])
 @pytest.mark.parametrize("creators", [1, 7, 500, 20_000])
-def test_each_of_the_suggested_changes_solves_the_problem(rate: float, creators: int) -> None:
+def test_each_suggested_change_solves_the_problem(rate: float, creators: int) -> None:
     found = live_round(settings(rate), creators, BOTH)
     assert found is not None
     if found.problem is None:
@@ -67,7 +67,7 @@ def test_the_longest_gap_bounds_a_round() -> None:
     assert not found.fits
 
 
-def test_the_first_vendor_with_credentials_polls() -> None:
+def test_the_first_vendor_with_credentials_is_polled() -> None:
     found = live_round(settings(), 20_000, ["konbini"])
     assert found is not None
     assert found.vendor == "konbini"
@@ -77,7 +77,7 @@ def test_the_first_vendor_with_credentials_polls() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 3.0, 50.0])
-def test_the_sustained_rate_is_what_a_gate_lets_through(rate: float) -> None:
+def test_the_sustained_rate_equals_the_rate_that_the_limit_lets_through(rate: float) -> None:
     start = datetime(2026, 11, 2, tzinfo=UTC)
     clock = ReplayClock(start)
     requests = 400

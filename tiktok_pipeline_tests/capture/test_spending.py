@@ -1,4 +1,4 @@
-"""Credits of a day: the kept sums of closed hours never change what is added up."""
+"""Cached credit sums of closed hours never change a day's total."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = START.date()
 PRICES = Settings().vendors
 
 
-def by_reading_everything(lake: Lake) -> dict[str, float]:
+def from_all_rows(lake: Lake) -> dict[str, float]:
     hours = hours_between(START, START + timedelta(days=1))
     rows = pl.concat([lake.scan_raw(table, hours).select("vendor", "credits").collect() for table in RAW_TABLES]).rows()
     found: dict[str, list[float]] = {}
@@ -41,7 +41,7 @@ def kept(lake: Lake) -> Path:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_kept_sums_give_what_reading_everything_gives(tmp_path: Path, seed: int) -> None:
+def test_cached_sums_equal_sums_over_all_raw_rows(tmp_path: Path, seed: int) -> None:
     landing = Landing(Lake(tmp_path), seed)
     for _ in range(20):
         landing.go_on(landing.chance.choice([3, 30, 70]))
@@ -56,19 +56,19 @@ def test_kept_sums_give_what_reading_everything_gives(tmp_path: Path, seed: int)
             landing.chance.choice(files).unlink()
         elif event < 0.7:
             kept(landing.lake).write_bytes(landing.chance.choice([b"", b"{}", b"[1]", b'{"version":99}', b"\xff"]))
-        assert spent(landing.lake) == pytest.approx(by_reading_everything(landing.lake))
+        assert spent(landing.lake) == pytest.approx(from_all_rows(landing.lake))
 
 
-def test_an_hour_whose_files_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+def test_an_hour_with_unchanged_files_is_not_read_again(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     Landing(lake, 3).go_on(130)
     before = spent(lake)
-    # The sums are trusted as long as name, size and time of change of the files agree.
+    # Cached sums are valid as long as name, size and modification time of the files match.
     kept(lake).write_text(kept(lake).read_text().replace('"unreported":0', '"unreported":1000'))
     assert spent(lake) != before
 
 
-def test_the_sums_name_no_creator_and_old_ones_are_deleted(tmp_path: Path) -> None:
+def test_cached_sums_name_no_creator_and_old_ones_are_deleted(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     Landing(lake, 4).go_on(30)
     old = kept(lake).with_name("2026-10-20.json")
@@ -79,14 +79,14 @@ def test_the_sums_name_no_creator_and_old_ones_are_deleted(tmp_path: Path) -> No
     assert not old.exists()
 
 
-def test_a_lake_without_sums_that_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
+def test_credits_are_counted_also_if_cached_sums_cannot_be_written(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     Landing(lake, 5).go_on(30)
     (tmp_path / "_sums").write_text("a file, where the folder should be")
-    assert spent(lake) == pytest.approx(by_reading_everything(lake))
+    assert spent(lake) == pytest.approx(from_all_rows(lake))
 
 
-def test_an_hour_with_a_damaged_file_is_read_and_told_by_every_window(tmp_path: Path) -> None:
+def test_an_hour_with_a_damaged_file_is_read_and_reported_by_every_window(tmp_path: Path) -> None:
     Landing(Lake(tmp_path), 6).go_on(30)
     damaged = Lake(tmp_path).hour_folder(RAW_LIVES, START) / "damaged.parquet"
     damaged.write_bytes(b"PAR1")

@@ -1,4 +1,4 @@
-"""Sweeps ask once; of rankings, what the settings name."""
+"""A sweep polls each target once; ranking sweeps poll the lists and regions of the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiktok_pipeline_tests.capture.fake_vendors import MIRA, START, deployment, 
 from tiktok_pipeline_tests.providers import bodies
 
 
-def test_whoever_is_on_air_is_asked_for_in_the_list_that_their_room_competes_in(tmp_path: Path) -> None:
+def test_the_ranking_list_of_each_live_creators_room_is_polled(tmp_path: Path) -> None:
     hours = hours_between(START, START + timedelta(hours=3))
     on_air = live_from(START + timedelta(minutes=50), START + timedelta(minutes=70))
 
@@ -33,23 +33,23 @@ def test_whoever_is_on_air_is_asked_for_in_the_list_that_their_room_competes_in(
     replay_hours(work, RAW_LIVES, hours, kind="watch")
     replay_hours(work, RAW_LIVE_RANKINGS, hours, kind="sweep")
     rows = Lake(tmp_path).scan_raw(RAW_LIVE_RANKINGS, hours).collect()
-    # At 11:00 Mira is on air, and at no other full hour; no region is named.
+    # At 11:00 Mira is on air, and at no other full hour; the settings name no region.
     assert rows["requested_at"].to_list() == [START + timedelta(hours=1)]
     assert rows["endpoint"].to_list() == [RANKING_OF]
     assert rows["subject"].to_list() == [bodies.ROOM_ID]
     assert rows["creator_id"].to_list() == ["mira.paints"]
 
 
-def test_of_rankings_only_what_the_settings_name_is_asked(tmp_path: Path) -> None:
-    asked = []
+def test_only_the_rankings_in_the_settings_are_polled(tmp_path: Path) -> None:
+    requested = []
 
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
+        requested.append(request.url.path)
         ranked = {"code": 0, "data": {"data": bodies.ranking(), "status_code": 0}}
         return respond(200, bodies.encoded(ranked))
 
     replay_hours(deployment(tmp_path / "none", handle, [MIRA]), RAW_LIVE_RANKINGS, [START], kind="sweep")
-    assert not asked
+    assert not requested
     named = deployment(tmp_path / "us", handle, [MIRA], sweeps=Sweeps(ranking_regions=("US",)))
     replay_hours(named, RAW_LIVE_RANKINGS, [START], kind="sweep")
-    assert asked == [RANKING, RANKING]
+    assert requested == [RANKING, RANKING]

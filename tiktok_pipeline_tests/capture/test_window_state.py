@@ -1,4 +1,4 @@
-"""What a window knows when it starts is what reading and decoding every response of the last hours gives."""
+"""The loaded state of a window equals the state computed from every response of the last hours."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline_tests.capture.landed_rows import CREATORS, Landing, account
 
 
-def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain steps
+def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain steps
     lake: Lake, now: datetime, targets: Sequence[Target]
 ) -> dict[str, LastSeen]:
-    """States, rooms, polls, missing handles and unconfirmed ends, from every row one by one."""
+    """Compute states, rooms, polls, missing handles and unconfirmed ends row by row."""
     by_id = {target.creator_id: target for target in known_accounts.identified(lake, targets, now)}
     rows = lake.scan_raw(RAW_LIVES, hours_between(now - timedelta(hours=3), now)).collect()
     rows = rows.sort("requested_at", "capture_id")
     last: dict[tuple[str, str, str], tuple[datetime, str, str, str]] = {}
-    asked: dict[str, datetime] = {}
-    gone: dict[str, datetime] = {}
+    last_polls: dict[str, datetime] = {}
+    missing_since: dict[str, datetime] = {}
     on_air: dict[str, list[bool]] = {}
     for row in rows.iter_rows(named=True):
         creator, vendor, endpoint, at = row["creator_id"], row["vendor"], row["endpoint"], row["requested_at"]
@@ -45,7 +45,7 @@ def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain 
             continue
         capability, recent = VENDORS[vendor].endpoints[endpoint], at >= now - timedelta(hours=1)
         if capability == "live" and at >= now - timedelta(hours=2):
-            asked[creator] = at
+            last_polls[creator] = at
         if row["outcome"] not in ANSWERS:
             continue
         if recent:
@@ -55,9 +55,9 @@ def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain 
             continue
         kind = f"{vendor} {endpoint} {row['outcome']}"
         if reports_missing(kind):
-            gone.setdefault(creator, at)
+            missing_since.setdefault(creator, at)
         else:
-            gone.pop(creator, None)
+            missing_since.pop(creator, None)
         body = row["body"] if row["outcome"] == "ok" else None
         state = reported_on_air(kind, readings_of(kind, body), by_id.get(creator), row["subject"])
         if recent and state is not None:
@@ -73,18 +73,18 @@ def by_reading_everything(  # noqa: PLR0912 - one row after the other, in plain 
             seen[creator] = replace(before, live=False, live_since=None, missing_since=None)
         else:
             seen[creator] = before.after(readings, at)
-    for creator in seen.keys() | asked.keys() | gone.keys():
+    for creator in seen.keys() | last_polls.keys() | missing_since.keys():
         seen[creator] = replace(
             seen.get(creator, LastSeen()),
-            polled_at=asked.get(creator),
-            missing_since=gone.get(creator),
+            polled_at=last_polls.get(creator),
+            missing_since=missing_since.get(creator),
             unconfirmed=on_air.get(creator, [])[-2:] == [True, False],
         )
     return seen
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_window_knows_what_reading_everything_tells(tmp_path: Path, seed: int) -> None:
+def test_the_loaded_state_equals_the_state_computed_from_all_rows(tmp_path: Path, seed: int) -> None:
     lake = Lake(tmp_path)
     landing = Landing(lake, seed)
     kinds = set()
@@ -95,8 +95,8 @@ def test_a_window_knows_what_reading_everything_tells(tmp_path: Path, seed: int)
         known = landing.chance.sample(CREATORS, 3)
         targets = [Target(c, c, *(account(c) if c in known else ())) for c in CREATORS]
         found = window_state.last_seen(lake, landing.now, targets)
-        # Accounts of unknown creators and requests of identities have tests of their own.
+        # Other tests cover accounts of unknown creators and identity requests.
         found = {c: replace(each, sightings=(), identity_polled_at=None) for c, each in found.items()}
-        assert found == by_reading_everything(lake, landing.now, targets)
+        assert found == state_from_all_rows(lake, landing.now, targets)
         kinds |= {(each.live, each.unconfirmed, each.missing_since is None) for each in found.values()}
     assert len(kinds) >= 4

@@ -1,4 +1,4 @@
-"""One sound row of each table that has rules: tests break it, one rule at a time."""
+"""One valid row of each table that has rules; tests break one rule at a time."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ SOUND: dict[str, list[dict[str, Any]]] = {
          "low": 10.0, "mid": 20.0, "high": 60.0, "basis": "roster", "known_streams": 40, "method": "m/1"},
     ],
     "leaderboard": [
-        {"as_of": date(2026, 11, 2), "period": "day", "niche": "*", "metric": "airtime", "creator_id": who,
+        {"as_of": date(2026, 11, 2), "period": "day", "niche": "*", "metric": "airtime", "creator_id": creator,
          "value": value, "value_lo": value - 1, "value_hi": value + 1, "share": value / 10, "rank": rank,
          "previous_rank": before, "rank_change": change, "is_new": before is None}
-        for who, value, rank, before, change in (
+        for creator, value, rank, before, change in (
             ("ana", 4.0, 1, 3, 2), ("bo", 4.0, 1, None, None), ("cy", 2.0, 3, 1, -2)
         )
     ],
@@ -94,6 +94,6 @@ SOUND: dict[str, list[dict[str, Any]]] = {
 
 
 def sound(table: str, **changed: Any) -> pl.DataFrame:
-    """The table's sound rows, with columns of the first changed."""
+    """Return the table's valid rows, with changed columns in the first row."""
     first, *others = SOUND[table]
     return frame(TABLES[table], first | changed, *others)

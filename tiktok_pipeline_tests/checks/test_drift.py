@@ -1,4 +1,4 @@
-"""Drift: fields that vendors add, change or drop are told, with what a value looks like and never what it says."""
+"""Drift reports fields that vendors add, change or drop, with a masked example and never a real value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BODY = {"data": {"user": USER, "items": [{"views": 5, "pinned": False}]}}
 
 
 def raw(*bodies: Any, day: int = 0, outcome: str = "ok", endpoint: str = "/v1/user") -> pl.DataFrame:
-    """A raw row for each body."""
+    """Return one raw row per body."""
     return pl.DataFrame(
         [
             {"capture_id": f"{day}-{n:05}", "vendor": "konbini", "endpoint": endpoint, "outcome": outcome,
@@ -37,7 +37,7 @@ def shapes(*bodies: Any, day: int = 0, **more: Any) -> pl.DataFrame:
     return payload_shapes(raw(*bodies, day=day, **more), bodies=SETTINGS.shape_bodies)
 
 
-def judged(today: pl.DataFrame, *before: pl.DataFrame) -> CheckResult:
+def drift_of(today: pl.DataFrame, *before: pl.DataFrame) -> CheckResult:
     known = pl.concat([frame.with_columns(day=pl.lit(day)) for day, frame in enumerate(before)]) if before else (
         PAYLOAD_SHAPES.empty().with_columns(day=pl.lit(0)))  # fmt: skip
     return drift(today, known, settings=SETTINGS)
@@ -47,7 +47,7 @@ def changed(**data: Any) -> dict[str, Any]:
     return {"data": BODY["data"] | data}
 
 
-def test_paths_types_and_counts_of_a_sample() -> None:
+def test_a_sample_gives_paths_types_and_counts() -> None:
     found = shapes(BODY, {"data": {"user": {"id": 7001}}})
     rows = {(row["path"], row["type"]): row for row in found.iter_rows(named=True)}
     assert ("data.user.stats.followers", "number") in rows
@@ -61,7 +61,7 @@ def test_paths_types_and_counts_of_a_sample() -> None:
     assert not found.select(PAYLOAD_SHAPES.key).is_duplicated().any()
 
 
-def test_the_sample_is_bounded_and_the_same_however_rows_lie() -> None:
+def test_the_sample_is_bounded_and_does_not_depend_on_row_order() -> None:
     bodies = [{"n": 1, f"only_{chr(97 + n % 26)}{chr(97 + n // 26)}": 1} for n in range(500)]
     rows = raw(*bodies)
     found = payload_shapes(rows, bodies=40)
@@ -69,11 +69,11 @@ def test_the_sample_is_bounded_and_the_same_however_rows_lie() -> None:
     assert found.sort("path").equals(
         payload_shapes(rows.sample(fraction=1, shuffle=True, seed=1), bodies=40).sort("path")
     )
-    # From all over the day, not its first bodies.
+    # Bodies from all over the day, not the first of the day.
     seen = found.filter(pl.col("path") != "n")["capture_id"].str.slice(2).cast(pl.Int64)
     assert seen.min() < 50  # type: ignore[operator]
     assert seen.max() > 450  # type: ignore[operator]
-    # A sample of samples is the sample of the whole.
+    # Sampling a sample gives the sample of the whole.
     parts = [sample(rows[start : start + 100], 40) for start in range(0, 500, 100)]
     assert payload_shapes(pl.concat(parts), bodies=40).sort("path").equals(found.sort("path"))
 
@@ -83,7 +83,7 @@ def test_only_successful_responses_have_a_shape() -> None:
     assert shapes("<html>", '{"cut":').is_empty()
 
 
-def test_keys_that_are_data_are_no_names() -> None:
+def test_keys_that_are_data_are_masked_in_paths() -> None:
     found = shapes(
         {
             "by_user": {"7001234567890": 1, "7001234567891": 2},
@@ -94,14 +94,14 @@ def test_keys_that_are_data_are_no_names() -> None:
 
 
 def test_known_fields_are_no_drift() -> None:
-    verdict = judged(shapes(*[BODY] * 30, day=1), shapes(*[BODY] * 30))
+    verdict = drift_of(shapes(*[BODY] * 30, day=1), shapes(*[BODY] * 30))
     assert verdict.passed
     assert verdict.numbers["new_fields"] == verdict.numbers["vanished_fields"] == 0
 
 
 def test_a_new_field_is_reported_by_its_topmost_part_with_a_masked_example() -> None:
     today = [BODY] * 29 + [changed(badge={"label": "Secret Name", "level": 3}, mood="Zoe is sad")]
-    verdict = judged(shapes(*today, day=1), shapes(*[BODY] * 30))
+    verdict = drift_of(shapes(*today, day=1), shapes(*[BODY] * 30))
     assert not verdict.passed
     assert verdict.numbers["new_fields"] == 2
     assert "konbini /v1/user: data.badge is new (object)" in verdict.message
@@ -112,19 +112,19 @@ def test_a_new_field_is_reported_by_its_topmost_part_with_a_masked_example() -> 
 
 def test_a_field_of_another_type_is_reported() -> None:
     today = changed(user=USER | {"id": 7001})
-    verdict = judged(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30))
+    verdict = drift_of(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30))
     assert not verdict.passed
     assert "data.user.id was string and is number, such as 0000" in verdict.message
 
 
-def test_a_field_that_was_null_so_far_may_get_a_value() -> None:
+def test_a_field_that_was_always_null_may_get_a_value() -> None:
     today = changed(user=USER | {"stats": {"followers": 12, "likes": 5}})
-    assert judged(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30)).passed
+    assert drift_of(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30)).passed
 
 
 def test_a_vanished_field_is_reported() -> None:
     today = {"data": {"user": {"id": "7001", "name": "Bo"}, "items": BODY["data"]["items"]}}
-    verdict = judged(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30))
+    verdict = drift_of(shapes(*[today] * 30, day=1), shapes(*[BODY] * 30))
     assert not verdict.passed
     assert verdict.numbers["vanished_fields"] == 1
     assert "data.user.stats is missing (was object)" in verdict.message
@@ -133,28 +133,28 @@ def test_a_vanished_field_is_reported() -> None:
 
 def test_a_field_of_list_items_that_vanished_is_reported_but_an_empty_list_is_not() -> None:
     without = changed(items=[{"pinned": True}])
-    gone = judged(shapes(*[without] * 30, day=1), shapes(*[BODY] * 30))
+    gone = drift_of(shapes(*[without] * 30, day=1), shapes(*[BODY] * 30))
     assert "data.items[].views is missing" in gone.message
-    assert judged(shapes(*[changed(items=[])] * 30, day=1), shapes(*[BODY] * 30)).passed
+    assert drift_of(shapes(*[changed(items=[])] * 30, day=1), shapes(*[BODY] * 30)).passed
 
 
-def test_a_field_that_came_now_and_then_has_not_vanished() -> None:
+def test_a_rare_field_that_is_absent_today_has_not_vanished() -> None:
     known = shapes(*[BODY] * 25, *[changed(note="x")] * 5)
-    assert judged(shapes(*[BODY] * 30, day=1), known).passed
+    assert drift_of(shapes(*[BODY] * 30, day=1), known).passed
 
 
-def test_too_few_bodies_of_today_prove_no_vanishing() -> None:
-    assert judged(shapes(*[{"data": {}}] * 5, day=1), shapes(*[BODY] * 30)).passed
+def test_too_few_bodies_today_report_no_vanished_field() -> None:
+    assert drift_of(shapes(*[{"data": {}}] * 5, day=1), shapes(*[BODY] * 30)).passed
 
 
-def test_an_endpoint_is_learned_before_it_can_drift() -> None:
-    first = judged(shapes(*[BODY] * 30))
+def test_a_new_endpoint_reports_no_drift_during_its_first_days() -> None:
+    first = drift_of(shapes(*[BODY] * 30))
     assert first.passed
     assert "1 endpoints have no baseline yet" in first.message
-    assert judged(shapes(*[changed(new=1)] * 30, day=1), shapes(*[BODY] * 5)).passed
+    assert drift_of(shapes(*[changed(new=1)] * 30, day=1), shapes(*[BODY] * 5)).passed
 
 
 def test_drift_is_reported_for_one_day_and_then_known() -> None:
     before, today = shapes(*[BODY] * 30), shapes(*[changed(new=1)] * 30, day=1)
-    assert not judged(today, before).passed
-    assert judged(shapes(*[changed(new=1)] * 30, day=2), before, today).passed
+    assert not drift_of(today, before).passed
+    assert drift_of(shapes(*[changed(new=1)] * 30, day=2), before, today).passed

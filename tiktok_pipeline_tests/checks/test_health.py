@@ -1,4 +1,4 @@
-"""Warnings: each one passes where all is well and says what is wrong, to whom, and what to do where it is not."""
+"""Warning checks pass on healthy data; otherwise they name the problem, the place and the remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def usage(vendor: str, credits: float | None = None, **outcomes: int) -> dict[st
     }  # fmt: skip
 
 
-def test_readings_are_fresh_up_to_the_setting_and_stale_after_it() -> None:
+def test_readings_are_fresh_up_to_the_configured_age_and_stale_after_it() -> None:
     now = hours(10)
     fresh = freshness(now - timedelta(minutes=60), now=now, settings=SETTINGS)
     stale = freshness(now - timedelta(minutes=61), now=now, settings=SETTINGS)
@@ -42,8 +42,8 @@ def test_no_reading_at_all_is_stale() -> None:
 
 def covered(*polls: tuple[int, int]) -> pl.DataFrame:
     rows = [
-        {"day": DAY, "creator_id": f"c{n:02}", "polls": asked, "known_polls": known}
-        for n, (asked, known) in enumerate(polls)
+        {"day": DAY, "creator_id": f"c{n:02}", "polls": number, "known_polls": known}
+        for n, (number, known) in enumerate(polls)
     ]
     return frame(COVERAGE, *rows)
 
@@ -67,7 +67,7 @@ def test_readings_without_a_live_state_are_reported() -> None:
     assert "40% of 50 readings have no live state" in verdict.message
 
 
-def test_an_empty_roster_is_nothing_to_warn_of() -> None:
+def test_an_empty_roster_gives_no_warning() -> None:
     assert completeness(COVERAGE.empty(), settings=SETTINGS).passed
 
 
@@ -86,7 +86,7 @@ def test_a_failing_vendor_is_named_with_its_most_common_outcome() -> None:
     assert "social_fetch" not in verdict.message
 
 
-def test_a_few_failures_of_a_few_attempts_are_no_trouble() -> None:
+def test_a_few_failures_of_a_few_attempts_give_no_warning() -> None:
     assert vendor_errors(frame(VENDOR_USAGE, usage("tikhub", ok=1, server_error=9)), settings=SETTINGS).passed
 
 
@@ -99,7 +99,7 @@ def test_credits_near_the_cap_warn_before_it_is_reached() -> None:
     assert near.numbers["budget_share_konbini"] == 0.8
 
 
-def test_a_vendor_without_a_cap_is_never_near_it() -> None:
+def test_a_vendor_without_a_cap_gives_no_budget_warning() -> None:
     verdict = budget(frame(VENDOR_USAGE, usage("tikhub", 1e9, ok=1)), {"tikhub": Limits()}, settings=SETTINGS)
     assert verdict.passed
     assert "budget_share_tikhub" not in verdict.numbers
@@ -122,7 +122,7 @@ def test_unreadable_bodies_are_reported_by_reason_without_their_text() -> None:
     assert "somebody" not in many.message + str(many.examples)
 
 
-def test_one_unforeseen_exception_of_a_reader_warns_however_small_its_share() -> None:
+def test_one_unforeseen_parser_exception_warns_however_small_its_share() -> None:
     rows = quarantined(1).with_columns(reason=pl.lit("unforeseen RecursionError"))
     verdict = readability(rows, 1_000_000, settings=SETTINGS)
     assert not verdict.passed
@@ -131,7 +131,7 @@ def test_one_unforeseen_exception_of_a_reader_warns_however_small_its_share() ->
     assert readability(quarantined(1), 1_000_000, settings=SETTINGS).numbers["unforeseen"] == 0
 
 
-def test_a_day_without_captures_has_nothing_to_read() -> None:
+def test_a_day_without_captures_passes() -> None:
     assert readability(QUARANTINE.empty(), 0, settings=SETTINGS).passed
 
 

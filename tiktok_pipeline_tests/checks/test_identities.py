@@ -1,4 +1,4 @@
-"""Every rule fails on a row that breaks it, and on nothing else; what is not known breaks no rule."""
+"""Every rule fails on a row that breaks it and on no other; nulls break no rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiktok_pipeline.tables import TABLES
 from tiktok_pipeline_tests.checks.rows import SOUND, sound
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
-# Table, what is changed in its sound row, and the rule that says so.
+# Table, the change to its valid row, and the rule that reports it.
 BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("profile_observations", {"followers": -1}, "followers is not negative"),
     ("profile_observations", {"following": -1}, "following is not negative"),
@@ -108,7 +108,7 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_sound_rows_break_no_rule(name: str) -> None:
+def test_valid_rows_break_no_rule(name: str) -> None:
     verdict = identities(TABLES[name], sound(name))
     assert verdict.passed, verdict.message
     assert verdict.numbers["rows_that_break_a_rule"] == 0
@@ -150,7 +150,7 @@ def test_missing_values_break_no_rule(name: str) -> None:
 
 
 def test_ties_share_a_rank_and_the_next_rank_counts_them() -> None:
-    # The sound board is 1, 1, 3; dense ranks (1, 1, 2) are wrong here.
+    # Valid ranks are 1, 1, 3; dense ranks (1, 1, 2) are wrong here.
     board = sound("leaderboard").with_columns(
         pl.when(pl.col("rank") == 3).then(2).otherwise("rank").cast(pl.Int64).alias("rank"),
         pl.when(pl.col("rank") == 3).then(-1).otherwise("rank_change").cast(pl.Int64).alias("rank_change"),

@@ -1,4 +1,4 @@
-"""The command line as a user has it, with few variables: in this process, or in one of its own."""
+"""Run the command line as a user does, with few variables: in this process, or in a new one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tiktok_pipeline.cli import main
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process: what it prints, and its exit code."""
+    """Run a command in this process; return its output and exit code."""
     return run_here(arguments, _environment(folder, variables), folder)
 
 
 def run_process(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
+    """Run a command in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
         cwd=folder, env=_environment(folder, variables), capture_output=True, text=True, timeout=60, check=False,
@@ -37,9 +37,9 @@ def run_here(
             main()
         except SystemExit as ended:
             code = ended.code or 0
-    said, told = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    output, errors = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
     assert isinstance(code, int), code
-    return subprocess.CompletedProcess(arguments, code, said, told)
+    return subprocess.CompletedProcess(arguments, code, output, errors)
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def _as_process(arguments: tuple[str, ...], environment: Mapping[str, str], fold
         os.environ.update(environment)
         os.chdir(folder)
         sys.argv = list(arguments)
-        with Path(os.devnull).open() as nobody:
-            sys.stdin = nobody
+        with Path(os.devnull).open() as empty:
+            sys.stdin = empty
             yield
     finally:
         os.environ.clear()
@@ -65,9 +65,9 @@ def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "TIKTOK_PIPELINE_HOME": str(folder / "data"), **variables}
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
-    """Exit code 1 and one line on stderr that holds `said`."""
+def assert_refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
+    """Check for exit code 1 and one line on stderr that contains `reason`."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.startswith("tiktok-pipeline: ")
     assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
+    assert reason in done.stderr

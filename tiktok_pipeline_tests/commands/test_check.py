@@ -1,4 +1,4 @@
-"""What `check` finds without asking anybody."""
+"""Findings of `check` that need no request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tiktok_pipeline_tests.commands.command_line import assert_refused, run
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A home that holds a sandbox's data, and nobody to be asked over the network."""
-    monkeypatch.setattr(check, "_vendors", lambda *asked: iter(()))
+    """Return the environment of a home with a sandbox's data and no reachable vendor."""
+    monkeypatch.setattr(check, "_vendors", lambda *vendors: iter(()))
     (tmp_path / "sandbox.json").write_text("{}")
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     keys = {variable: "key" for vendor in VENDORS.values() for variable in vendor.credential_variables}
@@ -38,14 +38,14 @@ def test_a_sandboxs_own_responses_may_be_stored_there(environment: dict[str, str
     assert homes(environment | urls) == []
 
 
-def test_a_home_of_real_data_is_no_trouble(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_home_with_real_data_passes(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "sandbox.json").unlink()
     assert homes(environment) == []
 
 
 SECRET = "hunter2-k3y9"
 
-# Values that break parsers, and values that hold a secret where a URL may hold one.
+# Values that break parsers, and URLs that contain a secret.
 ODD = (
     *("", " ", "\t\n", "typo", "::", "http://", "https://[::1", "[::1]", "http://v:99999", "\udcff\udcfe", "é😀"),
     *("x" * 5000, "/proc/1/x", "/dev/null", "/dev/null/x"),
@@ -67,15 +67,15 @@ QUICK = "[retries]\nattempts = 1\nbackoff_seconds = 0.0\n[responses]\ndeadline_s
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_check_never_raises_and_prints_no_password_whatever_a_variable_holds(
+def test_check_never_raises_and_prints_no_password_for_any_value_of_a_variable(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "_REACH_TIMEOUT_S", 1.0)
     (tmp_path / "settings.toml").write_text(QUICK)
-    # What says nothing of the network is checked without vendors: each takes a second to be found missing.
-    asked = VENDORS.values() if not variable.startswith("TIKTOK_PIPELINE_") else ()
-    keys = {name: SECRET for vendor in asked for name in vendor.credential_variables}
+    # Variables without effect on the network are checked without vendors: each unreachable vendor costs a second.
+    vendors = VENDORS.values() if not variable.startswith("TIKTOK_PIPELINE_") else ()
+    keys = {name: SECRET for vendor in vendors for name in vendor.credential_variables}
     urls = {vendor.base_url_variable: "http://127.0.0.1:9" for vendor in VENDORS.values()}
     for odd in ODD:
         environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path / "home"), **keys, **urls, variable: odd}
@@ -88,7 +88,7 @@ def test_check_never_raises_and_prints_no_password_whatever_a_variable_holds(
             finding.message.encode()
 
 
-def test_a_wrong_clock_is_one_line_of_every_command(tmp_path: Path) -> None:
+def test_an_invalid_clock_is_one_error_line_of_every_command(tmp_path: Path) -> None:
     commands = ("check", "replay --from 2026-11-02 --to 2026-11-03", "roster list", "report", "sandbox", "demo")
     for command in commands:
         done = run(tmp_path, *command.split(), TIKTOK_PIPELINE_CLOCK="typo")
@@ -108,7 +108,7 @@ def test_an_ipv6_address_in_no_proxy_works(tmp_path: Path) -> None:
     assert done.stderr.startswith("tiktok-pipeline: ")
 
 
-def test_a_bad_proxy_is_named_by_the_command_and_its_password_is_not_shown(tmp_path: Path) -> None:
+def test_an_invalid_proxy_is_named_and_its_password_is_not_shown(tmp_path: Path) -> None:
     done = run(
         tmp_path,
         "check",

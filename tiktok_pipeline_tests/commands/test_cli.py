@@ -1,4 +1,4 @@
-"""The command line: exit codes, one-line reasons, no traceback."""
+"""Exit codes and one-line reasons of the command line, without a traceback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
+def test_roster_commands_add_list_and_remove_creators(tmp_path: Path) -> None:
     assert run(tmp_path, "roster", "add", "@Mira.Paints", "--niche", "art", "--tier", "a").returncode == 0
     assert_refused(run(tmp_path, "roster", "add", "mira.paints"), "on the roster already")
     assert_refused(run(tmp_path, "roster", "add", "not a handle"), "is no handle")
@@ -39,7 +39,7 @@ def test_a_roster_is_kept_by_command(tmp_path: Path) -> None:
     assert "1 creators, no bad line" in run(tmp_path, "roster", "validate").stdout
 
 
-def test_a_bad_line_is_named_blocks_nothing_and_survives_every_command(tmp_path: Path) -> None:
+def test_a_bad_roster_line_is_named_blocks_no_other_line_and_survives_every_command(tmp_path: Path) -> None:
     (tmp_path / "roster.csv").write_text("handle,niche,tier\nmira.paints,art,\nno good,art,\n")
     assert_refused(run(tmp_path, "roster", "validate"), "roster.csv, line 3")
     listed = run(tmp_path, "roster", "list")
@@ -52,7 +52,7 @@ def test_a_bad_line_is_named_blocks_nothing_and_survives_every_command(tmp_path:
     assert (tmp_path / "roster.csv").read_text() == "handle,niche,tier\nno good,art,\nbo,food,b\n"
 
 
-def test_an_import_takes_the_good_lines_lists_the_bad_ones_and_exits_with_1(tmp_path: Path) -> None:
+def test_an_import_adds_the_valid_lines_lists_the_bad_ones_and_exits_with_1(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_bytes(
         "\ufeffUser name;Niche;E-mail;user_id\r\n"
         "https://www.tiktok.com/@Mira.Paints?lang=en;art;a@b.c;6943972350728712345\r\n"
@@ -81,7 +81,7 @@ def test_an_import_with_one_bad_line_gives_it_as_the_reason(tmp_path: Path) -> N
     assert not (tmp_path / "roster.csv").exists()
 
 
-def test_a_file_that_is_no_list_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_of_another_type_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04\x00\x00")
     assert_refused(run(tmp_path, "roster", "import", "sheet.xlsx"), "save the sheet as CSV UTF-8")
     assert_refused(run(tmp_path, "roster", "import", "."), "is a folder")
@@ -102,7 +102,7 @@ def test_a_process_has_the_exit_codes_and_lines_of_the_command(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "clock", "said"),
+    ("start", "end", "clock", "reason"),
     [
         ("2026-11-02", "2026-11-03", "real", "TIKTOK_PIPELINE_CLOCK=replay"),
         ("2026-11-03", "2026-11-02", "replay", "is empty"),
@@ -112,14 +112,14 @@ def test_a_process_has_the_exit_codes_and_lines_of_the_command(tmp_path: Path) -
         ("2026-11-02", "2026-11-03", "sundial", "must be real or replay"),
     ],
 )
-def test_a_span_that_cannot_be_replayed_is_refused_in_words(
-    tmp_path: Path, start: str, end: str, clock: str, said: str
+def test_a_span_that_cannot_be_replayed_is_refused_with_a_reason(
+    tmp_path: Path, start: str, end: str, clock: str, reason: str
 ) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
-    assert_refused(run(tmp_path, "replay", "--from", start, "--to", end, TIKTOK_PIPELINE_CLOCK=clock), said)
+    assert_refused(run(tmp_path, "replay", "--from", start, "--to", end, TIKTOK_PIPELINE_CLOCK=clock), reason)
 
 
-def test_a_replay_without_a_roster_or_with_bad_settings_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_replay_without_a_roster_or_with_invalid_settings_is_refused_with_a_reason(tmp_path: Path) -> None:
     span = ("replay", "--from", "2026-11-02", "--to", "2026-11-03")
     assert_refused(run(tmp_path, *span, TIKTOK_PIPELINE_CLOCK="replay"), "roster add HANDLE")
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
@@ -128,7 +128,7 @@ def test_a_replay_without_a_roster_or_with_bad_settings_is_refused_in_words(tmp_
 
 
 def test_a_replay_without_creators_or_vendors_changes_nothing(tmp_path: Path) -> None:
-    """What is captured once is not asked again: a span must not be spoiled."""
+    """A captured span is not polled again, so an empty capture would spoil it."""
     span = ("replay", "--from", "2026-11-02", "--to", "2026-11-03")
     (tmp_path / "roster.csv").write_text("handle\n")
     keys = {"TIKTOK_PIPELINE_CLOCK": "replay", "SOCIAL_FETCH_API_KEY": "sfk_x_secret"}
@@ -139,7 +139,7 @@ def test_a_replay_without_creators_or_vendors_changes_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("wrong", [("dev", "--speed", "0"), ("demo", "--days", "0"), ("sandbox", "--creators", "0")])
-def test_numbers_that_make_no_sense_are_wrong_usage(tmp_path: Path, wrong: tuple[str, ...]) -> None:
+def test_out_of_range_numbers_are_wrong_usage(tmp_path: Path, wrong: tuple[str, ...]) -> None:
     done = run(tmp_path, *wrong)
     assert done.returncode == 2
     assert "is not in the range" in done.stderr
@@ -166,7 +166,7 @@ def test_check_reports_missing_parts_and_their_fixes(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_check_passes_on_a_complete_deployment_and_spends_no_credit(tmp_path: Path, sandbox: RunningSandbox) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     done = run(tmp_path, "check", **sandbox.environment)
     assert done.returncode == 0, done.stdout
@@ -178,7 +178,7 @@ def test_check_passes_on_a_deployment_that_is_ready_and_spends_nothing(tmp_path:
             assert value not in done.stdout + done.stderr
 
 
-def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_check_names_an_unreadable_file(tmp_path: Path, sandbox: RunningSandbox) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     broken = tmp_path / "data" / "lake" / "marts" / "creators" / "creators.parquet"
     broken.parent.mkdir(parents=True)
@@ -189,7 +189,9 @@ def test_check_names_a_file_that_cannot_be_read(tmp_path: Path, sandbox: Running
     assert "the next `derive` rebuilds it" in done.stdout
 
 
-def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_check_reports_a_wrong_key_a_bad_roster_line_and_an_unreachable_vendor(
+    tmp_path: Path, sandbox: RunningSandbox
+) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\nbad line here\n")
     wrong = sandbox.environment | {"SOCIAL_FETCH_API_KEY": "sfk_wrong", "TIKHUB_BASE_URL": "http://127.0.0.1:9"}
     done = run(tmp_path, "check", **wrong)
@@ -200,7 +202,7 @@ def test_check_knows_a_wrong_key_and_an_empty_house(tmp_path: Path, sandbox: Run
     assert "sfk_wrong" not in done.stdout + done.stderr
 
 
-def test_check_looks_at_postgres(tmp_path: Path, sandbox: RunningSandbox, postgres_url: str) -> None:
+def test_check_tests_the_postgres_connection(tmp_path: Path, sandbox: RunningSandbox, postgres_url: str) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     done = run(tmp_path, "check", **sandbox.environment)
     assert "ok   postgres: off: set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
@@ -234,7 +236,7 @@ def test_a_port_in_use_is_a_readable_error(tmp_path: Path, sandbox: RunningSandb
     assert_refused(run_process(tmp_path, "sandbox", "--port", port), "use --port 0")
 
 
-def test_the_report_is_made_again_by_command(tmp_path: Path) -> None:
+def test_the_report_command_rewrites_the_report(tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "report"), "make demo")
     small(tmp_path / "data")
     done = run(tmp_path, "report")

@@ -1,4 +1,4 @@
-"""The demo's world: the same on every day of the year, and with something to see at its end."""
+"""The demo's world is the same on every day of the year, and its end has events to show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def demo(now: datetime) -> WorldOnDisk:
 
 
 @pytest.mark.parametrize("day", range(1, 15))
-def test_it_begins_on_a_monday_and_ends_a_week_ago_or_earlier(day: int) -> None:
+def test_it_starts_on_a_monday_and_ends_at_least_a_week_ago(day: int) -> None:
     now = datetime(2026, 11, day, 9, 30, tzinfo=UTC)
     world = demo(now)
     assert world.start.weekday() == 0
@@ -26,7 +26,7 @@ def test_it_begins_on_a_monday_and_ends_a_week_ago_or_earlier(day: int) -> None:
     assert world.end.minute == world.end.second == 0
 
 
-def test_somebody_is_on_air_at_its_end_and_somebody_went_dark() -> None:
+def test_at_its_end_a_creator_is_on_air_and_another_went_dark() -> None:
     made = demo(datetime(2026, 11, 21, tzinfo=UTC))
     world = World(made.seed, made.creators, start=made.start)
     plans = [world.streams(creator, made.start, made.end) for creator in world.creators if creator.kind == "public"]
@@ -38,7 +38,7 @@ def test_somebody_is_on_air_at_its_end_and_somebody_went_dark() -> None:
     assert len(dark) >= 1
 
 
-def test_another_week_brings_the_same_streams() -> None:
+def test_another_week_has_the_same_streams() -> None:
     def begun(now: datetime) -> list[tuple[str, timedelta]]:
         made = demo(now)
         world = World(made.seed, made.creators, start=made.start)

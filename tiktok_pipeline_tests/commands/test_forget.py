@@ -1,4 +1,4 @@
-"""Forgetting takes what is the creator's, and leaves what only looks like it."""
+"""`forget` removes all data of one creator, and keeps data that only looks like it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_handle_that_is_a_common_word_erases_only_the_creators_data(tmp_path: 
     assert "ok," not in (tmp_path / "roster.csv").read_text()
 
 
-def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_is_touched(tmp_path: Path) -> None:
+def test_the_file_of_known_gifts_loses_the_creators_lines_before_anything_else_is_changed(tmp_path: Path) -> None:
     gifts = tmp_path / "gifts.csv"
     gifts.write_text("stream_id,diamonds\nok:1,5\nbo:1,6\n")
     deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
@@ -91,8 +91,8 @@ def test_a_compacted_hour_is_erased_from_and_still_knows_its_content(tmp_path: P
     lake = Lake(places.lake)
     lake.write_raw(RAW_LIVES, HOUR, "w-0001", frame(RAW_LIVES, {"capture_id": "c6", "creator_id": "ok"}))
     lake.write_raw(RAW_LIVES, HOUR, "w-0002", RAW_LIVES.empty())
-    answered = lake.hour_files(RAW_LIVES, HOUR)
-    lake.compact(RAW_LIVES, HOUR, answered, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
+    files = lake.hour_files(RAW_LIVES, HOUR)
+    lake.compact(RAW_LIVES, HOUR, files, lake.scan_raw(RAW_LIVES, [HOUR]).collect())
     assert forget("ok", places, b"key").rows["raw_lives"] == 2
     assert left(tmp_path) == ["c2", "c3", "c5"]
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0002"]
@@ -104,7 +104,7 @@ def test_a_bad_line_of_the_roster_stays_unless_it_names_the_erased_creator(tmp_p
     assert places.roster.read_text() == "handle,user_id\nbo,\nno good,1\n"
 
 
-def test_the_report_is_made_again_without_the_creator(tmp_path: Path) -> None:
+def test_the_report_is_rewritten_without_the_creator(tmp_path: Path) -> None:
     small(tmp_path)
     places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": "none"})
     write_report(places.warehouse / LINK, places.report)
@@ -121,20 +121,20 @@ def test_an_unknown_creator_is_reported_and_nothing_changes(tmp_path: Path) -> N
     assert len(left(tmp_path)) == 5
 
 
-def test_postgres_forgets_too(tmp_path: Path, postgres_url: str) -> None:
+def test_postgres_loses_the_creators_rows_too(tmp_path: Path, postgres_url: str) -> None:
     places = deployed(tmp_path, "handle\nriser\nquiet\n")
     lake = Lake(tmp_path / "lake")
     small_lake.fill(lake)
     postgres.publish(postgres_url, lake, now=HOUR)
     texts = " UNION ALL ".join(f"SELECT t::text FROM tiktok.{table.name} t" for table in PUBLISHED)
-    said = f"SELECT count(*) FROM ({texts}) AS s (line) WHERE line LIKE '%%' || '{{}}' || '%%'"
-    assert ask(postgres_url, said.format("riser"))[0][0] > 30
+    mentions = f"SELECT count(*) FROM ({texts}) AS s (line) WHERE line LIKE '%%' || '{{}}' || '%%'"
+    assert ask(postgres_url, mentions.format("riser"))[0][0] > 30
     forget("riser", places, b"key", postgres_url)
-    assert ask(postgres_url, said.format("riser")) == [(0,)]
-    assert ask(postgres_url, said.format("quiet"))[0][0] > 30
+    assert ask(postgres_url, mentions.format("riser")) == [(0,)]
+    assert ask(postgres_url, mentions.format("quiet"))[0][0] > 30
 
 
-def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -> None:
+def test_if_postgres_is_unreachable_nothing_is_erased(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nok\n")
     with pytest.raises(PublishError, match="cannot be used"):
         forget("ok", places, b"key", "postgresql://u:hunter2@127.0.0.1:1/db")
@@ -144,10 +144,10 @@ def test_where_postgres_is_away_nothing_is_forgotten_by_halves(tmp_path: Path) -
 
 def called(tmp_path: Path, *arguments: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    said = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
+    home = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(tmp_path / "roster.csv")}
     return subprocess.run(
         [sys.executable, "-m", "tiktok_pipeline.cli", *arguments],
-        env=kept | said, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env=kept | home, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         **({"input": answer} if answer is not None else {"stdin": subprocess.DEVNULL}),
     )  # fmt: skip
 
@@ -165,7 +165,7 @@ def test_a_script_needs_no_confirmation_and_n_on_stdin_stops_it(tmp_path: Path) 
     assert called(tmp_path, "forget", "nobody", "--yes").stderr.startswith("tiktok-pipeline: @nobody is not known here")
 
 
-def test_an_erased_creator_is_refused_by_the_roster_until_they_are_added_again_on_purpose(tmp_path: Path) -> None:
+def test_the_roster_refuses_an_erased_creator_until_they_are_added_with_again(tmp_path: Path) -> None:
     deployed(tmp_path, "handle,user_id\nzoe,6912345678901234567\nbo,\n")
     assert called(tmp_path, "forget", "zoe", "--yes").returncode == 0
     (tmp_path / "roster.csv").write_text("handle,user_id\nbo,\nzoe,\nnew,6912345678901234567\n")
@@ -182,7 +182,7 @@ def test_an_erased_creator_is_refused_by_the_roster_until_they_are_added_again_o
     assert "2 creators, no bad line" in called(tmp_path, "roster", "validate").stdout
 
 
-def test_an_interrupted_erasure_must_end_before_its_creator_is_added_again(tmp_path: Path) -> None:
+def test_an_interrupted_erasure_must_be_completed_before_its_creator_is_added_again(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nbo\n")
     key = hash_key(places.home, {})
     ErasedCreators(places.lake, lambda: key).add(hashes_of(key, creator_ids=["ok"], handles=["ok"]), HOUR)
@@ -225,7 +225,7 @@ def test_a_handle_that_two_creators_had_is_refused_until_one_of_them_is_named(tm
         .collect()
         .iter_rows()
     )
-    # The handle is the other creator's now: their rows, and mentions of them, stay.
+    # The other creator has the handle now: their rows, and mentions of them, stay.
     assert kept == {
         "b": '{"user":{"uniqueId":"ana"},"t":"@[erased]"}',
         "c": '{"t":"with @ana and @[erased]"}',
@@ -243,14 +243,14 @@ def test_an_account_found_only_in_a_search_can_be_erased(tmp_path: Path) -> None
     assert lake.scan_all(SEARCH_HITS).collect()["handle"].to_list() == ["okay"]
 
 
-def test_a_keyword_that_is_the_same_word_as_a_handle_keeps_its_searches(tmp_path: Path) -> None:
+def test_a_keyword_equal_to_a_handle_keeps_its_searches(tmp_path: Path) -> None:
     places = deployed(tmp_path, "handle\nart\nbo\n")
     forget("art", places, b"key")
     assert left(tmp_path) == ["c1", "c2", "c3", "c4", "c5"]
 
 
 def test_rows_of_a_running_window_return_neither_as_raw_nor_by_the_next_derive(tmp_path: Path) -> None:
-    """Without it, 13 tables showed the creator again."""
+    """Before the fix, 13 tables showed the creator again."""
     places = deployed(tmp_path, "handle,user_id\nok,77066\nbo,\n")
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_ROSTER": str(places.roster)}
     pipeline = Pipeline(environment=environment | {"TIKTOK_PIPELINE_HASH_KEY": "key"})

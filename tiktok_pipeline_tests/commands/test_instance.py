@@ -1,4 +1,4 @@
-"""Dagster's folder: made where it is missing, and named in one line where it is damaged."""
+"""Dagster's folder is created if missing; damage is reported in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def places(home: Path) -> Places:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_missing_folder_is_made_with_settings_that_send_nothing(
+def test_a_missing_folder_is_created_with_telemetry_off(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -31,13 +31,13 @@ def test_a_missing_folder_is_made_with_settings_that_send_nothing(
     assert os.environ["DAGSTER_HOME"] == str(home)
     assert home.is_absolute()
     assert "enabled: false" in (home / "dagster.yaml").read_text()
-    # Settings that are there are the operator's.
+    # Existing settings belong to the operator and stay.
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     (home / "dagster.yaml").write_text("nux: {enabled: false}\n")
     assert use_instance(places(tmp_path / "home")).joinpath("dagster.yaml").read_text() == "nux: {enabled: false}\n"
 
 
-def test_a_file_in_its_place_and_settings_that_are_none_are_named(
+def test_a_file_in_place_of_the_folder_and_invalid_settings_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))
@@ -48,13 +48,13 @@ def test_a_file_in_its_place_and_settings_that_are_none_are_named(
     (tmp_path / "dagster").mkdir()
     for wrong in ("- a list", ": : :\n- x", "\x00"):
         (tmp_path / "dagster" / "dagster.yaml").write_text(wrong)
-        with pytest.raises(SettingsError, match="replace it by a copy of the shipped one") as told:
+        with pytest.raises(SettingsError, match="replace it by a copy of the shipped one") as error:
             use_instance(places(tmp_path))
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_damaged_records_are_named_and_moved_away_they_are_made_anew(
+def test_damaged_records_are_named_and_recreated_after_they_are_moved_away(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
@@ -72,19 +72,19 @@ def test_damaged_records_are_named_and_moved_away_they_are_made_anew(
             use_instance(places(tmp_path))
     file.unlink()
     give_up_runs()
-    # An empty file is made anew by itself.
+    # SQLite recreates an empty file.
     file.write_bytes(b"")
     assert list(problems(tmp_path)) == []
     give_up_runs()
 
 
-def test_records_that_break_later_are_one_line_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_that_break_later_are_reported_in_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     give_up_runs()
     (tmp_path / "history" / "runs.db").write_bytes(b"noise " * 999)
-    with pytest.raises(SettingsError, match="cannot be used") as told:
+    with pytest.raises(SettingsError, match="cannot be used") as error:
         give_up_runs()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 LEVELS = """
@@ -103,8 +103,8 @@ print(usual, within, synchronous())
 """
 
 
-def test_records_of_a_replay_do_not_wait_for_the_disk_and_others_do(tmp_path: Path) -> None:
-    # In a process of its own: the records of all tests do not wait.
+def test_only_records_of_a_replay_are_written_without_fsync(tmp_path: Path) -> None:
+    # In its own process, because the tests' records are written without fsync.
     done = subprocess.run([sys.executable, "-c", LEVELS], cwd=tmp_path, capture_output=True, text=True, check=True)
     usual, within, after = (int(level) for level in done.stdout.split())
     assert usual == after > within == 0

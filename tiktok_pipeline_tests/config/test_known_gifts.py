@@ -1,4 +1,4 @@
-"""The operator's file of known gifts: read, refused with the line, and forgotten from."""
+"""Reading, validating and erasing from the operator's file of known gifts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_without_a_file_nothing_is_known() -> None:
+def test_without_a_file_no_gift_is_known() -> None:
     assert read_known_gifts(None).is_empty()
     assert forget_known_gifts(None, "ana") == 0
 
 
-def test_ids_stay_text_and_other_columns_are_passed_over(tmp_path: Path) -> None:
+def test_ids_stay_text_and_other_columns_are_ignored(tmp_path: Path) -> None:
     path = written(
         tmp_path, "\ufeffnote,stream_id,diamonds\nx,ana:7531095702089370381,1200\n,bo:2026-11-02T10:00:00Z,0.5\n"
     )
@@ -30,7 +30,7 @@ def test_ids_stay_text_and_other_columns_are_passed_over(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("stream_id\nana:1\n", "line 1: the columns must be stream_id, diamonds"),
         ("", "line 1"),
@@ -43,17 +43,17 @@ def test_ids_stay_text_and_other_columns_are_passed_over(tmp_path: Path) -> None
         ("stream_id,diamonds\nana:1,5\nana:1,6\n", "line 3: ana:1 is listed twice"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_a_bad_line_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
         read_known_gifts(written(tmp_path, text))
 
 
-def test_a_file_that_is_not_there_is_said_to_be_named_by_the_settings(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_setting_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"known_streams: .*gifts\.csv cannot be read"):
         read_known_gifts(tmp_path / "gifts.csv")
 
 
-def test_forgetting_takes_a_creators_lines_and_keeps_the_others_as_they_are(tmp_path: Path) -> None:
+def test_forget_removes_a_creators_lines_and_keeps_the_others_unchanged(tmp_path: Path) -> None:
     path = written(
         tmp_path, 'note,stream_id,diamonds\nmine,ana:1,5\nhers,ana.b:1,6\n"a, b",bo:2026-11-02T10:00:00Z,7\n'
     )
@@ -65,7 +65,7 @@ def test_forgetting_takes_a_creators_lines_and_keeps_the_others_as_they_are(tmp_
     assert [entry.name for entry in tmp_path.iterdir()] == ["gifts.csv"]
 
 
-def test_check_reads_the_file_and_says_which_line_is_bad(tmp_path: Path) -> None:
+def test_check_reads_the_file_and_names_the_bad_line(tmp_path: Path) -> None:
     gifts, settings = tmp_path / "gifts.csv", tmp_path / "settings.toml"
     environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), "TIKTOK_PIPELINE_SETTINGS": str(settings)}
 
@@ -77,6 +77,6 @@ def test_check_reads_the_file_and_says_which_line_is_bad(tmp_path: Path) -> None
     gifts.write_text("stream_id,diamonds\nana:1,5\n")
     assert found()["known gifts"] == (True, "streams with known gifts: 1")
     gifts.write_text("stream_id,diamonds\nana:1,\n")
-    good, said = found()["known gifts"]
+    good, message = found()["known gifts"]
     assert not good
-    assert "gifts.csv, line 2" in said
+    assert "gifts.csv, line 2" in message

@@ -1,4 +1,4 @@
-"""Proxies and certificate authorities: one rule for `check`, capture and alerts."""
+"""`check`, capture and alerts follow the same rules for proxies and certificate authorities."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ LIVE = bodies.fetch_ok(bodies.fetch_live())
         ("999.1.1.1/77", "http://v.example", False),
     ],
 )
-def test_no_proxy_lists_what_is_requested_directly(no_proxy: str, url: str, direct: bool) -> None:
+def test_hosts_in_no_proxy_are_requested_directly(no_proxy: str, url: str, direct: bool) -> None:
     network = Network.from_environment({"ALL_PROXY": "http://proxy.example:3128", "NO_PROXY": no_proxy})
     assert (network.proxy(url) is None) is direct
 
@@ -92,7 +92,7 @@ def test_each_scheme_has_its_proxy(variables: dict[str, str], http: str | None, 
         *("http://me:hunter2@p:x", "http://me%ff:hunter2@p:1", "http://a%3Ab:hunter2@p:1", "http://p\\q", "http://p:1?a"),
     ],
 )  # fmt: skip
-def test_a_bad_proxy_is_one_line_that_names_the_variable_and_no_password(proxy: str) -> None:
+def test_an_invalid_proxy_is_one_line_that_names_the_variable_and_no_password(proxy: str) -> None:
     environment = {"SOCIAL_FETCH_API_KEY": "sandbox-secret", "HTTPS_PROXY": proxy}
     with pytest.raises(SettingsError, match=r"^HTTPS_PROXY ") as caught:
         accesses(environment)
@@ -107,21 +107,21 @@ def test_a_bad_proxy_is_one_line_that_names_the_variable_and_no_password(proxy: 
         *("https://me:hunter2@v", "https://hunter2@v", "http://v#x", "http://v\\w", "http://%20"),
     ],
 )  # fmt: skip
-def test_a_bad_base_url_is_one_line_that_names_the_variable_and_no_password(url: str) -> None:
+def test_an_invalid_base_url_is_one_line_that_names_the_variable_and_no_password(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^KONBINI_BASE_URL must|^KONBINI_BASE_URL is not") as caught:
         checked_url("KONBINI_BASE_URL", url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_network_is_never_shown() -> None:
+def test_the_repr_of_a_network_shows_no_secret() -> None:
     network = Network.from_environment({"HTTP_PROXY": "http://me:hunter2@p:1"})
     found = accesses({"SOCIAL_FETCH_API_KEY": "sandbox-secret", "HTTP_PROXY": "http://me:hunter2@p:1"})
     assert "hunter2" not in f"{network!r} {network} {found!r}"
     assert network.route("http://v") == " through the proxy in HTTP_PROXY"
 
 
-def ask(environment: dict[str, str]) -> Attempt:
-    """Ask social_fetch who is live, as a window does."""
+def poll_live(environment: dict[str, str]) -> Attempt:
+    """Poll social_fetch for the live state, as a window does."""
     landed: list[Attempt] = []
 
     async def main() -> None:
@@ -135,7 +135,7 @@ def ask(environment: dict[str, str]) -> Attempt:
 
 
 def tunnel(connection: socket.socket, path: str) -> None:
-    """What a proxy does for CONNECT: pass bytes on, to this machine whatever the host is called."""
+    """Act as a proxy for CONNECT: forward bytes to this machine, for any host name."""
     port = int(path.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as other:
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -155,7 +155,7 @@ def tunnel(connection: socket.socket, path: str) -> None:
 KEY = {"SOCIAL_FETCH_API_KEY": "sandbox-secret"}
 
 
-def test_capture_check_and_alerts_go_through_the_same_proxy(tmp_path: Path) -> None:
+def test_capture_check_and_alerts_use_the_same_proxy(tmp_path: Path) -> None:
     with hostile_server(whole(LIVE)) as proxy:
         environment = {
             **KEY,
@@ -165,7 +165,7 @@ def test_capture_check_and_alerts_go_through_the_same_proxy(tmp_path: Path) -> N
             "HTTP_PROXY": proxy.url.replace("http://", "http://me%40x:hunter%2F2@"),
             "TIKTOK_PIPELINE_HOME": str(tmp_path),
         }
-        assert ask(environment).verdict.outcome.value == "ok"
+        assert poll_live(environment).verdict.outcome.value == "ok"
         findings = {finding.what: finding for finding in check_deployment(environment)}
         send("http://hooks.invalid/x", "text", Network.from_environment(environment))
     assert findings["vendor tikliveapi"].good
@@ -176,7 +176,7 @@ def test_capture_check_and_alerts_go_through_the_same_proxy(tmp_path: Path) -> N
     assert "hunter" not in repr(findings)
 
 
-def test_no_proxy_is_obeyed_by_capture_and_check_also_for_ipv6(tmp_path: Path) -> None:
+def test_capture_and_check_obey_no_proxy_also_for_ipv6(tmp_path: Path) -> None:
     if not socket.has_ipv6:
         pytest.skip("needs IPv6")
     with hostile_server(whole(LIVE)) as vendor:
@@ -187,32 +187,34 @@ def test_no_proxy_is_obeyed_by_capture_and_check_also_for_ipv6(tmp_path: Path) -
             "NO_PROXY": "localhost,127.0.0.1,[::1]",
             "TIKTOK_PIPELINE_HOME": str(tmp_path),
         }
-        assert ask(environment).verdict.outcome.value == "ok"
+        assert poll_live(environment).verdict.outcome.value == "ok"
         check_deployment(environment)
         assert len(vendor.requests) >= 2
 
 
-def test_a_proxy_that_is_down_or_wants_a_password_is_told_by_check_and_lands_as_a_network_error(tmp_path: Path) -> None:
+def test_an_unreachable_or_password_protected_proxy_is_reported_by_check_and_lands_as_a_network_error(
+    tmp_path: Path,
+) -> None:
     environment = {**KEY, "TIKLIVEAPI_API_KEY": "k", "TIKTOK_PIPELINE_HOME": str(tmp_path)}
     environment |= {"SOCIAL_FETCH_BASE_URL": "http://v.invalid", "TIKLIVEAPI_BASE_URL": "http://v.invalid"}
-    with hostile_server(whole(b"who are you", "407 Proxy Authentication Required")) as strict:
+    with hostile_server(whole(b"password required", "407 Proxy Authentication Required")) as strict:
         for proxy, error in (("http://127.0.0.1:9", "Proxy"), (strict.url, "proxy_authentication")):
-            row = ask(
+            row = poll_live(
                 {name: value for name, value in environment.items() if "TIKLIVE" not in name} | {"ALL_PROXY": proxy}
             )
             assert row.verdict.outcome.value == "network_error"
             assert error in str(row.verdict.error)
-            said = [
+            messages = [
                 f.message
                 for f in check_deployment({**environment, "ALL_PROXY": proxy})
                 if f.what.startswith("vendor t")
             ]
-            assert "through the proxy in ALL_PROXY" in said[0]
+            assert "through the proxy in ALL_PROXY" in messages[0]
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority of our own (`ca.pem`) and a server's certificate for localhost (`server.pem`)."""
+    """Make a folder with a private authority (`ca.pem`) and a server certificate for localhost (`server.pem`)."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl")
@@ -252,7 +254,7 @@ def tls_server(authority: Path) -> Iterator[HostileServer]:
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", ""])
 @pytest.mark.parametrize("proxied", [False, True])
-def test_an_authority_of_our_own_is_trusted_where_it_is_named(
+def test_a_private_certificate_authority_is_trusted_if_it_is_named(
     authority: Path, variable: str, proxied: bool, tmp_path: Path
 ) -> None:
     named = {"SSL_CERT_FILE": authority / "ca.pem", "SSL_CERT_DIR": authority / "hashed"}
@@ -268,7 +270,7 @@ def test_an_authority_of_our_own_is_trusted_where_it_is_named(
             environment[variable] = str(named[variable])
         if proxied:
             environment["HTTPS_PROXY"] = proxy.url
-        row = ask({name: value for name, value in environment.items() if "TIKLIVE" not in name})
+        row = poll_live({name: value for name, value in environment.items() if "TIKLIVE" not in name})
         (checked,) = (f for f in check_deployment(environment) if f.what == "vendor tikliveapi")
         assert bool(proxy.requests) is proxied
     assert (row.verdict.outcome.value == "ok") is bool(variable), row.verdict
@@ -281,7 +283,7 @@ def test_an_authority_of_our_own_is_trusted_where_it_is_named(
 @pytest.mark.parametrize(
     ("variable", "content"), [("SSL_CERT_FILE", None), ("SSL_CERT_FILE", b""), ("SSL_CERT_FILE", b"\xff no PEM")]
 )
-def test_a_bad_file_of_authorities_is_one_line_that_names_the_variable(
+def test_an_invalid_file_of_authorities_is_one_line_that_names_the_variable(
     tmp_path: Path, variable: str, content: bytes | None
 ) -> None:
     if content is not None:

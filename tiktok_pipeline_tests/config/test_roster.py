@@ -1,4 +1,4 @@
-"""Reading and changing the roster, as people and spreadsheets write it."""
+"""Reading and changing the roster in the forms that people and spreadsheets write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def handles(roster: Roster) -> list[str]:
 
 
 def numbers(roster: Roster) -> list[int]:
-    """The line numbers of the problems."""
+    """Return the line numbers of the problems."""
     return [int(problem.split("line ", 1)[1].split(":", 1)[0]) for problem in roster.problems]
 
 
@@ -76,7 +76,7 @@ def test_a_handle_is_read_in_every_form_in_which_people_paste_it(typed: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "reason"),
     [
         ("", "2 to 24 letters"),
         ("@", "2 to 24 letters"),
@@ -103,8 +103,8 @@ def test_a_handle_is_read_in_every_form_in_which_people_paste_it(typed: str) -> 
         ("javascript:alert(1)", "2 to 24 letters"),
     ],
 )
-def test_what_is_no_handle_is_refused_with_the_rule(typed: str, said: str) -> None:
-    with pytest.raises(RosterError, match=said):
+def test_an_invalid_handle_is_refused_with_the_rule(typed: str, reason: str) -> None:
+    with pytest.raises(RosterError, match=reason):
         make_creator(typed)
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_handle_is_refused_with_the_rule(typed: str, said: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("user_id", "said"),
+    ("user_id", "reason"),
     [
         ("6943972350728700000", "zeros after 15 digits"),
         ("1234567890123450", "zeros after 15 digits"),
@@ -135,13 +135,13 @@ def test_what_is_no_handle_is_refused_with_the_rule(typed: str, said: str) -> No
         ("mira", "digits"),
     ],
 )
-def test_a_user_id_that_a_spreadsheet_damaged_is_an_error_with_its_line(user_id: str, said: str) -> None:
+def test_a_user_id_damaged_by_a_spreadsheet_is_an_error_with_its_line(user_id: str, reason: str) -> None:
     text = f'handle;user_id\nfirst;{USER_ID}\nmira;"{user_id}"\nlast;\n'
     roster = parse_roster(text, "in.csv", importing=True)
     assert handles(roster) == ["first", "last"]
     (problem,) = roster.problems
     assert problem.startswith("in.csv, line 3: @mira has user_id ")
-    assert said in problem
+    assert reason in problem
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_a_sec_uid_of_another_form_is_an_error_with_its_line(sec_uid: str) -> No
     assert "line 2: @mira has sec_uid" in roster.problems[0]
 
 
-def test_polling_goes_on_by_handle_when_a_spreadsheet_damaged_every_id() -> None:
-    """An operator edits the roster in Excel and saves it: no creator may stop being polled."""
+def test_creators_are_polled_by_handle_if_a_spreadsheet_damaged_every_id() -> None:
+    """Editing the roster in Excel must stop the polling of no creator."""
     roster = parse_roster("handle;niche;user_id;sec_uid\nmira;art;6,94397E+18;x\nbo;food;6943972350728700000;\n")
     assert roster.creators == (Creator("mira", "art"), Creator("bo", "food"))
     assert numbers(roster) == [2, 3]
@@ -189,7 +189,7 @@ CREATORS = (Creator("mira.paints", "art", user_id=USER_ID, note="café, 你好")
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("quoted", [False, True])
-def test_a_spreadsheets_file_is_read_and_changed_in_its_own_form(
+def test_a_spreadsheets_file_is_read_and_changed_in_its_own_format(
     tmp_path: Path, separator: str, line_end: str, encoding: str, quoted: bool
 ) -> None:
     def line(cells: list[str]) -> str:
@@ -220,11 +220,11 @@ def test_a_spreadsheets_file_is_read_and_changed_in_its_own_form(
     ["Handle", " handle ", "HANDLE", "Username", "user name", "User_Name", "uniqueId", "TikTok Handle", "Profile URL",
      "\ufeffhandle", "handle\u200b", '"handle"', "ｈａｎｄｌｅ", "Handle (TikTok)", "creator"],
 )  # fmt: skip
-def test_the_column_of_handles_is_found_under_its_usual_names(header: str) -> None:
+def test_the_handle_column_is_found_under_its_usual_names(header: str) -> None:
     assert handles(parse_roster(f"{header},niche\nmira,art\n")) == ["mira"]
 
 
-def test_a_columns_own_name_goes_before_its_other_names() -> None:
+def test_a_columns_own_name_takes_precedence_over_its_aliases() -> None:
     roster = parse_roster("creator,url,handle,User ID,secUid\nMira Paints,https://x.example/,mira,12345,\n")
     assert roster.creators == (Creator("mira", user_id="12345"),)
     roster = parse_roster("Creator,Profile link\nMira Paints,https://www.tiktok.com/@mira\n")
@@ -241,12 +241,12 @@ def test_unknown_columns_are_ignored_with_a_note_and_empty_ones_without() -> Non
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-def test_empty_columns_of_a_single_list_show_its_separator(separator: str) -> None:
+def test_empty_columns_of_a_list_of_handles_reveal_its_separator(separator: str) -> None:
     text = "".join(f"{cell}{2 * separator}\r\n" for cell in ("handle", "mira", "bo"))
     assert parse_roster(text) == Roster((Creator("mira"), Creator("bo")))
 
 
-def test_a_line_that_names_the_separator_and_blank_lines_stand_above_a_header(tmp_path: Path) -> None:
+def test_a_separator_line_and_blank_lines_may_precede_the_header(tmp_path: Path) -> None:
     path = written(tmp_path / "in.csv", "sep=;\r\n\r\nhandle;note\r\nmira;a, b, c\r\n")
     assert read_roster(path).creators == (Creator("mira", note="a, b, c"),)
     add_creators(path, [Creator("bo", tier="a")])
@@ -254,7 +254,7 @@ def test_a_line_that_names_the_separator_and_blank_lines_stand_above_a_header(tm
     assert handles(read_roster(path)) == ["mira", "bo"]
 
 
-def test_a_list_of_handles_without_a_header_is_imported_and_not_polled_from() -> None:
+def test_a_list_of_handles_without_a_header_can_be_imported_but_is_no_roster() -> None:
     text = "@mira.paints\nhttps://www.tiktok.com/@bo\n\nno good\nmira.paints\n"
     roster = parse_roster(text, importing=True)
     assert handles(roster) == ["mira.paints", "bo"]
@@ -265,7 +265,7 @@ def test_a_list_of_handles_without_a_header_is_imported_and_not_polled_from() ->
         parse_roster("mira,art,a\nbo,food,b\n", importing=True)
 
 
-def test_a_first_word_that_may_be_a_header_or_a_handle_is_not_guessed() -> None:
+def test_a_first_word_that_may_be_a_header_or_a_handle_is_refused() -> None:
     with pytest.raises(RosterError, match="line 1: 'name' may be a header or a handle"):
         parse_roster("name\nmira\nbo\n", importing=True)
     assert handles(parse_roster("@name\nmira\n", importing=True)) == ["name", "mira"]
@@ -275,19 +275,19 @@ def test_a_first_word_that_may_be_a_header_or_a_handle_is_not_guessed() -> None:
 @pytest.mark.parametrize(
     "text", ["name\nmira\n", "", "\n\n", "\ufeff", "niche\nart\n", "niche,tier\nart,a\n", '"handle\nmira\n']
 )
-def test_a_wrong_header_is_refused_in_one_line(text: str) -> None:
+def test_an_invalid_header_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(RosterError, match=r"line 1: .*columns are handle, niche, tier") as failed:
         parse_roster(text)
     assert "\n" not in str(failed.value)
 
 
-def test_files_that_were_joined_repeat_header_and_mark_and_stay_readable() -> None:
+def test_concatenated_files_with_repeated_headers_and_byte_order_marks_are_readable() -> None:
     roster = parse_roster("\ufeffhandle,tier\nmira,a\n\ufeffHandle,Tier\nbo,b\n")
     assert handles(roster) == ["mira", "bo"]
     assert roster.notes == ("roster.csv, line 3: repeats the header and is skipped",)
 
 
-def test_windows_letters_are_read_with_a_note_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_file_in_windows_1252_is_read_with_a_note_that_names_the_remedy(tmp_path: Path) -> None:
     before = "handle;niche\r\nmira;café\r\nbo;süß\r\n".encode("cp1252")
     path = written(tmp_path / "roster.csv", before)
     roster = read_roster(path)
@@ -300,7 +300,7 @@ def test_windows_letters_are_read_with_a_note_that_says_what_to_do(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "reason"),
     [
         (b"PK\x03\x04" + b"\x00" * 100, "a workbook or an archive, not text: save the sheet as CSV UTF-8"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "a workbook"),
@@ -313,14 +313,14 @@ def test_windows_letters_are_read_with_a_note_that_says_what_to_do(tmp_path: Pat
         (bytes(range(256)) * 40, "is "),
     ],
 )
-def test_what_is_not_text_is_refused_in_one_line(tmp_path: Path, raw: bytes, said: str) -> None:
+def test_a_binary_file_is_refused_in_one_line(tmp_path: Path, raw: bytes, reason: str) -> None:
     path = written(tmp_path / "roster.csv", raw)
     for use in (
         lambda: read_roster(path),
         lambda: add_creators(path, [Creator("bo")]),
         lambda: remove_creator(path, "bo"),
     ):
-        with pytest.raises(RosterError, match=said) as failed:
+        with pytest.raises(RosterError, match=reason) as failed:
             use()
         assert "\n" not in str(failed.value)
     assert path.read_bytes() == raw
@@ -342,7 +342,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused_in_one_line(tmp_pat
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads and writes everything")
-def test_a_file_that_may_not_be_read_or_replaced_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_without_read_or_write_permission_is_refused_in_one_line(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", "handle\nmira\n")
     tmp_path.chmod(0o500)
     with pytest.raises(RosterError, match="was not changed: Permission denied"):
@@ -373,19 +373,19 @@ def test_a_bad_line_is_named_and_the_others_are_read() -> None:
     roster = parse_roster("\n".join(["handle,niche,tier,user_id", *lines]))
     assert handles(roster) == ["good", "more", "last"]
     assert numbers(roster) == [3, 4, 7, 8, 9]
-    for problem, said in zip(
+    for problem, reason in zip(
         roster.problems,
         ("'no spaces please' is no handle", "tiers are a, b and c", "listed twice", "user_id of @more", "5 cells"),
         strict=True,
     ):
-        assert said in problem
+        assert reason in problem
 
 
 def test_all_errors_of_a_line_are_shown_at_once() -> None:
     roster = parse_roster("handle,tier,user_id,sec_uid\na b,z,7E18,x\n")
     (problem,) = roster.problems
-    for said in ("is no handle", "tiers are", "scientific form", "begins with MS4wLjAB"):
-        assert said in problem
+    for reason in ("is no handle", "tiers are", "scientific form", "begins with MS4wLjAB"):
+        assert reason in problem
     with pytest.raises(RosterError, match=r"tiers are.*scientific form"):
         make_creator("mira", tier="z", user_id="7E18")
 
@@ -410,11 +410,11 @@ def test_an_open_quote_costs_its_own_line_only(bad: list[str], number: int, impo
     assert "a quotation mark is not closed" in roster.problems[0]
 
 
-def test_lines_are_not_swallowed_by_a_quote_that_another_line_closes() -> None:
+def test_a_quote_that_another_line_closes_swallows_no_line() -> None:
     roster = parse_roster('handle,niche\nopen,"art\nbo,food\nzoe,music"\nlast,art\n')
     assert handles(roster) == ["bo", "zoe", "last"]
     assert numbers(roster) == [2]
-    # A note may span lines; if these look like lines of the roster, a note says so.
+    # A note may span lines; if these look like roster lines, a note reports it.
     roster = parse_roster('handle,note\nopen,"art\nbo,food\nzoe,music"\nlast,"one\ntwo"\n')
     assert handles(roster) == ["open", "last"]
     assert roster.notes == (
@@ -429,10 +429,10 @@ TOKENS = [
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_damage_costs_lines_and_never_more_and_changes_are_undone_exactly(tmp_path: Path, seed: int) -> None:
-    """Only a RosterError escapes, messages are one line, and an added creator is found and removed."""
+def test_damage_costs_single_lines_only_and_changes_are_undone_exactly(tmp_path: Path, seed: int) -> None:
+    """Only RosterError is raised, messages are one line, and an added creator is found and removed."""
     new = Creator("new.one", "niche", "c", note='q"x\ny;,\tz')
-    said: list[str] = []
+    messages: list[str] = []
     refused: list[str] = []
     rng, path, read = random.Random(seed), tmp_path / "roster.csv", 0
     line = f'mira.paints,art,a,{USER_ID},,"a, b"\n@bo,food,,,,\nhttps://www.tiktok.com/@zoe,music,c,,,"x\ny"\n'
@@ -449,10 +449,10 @@ def test_damage_costs_lines_and_never_more_and_changes_are_undone_exactly(tmp_pa
             try:
                 before = read_roster(path, importing=importing)
             except RosterError as error:
-                said.append(str(error))
+                messages.append(str(error))
                 continue
             read += 1
-            said += [*before.problems, *before.notes]
+            messages += [*before.problems, *before.notes]
             assert len(set(handles(before))) == len(before.creators)
             if importing:
                 continue
@@ -464,7 +464,7 @@ def test_damage_costs_lines_and_never_more_and_changes_are_undone_exactly(tmp_pa
             assert read_roster(path).creators == (*before.creators, new)
             assert remove_creator(path, new.handle)
             assert read_roster(path).creators == before.creators
-    assert all(len(message.splitlines()) == 1 for message in said)
+    assert all(len(message.splitlines()) == 1 for message in messages)
     assert all("cells, the header has" in message for message in refused)
     assert read > 30
 
@@ -477,7 +477,7 @@ def test_many_open_quotes_are_read_in_time() -> None:
     assert numbers(parse_roster('handle,note\nopen,"' + "x\n" * 200 + "last,\n"))[0] == 2
 
 
-def test_a_separator_of_text_inside_a_cell_ends_no_line(tmp_path: Path) -> None:
+def test_a_unicode_line_separator_inside_a_cell_ends_no_line(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", "handle,note\nmira,a\u2028b\x0bc\x85d\x0ce\nbo,x\n")
     assert handles(read_roster(path)) == ["mira", "bo"]
     assert remove_creator(path, "bo")
@@ -489,7 +489,7 @@ def test_emoji_and_line_breaks_of_a_note_stay_as_typed() -> None:
     assert parse_roster(f'handle,note\nmira,"{family}\r\nx "\n').creators[0].note == f"{family}\r\nx"
 
 
-def test_a_niche_is_the_same_however_its_spaces_are_typed() -> None:
+def test_a_niche_is_the_same_for_any_typed_spaces() -> None:
     roster = parse_roster("handle,niche\naa,Home Decor\nbb,home\u00a0decor \ncc,  home  decor\ndd,ｈｏｍｅ decor\n")
     assert {creator.niche for creator in roster.creators} == {"home decor"}
 
@@ -497,7 +497,7 @@ def test_a_niche_is_the_same_however_its_spaces_are_typed() -> None:
 # Changes.
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_roster_reads_back_the_same(tmp_path: Path) -> None:
     creators = (make_creator("@One", "art", "a", USER_ID, SEC_UID, "a, b"), make_creator("two"))
     add_creators(tmp_path / "new" / "roster.csv", creators)
     assert read_roster(tmp_path / "new" / "roster.csv").creators == creators
@@ -506,7 +506,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 TYPED = 'Handle, niche, note\n@One,art,"and\nfood"\nno good,art\n two ,art\nhttps://www.tiktok.com/@ONE,again\nthree,art,b,c\n"one\nlast,"x'
 
 
-def test_a_removal_takes_every_line_of_the_creator_and_leaves_the_others_as_typed(tmp_path: Path) -> None:
+def test_a_removal_deletes_every_line_of_the_creator_and_keeps_the_others_as_typed(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", TYPED)
     assert remove_creator(path, "@one")
     assert path.read_text() == 'Handle, niche, note\nno good,art\n two ,art\nthree,art,b,c\nlast,"x'
@@ -514,13 +514,13 @@ def test_a_removal_takes_every_line_of_the_creator_and_leaves_the_others_as_type
     assert remove_creator(path, "last")
 
 
-def test_an_addition_leaves_every_line_as_typed(tmp_path: Path) -> None:
+def test_an_addition_keeps_every_line_as_typed(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", TYPED)
     add_creators(path, [make_creator("four", "music")])
     assert path.read_text() == TYPED + "\nfour,music,\n"
 
 
-def test_an_addition_fills_columns_under_their_other_names_and_leaves_unknown_ones_empty(tmp_path: Path) -> None:
+def test_an_addition_fills_aliased_columns_and_leaves_unknown_ones_empty(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", "No;User Name;Category;E-mail\r\n1;mira;art;a@b.c")
     add_creators(path, [Creator("bo", "food", user_id=USER_ID)])
     assert path.read_bytes().decode() == (
@@ -528,7 +528,7 @@ def test_an_addition_fills_columns_under_their_other_names_and_leaves_unknown_on
     )
 
 
-def test_a_column_that_the_file_lacks_is_added_unless_wider_lines_would_change_their_meaning(tmp_path: Path) -> None:
+def test_a_missing_column_is_added_unless_wider_lines_would_change_their_meaning(tmp_path: Path) -> None:
     path = written(tmp_path / "roster.csv", "handle\n one \n")
     add_creators(path, [make_creator("two", tier="a", note="new")])
     assert path.read_text() == "handle,tier,note\n one \ntwo,a,new\n"

@@ -1,4 +1,4 @@
-"""What the operator can set, and what is said when it is wrong."""
+"""Settings of the operator, and the error messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def test_no_file_means_defaults(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "settings.toml") == Settings()
 
 
-def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Path) -> None:
+def test_a_key_in_the_file_overrides_its_default_and_the_others_keep_theirs(tmp_path: Path) -> None:
     settings = load_settings(written(tmp_path, "[watch]\nwindow_minutes = 5\n[vendors.tikhub]\nmax_in_flight = 1\n"))
     assert settings.watch.window_minutes == 5
     assert settings.watch.round_seconds == Settings().watch.round_seconds
     assert settings.vendors["tikhub"].max_in_flight == 1
-    # The vendor's own default, not the one of vendors in general.
+    # The default of this vendor, not the general default.
     assert settings.vendors["tikhub"].requests_per_second == Settings().vendors["tikhub"].requests_per_second == 5
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("[watch]\nwindw_minutes = 5\n", r"\[watch\] unknown key `windw_minutes`"),
         ("[wach]\n", "unknown key `wach`"),
@@ -55,8 +55,8 @@ def test_a_key_that_is_set_wins_and_the_others_keep_their_defaults(tmp_path: Pat
         ("[retention]\nraw_days = 38\n[lift]\nlookback_days = 29\n", "raw_days must be at least 39"),
     ],
 )
-def test_a_mistake_is_named_in_the_operators_words(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as caught:
+def test_an_invalid_setting_is_named_as_the_operator_wrote_it(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason) as caught:
         load_settings(written(tmp_path, text))
     assert "\n" not in str(caught.value)
 
@@ -76,7 +76,7 @@ def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) ->
     assert _keys(tomllib.loads("\n".join(lines))) == _keys(msgspec.to_builtins(Settings())) - NOT_SET
 
 
-# Keys whose default is "not set" cannot be shown with a value.
+# Keys without a default value cannot be shown with one.
 NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
     "retention.raw_days"
 }
@@ -89,28 +89,28 @@ def _keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
-def test_every_setting_does_something() -> None:
+def test_the_code_reads_every_setting() -> None:
     package = SHIPPED.parent / "tiktok_pipeline"
     code = "\n".join(p.read_text() for p in package.rglob("*.py") if p.name != "settings.py")
     for key in _keys(msgspec.to_builtins(Settings())):
         name = key.rsplit(".", 1)[1]
-        assert name in code or key.startswith("routes."), f"{key} is read by nobody"
+        assert name in code or key.startswith("routes."), f"{key} is not read"
 
 
-def test_places_follow_the_environment(tmp_path: Path) -> None:
+def test_paths_follow_the_environment(tmp_path: Path) -> None:
     places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(tmp_path)})
     assert places.lake == tmp_path / "lake"
     assert places.warehouse == tmp_path / "warehouse"
     assert Places.from_environment({"TIKTOK_PIPELINE_LAKE": str(tmp_path / "x")}).lake == tmp_path / "x"
 
 
-def test_a_lake_in_an_object_store_is_refused_in_words() -> None:
+def test_a_lake_in_an_object_store_is_refused_with_a_reason() -> None:
     with pytest.raises(SettingsError, match="keeps its lake in a folder"):
         Places.from_environment({"TIKTOK_PIPELINE_LAKE": "s3://bucket/lake"})
 
 
-def test_a_demos_home_has_a_roster_of_its_own(tmp_path: Path) -> None:
-    """Whoever is forgotten in a demo must not come back from it."""
+def test_a_demos_home_has_its_own_roster(tmp_path: Path) -> None:
+    """A creator erased from a demo must not come back through another roster."""
     home = {"TIKTOK_PIPELINE_HOME": str(tmp_path)}
     assert Places.from_environment(home).roster == Path("roster.csv").absolute()
     (tmp_path / "sandbox.json").write_text("{}")

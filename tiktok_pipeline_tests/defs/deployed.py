@@ -30,7 +30,7 @@ def assets_of_the_deployment() -> list[Any]:
 
 
 class Deployed:
-    """A home with a lake, a roster, settings, and an instance that remembers."""
+    """A home with a lake, a roster, settings and a Dagster instance."""
 
     def __init__(self, home: Path, instance: dg.DagsterInstance) -> None:
         self.lake, self.home, self.instance = Lake(home / "lake"), home, instance
@@ -50,13 +50,13 @@ class Deployed:
             selection=dg.AssetSelection.assets(*assets),
             resources={**build_resources(), "pipeline": self.pipeline},
             instance=self.instance,
-            # Tests replace the function that makes a day, which is no change of its inputs.
+            # Tests replace the function that makes a day; the fingerprint of its inputs does not show that.
             tags={REBUILD_TAG: "test", **(day_range_tags(first, last) if daily else {})},
             raise_on_error=False,
         )
 
     def land(self, *bodies: Any, day: date = DAY, profile: bool = False, **more: Any) -> None:
-        """Raw rows of the day, a minute apart."""
+        """Land raw rows of the day, a minute apart."""
         at = datetime(day.year, day.month, day.day, 1, tzinfo=UTC)
         table = RAW_PROFILES if profile else RAW_LIVES
         rows = [

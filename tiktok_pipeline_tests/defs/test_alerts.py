@@ -1,4 +1,4 @@
-"""The sensors that tell: real runs of a real instance, real requests to a receiver on this machine."""
+"""The alert sensors: real runs of a real instance, real requests to a receiver on this machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Sensor:
-    """Ticks of one sensor, each with the cursor of the one before, as the daemon gives them."""
+    """Ticks of one sensor, each with the cursor of the previous one, as the daemon evaluates them."""
 
     def __init__(self, name: str, instance: dg.DagsterInstance) -> None:
         self._repository = build_definitions().get_repository_def()
@@ -63,14 +63,14 @@ class Sensor:
 
 @pytest.fixture
 def alerts(instance: dg.DagsterInstance, home: Path) -> Sensor:
-    """The sensor after its first tick: what was before is no news."""
+    """Return the sensor after its first tick, which ignores earlier events."""
     sensor = Sensor("alerts", instance)
     sensor.tick()
     return sensor
 
 
 def derive(instance: dg.DagsterInstance, *checks: dg.AssetCheckResult, error: Exception | None = None) -> str:
-    """A run of a job called derive, whose asset `streams` comes to these check results or fails."""
+    """Run a job called derive whose asset `streams` has these check results, or fails."""
 
     @dg.asset(
         name="streams",
@@ -93,11 +93,11 @@ def derive(instance: dg.DagsterInstance, *checks: dg.AssetCheckResult, error: Ex
     return run_id
 
 
-def warning(said: str, name: str = "drift") -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(check_name=name, passed=False, severity=dg.AssetCheckSeverity.WARN, description=said)
+def warning(message: str, name: str = "drift") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(check_name=name, passed=False, severity=dg.AssetCheckSeverity.WARN, description=message)
 
 
-def test_without_a_webhook_nothing_is_done(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_without_a_webhook_the_sensors_send_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     for name in ("alerts", "go_live"):
         assert "TIKTOK_PIPELINE_ALERT_WEBHOOK is not set" in Sensor(name, instance).tick()
 
@@ -145,7 +145,7 @@ def test_the_same_job_failing_again_is_counted_and_not_reported_each_time(
     assert len(receiver.texts) == 1
 
 
-def test_no_credential_is_in_an_alert(alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver) -> None:
+def test_an_alert_contains_no_credential(alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver) -> None:
     derive(instance, error=ValueError(f"GET https://api.example/?key={SECRET} and {receiver.url}"))
     alerts.tick()
     assert len(receiver.texts) == 1
@@ -153,7 +153,7 @@ def test_no_credential_is_in_an_alert(alerts: Sensor, instance: dg.DagsterInstan
     assert "very-secret-part" not in receiver.texts[0]
 
 
-def test_a_blocked_day_is_one_alert_that_names_the_table_and_the_reason(
+def test_a_blocked_day_is_one_alert_with_table_and_reason(
     alerts: Sensor, instance: dg.DagsterInstance, receiver: Receiver
 ) -> None:
     broken = dg.AssetCheckResult(
@@ -191,7 +191,7 @@ def test_a_receiver_that_is_down_crashes_nothing_and_gets_the_messages_later(
 
 
 def land(home: Path, at: datetime, status: str | None = "live", **more: Any) -> None:
-    """One answer about who is live, as a window lands it."""
+    """Land one live response, as a window does."""
     row = {
         **dict.fromkeys(RAW_LIVES.schema.names()),
         "capture_id": f"w-{at.isoformat()}", "vendor": "social_fetch", "endpoint": LIVE, "creator_id": "ana",
@@ -203,7 +203,7 @@ def land(home: Path, at: datetime, status: str | None = "live", **more: Any) -> 
 
 
 def watch_once(instance: dg.DagsterInstance) -> None:
-    """A run of a job called watch: capture is on, or was lately."""
+    """Run a job called watch, which marks capture as switched on."""
 
     @dg.op
     def nothing() -> None: ...
@@ -220,7 +220,7 @@ def test_missing_responses_are_reported_if_capture_was_on(
 ) -> None:
     now = datetime.now(UTC)
     alerts.tick()
-    assert receiver.texts == []  # nothing ever ran: nothing is missing
+    assert receiver.texts == []  # No capture has ever run, so nothing is missing.
     watch_once(instance)
     land(home, now - timedelta(minutes=5))
     alerts.tick()
@@ -243,7 +243,7 @@ def test_on_the_replay_clock_no_alert_is_sent(
     assert receiver.texts == []
 
 
-def test_go_live_is_opt_in(instance: dg.DagsterInstance, home: Path, receiver: Receiver) -> None:
+def test_go_live_alerts_are_off_by_default(instance: dg.DagsterInstance, home: Path, receiver: Receiver) -> None:
     sensor = Sensor("go_live", instance)
     assert sensor.tick() == "[alerts] go_live is not true"
     land(home, datetime.now(UTC))
@@ -273,7 +273,7 @@ def test_started_and_ended_streams_are_reported_once(
     assert receiver.texts[1].startswith("@mira.paints ended at ")
 
 
-def test_a_notice_waits_for_a_receiver_that_is_down(
+def test_a_notice_waits_for_an_unreachable_receiver(
     instance: dg.DagsterInstance, home: Path, receiver: Receiver
 ) -> None:
     (home / "settings.toml").write_text("[alerts]\ngo_live = true\n")

@@ -1,4 +1,4 @@
-"""Raw assets as a user materializes them."""
+"""Materializations of the raw assets, as a user starts them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_totals_of_a_run_of_hours_are_not_shown_for_each_hour(deployed: Depl
 
 
 def test_a_replay_logs_one_materialization_for_each_hour_with_rows(deployed: Deployed) -> None:
-    """Every second hour is swept: the other hours have no rows and no event. Repeated, nothing is captured."""
+    """A sweep every second hour: the other hours have no rows and no event. Repeated, it captures nothing."""
     deployed.environment |= {"TIKTOK_PIPELINE_CLOCK": "replay"}
     midnight = this_hour().replace(hour=0) - timedelta(days=1)
     hours = {"hours": [midnight.isoformat(), (midnight + timedelta(hours=4)).isoformat()], "every_hours": 2}
@@ -139,9 +139,9 @@ def test_a_replay_logs_one_materialization_for_each_hour_with_rows(deployed: Dep
         assert rows.keys() == {hour_key(hour) for hour in polled}
         lake = Lake(deployed.home / "lake")
         assert all(lake.scan_raw(RAW_PROFILES, [hour]).collect().height == rows[hour_key(hour)] for hour in polled)
-        *others, newest = result.get_asset_materialization_events()
+        *earlier, newest = result.get_asset_materialization_events()
         assert newest.materialization.metadata["run/requests"].value == sum(rows.values())
-        assert not any("run/requests" in each.materialization.metadata for each in others)
+        assert not any("run/requests" in each.materialization.metadata for each in earlier)
         assert set(instance.get_materialized_partitions(raw_profiles.key)) == rows.keys()
         # One planned event for the table, not one for each hour.
         planned = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -150,7 +150,7 @@ def test_a_replay_logs_one_materialization_for_each_hour_with_rows(deployed: Dep
 
 
 def test_unanswered_requests_are_recorded_with_the_reason(deployed: Deployed) -> None:
-    """The first vendor's budget has room for five, and the second of the route is not to be paid at all."""
+    """The first vendor's budget allows five credits, the second vendor's none."""
     (deployed.home / "settings.toml").write_text(
         "[vendors.social_fetch]\ncredits_per_day = 5\n[vendors.konbini]\ncredits_per_day = 0\n"
     )
@@ -159,13 +159,13 @@ def test_unanswered_requests_are_recorded_with_the_reason(deployed: Deployed) ->
     (event,) = result.get_asset_materialization_events()
     metadata = event.materialization.metadata
     assert metadata["unanswered_questions"].value == 3
-    told = str(metadata["unanswered"].value)
-    assert "social_fetch: daily credit budget is spent; konbini: daily credit budget is spent" in told
-    unanswered = {creator for creator in deployed.handles if creator in told}
+    reasons = str(metadata["unanswered"].value)
+    assert "social_fetch: daily credit budget is spent; konbini: daily credit budget is spent" in reasons
+    unanswered = {creator for creator in deployed.handles if creator in reasons}
     assert unanswered == set(deployed.handles) - set(deployed.landed()["creator_id"])
 
 
-def test_by_hand_again_adds_and_replaces_nothing(deployed: Deployed) -> None:
+def test_a_second_manual_materialization_adds_rows_and_replaces_none(deployed: Deployed) -> None:
     assert deployed.materialize(raw_lives, this_hour()).success
     before = {path: path.read_bytes() for path in deployed.home.rglob("*.parquet")}
     assert deployed.materialize(raw_lives, this_hour()).success
@@ -174,7 +174,7 @@ def test_by_hand_again_adds_and_replaces_nothing(deployed: Deployed) -> None:
     assert rows["capture_id"].n_unique() == rows.height == 16
 
 
-def test_raw_of_the_past_cannot_be_backfilled_and_nothing_is_touched(deployed: Deployed) -> None:
+def test_a_backfill_of_raw_is_refused_and_writes_nothing(deployed: Deployed) -> None:
     result = deployed.materialize(raw_lives, this_hour() - timedelta(hours=3))
     assert not result.success
     assert "vendors report only the current state" in failure(result)
@@ -195,7 +195,7 @@ def test_a_scheduled_window_that_starts_late_still_ends_on_time(deployed: Deploy
 
 
 class JumpingClock(ReplayClock):
-    """A clock for windows of the present that moves only when all polls wait: a loaded machine changes nothing."""
+    """A clock for windows of the present that moves only when all polls wait, so machine load has no effect."""
 
     replaying = False
 
@@ -219,7 +219,7 @@ def test_a_window_that_is_over_makes_no_request(deployed: Deployed) -> None:
 
 
 def fast(deployed: Deployed, speed: float, shows: datetime) -> None:
-    """Set the deployment's clock: it shows `shows` now and runs `speed` times as fast as the world's."""
+    """Set the deployment's clock to `shows` now, and to run `speed` times as fast as real time."""
     deployed.environment |= {
         "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
         "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shows.isoformat()}",
@@ -227,14 +227,14 @@ def fast(deployed: Deployed, speed: float, shows: datetime) -> None:
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> dict[str, int]:
-    """Rows by hour, as the UI shows them."""
+    """Return rows by hour, as the UI shows them."""
     return {
         event.partition or "": event.materialization.metadata["dagster/partition_row_count"].value  # type: ignore[misc]
         for event in result.get_asset_materialization_events()
     }
 
 
-def test_a_window_that_crosses_the_hour_is_reported_for_both(deployed: Deployed) -> None:
+def test_a_window_that_crosses_the_hour_is_reported_for_both_hours(deployed: Deployed) -> None:
     (deployed.home / "settings.toml").write_text("[watch]\nwindow_minutes = 20\nround_seconds = 120\n")
     start = this_hour() - timedelta(minutes=10, days=1)
     jump(deployed, start)
@@ -249,18 +249,18 @@ def test_a_window_that_crosses_the_hour_is_reported_for_both(deployed: Deployed)
 
 
 def test_a_scheduled_sweep_that_begins_in_the_next_hour_polls_and_is_reported_there(deployed: Deployed) -> None:
-    asked_for = this_hour() - timedelta(minutes=2, days=1)
-    fast(deployed, 1, asked_for + timedelta(minutes=5))
-    config = {"window_start": asked_for.isoformat()}
-    result = deployed.materialize(raw_profiles, asked_for.replace(minute=0), config)
+    scheduled = this_hour() - timedelta(minutes=2, days=1)
+    fast(deployed, 1, scheduled + timedelta(minutes=5))
+    config = {"window_start": scheduled.isoformat()}
+    result = deployed.materialize(raw_profiles, scheduled.replace(minute=0), config)
     assert result.success
-    assert materialized(result) == {hour_key(asked_for + timedelta(minutes=5)): deployed.landed().height}
+    assert materialized(result) == {hour_key(scheduled + timedelta(minutes=5)): deployed.landed().height}
 
 
 def test_an_old_scheduled_sweep_that_is_started_again_is_rejected(deployed: Deployed) -> None:
-    asked_for = datetime.now(UTC) - timedelta(days=3)
-    config = {"window_start": asked_for.isoformat()}
-    result = deployed.materialize(raw_profiles, asked_for.replace(minute=0, second=0, microsecond=0), config)
+    scheduled = datetime.now(UTC) - timedelta(days=3)
+    config = {"window_start": scheduled.isoformat()}
+    result = deployed.materialize(raw_profiles, scheduled.replace(minute=0, second=0, microsecond=0), config)
     assert "vendors report only the current state" in failure(result)
     assert not (deployed.home / "lake").exists()
 
@@ -287,26 +287,26 @@ def test_a_wrong_key_is_a_readable_error_and_a_raw_row(deployed: Deployed) -> No
     (deployed.home / "settings.toml").write_text("[vendors.social_fetch]\nmax_in_flight = 1\n")
     result = deployed.materialize(raw_lives, this_hour())
     assert not result.success
-    said = failure(result)
-    assert "social_fetch: unauthorized" in said
-    assert "sfk_wrong" not in said
+    reason = failure(result)
+    assert "social_fetch: unauthorized" in reason
+    assert "sfk_wrong" not in reason
     rows = deployed.landed()
     assert rows["outcome"].unique().to_list() == ["unauthorized"]
-    # One refusal is enough: the account is not tried eight times.
+    # One refusal stops further requests to this account.
     assert rows.height == 1
 
 
-def test_a_vendor_that_is_down_is_passed_over(deployed: Deployed) -> None:
+def test_an_unreachable_vendor_is_passed_over(deployed: Deployed) -> None:
     deployed.environment |= {"SOCIAL_FETCH_BASE_URL": "http://127.0.0.1:9"}
     (deployed.home / "settings.toml").write_text("[retries]\nattempts = 1\n")
     result = deployed.materialize(raw_lives, this_hour())
     assert result.success
-    answered = deployed.landed().filter(pl.col("http_status").is_not_null())
-    assert answered["vendor"].unique().to_list() == ["konbini"]
-    assert answered["creator_id"].n_unique() == 8
+    successful = deployed.landed().filter(pl.col("http_status").is_not_null())
+    assert successful["vendor"].unique().to_list() == ["konbini"]
+    assert successful["creator_id"].n_unique() == 8
 
 
-def test_a_bad_line_of_the_roster_costs_that_line(deployed: Deployed) -> None:
+def test_a_bad_roster_line_excludes_only_that_line(deployed: Deployed) -> None:
     roster = deployed.home / "roster.csv"
     roster.write_text(roster.read_text() + "not a handle!\n")
     assert deployed.materialize(raw_profiles, this_hour()).success
@@ -329,7 +329,7 @@ def test_an_unknown_handle_is_a_raw_row_and_affects_no_other_creator(deployed: D
     assert rows["outcome"].to_list() == ["not_found"]
 
 
-def test_on_the_replay_clock_an_hour_of_the_past_is_captured_once(deployed: Deployed) -> None:
+def test_on_the_replay_clock_a_past_hour_is_captured_once(deployed: Deployed) -> None:
     deployed.environment |= {"TIKTOK_PIPELINE_CLOCK": "replay"}
     hour = this_hour() - timedelta(hours=30)
     assert deployed.materialize(raw_lives, hour).success

@@ -1,4 +1,4 @@
-"""Checks where a user meets them: on the assets that are materialized, and in front of what is published."""
+"""Checks as a user meets them: on materialized assets, and before publishing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tiktok_pipeline_tests.defs.deployed import DAY, Deployed
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
-# The function of each mart's file that makes its frame.
+# Per mart, the module and the function that makes its frame.
 MAKERS: dict[str, tuple[Any, str]] = {
     "streams": (streams, "rebuild"),
     "stream_lift": (stream_lift, "estimate"),
@@ -55,20 +55,20 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetC
     return {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
 
 
-def making(monkeypatch: pytest.MonkeyPatch, mart: str, frame: pl.DataFrame) -> None:
-    """Let the mart's transform come to `frame`, whatever it is given."""
+def replace_transform(monkeypatch: pytest.MonkeyPatch, mart: str, frame: pl.DataFrame) -> None:
+    """Let the mart's transform return `frame` for any input."""
     module, name = MAKERS[mart]
 
     def made(*given: Any, **_: Any) -> pl.DataFrame:
-        # `coverage` is also asked about creators without a poll, of whom this world has none.
-        asked_of_nobody = mart == "coverage" and isinstance(given[0], pl.DataFrame)
-        return frame.clear() if asked_of_nobody else frame
+        # `coverage` also measures creators without a poll, given as a DataFrame. This world has no such creators.
+        without_polls = mart == "coverage" and isinstance(given[0], pl.DataFrame)
+        return frame.clear() if without_polls else frame
 
     monkeypatch.setattr(module, name, made)
 
 
 def prepared(deployed: Deployed) -> None:
-    """What the marts need to be made at all: one reading of the day."""
+    """Land the minimum that the marts need: one reading of the day."""
     deployed.lake.write_day(TABLES["live_observations"], DAY, sound("live_observations"))
     deployed.lake.write_raw(RAW_LIVES, START, "w-00", RAW_LIVES.empty())
 
@@ -78,7 +78,7 @@ def test_a_sound_mart_is_written_and_its_check_reports_the_rows(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, mart, sound(mart))
+    replace_transform(monkeypatch, mart, sound(mart))
     result = deployed.run(mart)
     assert result.success
     check = checks(result)[mart, "contract"]
@@ -93,11 +93,11 @@ def test_a_wrong_mart_does_not_replace_the_stored_one(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, mart: str
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, mart, sound(mart))
+    replace_transform(monkeypatch, mart, sound(mart))
     assert deployed.run(mart).success
     before = deployed.lake.scan_all(TABLES[mart]).collect()
     changed, says = BREAKS[mart]
-    making(monkeypatch, mart, sound(mart, **changed))
+    replace_transform(monkeypatch, mart, sound(mart, **changed))
     result = deployed.run(mart)
     part = "whole" if TABLES[mart].files == "whole" else f"{DAY}"
     check = checks(result)[mart, "contract"]
@@ -106,30 +106,28 @@ def test_a_wrong_mart_does_not_replace_the_stored_one(
     assert f"not replaced: {part}" in (check.description or "")
     assert check.metadata["examples"].value
     assert deployed.lake.scan_all(TABLES[mart]).collect().equals(before)
-    # Dagster counts every partition of a run as made: the event says that this one was not.
+    # Dagster counts every partition of a run as materialized; the event's metadata says that this one was not replaced.
     (event,) = result.asset_materializations_for_node(mart)
     assert says in str(event.metadata["not_replaced"].value)
     (blocked,) = blocked_days(deployed.lake)
     assert (blocked.table, blocked.part) == (mart, part)
 
 
-def test_a_day_is_blocked_since_the_first_time_and_no_longer_once_it_is_replaced(
+def test_a_day_is_blocked_from_its_first_failure_until_it_is_replaced(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, "streams", sound("streams", reconnects=7))
+    replace_transform(monkeypatch, "streams", sound("streams", reconnects=7))
     deployed.run("streams")
     (first,) = blocked_days(deployed.lake)
     deployed.run("streams")
     assert [each.since for each in blocked_days(deployed.lake)] == [first.since]
-    making(monkeypatch, "streams", sound("streams"))
+    replace_transform(monkeypatch, "streams", sound("streams"))
     assert deployed.run("streams").success
     assert blocked_days(deployed.lake) == []
 
 
-def test_a_transform_that_raises_blocks_its_day_and_nothing_else(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_transform_that_raises_blocks_only_its_own_day(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared(deployed)
     made = streams.rebuild
 
@@ -144,48 +142,48 @@ def test_a_transform_that_raises_blocks_its_day_and_nothing_else(
     check = checks(result)["streams", "contract"]
     assert not check.passed
     assert "ValueError" in (check.description or "")
-    # Words of an exception may quote data: they stand in the log of the run alone.
+    # The text of an exception may quote data, so only the run's log holds it.
     assert "hello" not in (check.description or "")
     assert checks(result)["coverage", "contract"].passed
     assert deployed.served("SELECT count(*) FROM coverage") == [(1,)]
 
 
 def test_rows_stored_during_a_run_are_not_from_the_future(deployed: Deployed) -> None:
-    """On a fast clock a run takes longer than the skew that clocks are allowed."""
+    """On a fast clock a run takes longer than the tolerated clock skew."""
     checking = Checking.of(TABLES["live_observations"], deployed.pipeline)
     moments = iter(
         [START + timedelta(hours=n) for n in (0, 0, 2)]
-    )  # asked for the check, and for the note of what is blocked
+    )  # The clock is read for the check, and for the record of blocked days.
     checking.now = lambda: next(moments)
     reading = sound("live_observations")
     assert not checking.passes(reading, "before it was read")
     assert checking.passes(reading, "after")
 
 
-def test_a_day_that_breaks_the_contract_leaves_the_other_days_of_the_run_to_be_written(
+def test_an_invalid_day_does_not_block_the_other_days_of_the_run(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(deployed)
     later = timedelta(days=1)
     shift = [pl.col(name) + later for name, dtype in STREAMS.schema.items() if dtype == STREAMS.schema["started_at"]]
     bad = sound("streams", reconnects=7, stream_id="ana:2").with_columns(shift)
-    making(monkeypatch, "streams", pl.concat([sound("streams"), bad]))
+    replace_transform(monkeypatch, "streams", pl.concat([sound("streams"), bad]))
     result = deployed.run("streams", last=DAY + later)
     assert "not replaced: 2026-11-03;" in (checks(result)["streams", "contract"].description or "")
     assert deployed.lake.scan_all(STREAMS).collect()["stream_id"].to_list() == ["ana:1"]
 
 
-def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
+def test_a_blocked_day_keeps_its_rows_while_everything_else_is_published(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, "streams", sound("streams"))
+    replace_transform(monkeypatch, "streams", sound("streams"))
     assert deployed.run("streams", "warehouse").success
     assert deployed.served("SELECT stream_id, reconnects FROM streams") == [("ana:1", 1)]
     assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
 
-    making(monkeypatch, "streams", sound("streams", reconnects=5))
-    making(monkeypatch, "coverage", sound("coverage"))
+    replace_transform(monkeypatch, "streams", sound("streams", reconnects=5))
+    replace_transform(monkeypatch, "coverage", sound("coverage"))
     result = deployed.run("streams", "coverage", "creators", "warehouse", "report")
     assert result.success
     assert not checks(result)["streams", "contract"].passed
@@ -197,8 +195,8 @@ def test_a_blocked_day_stays_as_it_is_while_everything_else_is_published(
     page = (deployed.home / "report" / "index.html").read_text()
     assert "streams 2026-11-02 (since" in page
 
-    # Once the day is good again, the next publication says no more of it.
-    making(monkeypatch, "streams", sound("streams"))
+    # Once the day is valid again, the next publication no longer mentions it.
+    replace_transform(monkeypatch, "streams", sound("streams"))
     deployed.run("streams", "warehouse", "report")
     assert deployed.served("SELECT stands_still FROM publication") == [(None,)]
     assert "is not up to date" not in (deployed.home / "report" / "index.html").read_text()
@@ -211,13 +209,13 @@ def test_derive_publishes_everything_else_and_then_names_the_blocked_day_in_one_
     for name, value in {**deployed.pipeline.variables, "DAGSTER_HOME": str(tmp_path / "dagster")}.items():
         monkeypatch.setenv(name, value)
     deployed.land(*[offline()] * 30)
-    making(monkeypatch, "coverage", sound("coverage", known_polls=99))
+    replace_transform(monkeypatch, "coverage", sound("coverage", known_polls=99))
     with pytest.raises(PipelineError) as error:
         runs.run_derive(START, START + timedelta(days=1))
-    told = str(error.value)
-    assert told.startswith("published, but some days are blocked: coverage not replaced: 2026-11-02; ")
-    assert "known_polls <= polls" in told
-    assert "\n" not in told
+    message = str(error.value)
+    assert message.startswith("published, but some days are blocked: coverage not replaced: 2026-11-02; ")
+    assert "known_polls <= polls" in message
+    assert "\n" not in message
     assert deployed.served("SELECT count(*) FROM live_observations") == [(30,)]
     assert deployed.served("SELECT sum(requests) FROM vendor_usage") == [(30,)]
     assert "coverage 2026-11-02" in str(deployed.served("SELECT stands_still FROM publication"))
@@ -230,7 +228,7 @@ def test_every_derived_table_has_a_contract_check_and_no_check_stops_later_asset
     assert {spec.asset_key.to_user_string() for spec in specs if spec.name == "contract"} == {
         table.name for table in TABLES.values() if table.layer != "raw"
     }
-    # Dagster skips everything downstream of a failed check that is `blocking`.
+    # Dagster skips everything downstream of a failed `blocking` check.
     assert not any(spec.blocking for spec in specs)
     assert all(spec.description for spec in specs)
     assert {spec.name for spec in specs} - {"contract"} == {
@@ -247,7 +245,7 @@ def observed(deployed: Deployed, **days: date) -> dict[tuple[str, str], dg.Asset
     return checks(deployed.run(*names, **days))
 
 
-def test_drift_warns_of_a_field_that_a_vendor_adds_and_publishes_all_the_same(deployed: Deployed) -> None:
+def test_drift_warns_of_a_new_vendor_field_and_blocks_no_publishing(deployed: Deployed) -> None:
     deployed.land(*[offline()] * 30)
     first = observed(deployed)["payload_shapes", "drift"]
     assert first.passed
@@ -267,7 +265,7 @@ def test_unreadable_bodies_warn(deployed: Deployed) -> None:
     assert found.severity == dg.AssetCheckSeverity.WARN
 
 
-def test_freshness_looks_at_readings_of_today_and_not_at_runs_of_the_past(deployed: Deployed) -> None:
+def test_freshness_checks_readings_of_today_and_ignores_runs_of_past_days(deployed: Deployed) -> None:
     deployed.land(offline())
     past = observed(deployed)["live_observations", "freshness"]
     assert past.passed
@@ -278,7 +276,7 @@ def test_freshness_looks_at_readings_of_today_and_not_at_runs_of_the_past(deploy
         for file in (deployed.lake.root / "raw").rglob("*.parquet"):
             file.unlink()
         deployed.land(offline(), day=at.date(), requested_at=at, received_at=at, observed_at=at)
-        # Landed in an hour of that day; which one does not matter here.
+        # The rows land in one hour of that day; which one does not matter here.
         found = observed(deployed, first=at.date(), last=at.date())["live_observations", "freshness"]
         assert found.passed is passes, found.description
 
@@ -292,7 +290,7 @@ def test_coverage_warns_of_creators_without_a_poll(deployed: Deployed) -> None:
     assert "1 of 2 creators" in (found.description or "")
 
 
-def test_the_ledger_warns_of_vendors_that_fail_and_of_credits_near_the_cap(deployed: Deployed) -> None:
+def test_vendor_usage_warns_of_failing_vendors_and_of_credits_near_the_cap(deployed: Deployed) -> None:
     deployed.land(*[offline()] * 90)
     sane = checks(deployed.run("vendor_usage"))
     assert sane["vendor_usage", "vendor_errors"].passed
@@ -305,7 +303,7 @@ def test_the_ledger_warns_of_vendors_that_fail_and_of_credits_near_the_cap(deplo
 
 
 def shown(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """What the UI shows of each partition ("" of a table without): name -> value."""
+    """Return what the UI shows of each partition ("" for a table without): name -> value."""
     return {
         event.partition or "": {
             name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
@@ -315,25 +313,25 @@ def shown(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_each_day_of_a_run_shows_its_own_rows_numbers_and_picture(
+def test_each_day_of_a_run_shows_its_own_rows_numbers_and_chart(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, "streams", sound("streams"))
+    replace_transform(monkeypatch, "streams", sound("streams"))
     days = shown(deployed.run("streams", last=DAY + timedelta(days=1)))
     first, second = days["2026-11-02"], days["2026-11-03"]
     assert first["dagster/partition_row_count"] == 1
     assert (first["airtime_hours"], first["median_detection_delay_s"], first["peak_viewers"]) == (2.0, 20.0, 90)
     assert "01:00    90 ··████··" in first["on_air"]
-    # Nobody was on air: that is 0 hours, but no delay, and nothing to draw.
+    # No creator was on air: 0 hours, but no delay and no chart.
     assert second == {"dagster/partition_row_count": 0, "live_now": 0, "airtime_hours": 0.0, "hours_watched": 0.0}
 
 
-def test_a_lift_is_drawn_with_its_interval_and_a_week_with_its_hours(
+def test_lifts_are_drawn_with_intervals_and_a_week_with_its_hours(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(deployed)
-    making(monkeypatch, "stream_lift", sound("stream_lift"))
+    replace_transform(monkeypatch, "stream_lift", sound("stream_lift"))
     lifts = str(shown(deployed.run("stream_lift"))["2026-11-02"]["lifts"])
     assert "─●" in lifts
     assert "+8.00 %" in lifts
@@ -342,7 +340,7 @@ def test_a_lift_is_drawn_with_its_interval_and_a_week_with_its_hours(
     assert "Mon   ██" in shown(deployed.run("creator_hours"))[""]["week"]
 
 
-def test_the_ledger_shows_every_vendor_by_itself(deployed: Deployed) -> None:
+def test_vendor_usage_shows_each_vendor_separately(deployed: Deployed) -> None:
     deployed.land(*[offline()] * 90)
     day = shown(deployed.run("vendor_usage"))["2026-11-02"]
     assert (day["requests"], day["credits"]) == (90, 90)

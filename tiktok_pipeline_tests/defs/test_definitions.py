@@ -1,4 +1,4 @@
-"""The deployment as Dagster sees it."""
+"""The deployment's definitions as Dagster loads them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def defs() -> dg.Definitions:
     return build_definitions()
 
 
-def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Path) -> None:
+def test_definitions_load_without_environment_and_touch_nothing(tmp_path: Path) -> None:
     program = (
         "import dagster as dg; from tiktok_pipeline.definitions import build_definitions; "
         "dg.Definitions.validate_loadable(build_definitions())"
@@ -38,7 +38,7 @@ def test_definitions_load_with_no_environment_set_and_touch_nothing(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
 
 
-def test_every_asset_introduces_itself(defs: dg.Definitions) -> None:
+def test_every_asset_has_a_description_group_kinds_and_owner(defs: dg.Definitions) -> None:
     specs = list(defs.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs} == {*TABLES, "warehouse", "postgres", "report", *UPKEEP}
     for spec in specs:
@@ -73,19 +73,21 @@ def test_every_mart_shows_the_columns_that_each_of_its_columns_is_made_of(defs: 
         deps = [dep for made_of in lineage.deps_by_column.values() for dep in made_of]
         assert deps, table.name
         assert {dep.asset_key for dep in deps} <= assets
-        # What the columns say must be what the graph says: no lineage from a table that the asset does not wait for.
+        # Column lineage must match the graph: no lineage from a table that is not upstream.
         assert {dep.asset_key for dep in deps} <= {dep.asset_key for dep in spec.deps}, table.name
 
 
 def test_a_marts_columns_show_their_sources_in_the_ui(defs: dg.Definitions) -> None:
     (spec,) = [spec for spec in defs.resolve_all_asset_specs() if spec.key.to_user_string() == "stream_hours"]
-    said = {column.name: column.description or "" for column in spec.metadata["dagster/column_schema"].columns}
-    assert said["lift"].startswith(next(c.description for c in TABLES["stream_hours"].columns if c.name == "lift"))
-    assert "stream_lift (" in said["lift"].partition("\n\n*From ")[2]
-    assert said["lift"].endswith("*")
+    descriptions = {column.name: column.description or "" for column in spec.metadata["dagster/column_schema"].columns}
+    assert descriptions["lift"].startswith(
+        next(c.description for c in TABLES["stream_hours"].columns if c.name == "lift")
+    )
+    assert "stream_lift (" in descriptions["lift"].partition("\n\n*From ")[2]
+    assert descriptions["lift"].endswith("*")
 
 
-def test_every_asset_points_to_a_part_of_the_docs_that_is_there(defs: dg.Definitions) -> None:
+def test_every_asset_links_to_an_existing_section_of_the_docs(defs: dg.Definitions) -> None:
     for spec in defs.resolve_all_asset_specs():
         docs = spec.metadata["docs"]
         assert isinstance(docs, dg.PathMetadataValue)
@@ -94,7 +96,7 @@ def test_every_asset_points_to_a_part_of_the_docs_that_is_there(defs: dg.Definit
         assert not part or part in headings, docs.value
 
 
-def test_raw_is_hourly_and_the_rest_daily_or_whole(defs: dg.Definitions) -> None:
+def test_raw_is_hourly_and_every_other_table_daily_or_whole(defs: dg.Definitions) -> None:
     for spec in defs.resolve_all_asset_specs():
         table = TABLES.get(spec.key.to_user_string())
         expected = None if table is None or table.files == "whole" else HOURLY if table.files == "hour" else DAILY
@@ -125,7 +127,7 @@ def test_runs_execute_in_one_process(defs: dg.Definitions) -> None:
     assert defs.executor is dg.in_process_executor
 
 
-def test_dagster_is_imported_only_where_it_belongs() -> None:
+def test_dagster_is_imported_only_in_allowed_modules() -> None:
     allowed = {"definitions.py", "resources.py", "partitions.py", "commands/runs.py"}
     for path in (ROOT / "tiktok_pipeline").rglob("*.py"):
         place = path.relative_to(ROOT / "tiktok_pipeline")

@@ -1,4 +1,4 @@
-"""Dagster's records lose a creator's names and nothing else: no run, no event, no word that only looks like a name."""
+"""Erasure removes a creator's names from Dagster's records, and keeps every run, event and look-alike word."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tiktok_pipeline.erased.names import Names, hashes_of
 from tiktok_pipeline_tests.upkeep.forget.deployment import CREATOR, RENAMED, USER_ID, dagster_records
 
 ZOE = Names(b"k", hashes_of(b"k", creator_ids=[CREATOR], handles=[CREATOR, RENAMED], ids=[USER_ID]))
-# Every one of these is also a word of Dagster's records.
+# Each of these handles is also a word of Dagster's records.
 WORDS = ("boundary", "success", "config", "label", "due", "ops", "max")
 
 
@@ -23,7 +23,7 @@ def word(handle: str) -> Names:
 
 
 @pytest.mark.parametrize("handle", WORDS)
-def test_a_handle_that_is_a_word_of_dagsters_leaves_its_records_readable(handle: str) -> None:
+def test_a_handle_that_is_a_dagster_word_leaves_the_records_readable(handle: str) -> None:
     record = {
         "__class__": "DagsterRun",
         "status": "SUCCESS",
@@ -50,12 +50,12 @@ def test_tables_of_unanswered_requests_and_examples_of_checks_lose_only_the_eras
     assert kept[1]["value"] == ["[erased]", "2026-11-02 ann"]
 
 
-def test_text_that_is_no_json_loses_mentions_only() -> None:
+def test_text_that_is_not_json_loses_mentions_only() -> None:
     assert redacted_record("all ok: asked @ok", word("ok")) == "all ok: asked @[erased]"
     assert redacted_record('{"broken": "@ok"', word("ok")) == '{"broken": "@[erased]"'
 
 
-def test_pictures_of_the_report_are_dropped_because_they_show_handles() -> None:
+def test_charts_of_the_report_are_dropped_because_they_show_handles() -> None:
     record = {"md_str": "![Lift](data:image/png;base64,iVBORw0KGgo=)"}
     assert json.loads(redacted_record(json.dumps(record), word("ok"))) == {"md_str": "![Lift]([erased])"}
 
@@ -83,13 +83,13 @@ def test_records_in_postgres_are_redacted_and_every_run_stays(
         assert instance.get_materialized_partitions(dg.AssetKey("boundary")) == {"a"}
         for run in runs:
             assert instance.all_logs(run.run_id)
-    # Again without knowing the names: every record is searched, and nothing is left to change.
+    # A second call without the names searches every record and finds nothing to change.
     assert erase_records(ZOE, None, True) == 0
     assert os.environ["DAGSTER_HOME"] == str(tmp_path)
 
 
 def dumped(url: str) -> str:
-    """Every value of every table, and the server's samples of them."""
+    """Return every value of every table, and the server's statistics of them."""
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"

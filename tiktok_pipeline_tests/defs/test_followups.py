@@ -1,4 +1,4 @@
-"""The sensor of stream boundaries, on a lake that a sandbox filled: one run for all that is due, until it landed."""
+"""The sensor of follow-ups, on a lake filled by a sandbox: it requests one run for all due follow-ups."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Deployed:
         return data.skip_message
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        """What the daemon does with a request."""
+        """Execute a run request as the daemon does."""
         return self.repository.get_job("stream_boundaries").execute_in_process(
             run_config=request.run_config,
             partition_key=request.partition_key,
@@ -72,7 +72,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="module")
 def watched(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake in which the last hours were watched."""
+    """Return a lake in which a watch has captured the last hours."""
     folder = tmp_path_factory.mktemp("watched")
     targets = [Target(c.handle, c.handle, c.user_id) for c in public(sandbox)]
     here = Deployment(Lake(folder), Settings(), accesses(sandbox.environment), targets)
@@ -117,18 +117,18 @@ def public(sandbox: RunningSandbox) -> list[Creator]:
 def test_one_run_is_requested_for_all_due_follow_ups(deployed: Deployed) -> None:
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
-    asked = request.run_config["ops"]["raw_profiles"]["config"]
-    assert asked["mode"] == "boundary"
-    assert len(asked["due"]) > 1
-    assert "end" in asked["due"][deployed.stream.creator.handle]
-    # A tick that is evaluated again, as after a crash of the daemon, asks for the same run and no second one.
+    config = request.run_config["ops"]["raw_profiles"]["config"]
+    assert config["mode"] == "boundary"
+    assert len(config["due"]) > 1
+    assert "end" in config["due"][deployed.stream.creator.handle]
+    # A tick evaluated again, as after a crash of the daemon, requests the same run and no second one.
     again = deployed.tick()
     assert isinstance(again, dg.RunRequest)
     assert again.run_key == request.run_key
     result = deployed.run(request)
     assert result.success
     rows = deployed.landed("raw_profiles")
-    assert set(rows["creator_id"]) == asked["due"].keys()
+    assert set(rows["creator_id"]) == config["due"].keys()
     assert rows.filter(pl.col("outcome") == "ok").height > 0
     assert "no follow-up is due" in deployed.tick()
 
@@ -180,8 +180,8 @@ def test_the_ended_room_is_requested_if_the_watch_got_no_response(deployed: Depl
         deployed.lake.rewrite(file, frame.filter(~pl.col("endpoint").str.contains("(?i)room|info")))
     request = deployed.tick()
     assert isinstance(request, dg.RunRequest)
-    asked = request.run_config["ops"]["raw_lives"]["config"]["due"]
-    assert "end + 2 min" in asked[deployed.stream.creator.handle]
+    due = request.run_config["ops"]["raw_lives"]["config"]["due"]
+    assert "end + 2 min" in due[deployed.stream.creator.handle]
     deployed.run(request)
     rows = deployed.landed("raw_lives").filter(pl.col("creator_id") == deployed.stream.creator.handle)
     assert rows["vendor"].to_list() == ["tikhub"]
@@ -191,14 +191,14 @@ def test_the_ended_room_is_requested_if_the_watch_got_no_response(deployed: Depl
 def test_the_sensor_makes_no_request(deployed: Deployed) -> None:
     def requests() -> bytes:
         with urlopen(f"{deployed.sandbox.url}/truth/ledger") as answer:
-            said: bytes = answer.read()
-            return said
+            ledger: bytes = answer.read()
+            return ledger
 
     before = requests()
     assert isinstance(deployed.tick(), dg.RunRequest)
     assert requests() == before
 
 
-def test_on_the_replay_clock_the_sensor_holds_still(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_replay_clock_the_sensor_requests_no_run(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
     assert "tiktok-pipeline replay" in deployed.tick()

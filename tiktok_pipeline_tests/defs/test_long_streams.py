@@ -1,4 +1,4 @@
-"""A stream that outlasts the days that every run derives: its day is looked at again for as long as it goes on."""
+"""A stream longer than the days of a derive: its day is derived again while the stream lasts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tiktok_pipeline_tests.transforms.frames import frame
 
 DAY = date(2026, 3, 2)
 BEGAN = datetime(2026, 3, 2, 20, tzinfo=UTC)
-# Nobody names the room or the start, so that only the readings hold the stream together.
+# No vendor reports room or start, so only the readings connect the stream.
 ENDED = BEGAN + timedelta(days=8, hours=3, minutes=20)
 
 
@@ -46,7 +46,7 @@ def pipeline_of(home: Path) -> Pipeline:
 
 
 def observe(home: Path, until: datetime) -> None:
-    """Readings of every half hour: one goes on for eight days, another is on air for two hours a day."""
+    """Write readings of every half hour: one stream lasts eight days, another two hours a day."""
     lake, rows = Lake(home / "lake"), dict[date, list[dict[str, Any]]]()
     counts: dict[date, list[dict[str, Any]]] = {}
     at = BEGAN - timedelta(days=1, minutes=10)
@@ -70,7 +70,7 @@ def derived(home: Path, day: date = DAY) -> list[dict[str, Any]]:
     return Lake(home / "lake").scan_days(STREAMS, day, day).sort("creator_id").collect().to_dicts()
 
 
-def test_it_is_live_until_it_ends_and_then_whole(home: Path) -> None:
+def test_a_long_stream_is_live_until_its_end_and_then_complete(home: Path) -> None:
     observe(home, BEGAN + timedelta(days=6))
     ana, bo = derived(home)
     assert (ana["status"], ana["ended_at"]) == ("live", None)
@@ -80,11 +80,11 @@ def test_it_is_live_until_it_ends_and_then_whole(home: Path) -> None:
     assert ana["status"] == "ended"
     assert abs(ana["ended_at"] - ENDED) <= timedelta(minutes=15)
     assert "over_24h" in ana["flags"]
-    # Whose stream ended the same day is what it was.
+    # The other creator's stream, which ended the same day, is unchanged.
     assert still_bo == bo
 
 
-def test_no_day_on_its_way_has_a_part_of_it(home: Path) -> None:
+def test_no_later_day_has_a_part_of_the_stream(home: Path) -> None:
     observe(home, ENDED + timedelta(days=7))
     for later in range(1, 9):
         assert [row["creator_id"] for row in derived(home, DAY + timedelta(days=later))] == ["bo"]
@@ -127,9 +127,9 @@ def test_the_schedule_requests_older_days_with_an_open_stream(home: Path, monkey
     lake.write_day(COVERAGE, today, COVERAGE.empty())
     repository = build_definitions().get_repository_def()
     with dg.instance_for_test() as instance:
-        asked = schedule_tick(repository, instance, "derive").run_requests
-    assert asked is not None
-    last_days, older = asked
+        requests = schedule_tick(repository, instance, "derive").run_requests
+    assert requests is not None
+    last_days, older = requests
     assert last_days.tags["dagster/asset_partition_range_end"] == f"{today:%Y-%m-%d}"
     assert older.partition_key == f"{old:%Y-%m-%d}"
     assert {key.to_user_string() for key in older.asset_selection or []} == {

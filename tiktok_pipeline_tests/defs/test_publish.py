@@ -1,4 +1,4 @@
-"""Publishing as Dagster runs it: DuckDB always, Postgres where it is wanted, and neither in the other's way."""
+"""Publishing in Dagster: DuckDB always, Postgres if configured, neither blocks the other."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def test_an_unreachable_postgres_is_a_readable_error_and_stops_no_other_asset(ho
     assert not result.success
     assert {key.to_user_string() for key in _materialized(result)} == {"warehouse"}
     assert served(home) == 5
-    said = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    assert len(said) == 1
-    assert said[0].user_failure_data is not None
-    assert "Postgres at 127.0.0.1:1/db cannot be used" in (said[0].user_failure_data.description or "")
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert len(failures) == 1
+    assert failures[0].user_failure_data is not None
+    assert "Postgres at 127.0.0.1:1/db cannot be used" in (failures[0].user_failure_data.description or "")
     assert "hunter2" not in "\n".join(str(event) for event in result.all_events)
 
 

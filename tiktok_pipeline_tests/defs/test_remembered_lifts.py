@@ -1,4 +1,4 @@
-"""Remembered estimates and profile histories save time: the files of the lake are the same without them."""
+"""Cached lift estimates and profile histories save time and never change a file of the lake."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FIRST, LAST = hours(0).date(), hours(24 * (DAYS - 1)).date()
 
 
 def fill(lake: Lake, until_h: float, seed: int = 1) -> None:
-    """Half-hourly counts and a stream a day of most creators, up to an hour."""
+    """Write half-hourly counts and a stream a day of most creators, up to an hour."""
     rng = np.random.default_rng(seed)
     gains = rng.poisson(rng.uniform(1, 60, (len(CREATORS_HERE), 1)), (len(CREATORS_HERE), DAYS * 48))
     followers = 10_007 + gains.cumsum(axis=1)
@@ -66,7 +66,7 @@ def fill(lake: Lake, until_h: float, seed: int = 1) -> None:
                 }
             )  # fmt: skip
         for day in range(DAYS):
-            # One creator has no stream on most days, and lends its errors.
+            # One creator has no stream on most days, so its errors are used for others.
             start = day * 24 + 3.0 * n + 1.3
             if start >= until_h or (n == 5 and day != 3):
                 continue
@@ -100,7 +100,7 @@ def derive(
     last: date = LAST,
     rebuild: bool = False,
 ) -> None:
-    """Derive some days; with `rebuild` also those that are up to date."""
+    """Derive some days; `rebuild` includes those that are up to date."""
     pipeline = Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(home), "TIKTOK_PIPELINE_LAKE": ""})
     again = {REBUILD_TAG: "true"} if rebuild else {}
     for asset in assets:
@@ -119,7 +119,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_days_derived_again_and_again_are_the_same_bytes_as_derived_once(home: Path) -> None:
+def test_days_derived_repeatedly_have_the_same_bytes_as_days_derived_once(home: Path) -> None:
     lake = Lake(home / "lake")
     for hour in (24 * 12 + 5.2, 24 * 12 + 9.7, 24 * 13 + 1.4, 24 * 13 + 20.1, 24.0 * DAYS):
         fill(lake, hour)
@@ -132,7 +132,7 @@ def test_days_derived_again_and_again_are_the_same_bytes_as_derived_once(home: P
     shutil.rmtree(lake.root / FOLDER)
     derive(home, stream_lift, rebuild=True)
     assert made(lake) == often
-    # Each day alone, newest first, without the others' memory.
+    # Each day alone, newest first, without the cache of the other days.
     shutil.rmtree(lake.root / FOLDER)
     shutil.rmtree(lake.folder(STREAM_LIFT))
     for ago in range(4):
@@ -141,7 +141,7 @@ def test_days_derived_again_and_again_are_the_same_bytes_as_derived_once(home: P
     assert made(lake) == often
 
 
-def test_ranges_of_creators_change_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deriving_in_ranges_of_creators_changes_no_byte(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = Lake(home / "lake")
     fill(lake, 24.0 * DAYS)
     derive(home, stream_lift)
@@ -153,7 +153,9 @@ def test_ranges_of_creators_change_nothing(home: Path, monkeypatch: pytest.Monke
     assert made(lake) == whole
 
 
-def test_streams_coverage_and_creator_days_are_the_same_by_range(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_coverage_and_creator_days_do_not_depend_on_the_ranges(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake = Lake(home / "lake")
     fill(lake, 24.0 * DAYS)
     on_air = [
@@ -198,7 +200,7 @@ def test_a_late_count_of_an_old_day_changes_the_days_that_read_it(home: Path) ->
     assert made(lake) == after
 
 
-def test_damaged_memory_is_computed_again(home: Path) -> None:
+def test_a_damaged_cache_is_computed_again(home: Path) -> None:
     lake = Lake(home / "lake")
     fill(lake, 24.0 * DAYS)
     derive(home, stream_lift, creators)
@@ -212,7 +214,7 @@ def test_damaged_memory_is_computed_again(home: Path) -> None:
     assert (made(lake), lake.whole_file(CREATORS).read_bytes()) == before
 
 
-def test_the_profile_history_is_that_of_all_days_read_at_once(home: Path) -> None:
+def test_the_profile_history_equals_that_of_all_days_read_at_once(home: Path) -> None:
     lake = Lake(home / "lake")
     for hour in (24 * 4.0, 24 * 9.5, 24.0 * DAYS):
         fill(lake, hour)

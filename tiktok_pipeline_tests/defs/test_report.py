@@ -1,4 +1,4 @@
-"""The report as an asset: made from the snapshot, with what the UI shows of it."""
+"""The report as an asset: rendered from the snapshot, with metadata for the UI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def materialized(home: Path, *, fails: bool = False) -> dg.ExecuteInProcessResul
         )
 
 
-def test_it_writes_the_page_and_shows_where_it_is_and_a_small_picture(tmp_path: Path) -> None:
+def test_the_report_asset_writes_the_page_and_shows_its_path_and_a_small_chart(tmp_path: Path) -> None:
     small(tmp_path)
     (materialization,) = materialized(tmp_path).asset_materializations_for_node("report")
     page = tmp_path / "report" / "index.html"
@@ -39,7 +39,7 @@ def test_it_writes_the_page_and_shows_where_it_is_and_a_small_picture(tmp_path: 
     assert base64.b64decode(encoded).startswith(b"\x89PNG")
 
 
-def test_the_picture_is_stored_once_an_hour_and_once_in_a_run(tmp_path: Path) -> None:
+def test_the_chart_is_stored_once_an_hour_and_once_per_run(tmp_path: Path) -> None:
     small(tmp_path)
     resources = {"pipeline": Pipeline(environment={"TIKTOK_PIPELINE_HOME": str(tmp_path)})}
     with dg.DagsterInstance.ephemeral() as instance:
@@ -51,14 +51,14 @@ def test_the_picture_is_stored_once_an_hour_and_once_in_a_run(tmp_path: Path) ->
     assert again.metadata["streams_shown"].value == 6
 
 
-def test_without_a_warehouse_it_fails_in_its_own_words(tmp_path: Path) -> None:
+def test_without_a_warehouse_the_asset_fails_with_a_reason(tmp_path: Path) -> None:
     failed = materialized(tmp_path, fails=True)
     (event,) = [each for each in failed.all_events if each.is_step_failure]
     assert event.step_failure_data.user_failure_data is not None
     assert "there is no warehouse" in str(event.step_failure_data.user_failure_data.description)
 
 
-def test_every_derive_makes_it_after_the_warehouse() -> None:
+def test_every_derive_makes_the_report_after_the_warehouse() -> None:
     derive = build_definitions().resolve_job_def("derive")
     assert {"warehouse", "report"} <= {node.name for node in derive.nodes}
     assert [key.to_user_string() for key in report.dependency_keys] == ["warehouse"]

@@ -1,4 +1,4 @@
-"""Schedules: what they ask for, and when they hold back."""
+"""Schedules: the runs that they request, and the reasons for which they skip."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def repository() -> dg.RepositoryDefinition:
 def tick(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str, at: datetime | None = None
 ) -> dg.RunRequest | str:
-    """What a tick comes to: the run that it asks for, or why it asks for none."""
+    """Return a tick's run request, or its skip reason."""
     data = schedule_tick(repository, instance, name, at)
     if data.run_requests:
         return data.run_requests[0]
@@ -55,7 +55,7 @@ def tick(
 
 @pytest.fixture(autouse=True)
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home in which something has landed, and settings by which every capture has something to ask."""
+    """Return a home with landed rows and settings that give every capture something to poll."""
     (tmp_path / "settings.toml").write_text('[sweeps]\nkeywords = ["tea"]\nranking_regions = ["US"]\n')
     monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path))
     monkeypatch.setenv("TIKTOK_PIPELINE_SETTINGS", str(tmp_path / "settings.toml"))
@@ -85,7 +85,7 @@ def test_derive_requests_the_last_days_in_one_run(
     assert request.tags["dagster/asset_partition_range_start"] == days[-4]
     assert request.tags["dagster/asset_partition_range_end"] == days[-1]
 
-    # Within an hour of such a run that succeeded, only today and yesterday are asked for.
+    # Within an hour of a successful run of all days, only today and yesterday are requested.
     job = repository.get_job("derive")
     all_days = {"tiktok_pipeline/days": request.tags["tiktok_pipeline/days"]}
     instance.create_run_for_job(job, tags=all_days, status=dg.DagsterRunStatus.FAILURE)
@@ -95,24 +95,24 @@ def test_derive_requests_the_last_days_in_one_run(
     assert isinstance(request, dg.RunRequest)
     assert request.tags["dagster/asset_partition_range_start"] == days[-2]
     assert "tiktok_pipeline/days" not in request.tags
-    # After a downtime no day is left out.
+    # After a downtime no day is skipped.
     derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=10), alone=True)
     request = tick(repository, instance, "derive")
     assert isinstance(request, dg.RunRequest)
     assert request.tags["dagster/asset_partition_range_start"] == days[-14]
 
 
-def test_after_a_downtime_derive_takes_up_where_it_stopped(
+def test_after_a_downtime_derive_continues_where_it_stopped(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
 ) -> None:
     days = DAILY.get_partition_keys()
     derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=10))
     request = tick(repository, instance, "derive")
     assert isinstance(request, dg.RunRequest)
-    # Three days before the last one that was derived: its streams were still open.
+    # Three days before the last derived day, because its streams were still open.
     assert request.tags["dagster/asset_partition_range_start"] == days[-14]
     assert request.tags["dagster/asset_partition_range_end"] == days[-1]
-    # A run of a year would be one that nobody can stop: what is older than a month is a backfill.
+    # A run over a year could not be stopped: days older than a month need a backfill.
     derive_up_to(deployed, datetime.now(UTC).date() - timedelta(days=300), alone=True)
     request = tick(repository, instance, "derive")
     assert isinstance(request, dg.RunRequest)
@@ -133,7 +133,7 @@ def test_derive_requests_one_repair_run_for_damaged_files_of_older_days(
     assert repair.tags["dagster/asset_partition_range_start"] == f"{old}"
     assert repair.tags["dagster/asset_partition_range_end"] == f"{old}"
     assert repair.asset_selection == [dg.AssetKey("coverage")]
-    # It ran and did not mend it: once a day is enough. What was derived meanwhile is derived once more.
+    # The repair ran without success: one try a day is enough. Days derived in between are derived again.
     job = repository.get_job("derive")
     run = instance.create_run_for_job(job_def=job, tags=dict(repair.tags))
     instance.report_run_canceled(run)
@@ -144,7 +144,7 @@ def test_derive_requests_one_repair_run_for_damaged_files_of_older_days(
 
 
 def requests(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    """What a tick of `derive` asks for."""
+    """Return the run requests of a tick of `derive`."""
     return list(schedule_tick(repository, instance, "derive").run_requests or [])
 
 
@@ -159,19 +159,19 @@ def test_derive_waits_for_the_first_raw_rows(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(tmp_path / "new"))
-    said = tick(repository, instance, "derive")
-    assert isinstance(said, str)
-    assert "no raw rows yet" in said
+    reason = tick(repository, instance, "derive")
+    assert isinstance(reason, str)
+    assert "no raw rows yet" in reason
 
 
 @pytest.mark.parametrize(("name", "setting"), [("sweep_live_rankings", "regions"), ("sweep_user_searches", "keywords")])
-def test_no_run_for_a_sweep_that_has_nothing_to_ask(
+def test_a_sweep_with_nothing_to_poll_requests_no_run(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str, setting: str, deployed: Path
 ) -> None:
     (deployed / "settings.toml").unlink()
-    said = tick(repository, instance, name)
-    assert isinstance(said, str)
-    assert setting in said
+    reason = tick(repository, instance, name)
+    assert isinstance(reason, str)
+    assert setting in reason
 
 
 def test_paid_requests_are_off_by_default_and_derive_is_on(repository: dg.RepositoryDefinition) -> None:
@@ -182,31 +182,31 @@ def test_paid_requests_are_off_by_default_and_derive_is_on(repository: dg.Reposi
     assert on == {"alerts", "go_live"}
 
 
-def test_one_setting_switches_all_of_it_on() -> None:
+def test_one_variable_switches_all_schedules_on() -> None:
     program = (
         "from tiktok_pipeline.definitions import build_definitions as b; r = b().get_repository_def(); "
         "print({d.default_status.value for d in [*r.schedule_defs, *r.sensor_defs]})"
     )
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"TIKTOK_PIPELINE_SCHEDULES": "on"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert said.stdout.strip() == "{'RUNNING'}"
+    assert done.stdout.strip() == "{'RUNNING'}"
 
 
-def test_a_window_begins_with_its_tick_however_late_the_tick_is_looked_at(
+def test_a_window_starts_at_the_time_of_its_tick_however_late_the_tick_is_evaluated(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
 ) -> None:
     ticked = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
     request = tick(repository, instance, "watch", ticked)
     assert isinstance(request, dg.RunRequest)
     assert request.run_config["ops"]["raw_lives"]["config"]["window_start"] == ticked.isoformat()
-    # The window and what a run takes beside it: one that was lost with its machine holds nothing up for longer.
+    # The window plus the overhead of a run: a run lost with its machine blocks the queue no longer than this.
     assert request.tags["dagster/max_runtime"] == "720"
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(10, [0, 10, 20]), (7, [0, 7, 14, 21]), (1, list(range(26)))])
-def test_windows_follow_each_other_as_the_setting_says(
+def test_windows_start_at_the_configured_interval(
     repository: dg.RepositoryDefinition,
     instance: dg.DagsterInstance,
     deployed: Path,
@@ -218,7 +218,7 @@ def test_windows_follow_each_other_as_the_setting_says(
     assert repository.get_schedule_def("watch").cron_schedule == "0-59/1 * * * *"
     begun = []
     for minute in range(26):
-        # Ticks of the future are never stale.
+        # Future ticks are never stale.
         request = tick(repository, instance, "watch", first + timedelta(minutes=minute))
         if isinstance(request, dg.RunRequest):
             begun.append(minute)
@@ -229,7 +229,7 @@ def test_windows_follow_each_other_as_the_setting_says(
     assert begun == expected
 
 
-def test_a_changed_setting_counts_at_the_next_tick_and_a_lost_tick_at_the_one_after(
+def test_a_changed_interval_applies_at_the_next_tick_and_a_lost_tick_is_made_up_by_the_next(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path
 ) -> None:
     first = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -244,27 +244,27 @@ def test_a_changed_setting_counts_at_the_next_tick_and_a_lost_tick_at_the_one_af
     assert isinstance(tick(repository, instance, "watch", first + timedelta(minutes=5)), dg.RunRequest)
 
 
-def test_the_next_window_waits_for_one_that_ends_late_and_no_third_does(
+def test_the_next_window_queues_behind_a_late_one_and_a_third_is_skipped(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
 ) -> None:
     instance.create_run_for_job(repository.get_job("watch"), status=dg.DagsterRunStatus.STARTED)
     assert isinstance(tick(repository, instance, "watch"), dg.RunRequest)
     waiting = instance.create_run_for_job(repository.get_job("watch"), status=dg.DagsterRunStatus.NOT_STARTED)
-    said = tick(repository, instance, "watch")
-    assert isinstance(said, str)
-    assert waiting.run_id in said
+    reason = tick(repository, instance, "watch")
+    assert isinstance(reason, str)
+    assert waiting.run_id in reason
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_no_second_run_beside_one_that_is_under_way(
+def test_no_second_run_is_requested_beside_a_running_one(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
 ) -> None:
     job = repository.get_job(name)
     waits = dg.DagsterRunStatus.NOT_STARTED if name == "watch" else dg.DagsterRunStatus.STARTED
     run = instance.create_run_for_job(job, status=waits)
-    said = tick(repository, instance, name)
-    assert isinstance(said, str)
-    assert run.run_id in said
+    reason = tick(repository, instance, name)
+    assert isinstance(reason, str)
+    assert run.run_id in reason
     instance.report_run_failed(run)
     assert isinstance(tick(repository, instance, name), dg.RunRequest)
 
@@ -273,19 +273,19 @@ def test_no_second_run_beside_one_that_is_under_way(
 def test_a_tick_from_before_a_downtime_makes_no_request(
     repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, name: str
 ) -> None:
-    said = tick(repository, instance, name, datetime.now(UTC) - timedelta(days=3))
-    assert isinstance(said, str)
-    assert "its window is over" in said
+    reason = tick(repository, instance, name, datetime.now(UTC) - timedelta(days=3))
+    assert isinstance(reason, str)
+    assert "its window is over" in reason
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_on_the_replay_clock_schedules_hold_still(
+def test_on_the_replay_clock_schedules_request_no_run(
     repository: dg.RepositoryDefinition,
     instance: dg.DagsterInstance,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
-    said = tick(repository, instance, name)
-    assert isinstance(said, str)
-    assert "tiktok-pipeline replay" in said
+    reason = tick(repository, instance, name)
+    assert isinstance(reason, str)
+    assert "tiktok-pipeline replay" in reason

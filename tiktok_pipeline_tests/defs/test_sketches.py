@@ -1,4 +1,4 @@
-"""Sketches say what the rows say, stay small, and name nobody."""
+"""Text charts show their rows, stay small, and contain no handle."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def drawn(sketch: str | None) -> list[str]:
     return sketch.split("```")[1].strip("\n").split("\n")
 
 
-def test_a_lift_stands_right_of_zero_with_its_interval_around_it_and_the_surest_first() -> None:
+def test_a_lift_is_drawn_right_of_zero_with_its_interval_and_the_most_certain_first() -> None:
     unsure, sure = lift(2.0, -1.0, 5.0, started_at=NOON + timedelta(hours=1)), lift(30.0, 20.0, 40.0, is_final=False)
     first, second = drawn(sketches.lifts(rows(STREAM_LIFT, unsure, sure)))
     assert first.startswith("12:00 ")
@@ -44,7 +44,7 @@ def test_a_lift_stands_right_of_zero_with_its_interval_around_it_and_the_surest_
     assert second.index("─") < first.index("│") < second.index("●")
 
 
-def test_a_loss_stands_left_of_zero() -> None:
+def test_a_loss_is_drawn_left_of_zero() -> None:
     (line,) = drawn(sketches.lifts(rows(STREAM_LIFT, lift(-20.0, -30.0, -10.0))))
     assert line.index("●") < line.index("│")
     assert "−2.00 %" in line
@@ -55,7 +55,7 @@ def test_unobservable_lifts_are_not_drawn() -> None:
     assert sketches.lifts(STREAM_LIFT.empty()) is None
 
 
-def test_streams_stand_at_their_half_hours_and_are_added_up() -> None:
+def test_streams_are_drawn_at_their_half_hours_and_summed() -> None:
     sketch = sketches.on_air(rows(STREAMS, stream(NOON, 1), stream(NOON + timedelta(minutes=30), 1, peak_viewers=None)))
     hours, first, second, together = drawn(sketch)
     bars = [line[12:60] for line in (first, second, together)]
@@ -76,8 +76,8 @@ def test_streams_over_midnight_and_live_ones_are_marked() -> None:
     assert sketches.on_air(STREAMS.empty()) is None
 
 
-def test_the_week_is_darkest_where_most_was_on_air() -> None:
-    cells = [{"creator_id": who, "weekday": 1, "hour": 20, "airtime_s": 1800.0} for who in ("ana", "bo")]
+def test_the_week_is_darkest_at_the_hour_with_most_airtime() -> None:
+    cells = [{"creator_id": name, "weekday": 1, "hour": 20, "airtime_s": 1800.0} for name in ("ana", "bo")]
     cells.append({"creator_id": "ana", "weekday": 7, "hour": 0, "airtime_s": 600.0})
     sketch = sketches.week(rows(CREATOR_HOURS, *cells))
     lines = drawn(sketch)

@@ -1,4 +1,4 @@
-"""A handle that another account takes while it is watched: from the windows to the marts and the report."""
+"""A handle that another account takes during capture, followed from the windows to the marts and the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiktok_pipeline.resources import Pipeline, build_resources
 from tiktok_pipeline.tables import CREATORS, LIVE_OBSERVATIONS, PROFILE_OBSERVATIONS, QUARANTINE, STREAMS
 from tiktok_pipeline_tests.impostors import OWN, START, Deployed, Impostors, Person, always, at_minutes, serving
 
-# What vendors gave under the handle from 02:40 on: an account that had been on air since 02:10.
+# Vendor bodies under the handle from 02:40 on: of an account that had been on air since 02:10.
 SINCE = at_minutes(160)
 OTHER_ROOM = "7706359316978076417"
 PERSON = {
@@ -57,13 +57,13 @@ TAKEN: dict[str, Any] = {
     },
 }  # fmt: skip
 OBSERVED = ("profile_observations", "live_observations", "quarantine", "account_sightings")
-MINE = Person(
+CREATOR = Person(
     OWN.user_id, OWN.sec_uid, "odd.one", OWN.followers, (at_minutes(60), at_minutes(100)), "7706359310000000001"
 )
 
 
 class Taken(Impostors):
-    """The vendors of the case: the creator until `SINCE`, then these bodies."""
+    """The vendors of this case: the creator's bodies until `SINCE`, then those of the other account."""
 
     def answer(self, path: str, query: dict[str, str], at: datetime) -> tuple[int, bytes]:
         own = super().answer(path, query, at)
@@ -71,8 +71,10 @@ class Taken(Impostors):
 
 
 @pytest.mark.parametrize("vendors", [("social_fetch", "tikhub"), ("konbini", "tikliveapi")], ids=lambda v: v[0])
-def test_a_taken_handle_reaches_no_number_and_is_shown(tmp_path: Path, vendors: tuple[str, ...]) -> None:
-    with serving(Taken(always(MINE))) as server:
+def test_rows_of_an_account_that_took_a_handle_enter_no_mart_and_are_shown(
+    tmp_path: Path, vendors: tuple[str, ...]
+) -> None:
+    with serving(Taken(always(CREATOR))) as server:
         Deployed(tmp_path / "lake", server, vendors=vendors).capture(4)
     (tmp_path / "roster.csv").write_text("handle\nodd.one\n")
     environment = {
@@ -99,7 +101,7 @@ def test_a_taken_handle_reaches_no_number_and_is_shown(tmp_path: Path, vendors: 
     assert OTHER_ROOM not in live["room_id"]
     late = live.filter(live["observed_at"] >= SINCE, live["vendor"].is_in(["social_fetch", "konbini"]))
     assert set(late["live_state"]) == {"unknown"}
-    assert [row["room_id"] for row in lake.scan_all(STREAMS).collect().iter_rows(named=True)] == [MINE.room_id]
+    assert [row["room_id"] for row in lake.scan_all(STREAMS).collect().iter_rows(named=True)] == [CREATOR.room_id]
     quarantined = lake.scan_all(QUARANTINE).collect()
     assert set(quarantined["reason"]) == {"another account"}
     assert set(quarantined["value"]) <= {"7999999999999999999", "MS4wLjABAAAAsomebodyelse"}

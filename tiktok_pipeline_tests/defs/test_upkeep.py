@@ -1,4 +1,4 @@
-"""The job `upkeep` as an operator runs it, and which runs it leaves in the history."""
+"""The job `upkeep` as an operator runs it, and the runs that it deletes from the history."""
 
 import logging
 from collections.abc import Iterator
@@ -42,10 +42,10 @@ def run(instance: dg.DagsterInstance, partition: str, *, fail: bool = False) -> 
     ).run_id
 
 
-def test_only_runs_that_a_later_one_superseded_go(instance: dg.DagsterInstance) -> None:
+def test_only_runs_superseded_by_a_later_run_are_deleted(instance: dg.DagsterInstance) -> None:
     old = [run(instance, "a"), run(instance, "a", fail=True), run(instance, "b")]
     newest_a, failed_b = run(instance, "a"), run(instance, "b", fail=True)
-    # The first and the failure of a are superseded; of b the success holds what is there, the failure is the newest.
+    # Both old runs of a are superseded. Of b, the success made the current file and the failure is the newest run.
     assert superseded_runs(instance, SOON) == old[:2]
     assert superseded_runs(instance, datetime.now(UTC) - timedelta(days=1)) == []
     for run_id in old[:2]:
@@ -57,14 +57,16 @@ def test_only_runs_that_a_later_one_superseded_go(instance: dg.DagsterInstance) 
     assert superseded_runs(instance, SOON) == []
 
 
-def test_upkeep_remembers_how_the_deployment_grew(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_upkeep_keeps_its_own_runs_for_the_growth_of_the_deployment(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
     pipeline = deployment(tmp_path)
     ran = {upkeep(pipeline, instance).run_id for _ in range(2)}
     assert superseded_runs(instance, SOON) == []
     assert {record.dagster_run.run_id for record in instance.get_run_records()} == ran
 
 
-def test_a_run_under_way_is_never_superseded(instance: dg.DagsterInstance) -> None:
+def test_a_running_run_is_never_superseded(instance: dg.DagsterInstance) -> None:
     first = run(instance, "a")
     going = instance.create_run_for_job(
         build_definitions().resolve_job_def("upkeep"), status=dg.DagsterRunStatus.STARTED
@@ -114,7 +116,7 @@ def test_upkeep_reports_its_results_in_numbers(tmp_path: Path, instance: dg.Dags
     retention = metadata(result, "raw_retention")
     assert (retention["days_removed"], retention["files_removed"]) == (1, 1)
     assert retention["removed"] == f"{now.date() - timedelta(days=41)}"
-    # The hour that is going on was not touched.
+    # The current hour was not touched.
     sizes = metadata(result, "storage_size")
     assert sizes["files_raw_lives"] == sizes["lake_files"] == 4
     assert sizes["lake_megabytes"] == sizes["megabytes_raw_lives"] > 0
@@ -124,7 +126,7 @@ def test_upkeep_reports_its_results_in_numbers(tmp_path: Path, instance: dg.Dags
     assert metadata(result, "run_history") == {"runs_deleted": 0, "runs_kept": 1}
 
 
-def test_a_broken_file_stops_neither_upkeep_nor_its_siblings_and_is_named(
+def test_a_damaged_file_is_named_and_stops_neither_upkeep_nor_other_files(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     pipeline, day = deployment(tmp_path), datetime(2026, 11, 2, tzinfo=UTC)
@@ -138,8 +140,8 @@ def test_a_broken_file_stops_neither_upkeep_nor_its_siblings_and_is_named(
     assert metadata(result, "raw_compaction")["hours_folded"] == 2
     assert metadata(result, "storage_size")["unreadable_files"] == 1
     assert not check(result, "storage_size").passed
-    said = [log.user_message for log in instance.all_logs(result.run_id) if log.level == logging.WARNING]
-    assert sum(str(bad) in message for message in said) == 2
+    warnings = [log.user_message for log in instance.all_logs(result.run_id) if log.level == logging.WARNING]
+    assert sum(str(bad) in message for message in warnings) == 2
 
 
 def derive(pipeline: Pipeline, first: date, last: date) -> dg.ExecuteInProcessResult:
@@ -171,10 +173,10 @@ def test_a_day_with_removed_raw_rows_keeps_its_observations(tmp_path: Path) -> N
 
 
 def check(result: dg.ExecuteInProcessResult, asset: str) -> dg.AssetCheckEvaluation:
-    """What the check `files` of an asset found."""
+    """Return the result of the check `files` of an asset."""
     found = [e for e in result.get_asset_check_evaluations() if e.check_name == "files"]
-    (mine,) = [e for e in found if e.asset_key == dg.AssetKey(asset)]
-    return mine
+    (evaluation,) = [e for e in found if e.asset_key == dg.AssetKey(asset)]
+    return evaluation
 
 
 def test_a_damaged_raw_file_is_named_by_a_warning_check_and_stops_no_derive(tmp_path: Path) -> None:

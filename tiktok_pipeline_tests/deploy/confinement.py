@@ -2,9 +2,9 @@
 
     python -m tiktok_pipeline_tests.deploy.confinement daemon COMMAND ...
 
-Applied are NoNewPrivileges, SystemCallFilter, RestrictAddressFamilies, RestrictNamespaces, LockPersonality and
-MemoryDenyWriteExecute, as systemd applies them: as seccomp filters, one each; of several the strictest decides. Not
-applied is what needs root: mounts, capabilities, users and memory limits.
+It applies NoNewPrivileges, SystemCallFilter, RestrictAddressFamilies, RestrictNamespaces, LockPersonality and
+MemoryDenyWriteExecute, as systemd does: one seccomp filter each, of which the strictest decides. It does not
+apply restrictions that need root: mounts, capabilities, users and memory limits.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class _Condition(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this machine can apply the filters: it has libseccomp, and systemd's names of groups of calls."""
+    """Return whether this machine can apply the filters: it has libseccomp and systemd's call groups."""
     return util.find_library("seccomp") is not None and shutil.which("systemd-analyze") is not None
 
 
 @cache
 def group(name: str) -> frozenset[str]:
-    """The system calls of a group such as @system-service, groups within it included."""
-    said = subprocess.run(
+    """Return the system calls of a group such as @system-service, including groups within it."""
+    listed = subprocess.run(
         ["systemd-analyze", "--no-pager", "syscall-filter", name], capture_output=True, text=True, check=True
     ).stdout
     members: set[str] = set()
-    for line in said.splitlines()[1:]:
+    for line in listed.splitlines()[1:]:
         member = line.strip()
         if member.startswith("@"):
             members |= group(member)
@@ -64,7 +64,7 @@ def group(name: str) -> frozenset[str]:
 
 
 def allowed(unit: str) -> frozenset[str]:
-    """The system calls that a unit's SystemCallFilter lines leave; @default is always allowed."""
+    """Return the system calls that a unit's SystemCallFilter lines allow; @default is always allowed."""
     left = set(group("@default"))
     lines = values(unit, "SystemCallFilter")
     assert lines
@@ -78,7 +78,7 @@ def allowed(unit: str) -> frozenset[str]:
 
 
 class _Filter:
-    """A seccomp filter: what happens by default, and what is different."""
+    """A seccomp filter: a default action, and the calls with another action."""
 
     def __init__(self, default: int) -> None:
         self._library = ctypes.CDLL(util.find_library("seccomp"), use_errno=True)
@@ -86,7 +86,7 @@ class _Filter:
         self._context = ctypes.c_void_p(self._library.seccomp_init(default))
 
     def add(self, action: int, call: str, *conditions: tuple[int, int, int, int]) -> None:
-        """Add a rule; a call that this machine does not have is left out."""
+        """Add a rule; skip a call that this machine does not have."""
         number = self._library.seccomp_syscall_resolve_name(call.encode())
         if number < 0:
             return
@@ -95,7 +95,7 @@ class _Filter:
         assert code == 0, (call, conditions, os.strerror(-code))
 
     def load(self) -> None:
-        """Put the filter on this process and all that it starts."""
+        """Apply the filter to this process and all its children."""
         code = self._library.seccomp_load(self._context)
         assert code == 0, os.strerror(-code)
 
@@ -109,7 +109,7 @@ def _filters(unit: str) -> Iterator[_Filter]:
     calls = _Filter(_denied(getattr(errno, denial)))
     for call in sorted(allowed(unit)):
         calls.add(_ALLOW, call)
-    # To load the next filters; a unit's are loaded by systemd, one after another too.
+    # Needed to load the next filters; systemd too loads a unit's filters one after another.
     calls.add(_ALLOW, "seccomp")
     families = {getattr(socket, name).value for name in values(unit, "RestrictAddressFamilies")[0].split()}
     sockets = _Filter(_ALLOW)
@@ -141,7 +141,7 @@ def _filters(unit: str) -> Iterator[_Filter]:
 
 
 def main() -> None:
-    """Confine this process, and become the command."""
+    """Confine this process, and replace it with the command."""
     unit, *command = sys.argv[1:]
     filters = list(_filters(unit))
     assert values(unit, "NoNewPrivileges") == ["yes"]

@@ -1,4 +1,4 @@
-"""The files of production agree with each other, with the laptop's and with what they promise."""
+"""The production files agree with each other, with the local set-up and with the docs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ README = (DEPLOY / "README.md").read_text()
 SINGLE_MACHINE = ROOT / "dagster.yaml"
 
 
-def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server() -> None:
+def test_the_production_instance_equals_the_local_one_except_for_postgres_and_the_code_server() -> None:
     laptop = yaml.safe_load(SINGLE_MACHINE.read_text())
     production = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     assert production.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
@@ -31,7 +31,7 @@ def test_the_instance_is_the_laptops_in_postgres_and_waits_for_the_code_server()
     assert production == laptop
 
 
-def test_runs_are_watched_over_retried_once_and_never_pile_up() -> None:
+def test_runs_are_monitored_retried_once_and_never_pile_up() -> None:
     instance = yaml.safe_load(SINGLE_MACHINE.read_text())
     assert instance["run_monitoring"]["enabled"]
     assert instance["run_retries"] == {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
@@ -41,21 +41,21 @@ def test_runs_are_watched_over_retried_once_and_never_pile_up() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_unit_runs_as_nobody_in_particular_and_comes_back(name: str) -> None:
+def test_a_unit_runs_as_its_own_user_and_restarts(name: str) -> None:
     service = unit(name)["Service"]
     assert service["User"] == "tiktok"
     assert service["Restart"] == "always"
     assert service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
     files = {Path(file).name for file in service["EnvironmentFile"].splitlines()}
-    # Keys of vendors are given to who asks them, and to nobody else.
+    # Only the code server, which makes the requests, gets the vendors' keys.
     assert files == {"instance.env", "pipeline.env"} if name == "code" else files == {"instance.env"}
     known = variables(DEPLOY / "instance.env.example")
     assert set(re.findall(r"\$\{(\w+)\}", service["ExecStart"])) <= set(known)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+def test_systemd_reports_no_error_in_the_units(tmp_path: Path) -> None:
     for path in (DEPLOY / "systemd").iterdir():
         text = path.read_text()
         (tmp_path / path.name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
@@ -67,7 +67,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert complaints == []
 
 
-# What keeps the exposure low where systemd-analyze is not there to say so.
+# Restrictions that keep the exposure low, for machines without systemd-analyze.
 RESTRICTIONS = {
     "CapabilityBoundingSet": [""],
     "LockPersonality": ["yes"],
@@ -95,13 +95,13 @@ RESTRICTIONS = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_unit_may_do_no_more_than_it_needs(name: str) -> None:
+def test_a_unit_has_only_the_permissions_that_it_needs(name: str) -> None:
     assert {key: values(name, key) for key in RESTRICTIONS} == RESTRICTIONS
-    # The report's charts are drawn by V8, which compiles at run time, in runs of the code server.
+    # V8 draws the report's charts in runs of the code server, and it compiles at run time.
     assert values(name, "MemoryDenyWriteExecute") == ([] if name == "code" else ["yes"])
     high, most = (size(values(name, key)[0]) for key in ("MemoryHigh", "MemoryMax"))
     assert high < most
-    # A run that takes too much ends alone, not with the code server and all other runs.
+    # A run that exceeds the memory limit ends alone, not with the code server and all other runs.
     assert values(name, "OOMPolicy") == (["continue"] if name == "code" else [])
 
 
@@ -111,7 +111,7 @@ def size(text: str) -> float:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 @pytest.mark.parametrize("name", NAMES)
-def test_systemd_finds_the_exposure_of_a_unit_low(name: str) -> None:
+def test_systemd_rates_the_exposure_of_a_unit_as_low(name: str) -> None:
     path = DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service"
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
@@ -151,7 +151,7 @@ def attempt(name: str, code: str) -> int:
 
 @pytest.mark.skipif(not confinement.available(), reason="no libseccomp or systemd-analyze")
 @pytest.mark.parametrize("name", NAMES)
-def test_the_filter_of_a_unit_denies_what_nothing_here_needs(name: str) -> None:
+def test_the_system_call_filter_of_a_unit_denies_unneeded_calls(name: str) -> None:
     assert attempt(name, ORDINARY) == 0
     for what, code in ATTEMPTS.items():
         assert attempt(name, code) == 1, what
@@ -172,14 +172,14 @@ def test_compose_has_one_daemon_no_open_port_and_no_root() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_compose_starts_what_the_units_start(name: str) -> None:
+def test_compose_and_the_units_start_the_same_commands(name: str) -> None:
     started = " ".join(COMPOSE["services"][name]["command"]).replace("=", " ")
-    said = re.sub(r"^\S+/", "", unit(name)["Service"]["ExecStart"].replace("\n", " "))
+    expected = re.sub(r"^\S+/", "", unit(name)["Service"]["ExecStart"].replace("\n", " "))
     plain = re.compile(r"--(?:host|port) \S+")
-    assert plain.sub("", started).split() == plain.sub("", said).split()
+    assert plain.sub("", started).split() == plain.sub("", expected).split()
 
 
-def test_everything_that_is_copied_into_the_image_is_there() -> None:
+def test_every_file_copied_into_the_image_exists() -> None:
     allowed = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"}
     copied = set()
     for line in (DEPLOY / "Dockerfile").read_text().splitlines():
@@ -190,7 +190,7 @@ def test_everything_that_is_copied_into_the_image_is_there() -> None:
     assert all((ROOT / path).exists() for path in copied)
 
 
-def test_every_variable_of_production_is_explained_where_it_is_read() -> None:
+def test_every_production_variable_is_explained_in_the_example_files() -> None:
     example = (ROOT / ".env.example").read_text()
     pipeline = variables(DEPLOY / "pipeline.env.example")
     assert all(name in example for name in pipeline)

@@ -1,6 +1,6 @@
-"""Production, as its units start it: a real Postgres, and code server, webserver and daemon as processes of their own.
+"""Production as its units start it: a real Postgres, and code server, webserver and daemon as processes.
 
-The watch, the marts and upkeep run in it against the sandbox, asked for through the UI's own GraphQL.
+The watch, the marts and upkeep run against the sandbox, launched through the UI's GraphQL.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ WINDOW_MINUTES = 20
 LAST_START = 45
 CREATORS = 6
 
-# Under the units' own system-call filters, wherever they can be applied.
+# The units' own system-call filters apply wherever the machine allows it.
 CONFINED = confinement.available()
 
-# Far more than it takes: a loaded machine is not a failure.
+# Far longer than needed, so that a loaded machine does not fail the test.
 PATIENCE_S = 240
 
 LAUNCH = """
@@ -77,40 +77,40 @@ class Production:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         with urlopen(request, timeout=60) as answer:
-            said = json.loads(answer.read())
-        assert "errors" not in said, said["errors"]
-        data: dict[str, Any] = said["data"]
+            response = json.loads(answer.read())
+        assert "errors" not in response, response["errors"]
+        data: dict[str, Any] = response["data"]
         return data
 
     def launch(self, job: str, config: dict[str, Any] | None = None, **tags: str) -> str:
-        said = self.graphql(
+        response = self.graphql(
             LAUNCH,
             job=job,
             config=json.dumps(config or {}),
             tags=[{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()],
         )["launchRun"]
-        assert said["__typename"] == "LaunchRunSuccess", said
-        run_id: str = said["run"]["runId"]
+        assert response["__typename"] == "LaunchRunSuccess", response
+        run_id: str = response["run"]["runId"]
         return run_id
 
     def ended(self, run_id: str) -> None:
         """Wait for a run's success."""
 
-        def status() -> str | None:
+        def final_status() -> str | None:
             query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-            said: str = self.graphql(query, id=run_id)["runOrError"]["status"]
-            return said if said in ("SUCCESS", "FAILURE", "CANCELED") else None
+            status: str = self.graphql(query, id=run_id)["runOrError"]["status"]
+            return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
 
-        assert self.until(status) == "SUCCESS", self.logs()
+        assert self.until(final_status) == "SUCCESS", self.logs()
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """What `condition` comes to, once it comes to something."""
+        """Return the result of `condition` as soon as it is truthy."""
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             assert all(service.process.poll() is None for service in self.services), self.logs()
             try:
                 found = condition()
-            except OSError:  # not up yet
+            except OSError:  # Not up yet.
                 found = None
             if found:
                 return found
@@ -138,7 +138,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[
     (folder / "dagster").mkdir()
     shutil.copy(DEPLOY / "dagster.yaml", folder / "dagster")
     began = datetime.now(UTC)
-    # The processes take minutes of the world to start: their first hour begins when they do.
+    # The processes take minutes of the world's time to start: their first hour begins when they do.
     shown = (began - timedelta(hours=12)).replace(minute=0, second=0, microsecond=0)
     with (
         start_in_process(
@@ -180,9 +180,9 @@ def production(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[
 
 
 def current_hour(production: Production) -> dict[str, str]:
-    """The tags of a run for the current hour; wait for the next one where a run may not start within it.
+    """Return the tags of a run for the current hour; wait for the next one where a run may not start within it.
 
-    Raw cannot be captured for an hour that is over, and on a loaded machine a run starts minutes of the world later.
+    Raw cannot be captured for a past hour, and on a loaded machine a run starts minutes of the world's time later.
     """
     while production.clock.now().minute >= LAST_START:
         time.sleep(0.3)
@@ -193,7 +193,7 @@ def write(path: Path, **variables: Any) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
 
-def test_it_comes_up_and_works(production: Production) -> None:
+def test_production_comes_up_and_captures_derives_and_publishes(production: Production) -> None:
     def healthy() -> dict[str, Any] | None:
         state = production.graphql(STATE)
         (location,) = state["workspaceOrError"]["locationEntries"]
@@ -228,7 +228,7 @@ def test_it_comes_up_and_works(production: Production) -> None:
     )
     assert as_of.replace(tzinfo=UTC) >= asked_at
     assert watched == CREATORS
-    assert polls >= 2 * CREATORS, "a watch asks again"
+    assert polls >= 2 * CREATORS, "a watch polls repeatedly"
     assert production.query("SELECT sum(ok) >= 3 * count(DISTINCT vendor) FROM vendor_usage") == [(True,)]
 
     measured = production.graphql(
@@ -239,7 +239,7 @@ def test_it_comes_up_and_works(production: Production) -> None:
     assert sizes["dagster_megabytes"] > 5, "the database counts"
     assert sizes["lake_megabytes"] > 0
 
-    # All of it is in Postgres, and no secret is in what the processes said.
+    # All records are in Postgres, and the logs contain no secret.
     assert not list((production.folder / "dagster").rglob("*.db"))
     secrets = [v for n, v in variables(production.folder / "pipeline.env").items() if n.endswith(("_KEY", "_PASSWORD"))]
     assert len(secrets) >= 3
@@ -247,7 +247,7 @@ def test_it_comes_up_and_works(production: Production) -> None:
 
 
 @pytest.mark.skipif(not CONFINED, reason="no libseccomp or systemd-analyze: the units ran without their filters")
-def test_it_ran_under_the_filters_and_below_the_memory_limits_of_its_units(production: Production) -> None:
+def test_production_ran_under_the_filters_and_below_the_memory_limits_of_its_units(production: Production) -> None:
     for service in production.services:
         status = dict(
             line.split(":", 1) for line in Path(f"/proc/{service.process.pid}/status").read_text().splitlines()
@@ -258,10 +258,10 @@ def test_it_ran_under_the_filters_and_below_the_memory_limits_of_its_units(produ
         if high.endswith("M"):
             assert peak_mb < float(high[:-1]) / 1.5, f"{service.name} took {peak_mb:.0f} MB"
     denials = ("Operation not permitted", "PermissionError", "Address family not supported")
-    assert [line for line in production.logs().splitlines() if any(said in line for said in denials)] == []
+    assert [line for line in production.logs().splitlines() if any(response in line for response in denials)] == []
 
 
-def test_it_goes_on_when_the_database_drops_everybody(production: Production) -> None:
+def test_production_continues_after_the_database_drops_all_connections(production: Production) -> None:
     url = variables(production.folder / "instance.env")["DAGSTER_PG_URL"]
     engine = sqlalchemy.create_engine(url)
     with engine.connect() as connection:
@@ -273,7 +273,7 @@ def test_it_goes_on_when_the_database_drops_everybody(production: Production) ->
         ).scalar()
     engine.dispose()
     assert dropped
-    # A process that such a loss ends is started again, as Restart=always says.
+    # A process that ends after the lost connection is restarted, as with Restart=always.
     time.sleep(2)
     for number, service in enumerate(production.services):
         if service.process.poll() is not None:
@@ -281,8 +281,8 @@ def test_it_goes_on_when_the_database_drops_everybody(production: Production) ->
     production.ended(production.until(lambda: production.launch("sweep_profiles", **current_hour(production))))
 
 
-def test_it_stops_when_it_is_told_to(production: Production) -> None:
-    """Runs last. What is stopped has no child left that would write on."""
+def test_production_stops_on_sigterm(production: Production) -> None:
+    """Runs last. A stopped process has no child left that continues to write."""
     for service in reversed(production.services):
         began = time.monotonic()
         service.stop()

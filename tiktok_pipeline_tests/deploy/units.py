@@ -1,4 +1,4 @@
-"""Starting the processes of production as their systemd units say, with the paths of this machine."""
+"""Start the processes of production as their systemd units specify, with the paths of this machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 NAMES = ("code", "webserver", "daemon")
 
-# What a unit has from SIGTERM to SIGKILL is 90 s; less is enough on a loaded machine.
+# A unit has 90 s from SIGTERM to SIGKILL; less is enough on a loaded machine.
 STOP_S = 60
 
 
 def unit(name: str) -> ConfigParser:
-    """A unit file; of a key that stands twice, such as EnvironmentFile, the values are lines."""
+    """Parse a unit file; the values of a repeated key, such as EnvironmentFile, are joined by newlines."""
     parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     text = (DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service").read_text().replace("\\\n", " ")
@@ -32,20 +32,20 @@ def unit(name: str) -> ConfigParser:
 
 
 def values(name: str, key: str) -> list[str]:
-    """Every value of a key of a unit's [Service], in the order of its lines."""
+    """Return every value of a key of a unit's [Service], in file order."""
     text = (DEPLOY / "systemd" / f"tiktok-pipeline-{name}.service").read_text().partition("[Service]")[2]
     return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
 
 def variables(path: Path) -> dict[str, str]:
-    """The assignments of an environment file."""
+    """Return the assignments of an environment file."""
     lines = (line.strip() for line in path.read_text().splitlines())
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 @dataclass
 class Service:
-    """One process that a unit describes, started."""
+    """One started process of a unit."""
 
     name: str
     log: Path
@@ -53,9 +53,9 @@ class Service:
     stopped: bool = False
 
     def stop(self) -> int:
-        """Stop it as systemd does: SIGTERM to all of its processes, SIGKILL where that does not help.
+        """Stop it as systemd does: SIGTERM to all of its processes, then SIGKILL if needed.
 
-        A second call does nothing: the number of a process that has ended may be another's by then.
+        A second call does nothing: another process may have the process id by then.
         """
         if self.stopped:
             return self.process.returncode
@@ -73,16 +73,16 @@ class Service:
 
 
 def start(name: str, folder: Path, *, confined: bool) -> Service:
-    """Start what ExecStart says, with the environment files of `folder` and no other variable of ours.
+    """Run ExecStart with the environment files of `folder` and no other variable of this process.
 
-    With `confined`, under the unit's system-call restrictions; see confinement.py.
+    With `confined`, apply the unit's system-call restrictions; see confinement.py.
     """
     service = unit(name)["Service"]
     environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     for file in service["EnvironmentFile"].splitlines():
         environment |= variables(folder / Path(file).name)
     command = shlex.split(re.sub(r"\$\{(\w+)\}", lambda match: environment[match[1]], service["ExecStart"]))
-    # The environment that runs the tests stands for the one in /opt.
+    # The environment of the tests replaces the one in /opt.
     command[0] = str(Path(sys.executable).with_name(Path(command[0]).name))
     if confined:
         command = [sys.executable, "-m", "tiktok_pipeline_tests.deploy.confinement", name, *command]

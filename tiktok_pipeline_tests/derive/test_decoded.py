@@ -1,4 +1,4 @@
-"""Raw rows are decoded once: new files only, whatever becomes of the others."""
+"""Raw rows are decoded once: only new files are decoded, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def rows_decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """The rows that were decoded since the last call."""
+    """Return a function that gives the number of rows decoded since its last call."""
     counted, read_bodies = [0], decoded.read_bodies
 
     def counting(raw: pl.DataFrame, table: str, *, hash_key: bytes) -> dict[str, pl.DataFrame]:
@@ -87,7 +87,7 @@ def test_only_rows_of_new_files_are_decoded(lake: Lake, rows_decoded: Callable[[
     assert same_as_from_raw(lake)
 
 
-def test_a_compaction_decodes_nothing(lake: Lake, rows_decoded: Callable[[], int]) -> None:
+def test_a_compaction_causes_no_decoding(lake: Lake, rows_decoded: Callable[[], int]) -> None:
     land(lake, "w-0001", 1, 2)
     land(lake, "w-0002", 3)
     before = read(lake)
@@ -120,7 +120,7 @@ def test_a_capture_in_two_files_is_read_once(lake: Lake) -> None:
     assert read(lake)[QUARANTINE.name]["capture_id"].unique().sort().to_list() == ["c-0002", "c-0003"]
 
 
-def test_a_file_that_was_replaced_is_decoded_again(lake: Lake) -> None:
+def test_a_replaced_file_is_decoded_again(lake: Lake) -> None:
     land(lake, "w-0001", 1, 2)
     read(lake)
     land(lake, "w-0001", 1)
@@ -130,7 +130,9 @@ def test_a_file_that_was_replaced_is_decoded_again(lake: Lake) -> None:
     assert captures(read(lake)) == [5]
 
 
-def test_an_hour_with_a_damaged_file_is_not_kept(lake: Lake, rows_decoded: Callable[[], int]) -> None:
+def test_decoded_rows_of_an_hour_with_a_damaged_file_are_not_cached(
+    lake: Lake, rows_decoded: Callable[[], int]
+) -> None:
     land(lake, "w-0001", 1, 2)
     bad = land(lake, "w-0002", 3)
     whole = bad.read_bytes()
@@ -144,7 +146,7 @@ def test_an_hour_with_a_damaged_file_is_not_kept(lake: Lake, rows_decoded: Calla
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 40, b"half"])
-def test_a_damaged_kept_file_is_made_again(lake: Lake, content: bytes) -> None:
+def test_a_damaged_cache_file_is_written_again(lake: Lake, content: bytes) -> None:
     land(lake, "w-0001", 1, 2)
     read(lake)
     [kept] = (lake.root / FOLDER).rglob("*.bin")
@@ -161,7 +163,7 @@ def test_another_hash_key_decodes_everything_again(lake: Lake, rows_decoded: Cal
     assert rows_decoded() == 2
 
 
-def test_nothing_is_kept_of_a_creator_who_is_erased_while_rows_are_decoded(lake: Lake) -> None:
+def test_rows_of_a_creator_erased_during_decoding_are_not_cached(lake: Lake) -> None:
     land(lake, "w-0001", 1, creator="ana")
     land(lake, "w-0002", 2, creator="zoe.live7")
     hours = DecodedHours.of(lake, KEY, 2)
@@ -169,7 +171,7 @@ def test_nothing_is_kept_of_a_creator_who_is_erased_while_rows_are_decoded(lake:
     lake.erased.add(hashes_of(KEY, creator_ids=["zoe.live7"], handles=["zoe.live7"]), HOUR)
     hours.read(RAW_LIVES, [HOUR])
     assert list((lake.root / FOLDER).rglob("*.bin")) == []
-    # Raw still has the row: what is kept must not.
+    # Raw still has the row; the cache must not.
     DecodedHours.of(lake, KEY, 2).read(RAW_LIVES, [HOUR])
     [kept] = (lake.root / FOLDER).rglob("*.bin")
     assert b"zoe.live7" not in kept.read_bytes()
@@ -186,7 +188,7 @@ def test_several_hours_come_as_one_frame_and_single_frames_can_be_named(lake: La
     assert hours.read(RAW_LIVES, [none])[PROFILE_OBSERVATIONS.name].is_empty()
 
 
-def test_old_days_are_removed(lake: Lake) -> None:
+def test_cached_rows_of_old_days_are_removed(lake: Lake) -> None:
     land(lake, "w-0001", 1)
     read(lake)
     prune(lake, HOUR.date() + timedelta(days=5))

@@ -1,10 +1,10 @@
-"""However raw files arrived, and however often days were derived in between: one derive from scratch gives the same."""
+"""Incremental derives give the same bytes as one derive from scratch, for any order of raw files."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,11 @@ FIRST, LAST = START.date(), START.date() + timedelta(days=DAYS - 1)
 
 @dataclass
 class Home:
-    """A deployment in a folder, derived in this process; `decoded` counts the rows whose bodies were decoded."""
+    """A deployment in a folder, derived in this process."""
 
     path: Path
     roster: Path
     instance: dg.DagsterInstance
-    said: list[str] = field(default_factory=list)
 
     @property
     def lake(self) -> Lake:
@@ -69,7 +68,7 @@ class Home:
         forget(handle, places, KEY.encode())
 
     def derived(self) -> dict[str, bytes]:
-        """The bytes of every file of a derived table."""
+        """Return the bytes of every file of a derived table."""
         layers = sorted({table.layer for table in TABLES.values()} - {"raw"})
         files = [path for layer in layers for path in (self.path / "lake" / layer).rglob("*.parquet")]
         return {str(path.relative_to(self.path)): path.read_bytes() for path in sorted(files)}
@@ -97,7 +96,7 @@ def land(home: Home, files: list[Path], source: Path) -> None:
 
 
 def in_batches(files: list[Path], number: int, chance: random.Random) -> list[list[Path]]:
-    """`files` in batches, nearly in order of time: some come late, some hours in pieces."""
+    """Split `files` into batches, nearly in order of time: some come late, some hours in pieces."""
     by_hour = sorted(files, key=lambda file: (file.parent.parent.name, file.parent.name, file.name))
     batches: list[list[Path]] = [[] for _ in range(number)]
     for index, file in enumerate(by_hour):
@@ -108,7 +107,7 @@ def in_batches(files: list[Path], number: int, chance: random.Random) -> list[li
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_any_number_of_derives_in_between_gives_the_same_bytes(homes: Any, replayed: Replayed, seed: int) -> None:
+def test_incremental_derives_give_the_same_bytes_as_one_derive(homes: Any, replayed: Replayed, seed: int) -> None:
     chance = random.Random(seed)
     home: Home = homes("bit by bit")
     source = Home(replayed.untouched, replayed.untouched / "roster.csv", home.instance)

@@ -1,4 +1,4 @@
-"""A derived day is skipped only while everything that it was made from is the same."""
+"""A derived day is skipped only while all of its inputs are the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def deployed(tmp_path: Path) -> Iterator[Deployed]:
 
 
 def run(here: Deployed, **tags: str) -> dict[str, dict[str, list[str]]]:
-    """Derive both days; the days by asset that were made, and those that were up to date."""
+    """Derive both days; return by asset the days that were derived and those that were up to date."""
     result = dg.materialize(
         assets_of_the_deployment(),
         selection=dg.AssetSelection.groups("normalized") | dg.AssetSelection.assets("coverage", "streams"),
@@ -65,13 +65,13 @@ def made(here: Deployed, **tags: str) -> dict[str, list[str]]:
     return {name: sorted(days["made"]) for name, days in run(here, **tags).items() if days["made"]}
 
 
-def test_nothing_is_made_while_nothing_changes(deployed: Deployed) -> None:
-    # The first day was made before the second had a file.
+def test_without_changes_no_day_is_derived(deployed: Deployed) -> None:
+    # The first run derived the first day before the second day had a file.
     run(deployed)
     assert made(deployed) == {}
 
 
-def test_new_raw_rows_make_their_day_and_what_reads_it(deployed: Deployed) -> None:
+def test_new_raw_rows_cause_a_derive_of_their_day_and_of_days_that_read_it(deployed: Deployed) -> None:
     run(deployed)
     at = datetime(2026, 11, 3, 5, tzinfo=UTC)
     rows = deployed.lake.scan_raw(RAW_LIVES, [at.replace(hour=1)]).collect()
@@ -79,7 +79,7 @@ def test_new_raw_rows_make_their_day_and_what_reads_it(deployed: Deployed) -> No
     deployed.lake.write_raw(RAW_LIVES, at, "late", late)
     found = made(deployed)
     assert found["live_observations"] == found["coverage"] == [f"{NEXT}"]
-    # Streams of the day before may go on.
+    # Streams of the day before may continue.
     assert found["streams"] == [f"{DAY}", f"{NEXT}"]
 
 
@@ -101,20 +101,20 @@ def _other_release(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_day_is_made_again_after_a_change_of(deployed: Deployed, change: str) -> None:
+def test_a_day_is_derived_again_after_a_change_of_each_input(deployed: Deployed, change: str) -> None:
     run(deployed)
     CHANGES[change](deployed)
     assert f"{DAY}" in {day for days in made(deployed).values() for day in days}
 
 
 @pytest.mark.parametrize("tag", [REBUILD_TAG, REPAIR_TAG, "dagster/backfill"])
-def test_a_backfill_a_repair_and_a_run_with_the_tag_make_every_day(deployed: Deployed, tag: str) -> None:
+def test_a_backfill_a_repair_and_a_rebuild_derive_every_day(deployed: Deployed, tag: str) -> None:
     run(deployed)
     found = made(deployed, **{tag: "true"})
     assert all(found[name] == [f"{DAY}", f"{NEXT}"] for name in ASSETS)
 
 
-def test_a_day_made_from_equal_bytes_leaves_its_file_and_those_after_it_alone(deployed: Deployed) -> None:
+def test_a_day_derived_to_equal_bytes_keeps_its_file_and_its_downstream_days(deployed: Deployed) -> None:
     run(deployed)
     files = [deployed.lake.day_file(table, DAY) for table in (LIVE_OBSERVATIONS, STREAMS)]
     before = [of_file(file) for file in files]
@@ -122,14 +122,14 @@ def test_a_day_made_from_equal_bytes_leaves_its_file_and_those_after_it_alone(de
     assert [of_file(file) for file in files] == before
 
 
-def test_a_blocked_day_is_tried_again_with_every_run(deployed: Deployed) -> None:
+def test_a_blocked_day_is_derived_again_by_every_run(deployed: Deployed) -> None:
     run(deployed)
     block(deployed.lake, COVERAGE, f"{DAY}", now=datetime(2026, 11, 3, tzinfo=UTC), reason="for this test")
     assert made(deployed) == {"coverage": [f"{DAY}"]}
     assert made(deployed) == {}
 
 
-def test_reads_that_are_shared_count_for_each_reader(tmp_path: Path) -> None:
+def test_a_shared_read_counts_as_an_input_of_each_reader(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_day(COVERAGE, DAY, frame(COVERAGE))
     shared = Once(lambda: lake.scan_days(COVERAGE, DAY, NEXT).collect())
@@ -139,7 +139,7 @@ def test_reads_that_are_shared_count_for_each_reader(tmp_path: Path) -> None:
             shared()
         seen.append(reads.all())
     assert seen[0] == seen[1]
-    # A day that is not there is an input too.
+    # A missing day is an input too.
     assert sorted(seen[0]) == [f"marts/coverage/date={day}/coverage.parquet" for day in (DAY, NEXT)]
     assert {path: lake.signature(path) for path in seen[0]} == seen[0]
 

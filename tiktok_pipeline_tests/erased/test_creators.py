@@ -1,4 +1,4 @@
-"""An erased creator stays erased: writes of the lake, windows and the roster obey the list, whoever wrote it."""
+"""An erased creator stays erased: writes to the lake, windows and the roster obey the list of erased creators."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def zoe(key: bytes = b"k") -> set[str]:
     return hashes_of(key, creator_ids=["zoe"], handles=["zoe", "zoe_now7"], ids=[USER_ID])
 
 
-def test_a_list_that_does_not_exist_asks_for_no_key(tmp_path: Path) -> None:
+def test_without_a_list_no_key_is_requested(tmp_path: Path) -> None:
     def no_key() -> bytes:
         raise AssertionError
 
     assert not ErasedCreators(tmp_path, no_key).names()
 
 
-def test_no_name_can_be_read_from_the_list(tmp_path: Path) -> None:
+def test_the_list_contains_no_readable_name(tmp_path: Path) -> None:
     erased(tmp_path).add(zoe(), NOW)
     written = (tmp_path / "_erased.json").read_bytes()
     assert not any(name in written for name in (b"zoe", USER_ID.encode()))
     assert not set(zoe(b"another key")) & {h for e in erased(tmp_path).entries() for h in e.hashes}
 
 
-def test_what_a_window_held_when_its_creator_was_erased_does_not_land(tmp_path: Path) -> None:
+def test_rows_that_a_window_held_when_the_creator_was_erased_do_not_land(tmp_path: Path) -> None:
     lake = Lake(tmp_path, erased(tmp_path))
     rows = [
         {"capture_id": "c1", "creator_id": "zoe", "subject": "zoe", "body": "{}"},
@@ -59,12 +59,12 @@ def test_what_a_window_held_when_its_creator_was_erased_does_not_land(tmp_path: 
     lake.erased and lake.erased.add(zoe(), NOW)
     lake.write_raw(tables.RAW_LIVES, NOW, "w-0000", held)
     landed = lake.scan_raw(tables.RAW_LIVES, [NOW]).sort("capture_id").collect()
-    # A keyword may be the same word as a handle: what was searched for stays.
+    # A keyword may equal a handle, so search keywords stay.
     assert landed["capture_id"].to_list() == ["c2", "c4"]
     assert landed["body"].to_list() == ['{"title":"hi @[erased]"}', '{"l":[{"uniqueId":"a"}]}']
 
 
-def test_no_derived_table_lets_them_through(tmp_path: Path) -> None:
+def test_no_derived_table_accepts_rows_of_an_erased_creator(tmp_path: Path) -> None:
     lake = Lake(tmp_path, erased(tmp_path))
     lake.erased and lake.erased.add(zoe(), NOW)
     hits = [{"handle": "zoe_now7"}, {"handle": "b", "user_id": USER_ID}, {"handle": "ann", "keyword": "zoe"}]
@@ -76,8 +76,8 @@ def test_no_derived_table_lets_them_through(tmp_path: Path) -> None:
     assert lake.scan_all(tables.CREATORS).collect()["creator_id"].to_list() == ["ann"]
 
 
-def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
-    """Otherwise it could appear after the erasure had passed its folder."""
+def test_an_erasure_waits_for_running_writes(tmp_path: Path) -> None:
+    """Otherwise a file could appear after the erasure had passed its folder."""
     writing, added = erased(tmp_path), erased(tmp_path)
     done: list[str] = []
 
@@ -97,7 +97,7 @@ def test_a_write_under_way_is_waited_for(tmp_path: Path) -> None:
         assert allowed.is_empty()
 
 
-def test_another_key_is_refused_because_nobody_would_be_recognized(tmp_path: Path) -> None:
+def test_another_hash_key_is_refused_because_it_would_match_no_name(tmp_path: Path) -> None:
     erased(tmp_path).add(zoe(), NOW)
     with pytest.raises(SettingsError, match="another hash key"):
         erased(tmp_path, b"new").names()
@@ -105,7 +105,7 @@ def test_another_key_is_refused_because_nobody_would_be_recognized(tmp_path: Pat
         Lake(tmp_path, erased(tmp_path, b"new")).write_whole(tables.CREATORS, tables.CREATORS.empty())
 
 
-def test_a_broken_list_is_an_error_and_never_an_empty_one(tmp_path: Path) -> None:
+def test_a_damaged_list_is_an_error_and_never_an_empty_list(tmp_path: Path) -> None:
     (tmp_path / "_erased.json").write_text('{"key_check": 1')
     with pytest.raises(LakeError, match="restore it from a backup"):
         erased(tmp_path).names()
@@ -123,7 +123,7 @@ def test_names_of_one_creator_join_the_same_entry(tmp_path: Path) -> None:
     assert listed.names().matches("handle", "ann")
 
 
-def test_a_line_typed_into_the_roster_is_left_out_and_not_named(tmp_path: Path) -> None:
+def test_a_roster_line_with_an_erased_creator_is_excluded_and_its_name_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "roster.csv"
     path.write_text(f"handle,user_id\nann,\nzoe,\nnew_name,{USER_ID}\n")
     erased(tmp_path).add(zoe(), NOW)
@@ -133,7 +133,7 @@ def test_a_line_typed_into_the_roster_is_left_out_and_not_named(tmp_path: Path) 
     assert not any("zoe" in problem or "new_name" in problem for problem in read.problems)
 
 
-def test_a_column_that_is_a_count_is_no_id(tmp_path: Path) -> None:
+def test_a_count_equal_to_an_erased_id_keeps_its_row(tmp_path: Path) -> None:
     listed = erased(tmp_path)
     listed.add(hashes_of(b"k", creator_ids=["a"], handles=["a"], ids=["77066"]), NOW)
     rows = frame(tables.CREATORS, {"creator_id": "b", "handle": "b", "followers": 77066})

@@ -1,4 +1,4 @@
-"""Redaction takes what is the person's, keeps all else byte for byte, and leaves JSON that is still JSON."""
+"""Redaction removes a person's data, keeps every other byte, and leaves valid JSON."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORD = names("ok", ids=("77066", USER_ID, SEC_UID), display_names=("Zoë Brightw
         '}]{"also":"broken"',
     ],
 )
-def test_what_only_looks_like_a_mention_stays_byte_for_byte(body: str) -> None:
+def test_text_that_only_looks_like_a_mention_stays_unchanged(body: str) -> None:
     assert redact_body(body, WORD) is body or redact_body(body, WORD) == body
 
 
@@ -82,11 +82,11 @@ def test_a_mention_is_removed_and_the_rest_stays(body: str, left: str) -> None:
         f'{{"secUid":"{SEC_UID}"',
     ],
 )
-def test_a_body_that_is_all_theirs_is_not_kept(body: str) -> None:
+def test_a_body_about_the_erased_creator_is_dropped(body: str) -> None:
     assert redact_body(body, WORD) is None
 
 
-def test_a_handle_that_is_no_word_is_found_in_free_text_without_an_at() -> None:
+def test_a_distinctive_handle_is_found_in_free_text_without_an_at_sign() -> None:
     distinct = names("zoe.live7")
     assert redact_text("thanks zoe.live7. bye", distinct) == "thanks [erased]. bye"
     assert redact_text("zoe.live77 and xzoe.live7", distinct) == "zoe.live77 and xzoe.live7"
@@ -95,7 +95,7 @@ def test_a_handle_that_is_no_word_is_found_in_free_text_without_an_at() -> None:
     assert redact_text("asked @ok twice", WORD, masked) == "asked @** twice"
 
 
-def test_names_with_escapes_in_them_are_found() -> None:
+def test_names_with_escaped_characters_are_found() -> None:
     quoted = names("zoe", display_names=('Zoë "Z" Brightwater',))
     assert redact_body('{"nickname":"Zoë \\"Z\\" Brightwater","n":1}', quoted) == f'{{"nickname":"{MARK}","n":1}}'
 
@@ -103,11 +103,11 @@ def test_names_with_escapes_in_them_are_found() -> None:
 @pytest.mark.parametrize(
     "body", ['["' + '\\"' * 200_000, "[" * 100_000, '{"a":' * 50_000 + '"@ok"', '["@ok' + "a@" * 100_000]
 )
-def test_a_hostile_body_takes_no_time(body: str) -> None:
+def test_a_hostile_body_is_redacted_in_linear_time(body: str) -> None:
     begun = time.perf_counter()
     redacted = redact_body(body, WORD)
     assert redacted is None or not redacted.endswith("@ok")
-    # A time that is quadratic would be hours; the machine may be busy.
+    # Quadratic time would be hours; the limit allows for a busy machine.
     assert time.perf_counter() - begun < 20
 
 
@@ -121,17 +121,17 @@ PERSON = st.sampled_from([{"uniqueId": "ok", "n": 1}, {"user": {"id": USER_ID}},
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(OTHERS | PERSON, max_size=6), st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans())
-def test_whatever_lies_beside_a_person_in_a_list_is_what_it_was(items: list[Any], separators: Any, ascii: bool) -> None:
-    theirs = [item for item in items if isinstance(item, dict) and item.keys() & {"uniqueId", "user", "author"}]
+def test_list_items_beside_an_erased_person_stay_unchanged(items: list[Any], separators: Any, ascii: bool) -> None:
+    removed = [item for item in items if isinstance(item, dict) and item.keys() & {"uniqueId", "user", "author"}]
     body = json.dumps({"list": items, "after": 1}, separators=separators, ensure_ascii=ascii)
     redacted = redact_body(body, WORD)
     assert redacted is not None
-    assert json.loads(redacted) == {"list": [item for item in items if item not in theirs], "after": 1}
+    assert json.loads(redacted) == {"list": [item for item in items if item not in removed], "after": 1}
 
 
 @settings(max_examples=400, deadline=None)
 @given(OTHERS, st.integers(0, 200), st.binary(max_size=3))
-def test_no_damage_to_a_body_makes_redaction_fail(value: Any, at: int, junk: bytes) -> None:
+def test_redaction_fails_on_no_damaged_body(value: Any, at: int, junk: bytes) -> None:
     body = json.dumps({"user": {"uniqueId": "ok"}, "rest": value})
     damaged = body[:at] + junk.decode("latin-1") + body[at + len(junk) :]
     for text in (damaged, damaged[:at], junk.decode("latin-1") + body):

@@ -1,4 +1,4 @@
-"""What a Parquet file may look like and still be read, and what is damage."""
+"""Accepted forms of Parquet files, and the detection of damage."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SAME: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
 
 
 @pytest.mark.parametrize("written", SAME)
-def test_a_file_in_another_form_is_read_as_the_same_rows(written: str, tmp_path: Path) -> None:
+def test_a_file_in_another_accepted_form_gives_the_same_rows(written: str, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     SAME[written](ROWS).write_parquet(path)
     assert parquet.problem(RAW_LIVES, path) is None
@@ -68,7 +68,7 @@ def test_a_file_in_another_form_is_read_as_the_same_rows(written: str, tmp_path:
     assert some.equals(ROWS.select("capture_id", "http_status"))
 
 
-def test_milliseconds_are_read_in_one_scan_with_other_files(tmp_path: Path) -> None:
+def test_a_file_with_milliseconds_is_scanned_together_with_other_files(tmp_path: Path) -> None:
     rows = millisecond(ROWS)
     rows.with_columns(pl.col(pl.Datetime).dt.cast_time_unit("ms"), later=pl.lit(1)).write_parquet(
         tmp_path / "b.parquet"
@@ -78,7 +78,7 @@ def test_milliseconds_are_read_in_one_scan_with_other_files(tmp_path: Path) -> N
     assert found.equals(pl.concat([ROWS, rows]))
 
 
-def test_a_date_that_was_written_as_a_time_is_read_at_midnight_only(tmp_path: Path) -> None:
+def test_a_date_written_as_a_timestamp_is_read_at_midnight_only(tmp_path: Path) -> None:
     board = frame(LEADERBOARD, {"as_of": AT.date(), "creator_id": "ann"})
     path = tmp_path / "x.parquet"
     board.with_columns(pl.col("as_of").cast(pl.Datetime("ns"))).write_parquet(path)
@@ -110,7 +110,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_told_by_its_footer_with_the_reason(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_detected_by_its_footer_with_the_reason(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     ROWS.write_parquet(path)
     make, reason = DAMAGE[damage]
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_told_by_its_footer_with_the_reason(damage: str, tmp_p
         ("body", b"\xff\xfe", "column body"),
     ],
 )
-def test_a_value_that_does_not_fit_is_damage_and_never_null(
+def test_a_value_that_does_not_fit_its_type_is_damage_and_never_null(
     column: str, value: object, reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.parquet"
@@ -139,7 +139,7 @@ def test_a_value_that_does_not_fit_is_damage_and_never_null(
         parquet.read(RAW_LIVES, path)
 
 
-def test_a_raw_row_without_a_capture_id_is_left_out_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_raw_row_without_a_capture_id_is_skipped_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     ROWS.with_columns(capture_id=pl.Series(["c0", None, "c2"])).write_parquet(path)
     rows, left_out = parquet.read(RAW_LIVES, path)
@@ -147,7 +147,7 @@ def test_a_raw_row_without_a_capture_id_is_left_out_and_the_others_are_read(tmp_
     assert left_out == "1 of 3 rows have no capture_id"
 
 
-def test_a_raw_row_without_another_value_that_it_must_have_is_read_and_named(tmp_path: Path) -> None:
+def test_a_raw_row_without_another_required_value_is_read_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     ROWS.with_columns(observed_at=pl.Series([AT, None, AT], dtype=pl.Datetime("us", "UTC"))).write_parquet(path)
     rows, wrong = parquet.read(RAW_LIVES, path)
@@ -155,7 +155,7 @@ def test_a_raw_row_without_another_value_that_it_must_have_is_read_and_named(tmp
     assert wrong == "1 of 3 rows have no observed_at"
 
 
-def test_any_bit_may_be_flipped_and_only_one_kind_of_error_comes_out(tmp_path: Path) -> None:
+def test_any_flipped_bit_raises_no_error_other_than_damaged_file_error(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.concat([ROWS] * 20).write_parquet(path)
     content = path.read_bytes()
@@ -174,7 +174,7 @@ def test_any_bit_may_be_flipped_and_only_one_kind_of_error_comes_out(tmp_path: P
     assert refused > read / 4
 
 
-def test_what_a_cast_would_lose_is_named() -> None:
+def test_values_that_a_cast_would_lose_are_named() -> None:
     assert parquet.lost(RAW_LIVES, ROWS.with_columns(later=pl.lit(None))) is None
     assert parquet.lost(RAW_LIVES, ROWS.with_columns(later=pl.lit("x"))) == (
         "columns that this release does not know: later"

@@ -1,4 +1,4 @@
-"""A content-addressed cache: it saves time and never changes a result."""
+"""The content-addressed cache saves time and never changes a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiktok_pipeline_tests.transforms.frames import frame
 FRAME = pl.DataFrame({"creator_id": ["ana", "bo"], "n": [1, 2]})
 
 
-def test_what_was_put_under_a_key_is_read_there_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_cached_result_is_found_only_under_its_own_key_and_name(tmp_path: Path) -> None:
     remembered = Remembered(Lake(tmp_path), "sums", most=3)
     assert remembered.get("a") is None
     remembered.put("a", FRAME)
@@ -32,7 +32,7 @@ def test_what_was_put_under_a_key_is_read_there_and_nowhere_else(tmp_path: Path)
     assert Remembered(Lake(tmp_path), "others", most=3).get("a") is None
 
 
-def test_the_results_used_longest_ago_are_deleted_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_results_are_deleted_first(tmp_path: Path) -> None:
     remembered = Remembered(Lake(tmp_path), "sums", most=2)
     for number, key in enumerate("abc"):
         remembered.put(key, FRAME)
@@ -47,7 +47,7 @@ def test_the_results_used_longest_ago_are_deleted_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 not at all", None])
-def test_a_file_that_cannot_be_read_counts_as_missing_and_is_replaced(tmp_path: Path, damage: bytes | None) -> None:
+def test_an_unreadable_cache_file_counts_as_missing_and_is_replaced(tmp_path: Path, damage: bytes | None) -> None:
     remembered = Remembered(Lake(tmp_path), "sums", most=2)
     path = tmp_path / "_remembered" / "sums" / "a.parquet"
     path.parent.mkdir(parents=True)
@@ -60,14 +60,14 @@ def test_a_file_that_cannot_be_read_counts_as_missing_and_is_replaced(tmp_path: 
     assert (remembered.get("a") is not None) == (damage is not None)
 
 
-def test_a_lake_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
+def test_without_write_permission_only_the_cache_is_lost(tmp_path: Path) -> None:
     (tmp_path / "_remembered").write_text("in the way")
     remembered = Remembered(Lake(tmp_path), "sums", most=2)
     remembered.put("a", FRAME)
     assert remembered.get("a") is None
 
 
-def test_a_result_with_an_erased_creator_is_not_kept(tmp_path: Path) -> None:
+def test_a_result_with_an_erased_creator_is_not_cached(tmp_path: Path) -> None:
     erased = ErasedCreators(tmp_path, lambda: b"k" * 32)
     remembered = Remembered(Lake(tmp_path, erased), "sums", most=2)
     remembered.put("before", FRAME)
@@ -92,11 +92,11 @@ def test_a_replaced_file_has_another_identity(tmp_path: Path) -> None:
     assert identity(path) != first
 
 
-def test_a_digest_tells_where_a_part_ends() -> None:
+def test_a_digest_depends_on_the_boundaries_of_its_parts() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("ab") == digest(b"ab")
 
 
-def test_the_version_of_code_follows_its_modules() -> None:
+def test_the_code_version_depends_on_the_source_of_its_modules() -> None:
     assert modules_version(rhythm) == modules_version(rhythm)
     assert modules_version(rhythm) != modules_version(rhythm, follower_days)

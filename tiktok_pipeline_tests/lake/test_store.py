@@ -1,4 +1,4 @@
-"""Files: atomic, the same bytes for the same rows, readable when columns were added since."""
+"""Lake files are atomic, deterministic, and readable after columns were added."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows(*creators: str) -> pl.DataFrame:
     )
 
 
-def test_the_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     first = lake.write_day(COVERAGE, DAY, rows("a", "b", "c")).read_bytes()
     assert lake.write_day(COVERAGE, DAY, rows("c", "a", "b")).read_bytes() == first
@@ -38,13 +38,13 @@ def test_a_smaller_rewrite_leaves_no_stale_row_and_an_empty_one_empties_the_day(
     assert lake.scan_all(COVERAGE).collect().height == 0
 
 
-def test_a_table_that_does_not_exist_yet_reads_as_empty(tmp_path: Path) -> None:
+def test_a_table_without_files_reads_as_empty(tmp_path: Path) -> None:
     frame = Lake(tmp_path).scan_days(COVERAGE, DAY, DAY).collect()
     assert frame.schema == COVERAGE.schema
     assert frame.is_empty()
 
 
-def test_a_column_that_old_files_lack_is_null(tmp_path: Path) -> None:
+def test_a_column_missing_in_old_files_is_null(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     path = lake.day_file(COVERAGE, DAY)
     path.parent.mkdir(parents=True)
@@ -52,7 +52,7 @@ def test_a_column_that_old_files_lack_is_null(tmp_path: Path) -> None:
     assert lake.scan_all(COVERAGE).collect()["median_gap_s"].to_list() == [None]
 
 
-def test_nothing_but_data_lies_under_a_table(tmp_path: Path) -> None:
+def test_a_table_folder_contains_data_files_only(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_day(COVERAGE, DAY, rows("a"))
     assert [p.name for p in lake.folder(COVERAGE).rglob("*") if p.is_file()] == ["coverage.parquet"]
@@ -67,7 +67,7 @@ def test_a_capture_that_landed_twice_is_read_once(tmp_path: Path) -> None:
     assert lake.scan_raw(RAW_LIVES, [hour]).collect().height == 1
 
 
-def test_a_lake_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+def test_an_unwritable_lake_is_reported_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match="cannot be written"):
         Lake(tmp_path / "file").check_writable()
@@ -77,7 +77,7 @@ def captures(lake: Lake) -> list[str]:
     return sorted(lake.scan_raw(RAW_LIVES, lake.raw_hours(RAW_LIVES)).select("capture_id").collect().to_series())
 
 
-def test_copies_and_other_strays_beside_the_tables_are_no_days_hours_or_files(tmp_path: Path) -> None:
+def test_stray_files_and_folders_are_not_read_as_days_hours_or_files(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_raw(RAW_LIVES, HOUR, "watch-1-0000", landed("a"))
     lake.write_day(COVERAGE, DAY, rows("a"))
@@ -103,7 +103,7 @@ def test_copies_and_other_strays_beside_the_tables_are_no_days_hours_or_files(tm
     assert lake.scan_all(COVERAGE).collect().height == 1
 
 
-def test_what_is_in_the_way_of_a_file_is_moved_aside_and_never_deleted(tmp_path: Path) -> None:
+def test_a_file_or_folder_in_the_way_is_moved_aside_and_never_deleted(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     file = lake.day_file(COVERAGE, DAY)
     file.mkdir(parents=True)
@@ -123,7 +123,7 @@ def test_what_is_in_the_way_of_a_file_is_moved_aside_and_never_deleted(tmp_path:
     assert next((tmp_path / "_aside").glob("*-coverage.parquet/note")).read_text() == "mine"
 
 
-def test_every_reader_of_raw_passes_over_damage_of_every_kind(tmp_path: Path) -> None:
+def test_every_reader_of_raw_skips_every_kind_of_damaged_file(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write_raw(RAW_LIVES, HOUR, "w-0000", landed("a", "b"))
     folder = lake.hour_folder(RAW_LIVES, HOUR)
@@ -140,7 +140,7 @@ def test_every_reader_of_raw_passes_over_damage_of_every_kind(tmp_path: Path) ->
     assert some.head(2).collect().height == 2
     assert some.filter(pl.col("vendor") == "konbini").select("outcome").collect().height == 3
     assert some.group_by("vendor").len().collect()["len"].to_list() == [3]
-    # By name it is there: its number is not given again.
+    # A file of this name exists, so its number is not used again.
     assert lake.raw_window(RAW_LIVES, HOUR, "w") == ["w-0000", "w-0001", "w-0004", "w-0005"]
     named = {path.name for path in lake.damaged.all()}
     assert named == {
@@ -150,7 +150,7 @@ def test_every_reader_of_raw_passes_over_damage_of_every_kind(tmp_path: Path) ->
     assert (folder / "w-0001.parquet").exists()
 
 
-def test_a_damaged_derived_file_is_passed_over_and_wanted_again_until_it_is_written(tmp_path: Path) -> None:
+def test_a_damaged_derived_file_is_skipped_and_marked_for_rebuild_until_it_is_rewritten(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     days = [DAY, DAY.replace(day=3)]
     for day in days:

@@ -1,4 +1,4 @@
-"""Bodies of our own in the vendors' shapes, quirks included: what the contract suite runs every vendor over."""
+"""Hand-written bodies in the vendors' shapes, quirks included: the contract suite reads them with every vendor."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def konbini_live(**changes: Any) -> dict[str, Any]:
 
 
 def konbini_old_live() -> dict[str, Any]:
-    """The spelling before fields were renamed."""
+    """Return the body with the field names from before the rename."""
     live = konbini_live()
     live["internalId"] = live.pop("entityId")
     live["summary"] = live.pop("content")
@@ -99,7 +99,7 @@ def konbini_story(story_id: str = "7569000999999991111", **changes: Any) -> dict
 
 
 def konbini_page(items: list[dict[str, Any]], next_cursor: str | None) -> bytes:
-    # totalItems and itemCount lie, as they do in the vendor's own examples
+    # totalItems and itemCount are wrong, as in the vendor's own examples
     return encoded(
         {
             "data": {
@@ -172,7 +172,7 @@ def fetch_error(code: str) -> bytes:
 def room(status: int = 2, **changes: Any) -> dict[str, Any]:
     started = 1_793_642_405
     return {
-        "id": 7569000123456785000,  # the numeric twin, as a JavaScript client would have damaged it
+        "id": 7569000123456785000,  # The numeric twin, as a JavaScript client would have rounded it
         "id_str": ROOM_ID,
         "status": status,
         "title": "painting a harbour",
@@ -601,7 +601,7 @@ TIKLIVEAPI = [
          followers=48_300),
     Case("tikliveapi", tikliveapi.USERINFO, "a count with a suffix", userinfo(followers="48.3K"), "ok", 1,
          followers=48_300),
-    Case("tikliveapi", tikliveapi.USERINFO_BY_ID, "who an id is now", userinfo(), "ok", 1, followers=48_300),
+    Case("tikliveapi", tikliveapi.USERINFO_BY_ID, "the current handle of an id", userinfo(), "ok", 1, followers=48_300),
     Case("tikliveapi", tikliveapi.USERID, "user id", encoded({"userid": USER_ID}), "ok", 1),
     Case("tikliveapi", tikliveapi.USERINFO, "empty user", encoded({"user": {}, "stats": {}}),  "malformed", 0,
          error="no_user"),
@@ -692,7 +692,7 @@ LISTINGS = [
     Case("tikliveapi", tikliveapi.STORIES, "stories", encoded(story_list()), "ok", 1),
     Case("tikliveapi", tikliveapi.STORIES, "no stories: no itemList", encoded({"TotalCount": "0"}), "empty", 1),
     Case("tikhub", tikhub.STORIES, "stories", encoded({"code": 0, "data": story_list(status_code=0)}), "ok", None),
-    Case("tikhub", tikhub.USER, "who an id is now",
+    Case("tikhub", tikhub.USER, "the current handle of an id",
          encoded({"code": 0, "data": {"status_code": 0, "user": {
              "uid": USER_ID, "unique_id": "mira.paints", "follower_count": 48_317, "secret": 0}}}), "ok", None,
          followers=48_317),
@@ -708,7 +708,7 @@ LISTINGS = [
          "ok", None),
     Case("tikhub", tikhub.RANKING_OF, "a room's place in the rankings",
          encoded({"code": 0, "data": {"data": ranking(), "status_code": 0}}), "ok", None),
-    Case("tikhub", tikhub.RANKING, "nobody is ranked",
+    Case("tikhub", tikhub.RANKING, "an empty ranking",
          encoded({"code": 0, "data": {"data": ranking(ranks=[], anchor_info=None), "status_code": 0}}), "empty", None),
     Case("tikhub", tikhub.CHECK, "alive: a flag, and weak",
          encoded({"code": 0, "data": {"data": [{"alive": True, "room_id_str": ROOM_ID}], "status_code": 0}}), "ok",

@@ -1,4 +1,4 @@
-"""What a sample body is: one response of one vendor, and what it must come to."""
+"""The sample bodies of vendors: one response of one vendor, with its expected outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEC_UID = "MS4wLjABAAAAsandFictionalSecUid0001"
 
 @dataclass(frozen=True)
 class Case:
-    """One answer of one vendor, and what it must come to."""
+    """One response of one vendor, with its expected outcome."""
 
     vendor: str
     endpoint: str

@@ -1,9 +1,9 @@
-"""Seeded damage of valid bodies and headers, and what must survive it: judged without the readers' own code.
+"""Damage valid bodies and headers with a seed, and check the surviving values without the readers' own code.
 
-A value that is read (an id, a count) is looked up in the body: the paths where it stands are its sources. Damage that
-touches neither a source, nor one of the flags that decide what the whole body means, must leave the value in place.
+A read value (an id, a count) is searched in the body: the paths that hold it are its sources. Damage that touches
+neither a source nor a flag that decides the meaning of the whole body must leave the value unchanged.
 
-`python -m tiktok_pipeline_tests.providers.mutations --bodies 1000000` tries as many as are asked for.
+`python -m tiktok_pipeline_tests.providers.mutations --bodies 1000000` tries that many bodies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tiktok_pipeline_tests.providers.bodies import CASES, Case
 
 Path = tuple[str | int, ...]
 
-# Fields that decide what the whole body means: with one damaged, nothing is promised but that nothing escapes.
+# Fields that decide the meaning of the whole body: after damage to one, the only promise is that no exception escapes.
 GATES = {
     "code", "msg", "message", "status_code", "statusCode", "lookupStatus", "liveStatus", "errors", "error", "isLive",
     "status", "alive", "type", "finish_time", "create_time", "start_time", "rank",
@@ -59,7 +59,7 @@ HEADER_NAMES = ("x-credits-used", "x-credits-remaining", "retry-after", "date", 
 
 @dataclass(frozen=True)
 class Valid:
-    """A valid body, and what a reader that works says of it."""
+    """A valid body, and the values that a correct reader finds in it."""
 
     case: Case
     tree: Any
@@ -72,7 +72,7 @@ class Valid:
 
 @dataclass
 class Tried:
-    """What a run of mutations came to."""
+    """Results of a run of mutations."""
 
     bodies: int = 0
     values_kept: int = 0
@@ -80,12 +80,12 @@ class Tried:
 
 
 def valid_bodies() -> list[Valid]:
-    """Every documented answer that has readings, its lists three items long."""
+    """Return every documented response with readings, its lists extended to three items."""
     return [_valid(case) for case in CASES if case.outcome in ("ok", "not_live", "private", "empty")]
 
 
 def try_mutations(bodies: int, seed: int) -> Tried:
-    """Damage `bodies` bodies at random, and collect what must not happen."""
+    """Damage this many bodies at random, and collect violations."""
     tried = Tried()
     chance = random.Random(seed)
     valid = valid_bodies()
@@ -97,7 +97,7 @@ def try_mutations(bodies: int, seed: int) -> Tried:
 
 
 def damaged(valid: Valid, chance: random.Random) -> tuple[bytes, Path | None]:
-    """A damaged body and the path that was touched; None where that is the whole body."""
+    """Return a damaged body and the damaged path; None if the whole body is damaged."""
     kind = chance.random()
     path = chance.choice(valid.paths)
     if kind < 0.06:
@@ -111,7 +111,7 @@ def damaged(valid: Valid, chance: random.Random) -> tuple[bytes, Path | None]:
         )
     text = json.dumps(_replaced(valid.tree, path, _MARK), ensure_ascii=False)
     if kind > 0.95 and path and isinstance(path[-1], str):
-        # The same key twice: the last one counts, so the first may be anything.
+        # A repeated key: the last value counts, so the first may be anything.
         key = json.dumps(path[-1])
         original = json.dumps(_at(valid.tree, path), ensure_ascii=False)
         return text.replace(f'{key}: "{_MARK}"', f"{key}: {token}, {key}: {original}").encode(), ("no such path",)
@@ -171,7 +171,7 @@ def _try(valid: Valid, body: bytes, headers: dict[str, str], touched: Path | Non
     if touched is None or any(part in GATES for part in touched):
         return
     if verdict.outcome is not valid.outcome:
-        # Without the ids that it is about, an answer may be none; one that has no ids is its flags.
+        # Without its account ids a response may give no reading; of a response without ids, its flags decide.
         if valid.ids and not any(_touches(touched, source) for source in valid.ids):
             tried.failures.append(f"{verdict.outcome} instead of {valid.outcome} of {where}")
         return
@@ -185,7 +185,7 @@ def _try(valid: Valid, body: bytes, headers: dict[str, str], touched: Path | Non
 
 
 def _read(case: Case, outcome: Outcome, body: bytes) -> list[Reading | Problem]:
-    # As it lands: text, with a mark for what is not UTF-8.
+    # As it lands: text, with a replacement character for invalid UTF-8.
     landed = body.decode("utf-8", "replace").encode()
     try:
         return list(VENDORS[case.vendor].read(case.endpoint, outcome, landed))
@@ -194,11 +194,11 @@ def _read(case: Case, outcome: Outcome, body: bytes) -> list[Reading | Problem]:
 
 
 def _values(readings: list[Reading | Problem]) -> Counter[tuple[str, str, str]]:
-    """(reading's key, field, value) of everything that is tracked."""
+    """Return (reading's key, field, value) of everything that is tracked."""
     values: Counter[tuple[str, str, str]] = Counter()
     for reading in readings:
         key = next((str(getattr(reading, name)) for name in KEYS if getattr(reading, name, None)), "")
-        # The room of a variant is the room's; what is its own is its bitrate.
+        # A variant has the room's id; its own value is the bitrate.
         for name in ("bitrate_bps",) if isinstance(reading, VariantReading) else TRACKED:
             value = getattr(reading, name, None)
             if value is not None:
@@ -215,9 +215,9 @@ def _valid(case: Case) -> Valid:
     sources = {}
     for tracked in values:
         key, _, value = tracked
-        of_value = tuple(path for path, said in leaves.items() if said == value)
-        of_key = tuple(path for path, said in leaves.items() if key and said == key)
-        # A value such as 10 stands for several things: only what can be found without a doubt is tracked.
+        of_value = tuple(path for path, leaf in leaves.items() if leaf == value)
+        of_key = tuple(path for path, leaf in leaves.items() if key and leaf == key)
+        # A value such as 10 may stand for several fields: only values with an unambiguous source are tracked.
         if len(value) >= 3 and 0 < len(of_value) <= 3 and (not key or of_key):
             sources[tracked] = (*of_value, *of_key)
     ids = tuple(path for (_, name, _), paths in sources.items() if name in IDS for path in paths)
@@ -225,7 +225,7 @@ def _valid(case: Case) -> Valid:
 
 
 def _widened(tree: Any) -> Any:
-    """The tree with three items in every list that has one object."""
+    """Return the tree with three items in every list that has one object."""
     if isinstance(tree, dict):
         return {key: _widened(value) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -236,7 +236,7 @@ def _widened(tree: Any) -> Any:
 
 
 def _renumbered(value: Any, number: str) -> Any:
-    """The value with other ids and counts, so that the items of a list differ."""
+    """Return the value with other ids and counts, so that the items of a list differ."""
     if isinstance(value, dict):
         return {k: v if k in GATES or "time" in k.lower() else _renumbered(v, number) for k, v in value.items()}
     if isinstance(value, list):
@@ -276,7 +276,7 @@ def _touches(damage: Path, source: Path) -> bool:
 
 
 def main() -> None:
-    """Try as many bodies as are asked for, and print what failed."""
+    """Try the given number of bodies, and print the violations."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--bodies", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)

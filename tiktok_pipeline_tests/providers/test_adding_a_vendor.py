@@ -1,4 +1,4 @@
-"""docs/adding-a-vendor.md, followed: a toy vendor of one class is asked, landed, read, priced and checked."""
+"""The steps of docs/adding-a-vendor.md: a one-class vendor is polled, landed, read, priced and checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _body = msgspec.json.Decoder(_Body)
 
 
 class Toy(vendor.Vendor):
-    """Knows whether somebody is live, and nothing else."""
+    """A vendor that reports the live state only."""
 
     name: ClassVar[str] = "toy"
     base_url_variable: ClassVar[str] = "TOY_BASE_URL"
@@ -66,7 +66,7 @@ class Toy(vendor.Vendor):
             yield LiveReading(live_state="live" if on else "ended", evidence="weak")
 
 
-def test_one_file_and_its_registration_make_a_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_and_its_registration_add_a_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VENDORS, "toy", Toy())
     (tmp_path / "settings.toml").write_text('[routes]\nlive = ["toy"]\n[vendors.toy]\nmax_in_flight = 1\n')
     settings = load_settings(tmp_path / "settings.toml")
@@ -90,7 +90,7 @@ def test_one_file_and_its_registration_make_a_vendor(tmp_path: Path, monkeypatch
     assert "toy-secret" not in json.dumps(raw.select(pl.all().cast(pl.String)).to_dicts())
 
 
-def test_check_knows_the_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_lists_the_added_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VENDORS, "toy", Toy())
     findings = {f.what: f for f in check_deployment({"TIKTOK_PIPELINE_HOME": str(tmp_path)})}
     assert findings["vendor toy"].message == "not used: to use it, set TOY_KEY"

@@ -1,4 +1,4 @@
-"""One suite over every vendor: what each documented answer comes to, costs, and says."""
+"""One suite over every vendor: the outcome, price and readings of each documented response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(case: Case) -> list[Reading | Problem]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.vendor}: {case.about}")
-def test_an_answer_comes_to_its_outcome_and_its_price(case: Case) -> None:
+def test_a_response_has_its_expected_outcome_and_price(case: Case) -> None:
     verdict = VENDORS[case.vendor].judge(case.endpoint, case.status, case.headers, case.body)
     assert verdict.outcome == case.outcome
     assert verdict.credits == case.credits
@@ -40,7 +40,7 @@ def test_an_answer_comes_to_its_outcome_and_its_price(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", READABLE, ids=lambda case: f"{case.vendor}: {case.about}")
-def test_a_body_says_what_it_says_and_no_more(case: Case) -> None:
+def test_a_body_gives_exactly_its_expected_readings(case: Case) -> None:
     readings = read(case)
     states = [r.live_state for r in readings if isinstance(r, LiveReading)]
     if case.endpoint not in (konbini.USER,):
@@ -73,16 +73,16 @@ def test_no_address_keeps_its_signature(case: Case) -> None:
     "body", [b"", b"<html></html>", b"{", b"[]", b"null", b"{}", b'"words"', b"\xff\xfe", b"x" * 10_000]
 )
 @pytest.mark.parametrize("status", [200, 404, 429, 500, 503])
-def test_nonsense_is_never_a_success_and_never_an_exception(vendor: object, body: bytes, status: int) -> None:
+def test_a_nonsense_body_is_never_a_success_and_raises_no_exception(vendor: object, body: bytes, status: int) -> None:
     for endpoint in vendor.endpoints:  # type: ignore[attr-defined]
         verdict = vendor.judge(endpoint, status, {}, body)  # type: ignore[attr-defined]
         assert verdict.outcome not in (Outcome.OK, Outcome.NOT_LIVE, Outcome.EMPTY, Outcome.PRIVATE)
 
 
 @pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
-def test_every_endpoint_can_be_asked_and_is_told_apart(vendor: object) -> None:
+def test_every_endpoint_builds_a_request_with_its_own_path(vendor: object) -> None:
     for endpoint, capability in vendor.endpoints.items():  # type: ignore[attr-defined]
-        # A ranking is asked for by list and region, a search by keyword.
+        # A ranking is requested by list and region, a search by keyword.
         subject = {"live_ranking": "hourly:US", "user_search": "paints"}.get(capability)
         request = vendor.request(capability, replace(TARGET, subject=subject))  # type: ignore[attr-defined]
         assert request is not None
@@ -100,7 +100,7 @@ def one(vendor: str, endpoint: str, kind: type, about: str | None = None) -> obj
     ("vendor", "endpoint"),
     [("konbini", konbini.VIDEOS), ("social_fetch", social_fetch.VIDEOS), ("tikliveapi", tikliveapi.POSTS)],
 )
-def test_a_post_says_the_same_whoever_tells_of_it(vendor: str, endpoint: str) -> None:
+def test_a_post_reads_the_same_from_every_vendor(vendor: str, endpoint: str) -> None:
     post = one(vendor, endpoint, PostReading)
     assert isinstance(post, PostReading)
     assert post.post_id == "7569000111111111111"
@@ -110,7 +110,7 @@ def test_a_post_says_the_same_whoever_tells_of_it(vendor: str, endpoint: str) ->
 
 
 @pytest.mark.parametrize(("vendor", "endpoint"), [("tikliveapi", tikliveapi.STORIES), ("tikhub", tikhub.STORIES)])
-def test_a_story_in_tiktoks_own_shape_expires_a_day_after_it_was_published(vendor: str, endpoint: str) -> None:
+def test_a_story_in_tiktoks_own_format_expires_a_day_after_publishing(vendor: str, endpoint: str) -> None:
     story = one(vendor, endpoint, StoryReading)
     assert isinstance(story, StoryReading)
     assert story.published_at == datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -127,7 +127,7 @@ def test_a_story_in_tiktoks_own_shape_expires_a_day_after_it_was_published(vendo
         ("tikliveapi", tikliveapi.FOLLOWERS, "1793600000"),
     ],
 )
-def test_the_next_page_is_asked_with_the_cursor_that_came(vendor: str, endpoint: str, cursor: str) -> None:
+def test_the_next_page_is_requested_with_the_received_cursor(vendor: str, endpoint: str, cursor: str) -> None:
     case = next(c for c in CASES if c.vendor == vendor and c.endpoint == endpoint and c.outcome == "ok")
     verdict = VENDORS[vendor].judge(endpoint, 200, {}, case.body)
     assert verdict.next_cursor == cursor
@@ -137,7 +137,7 @@ def test_the_next_page_is_asked_with_the_cursor_that_came(vendor: str, endpoint:
     assert cursor in request.params.values()
 
 
-def test_no_credential_is_in_a_request() -> None:
+def test_no_request_contains_a_credential() -> None:
     for vendor in VENDORS.values():
         for capability in vendor.endpoints.values():
             assert "secret" not in repr(vendor.request(capability, TARGET))

@@ -1,4 +1,4 @@
-"""Headers are numbers and times, or they are absent: never an exception, never a number that is none."""
+"""Headers are read as valid numbers and times or ignored, and raise no exception."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ NOW = datetime(2026, 11, 10, 0, 40, tzinfo=UTC)
 NONSENSE = ["", "1, 1", "one", "NaN", "inf", "-5", "1e9", "9" * 5_000, "0x10", "٣", "1_000", "None", "\x00"]
 
 
-@pytest.mark.parametrize("said", NONSENSE)
-def test_a_header_that_is_no_number_is_absent(said: str) -> None:
-    assert number({"x-credits-used": said}, "x-credits-used") is None
-    assert age_s({"age": said}) == 0.0
+@pytest.mark.parametrize("header", NONSENSE)
+def test_a_header_that_is_not_a_number_is_ignored(header: str) -> None:
+    assert number({"x-credits-used": header}, "x-credits-used") is None
+    assert age_s({"age": header}) == 0.0
 
 
 def test_a_header_that_is_a_number_is_read() -> None:
     assert number({"x-credits-used": " 1 "}, "x-credits-used") == 1.0
     assert number({}, "x-credits-used") is None
     assert age_s({"age": "90"}) == 90.0
-    assert age_s({"age": "315360000"}) == 0.0  # ten years: not an age
+    assert age_s({"age": "315360000"}) == 0.0  # Ten years: no plausible age.
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_a_header_that_is_a_number_is_read() -> None:
         ({}, None),
     ],
 )
-def test_a_wait_is_read_as_utc_or_left_to_the_backoff(headers: dict[str, str], wait: float | None) -> None:
+def test_retry_after_is_read_as_utc_or_left_to_the_backoff(headers: dict[str, str], wait: float | None) -> None:
     assert retry_after(headers, b"", NOW) == wait
 
 
-def test_a_wait_in_words_is_read_from_the_body() -> None:
+def test_a_wait_stated_in_the_body_is_read() -> None:
     assert retry_after({}, b'{"msg": "Too many requests. Retry after 30 seconds"}') == 30.0
     assert retry_after({}, b"after " + b"9" * 5_000 + b" seconds") is None

@@ -1,4 +1,4 @@
-"""Only what has the form of a handle, an id or a cursor becomes a request, and every part of a path is encoded."""
+"""Only valid handles, ids and cursors enter a request, and every part of a path is encoded."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ TARGET = Target("mira.paints", "mira.paints", bodies.USER_ID, bodies.SEC_UID, bo
 
 
 @pytest.mark.parametrize("value", GOOD)
-def test_a_handle_has_two_to_24_letters_digits_underscores_and_periods(value: str) -> None:
+def test_a_handle_has_2_to_24_letters_digits_underscores_and_periods(value: str) -> None:
     assert is_handle(value)
     assert handle(f" @{value.upper()} ") == value
     assert make_creator(f"@{value}").handle == value
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_any_other_text_is_no_handle_in_a_body_and_none_on_the_roster(value: str) -> None:
+def test_any_other_text_is_refused_as_a_handle_in_bodies_and_on_the_roster(value: str) -> None:
     assert not is_handle(value)
     if value.strip().lstrip("@") == value:
         assert handle(value) is None
-    # The roster reads what people paste, full-width letters too, as what they mean.
+    # The roster normalizes pasted text, such as full-width letters.
     if value.strip().lstrip("@") == value and value.isascii() and value.isprintable():
         with pytest.raises(RosterError, match="no handle"):
             make_creator(value)
@@ -44,11 +44,11 @@ def test_any_other_text_is_no_handle_in_a_body_and_none_on_the_roster(value: str
 
 @pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
 @pytest.mark.parametrize("bad", [*BAD, "1&x=2", "-1", "9" * 30, "NaN"])
-def test_no_request_carries_an_id_of_wrong_form(vendor: object, bad: str) -> None:
+def test_no_request_has_an_id_of_wrong_form(vendor: object, bad: str) -> None:
     odd = replace(TARGET, handle=bad, user_id=bad, sec_uid=bad, room_id=bad)
     for endpoint, capability in vendor.endpoints.items():  # type: ignore[attr-defined]
         request = vendor.request(capability, odd)  # type: ignore[attr-defined]
-        if request is not None:  # a search, a ranking or a balance: of nobody's id
+        if request is not None:  # A search, a ranking or a balance has no id.
             assert capability in ("user_search", "live_ranking", "balance")
             assert not bad or bad not in {request.subject, *request.params.values()}
             assert request.path == endpoint
@@ -66,7 +66,7 @@ def test_a_path_has_as_many_parts_as_its_template(vendor: object) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.name)
-def test_a_cursor_is_a_parameter_or_nothing(vendor: object) -> None:
+def test_a_cursor_is_a_query_parameter_or_refused(vendor: object) -> None:
     for capability in ("stories", "posts", "followers"):
         first = vendor.request(capability, TARGET)  # type: ignore[attr-defined]
         if first is None:
@@ -79,7 +79,7 @@ def test_a_cursor_is_a_parameter_or_nothing(vendor: object) -> None:
             assert vendor.request(capability, TARGET, page=1, cursor=cursor) is None  # type: ignore[attr-defined]
 
 
-def test_a_number_that_a_float_rounded_is_the_number_it_came_from() -> None:
+def test_an_id_that_a_float_rounded_matches_its_original() -> None:
     real = "7503448765740976902"
     assert same_number(real, "7503448765740977000")  # as JavaScript prints it
     assert same_number("7503448765740977152", real)  # as C prints it
@@ -92,7 +92,7 @@ def test_a_number_that_a_float_rounded_is_the_number_it_came_from() -> None:
     assert not is_rounded("1000")
 
 
-def test_a_sec_uid_is_never_a_number_or_a_word() -> None:
+def test_a_number_or_word_is_no_sec_uid() -> None:
     assert is_sec_uid(bodies.SEC_UID)
     for value in ("6912345678901234567", "null", "undefined", "a/b" * 9, "MS4wLjABAAAA&x=1", "", "x" * 300):
         assert not is_sec_uid(value)

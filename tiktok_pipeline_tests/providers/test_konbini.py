@@ -8,7 +8,7 @@ from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline_tests.providers import bodies
 
 
-def test_a_negative_count_is_an_overflow_and_no_number() -> None:
+def test_a_negative_count_is_an_overflow_and_read_as_null() -> None:
     body = bodies.encoded({"data": bodies.person(likeCount=-977_433_948)})
     reading = next(VENDORS["konbini"].read(konbini.USER, Outcome.OK, body))
     assert isinstance(reading, ProfileReading)
@@ -26,7 +26,7 @@ def test_a_story_without_an_id_is_a_problem_and_the_next_is_read() -> None:
     assert (story.media_type, story.duration_s, story.views, story.music) == ("video", 14.0, 1_200, "original sound")
 
 
-def test_a_walk_goes_on_where_the_cursor_says_and_ends_with_an_empty_page() -> None:
+def test_pagination_follows_the_cursor_and_ends_with_an_empty_page() -> None:
     judge = VENDORS["konbini"].judge
     more = judge(konbini.STORIES, 200, {}, bodies.konbini_page([bodies.konbini_story()], "1793600000000"))
     assert more.next_cursor == "1793600000000"

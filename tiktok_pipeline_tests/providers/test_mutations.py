@@ -1,4 +1,4 @@
-"""Whatever bytes and headers arrive: nothing escapes, and values that the damage does not touch are still read."""
+"""For any bytes and headers: no exception escapes, and values that the damage does not touch are still read."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BODIES, SEEDS = 24_000, 4
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_damage_costs_what_it_touches_and_nothing_escapes(seed: int) -> None:
+def test_damage_costs_only_the_values_that_it_touches_and_no_exception_escapes(seed: int) -> None:
     tried = try_mutations(BODIES // SEEDS, seed)
     assert tried.failures == []
     assert tried.bodies == BODIES // SEEDS
-    assert tried.values_kept > tried.bodies  # the check has something to look at
+    assert tried.values_kept > tried.bodies  # Enough values are tracked for the check to mean something.
 
 
 def test_every_endpoint_with_readings_is_damaged() -> None:
@@ -48,7 +48,7 @@ class _Broken(Konbini):
         raise RecursionError
 
 
-def test_the_guard_makes_an_exception_of_a_vendors_file_one_malformed_row_and_one_problem() -> None:
+def test_an_exception_in_a_vendors_file_becomes_one_malformed_row_and_one_problem() -> None:
     verdict = guard.judge(_Broken(), "/live", 200, {}, b"{}")
     assert (verdict.outcome, verdict.error, verdict.credits) == (
         Outcome.MALFORMED,

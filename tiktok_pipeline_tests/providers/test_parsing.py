@@ -1,4 +1,4 @@
-"""Bodies are decoded as far as they can be, and what is left out is noted with its path."""
+"""Bodies are decoded as far as possible, and every omitted part is reported with its path."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(body: str | bytes) -> tuple[Outer, list[tuple[str, str | None]]]:
 
 
 @pytest.mark.parametrize(
-    ("body", "meant"),
+    ("body", "expected"),
     [
         ('{"code": "0"}', Outer(code=0)),
         ('{"code": 0.0, "inners": null}', Outer(code=0)),
@@ -48,8 +48,8 @@ def read(body: str | bytes) -> tuple[Outer, list[tuple[str, str | None]]]:
         ('{"inners": {"0": {"count": 1}, "2": {"count": 2}}}', Outer(inners=[Inner(count=1), Inner(count=2)])),
     ],
 )
-def test_a_value_of_another_type_is_read_as_what_it_means(body: str, meant: Outer) -> None:
-    assert read(body) == (meant, [])
+def test_a_value_of_a_convertible_type_is_converted(body: str, expected: Outer) -> None:
+    assert read(body) == (expected, [])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_value_of_another_type_is_read_as_what_it_means(body: str, meant: Oute
          [("Expected `int`, got `bool`", "$.code"), ("Expected `object`, got `int`", "$.by_name.a")]),
     ],
 )  # fmt: skip
-def test_a_part_that_cannot_be_read_is_left_out_and_noted(body: str, left: Outer, noted: list[tuple[str, str]]) -> None:
+def test_an_unreadable_part_is_omitted_and_reported(body: str, left: Outer, noted: list[tuple[str, str]]) -> None:
     assert read(body) == (left, noted)
 
 
@@ -80,23 +80,23 @@ def test_a_part_that_cannot_be_read_is_left_out_and_noted(body: str, left: Outer
     ],
     ids=range(11),
 )  # fmt: skip
-def test_nearly_json_is_read(before_and_after: tuple[str, str]) -> None:
+def test_almost_valid_json_is_read(before_and_after: tuple[str, str]) -> None:
     body = before_and_after[0] + '"code": "1", "inner": {"name": "half \\ud83d of it"}' + before_and_after[1]
     assert read(body)[0] == Outer(code=1, inner=Inner(name="half \ufffd of it"))
     assert parse(body.encode())["inner"]["name"] == "half \ufffd of it"
     assert first_byte(body.encode()) == b"{"
 
 
-def test_brackets_in_strings_are_no_nesting() -> None:
+def test_brackets_inside_strings_are_not_counted_as_nesting() -> None:
     name = "[{" * 5_000
     assert read(json.dumps({"code": "1", "inner": {"name": name + '\\"'}}))[0].inner == Inner(name=name + '\\"')
 
 
-def test_bytes_that_are_not_utf8_cost_the_character() -> None:
+def test_an_invalid_utf8_byte_costs_one_character() -> None:
     assert read(b'{"code": 1, "inner": {"name": "a\xffb"}}')[0] == Outer(code=1, inner=Inner(name="a\ufffdb"))
 
 
-def test_items_keep_their_places_where_one_is_null() -> None:
+def test_list_items_keep_their_positions_beside_a_null() -> None:
     raws = read('{"code": "1", "raws": [null, {"a": NaN}, 12345678901234567890123]}')[0].raws
     assert [bytes(raw) for raw in raws] == [b"null", b'{"a":null}', b"12345678901234567890123"]
 
@@ -112,6 +112,6 @@ def test_an_object_without_a_required_field_is_unreadable(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"7", b'"words"', b"\xff", b"{]", b'{"code": 1} {}'])
-def test_what_is_no_object_is_unreadable(body: bytes) -> None:
+def test_a_body_that_is_no_object_is_unreadable(body: bytes) -> None:
     with pytest.raises(Unreadable):
         decode(DECODER, body)

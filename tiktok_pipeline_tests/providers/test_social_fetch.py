@@ -8,7 +8,7 @@ from tiktok_pipeline.providers.vendor import Outcome
 from tiktok_pipeline_tests.providers import bodies
 
 
-def test_a_wrong_type_names_the_field() -> None:
+def test_a_wrong_type_is_reported_with_its_field() -> None:
     body = bodies.fetch_ok({"lookupStatus": "found", "profile": {"verified": "perhaps"}, "metrics": None})
     (problem,) = (
         r for r in VENDORS["social_fetch"].read(social_fetch.PROFILE, Outcome.OK, body) if isinstance(r, Problem)
@@ -26,7 +26,7 @@ def test_counts_are_exact() -> None:
     assert (exact.followers_precision, exact.followers_unit) == ("exact", 1)
 
 
-def test_variants_carry_codec_size_and_bitrate() -> None:
+def test_variants_have_codec_size_and_bitrate() -> None:
     (variant,) = (
         r
         for r in VENDORS["social_fetch"].read(social_fetch.LIVE, Outcome.OK, bodies.fetch_ok(bodies.fetch_live()))

@@ -11,12 +11,12 @@ from tiktok_pipeline_tests.providers import bodies
 from tiktok_pipeline_tests.providers.bodies import CASES
 
 
-def test_a_room_is_not_asked_without_both_of_its_ids() -> None:
+def test_a_room_is_not_requested_without_room_id_and_user_id() -> None:
     assert VENDORS["tikhub"].request("room", Target("mira.paints", "mira.paints", room_id=bodies.ROOM_ID)) is None
     assert VENDORS["tikhub"].request("room", Target("mira.paints", "mira.paints", bodies.USER_ID)) is None
 
 
-def test_a_zero_in_a_rooms_stats_is_not_supplied_and_finish_time_ends_nothing_while_live() -> None:
+def test_zeros_in_room_stats_are_null_and_a_finish_time_is_ignored_while_live() -> None:
     live = next(VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(bodies.room())))
     assert isinstance(live, LiveReading)
     assert live.viewers_total is None
@@ -31,13 +31,13 @@ def test_a_zero_in_a_rooms_stats_is_not_supplied_and_finish_time_ends_nothing_wh
     assert ended.viewers is None
 
 
-def test_malformed_stream_data_costs_the_variants_and_nothing_else() -> None:
+def test_malformed_stream_data_costs_only_the_variants() -> None:
     broken = bodies.room(stream_url={"live_core_sdk_data": {"pull_data": {"stream_data": '{"common":'}}})
     readings = list(VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(broken)))
     assert [type(r) for r in readings] == [LiveReading, ProfileReading, Problem]
 
 
-def test_ties_and_the_unranked_are_told_apart_and_nobody_gets_a_follower_count() -> None:
+def test_tied_and_unranked_creators_are_distinguished_and_get_no_follower_count() -> None:
     case = next(c for c in CASES if c.about == "a ranking")
     places = list(VENDORS[case.vendor].read(case.endpoint, Outcome(case.outcome), case.body))
     assert all(isinstance(place, RankingReading) for place in places)
@@ -51,7 +51,7 @@ def test_ties_and_the_unranked_are_told_apart_and_nobody_gets_a_follower_count()
     assert {p.window_start for p in places if isinstance(p, RankingReading)} == {datetime(2026, 11, 2, 18, tzinfo=UTC)}
 
 
-def test_variants_carry_codec_size_and_bitrate() -> None:
+def test_variants_have_codec_size_and_bitrate() -> None:
     (variant,) = (
         r
         for r in VENDORS["tikhub"].read(tikhub.ROOM, Outcome.OK, bodies.room_body(bodies.room()))

@@ -1,4 +1,4 @@
-"""A lake of two tables that agree on a generation."""
+"""A lake of two tables with the same generation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAY = date(2026, 11, 2)
 
 
 def fill(lake: Lake, generation: int, rows: int = 50) -> None:
-    """Two tables that agree on a generation, so that a reader can tell a mix."""
+    """Write two tables with the same generation, so that a reader can detect a mix."""
     creators = [
         {"creator_id": f"c{n}", "handle": f"c{n}", "followers": generation, "on_roster": True,
          "previous_handles": ["old", "older"]}

@@ -1,4 +1,4 @@
-"""A client of a Postgres database, as a user has one."""
+"""Query a Postgres database, as its users do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The served file: never torn, never in a reader's way, and left alone when nothing has changed."""
+"""The served file is never partly written, never blocks a reader, and stays if nothing has changed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_published_file_has_the_rows_of_the_lake(tmp_path: Path, connection: d
     assert pl.read_parquet(tmp_path / "warehouse" / "parquet" / "creators.parquet").height == 50
 
 
-def test_nothing_is_published_twice(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_an_unchanged_lake_is_not_published_again(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     fill(Lake(tmp_path / "lake"), 1)
     first = publish_at(connection, tmp_path, 1)
     again = publish_at(connection, tmp_path, 2)
@@ -90,7 +90,7 @@ def test_only_the_newest_snapshots_stay_and_they_are_read_only(
     assert not list((tmp_path / "warehouse").glob("*.wal"))
 
 
-def test_a_builder_that_fails_leaves_the_old_file_served(
+def test_a_failing_publish_leaves_the_old_file_served(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(Lake(tmp_path / "lake"), 1)
@@ -107,8 +107,8 @@ def test_a_builder_that_fails_leaves_the_old_file_served(
     assert publish_at(connection, tmp_path, 3).changed
 
 
-# Where a builder is killed: while the file is copied, filled and checked, before its record is written, before the
-# Parquet files are moved, before the link is.
+# Points at which a publish is killed: while the file is copied, filled and checked, before its record is written,
+# before the Parquet files are moved, before the link is replaced.
 _POINTS = (
     "duckdb_file._copy_file",
     "snapshot._insert",
@@ -125,7 +125,7 @@ _POINTS = (
 
 
 @pytest.mark.parametrize("point", _POINTS)
-def test_a_builder_that_is_killed_leaves_a_whole_file_served(
+def test_a_killed_publish_leaves_a_complete_file_served(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection, point: str
 ) -> None:
     fill(Lake(tmp_path / "lake"), 1)
@@ -149,7 +149,7 @@ def _publish_and_be_killed(folder: Path, point: str) -> None:
         publish_at(connection, folder, 2)
 
 
-def test_builders_wait_for_one_another(tmp_path: Path) -> None:
+def test_concurrent_publishes_wait_for_each_other(tmp_path: Path) -> None:
     fill(Lake(tmp_path / "lake"), 1, rows=2_000)
     context = multiprocessing.get_context("spawn")
     failed = context.Value("i", 0)
@@ -168,7 +168,7 @@ def _publish_often(folder: Path, number: int, failed: Synchronized[int]) -> None
     try:
         with duckdb.connect(":memory:") as connection:
             for round_ in range(4):
-                # Whoever publishes first publishes a change; a table of one file cannot be torn by the others' writes.
+                # Each process publishes a change. A table in a single file cannot be mixed by concurrent writes.
                 creators = [{"creator_id": "c", "followers": number * 10 + round_, "on_roster": True}]
                 Lake(folder / "lake").write_whole(CREATORS, frame(CREATORS, *creators))
                 publish_at(connection, folder, number * 10 + round_)
@@ -180,7 +180,7 @@ def _publish_often(folder: Path, number: int, failed: Synchronized[int]) -> None
 
 
 def test_a_file_damaged_by_a_client_is_not_served_again(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """A client that may write opened the served file, wrote, and died with its log unwritten."""
+    """A client with write access opened the served file, wrote, and was killed with its write-ahead log unmerged."""
     fill(Lake(tmp_path / "lake"), 1)
     publish_at(connection, tmp_path, 1)
     child = multiprocessing.get_context("spawn").Process(target=_write_and_be_killed, args=(tmp_path,))
@@ -207,7 +207,7 @@ def _write_and_be_killed(folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_where_there_are_no_links_the_file_itself_is_replaced(
+def test_without_symbolic_links_the_file_itself_is_replaced(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(self: Path, target: str) -> None:
@@ -217,7 +217,7 @@ def test_where_there_are_no_links_the_file_itself_is_replaced(
     link = tmp_path / "warehouse" / LINK
     for generation in (1, 2):
         fill(Lake(tmp_path / "lake"), generation)
-        # What a crashed client leaves would be replayed into the next file, and fail.
+        # The write-ahead log of a crashed client would be replayed into the next file, and fail.
         (tmp_path / "warehouse").mkdir(exist_ok=True)
         link.with_name(f"{LINK}.wal").write_bytes(b"stale")
         assert publish_at(connection, tmp_path, generation).changed
@@ -227,7 +227,7 @@ def test_where_there_are_no_links_the_file_itself_is_replaced(
     assert not publish_at(connection, tmp_path, 3).changed
 
 
-def test_snapshots_stay_by_when_they_were_made_not_by_their_names(
+def test_snapshots_are_kept_by_their_time_and_not_by_their_names(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     for generation in (50, 40, 30, 20):
@@ -237,7 +237,7 @@ def test_snapshots_stay_by_when_they_were_made_not_by_their_names(
     assert seconds == {"40", "30", "20"}
 
 
-def test_a_column_that_the_lakes_files_lack_is_null(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_column_missing_in_the_lakes_files_is_null(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     lake = Lake(tmp_path / "lake")
     fill(lake, 1)
     old = pl.read_parquet(lake.whole_file(CREATORS)).drop("display_name", "previous_handles").with_columns(gone=1)
@@ -248,7 +248,7 @@ def test_a_column_that_the_lakes_files_lack_is_null(tmp_path: Path, connection: 
     ]
 
 
-def test_a_table_that_is_published_no_longer_leaves_no_file(
+def test_a_table_that_is_no_longer_published_leaves_no_file(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     fill(Lake(tmp_path / "lake"), 1)
@@ -259,7 +259,7 @@ def test_a_table_that_is_published_no_longer_leaves_no_file(
     assert {path.name for path in folder.iterdir()} == {f"{table.name}.parquet" for table in PUBLISHED}
 
 
-def test_every_table_view_and_column_is_explained_in_plain_types(
+def test_every_table_view_and_column_has_a_comment_and_a_basic_type(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     fill(Lake(tmp_path / "lake"), 1)
@@ -268,7 +268,7 @@ def test_every_table_view_and_column_is_explained_in_plain_types(
         pl.String: "VARCHAR", pl.List: "VARCHAR", pl.Int64: "BIGINT", pl.Int32: "INTEGER", pl.Float64: "DOUBLE",
         pl.Boolean: "BOOLEAN", pl.Date: "DATE", pl.Datetime: "TIMESTAMP",
     }  # fmt: skip
-    said = {
+    comments = {
         (of, column): (dtype, comment)
         for of, column, dtype, comment in served(
             tmp_path, "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
@@ -279,7 +279,7 @@ def test_every_table_view_and_column_is_explained_in_plain_types(
         for of in (*PUBLISHED, PUBLICATION, *VIEWS.values())
         for column in of.columns
     }
-    assert said == expected
+    assert comments == expected
     about = served(
         tmp_path,
         "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
@@ -305,7 +305,7 @@ def _read(folder: Path, hold: bool, stop: Synchronized[int], good: Synchronized[
 
 
 def test_readers_neither_wait_nor_see_a_mix(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """One reader holds the first file open all the time, beyond the moment that it is pruned."""
+    """One reader keeps the first file open, also after that file is pruned."""
     fill(Lake(tmp_path / "lake"), 0, rows=2_000)
     publish_at(connection, tmp_path, 0)
     context = multiprocessing.get_context("spawn")
@@ -333,7 +333,7 @@ def test_readers_neither_wait_nor_see_a_mix(tmp_path: Path, connection: duckdb.D
 
 
 def _wait_for(reads: list[Synchronized[int]], bad: Synchronized[int]) -> None:
-    """Until every reader has read three times more; none may have failed."""
+    """Wait until every reader has read three times more without an error."""
     aims = [good.value + 3 for good in reads]
     until = time.monotonic() + 60
     while any(good.value < aim for good, aim in zip(reads, aims, strict=True)):
@@ -346,8 +346,8 @@ SERVED_DAMAGE: dict[str, Callable[[Path], object]] = {
     "snapshot empty": lambda served: _over(served.resolve(), b""),
     "snapshot noise": lambda served: _over(served.resolve(), b"noise" * 9999),
     "snapshot cut off": lambda served: _over(served.resolve(), served.resolve().read_bytes()[:20_000]),
-    "snapshot gone": lambda served: served.resolve().unlink(),
-    "link gone": lambda served: served.unlink(),
+    "snapshot missing": lambda served: served.resolve().unlink(),
+    "link missing": lambda served: served.unlink(),
     "link to nothing": lambda served: (served.unlink(), served.symlink_to("nowhere")),
     "link to itself": lambda served: (served.unlink(), served.symlink_to(served.name)),
     "folder": lambda served: (served.unlink(), served.mkdir(), (served / "mine").write_text("x")),
@@ -371,12 +371,14 @@ def test_served_files_are_rebuilt_after_any_damage(
     publish_at(connection, tmp_path, 2)
     assert served(tmp_path, _MIX) == [(7,)]
     assert not publish_at(connection, tmp_path, 3).changed
-    mine = list((tmp_path / "warehouse").glob("*aside*/mine"))
-    assert len(mine) == (damage == "folder")
+    moved_aside = list((tmp_path / "warehouse").glob("*aside*/mine"))
+    assert len(moved_aside) == (damage == "folder")
 
 
-@pytest.mark.parametrize("damage", ["gone", "empty", "noise", "other rows", "folder", "link", "all gone", "a file"])
-def test_a_single_file_that_is_damaged_is_written_again_though_nothing_has_changed(
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "noise", "other rows", "folder", "link", "folder missing", "a file"]
+)
+def test_a_damaged_single_file_is_rewritten_although_the_lake_is_unchanged(
     damage: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     fill(Lake(tmp_path / "lake"), 7)
@@ -384,7 +386,7 @@ def test_a_single_file_that_is_damaged_is_written_again_though_nothing_has_chang
     folder = tmp_path / "warehouse" / "parquet"
     file = folder / "creators.parquet"
     whole = pl.read_parquet(file)
-    if damage in ("all gone", "a file"):
+    if damage in ("folder missing", "a file"):
         shutil.rmtree(folder)
     else:
         file.unlink()
@@ -403,7 +405,7 @@ def test_a_single_file_that_is_damaged_is_written_again_though_nothing_has_chang
 
 
 @pytest.mark.parametrize("damage", [b"", b"no parquet", None])
-def test_a_damaged_file_of_the_lake_is_left_out_and_all_others_are_published(
+def test_a_damaged_file_of_the_lake_is_skipped_and_all_others_are_published(
     damage: bytes | None, tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     lake = Lake(tmp_path / "lake")
@@ -427,7 +429,7 @@ def test_a_damaged_file_of_the_lake_is_left_out_and_all_others_are_published(
     assert publish_at(connection, tmp_path, 2).rows["coverage"] == 52
 
 
-def test_a_file_in_another_form_is_published_as_it_is_meant(
+def test_a_file_in_another_accepted_form_is_published_with_the_same_rows(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     lake = Lake(tmp_path / "lake")

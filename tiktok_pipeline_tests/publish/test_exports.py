@@ -1,4 +1,4 @@
-"""Exports: what is published, whole or a span, in files that appear when they are whole."""
+"""Exports of the published tables, whole or for a span, in files that are written atomically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline_tests import small_lake
 from tiktok_pipeline_tests.small_lake import AS_OF, TODAY
 
-STREAMS = sum(len(told) for told in small_lake.HOURS_WATCHED.values())
+STREAMS = sum(len(streams_of_creator) for streams_of_creator in small_lake.HOURS_WATCHED.values())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [*(table.name for table in PUBLISHED), *VIEWS])
 @pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
-def test_every_table_and_view_is_written_in_every_form(
+def test_every_table_and_view_is_exported_in_every_format(
     warehouse: Path, tmp_path: Path, name: str, form: exports.Format
 ) -> None:
     written = export(warehouse, name, form, output=tmp_path / f"it.{form}")
@@ -63,7 +63,7 @@ def sheet(path: Path, part: str = "worksheets/sheet1") -> str:
         return book.read(f"xl/{part}.xml").decode()
 
 
-def test_a_span_is_chosen_by_the_time_that_a_row_belongs_to(warehouse: Path, tmp_path: Path) -> None:
+def test_a_span_selects_rows_by_their_time_column(warehouse: Path, tmp_path: Path) -> None:
     day = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
     path = tmp_path / "x.parquet"
     assert export(warehouse, "streams", "parquet", start=day, output=path).rows == 3
@@ -87,7 +87,7 @@ def test_tables_without_a_time_column_are_exported_whole_or_not_at_all(warehouse
     assert not list(tmp_path.iterdir())
 
 
-def test_every_table_with_a_day_has_a_time_to_choose_by() -> None:
+def test_every_table_with_a_day_has_a_time_column_for_spans() -> None:
     for of in (*PUBLISHED, *VIEWS.values()):
         whole = getattr(of, "files", "day") == "whole"
         assert (time_column(of) is not None) or whole, of.name
@@ -121,7 +121,7 @@ PLAIN = [
 
 @pytest.fixture(scope="module")
 def hostile(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The warehouse with a creator for each text, as id (by number) and display name; followers are negative."""
+    """Publish a creator for each text, as id (by number) and display name; followers are negative."""
     folder = tmp_path_factory.mktemp("hostile")
     shutil.copy(warehouse / "tiktok.duckdb", folder / "tiktok.duckdb")
     with duckdb.connect(str(folder / "tiktok.duckdb")) as connection:
@@ -135,14 +135,14 @@ def hostile(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def names(path: Path, encoding: str) -> tuple[list[str], list[str]]:
-    """The display names and the numbers of followers of a CSV."""
+    """Return the display names and the numbers of followers of a CSV."""
     with path.open(encoding=encoding, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["creator_id"] for row in rows] == [f"c{n:03}" for n in range(len(rows))]
     return [row["display_name"] for row in rows], [row["followers"] for row in rows]
 
 
-def test_formulas_and_long_ids_of_a_csv_begin_with_an_apostrophe_and_all_else_is_unchanged(
+def test_formulas_and_long_ids_in_a_csv_get_an_apostrophe_and_other_text_is_unchanged(
     hostile: Path, tmp_path: Path
 ) -> None:
     done = export(hostile, "creators", "csv", output=tmp_path / "x.csv")
@@ -163,7 +163,7 @@ def test_a_csv_begins_with_a_byte_order_mark_unless_it_is_for_programs(hostile: 
     assert names(exact.path, "utf-8")[0] == [*FORMULAS, *NUMBERS, *PLAIN]
 
 
-def test_an_excel_file_holds_every_text_as_text(hostile: Path, tmp_path: Path) -> None:
+def test_an_excel_file_has_every_text_as_text(hostile: Path, tmp_path: Path) -> None:
     done = export(hostile, "creators", "xlsx", output=tmp_path / "x.xlsx")
     assert done.cut == 2
     markup = sheet(done.path)
@@ -185,7 +185,7 @@ def test_an_excel_file_holds_every_text_as_text(hostile: Path, tmp_path: Path) -
     assert "<v>-3</v>" in markup
 
 
-def test_many_links_and_numbers_without_a_value_break_no_excel_file(warehouse: Path, tmp_path: Path) -> None:
+def test_many_links_and_non_finite_numbers_break_no_excel_file(warehouse: Path, tmp_path: Path) -> None:
     shutil.copy(warehouse / "tiktok.duckdb", tmp_path / "tiktok.duckdb")
     with duckdb.connect(str(tmp_path / "tiktok.duckdb")) as connection:
         connection.execute(
@@ -207,13 +207,13 @@ def test_an_excel_file_has_types_a_frozen_header_and_no_formula(warehouse: Path,
     assert 'state="frozen"' in written
     assert "HYPERLINK" in sheet(book, "sharedStrings")
     assert "<hyperlink" not in written
-    # 2026-11-05 18:55 as Excel counts days; viewer-hours as a number; a flag as a flag.
+    # 2026-11-05 18:55 as Excel counts days; viewer-hours as a number; a flag as a boolean.
     assert "<v>46331.788194" in written
     assert "<v>40</v>" in written
     assert 't="b"' in written
 
 
-def test_more_rows_than_a_sheet_holds_are_refused_in_words(
+def test_more_rows_than_a_sheet_can_hold_are_refused_with_a_reason(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "EXCEL_ROWS", 10)
@@ -232,7 +232,7 @@ def test_a_text_too_long_for_a_cell_is_cut_and_reported(
     assert "=HYPERLINK(" not in sheet(written.path, "sharedStrings")
 
 
-def test_a_file_that_fails_leaves_the_old_one(warehouse: Path, tmp_path: Path) -> None:
+def test_a_failing_export_leaves_the_old_file(warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("old")
     with pytest.raises(ExportError, match="is not published; published are: "):
@@ -261,13 +261,13 @@ def test_the_command_names_the_file_after_its_content(warehouse: Path, tmp_path:
     for option in ("--exact", "--no-bom"):
         run(tmp_path, warehouse.parent, "creators", option)
         assert (tmp_path / "creators.csv").read_bytes().startswith(b"creator_id,")
-    for arguments, code, said in (
+    for arguments, code, reason in (
         (["nothing"], 1, "is not published"),
         (["streams", "--format", "doc"], 2, "doc"),
     ):
         done = run(tmp_path, warehouse.parent, *arguments)
         assert done.returncode == code
-        assert said in done.stderr
+        assert reason in done.stderr
     done = run(tmp_path, tmp_path / "empty", "streams")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "nothing is published" in done.stderr

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers in the format of the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_counts_have_at_most_three_digits(value: float | None, text: str) -> Non
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (0.3, "0"), (-0.4, "0"), (0.87, "+1"), (333.2, "+333"), (-1_234, "−1.23k")]
 )
-def test_people_are_whole_and_signed(value: float | None, text: str) -> None:
+def test_follower_changes_are_whole_and_signed(value: float | None, text: str) -> None:
     assert formats.gained(value) == text
 
 
@@ -44,7 +44,7 @@ def test_lengths_are_in_usual_units(seconds: float | None, text: str) -> None:
     assert formats.duration(seconds) == text
 
 
-def test_times_are_written_without_leading_zeros_of_the_day() -> None:
+def test_times_have_no_leading_zero_in_the_day() -> None:
     at = datetime(2026, 11, 2, 7, 5)  # noqa: DTZ001 - the snapshot's times are UTC without a zone
     assert formats.moment(at) == "Mon 2 Nov, 07:05"
     assert formats.short_moment(at) == "2 Nov, 07:05"
@@ -52,7 +52,7 @@ def test_times_are_written_without_leading_zeros_of_the_day() -> None:
     assert formats.moment(None) == "–"
 
 
-def test_hours_and_exact_numbers() -> None:
+def test_hours_and_exact_numbers_are_formatted() -> None:
     assert formats.hours(25_200) == "7.0 h"
     assert formats.hours(720_000) == "200 h"
     assert formats.exactly(1_234_567.2) == "1,234,567"

@@ -1,6 +1,6 @@
-"""BI tools carry DuckDB of their own, of any age since 1.2: their wheels open what we publish.
+"""The DuckDB releases that BI tools bundle, from 1.2 on, open the published file.
 
-Each wheel is installed once, into pytest's cache; a machine that reaches no package index skips.
+Each wheel is installed once, into pytest's cache; a machine without a package index skips.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tiktok_pipeline.publish.duckdb_file import LINK, publish
 from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline_tests import small_lake
 
-# Run by the older DuckDB: rows by table and view, and what a reader is told of them.
+# Run by the older DuckDB: prints rows by table and view, and the comments.
 _READ = """
 import json, sys, duckdb
 connection = duckdb.connect(sys.argv[1], read_only=True)
@@ -36,7 +36,7 @@ print(json.dumps({"version": duckdb.__version__, "rows": rows, "comments": comme
 
 @pytest.fixture(params=["1.2.2", "1.4.4"])
 def older(request: pytest.FixtureRequest) -> Path:
-    """The folder that an older wheel is unpacked in."""
+    """Return the folder with an older, unpacked wheel."""
     version: str = request.param
     folder = request.config.cache.mkdir(f"duckdb-{version}") / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     with folder.with_suffix(".lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""Publishing to a real Postgres: the same as in DuckDB, in one step, into tables that others build on."""
+"""Publishing to a real Postgres: the rows of DuckDB, in one transaction, into tables that users build on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def publish_shapes(monkeypatch: pytest.MonkeyPatch, *tables: Table) -> None:
-    """As if these tables had been published in these shapes."""
+    """Publish these tables with these columns instead of their own."""
     shapes = {table.name: table for table in tables}
     shaped = tuple(shapes.get(table.name, table) for table in PUBLISHED)
     for module in (postgres, catalog):
@@ -67,17 +67,17 @@ def test_postgres_has_the_same_rows_as_duckdb(postgres_url: str, lake: Lake, tmp
         for of in (*PUBLISHED, PUBLICATION, *VIEWS.values()):
             columns = ", ".join(f'"{column.name}"' for column in of.columns)
             order = ", ".join(str(n + 1) for n in range(len(of.columns)))
-            mine = reader.execute(f"SELECT {columns} FROM {of.name} ORDER BY {order}").fetchall()
-            theirs = ask(postgres_url, f"SELECT {columns} FROM tiktok.{of.name}")
+            expected_rows = reader.execute(f"SELECT {columns} FROM {of.name} ORDER BY {order}").fetchall()
+            postgres_rows = ask(postgres_url, f"SELECT {columns} FROM tiktok.{of.name}")
             plain = [
                 tuple(
                     value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
                     for value in row
                 )
-                for row in theirs
+                for row in postgres_rows
             ]
-            # Postgres holds no NUL in text.
-            whole = [tuple(v.replace("\x00", "") if isinstance(v, str) else v for v in row) for row in mine]
+            # Postgres text cannot contain NUL.
+            whole = [tuple(v.replace("\x00", "") if isinstance(v, str) else v for v in row) for row in expected_rows]
             assert sorted(plain, key=repr) == sorted(whole, key=repr), of.name
             assert of is PUBLICATION or of.name not in ("streams", "movers") or len(whole) > 3
 
@@ -122,7 +122,7 @@ def test_a_row_may_move_to_another_day(postgres_url: str, lake: Lake) -> None:
     ]
 
 
-def test_tables_are_keyed_and_explained(postgres_url: str, lake: Lake) -> None:
+def test_tables_have_primary_keys_and_comments(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
     keys = ask(
         postgres_url,
@@ -138,18 +138,18 @@ def test_tables_are_keyed_and_explained(postgres_url: str, lake: Lake) -> None:
         "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
         "WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind IN ('r', 'v')",
     )
-    said = {(of, column): (about_column, about) for of, column, about_column, about in comments}
+    comments_by_column = {(of, column): (about_column, about) for of, column, about_column, about in comments}
     for of in (*PUBLISHED, PUBLICATION, *VIEWS.values()):
         for column in of.columns:
-            assert said[of.name, column.name] == (column.description, of.description)
-    assert all(about_column and about for about_column, about in said.values())
+            assert comments_by_column[of.name, column.name] == (column.description, of.description)
+    assert all(about_column and about for about_column, about in comments_by_column.values())
 
 
 def test_users_views_survive_and_new_columns_are_added(
     postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        # `polls` must not be null, `first_seen_at` may be; neither was there in the beginning.
+        # `polls` must not be null, `first_seen_at` may be; the first publish has neither.
         publish_shapes(patched, without(COVERAGE, "polls"), without(CREATORS, "first_seen_at"))
         publish(postgres_url, lake, now=NOW)
     do(
@@ -180,7 +180,7 @@ def test_users_views_survive_and_new_columns_are_added(
     do(postgres_url, "DROP VIEW public.mine", "DROP OWNED BY reader", "DROP ROLE reader")
 
 
-def test_a_column_or_table_that_is_published_no_longer_stays_and_is_empty(
+def test_a_column_or_table_that_is_no_longer_published_stays_and_is_empty(
     postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(postgres_url, lake, now=NOW)
@@ -196,7 +196,9 @@ def test_a_column_or_table_that_is_published_no_longer_stays_and_is_empty(
     assert ask(postgres_url, "SELECT count(*) FROM tiktok.stream_lift") == [(1,)]
 
 
-def test_a_view_keeps_the_places_of_its_columns(postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_view_keeps_the_positions_of_its_columns(
+    postgres_url: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(postgres_url, lake, now=NOW)
     do(postgres_url, "CREATE VIEW public.mine AS SELECT creator_id, known_polls_3d FROM tiktok.went_dark")
     dark = VIEWS["went_dark"]
@@ -241,8 +243,8 @@ def test_a_dropped_table_is_created_again(postgres_url: str, lake: Lake) -> None
 
 def test_a_duplicate_key_of_the_lake_is_reported_without_the_data(postgres_url: str, lake: Lake) -> None:
     publish(postgres_url, lake, now=NOW)
-    twice = lake.scan_days(STREAMS, DAY, DAY).collect()
-    lake.write_day(STREAMS, DAY - timedelta(days=9), twice)
+    duplicates = lake.scan_days(STREAMS, DAY, DAY).collect()
+    lake.write_day(STREAMS, DAY - timedelta(days=9), duplicates)
     with pytest.raises(PublishError, match="the lake has a duplicate key") as refused:
         publish(postgres_url, lake, now=NOW)
     assert "riser" not in str(refused.value)
@@ -349,7 +351,7 @@ def _publish_often(url: str, folder: Path, failed: Synchronized[int]) -> None:
         raise
 
 
-def test_publishers_wait_for_one_another(postgres_url: str, tmp_path: Path) -> None:
+def test_concurrent_publishes_wait_for_each_other(postgres_url: str, tmp_path: Path) -> None:
     fill(Lake(tmp_path / "lake"), 1, rows=2_000)
     context = multiprocessing.get_context("spawn")
     failed = context.Value("i", 0)
@@ -411,7 +413,7 @@ def test_an_invalid_url_is_rejected_without_being_shown(url: str) -> None:
     assert "hun" not in str(refused.value)
 
 
-def test_no_url_means_no_postgres() -> None:
+def test_without_a_url_postgres_is_off() -> None:
     assert configured({}) is None
     assert configured({"TIKTOK_PIPELINE_POSTGRES_URL": "  "}) is None
     assert configured({"TIKTOK_PIPELINE_POSTGRES_URL": "postgresql://u:p%40@h:5/d"}) == "postgresql://u:p%40@h:5/d"

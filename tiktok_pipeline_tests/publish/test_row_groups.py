@@ -1,4 +1,4 @@
-"""Joined files read as their parts do, in every reader, and damage is refused."""
+"""Concatenated Parquet files give the rows of all their parts in every reader, and damage is refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def part(folder: Path, number: int, rows: int, writer: str) -> tuple[Path, pl.Da
 
 
 @pytest.mark.parametrize("writer", ["duckdb", "polars", "pyarrow"])
-def test_joined_files_hold_the_rows_of_all_in_every_reader(writer: str, tmp_path: Path) -> None:
+def test_a_concatenated_file_gives_the_rows_of_all_parts_in_every_reader(writer: str, tmp_path: Path) -> None:
     made = [part(tmp_path, number, rows, writer) for number, rows in ((1, 5_000), (2, 1), (3, 0), (4, 3_000))]
     pieces = [whole(path) for path, _ in made]
     joined = tmp_path / "joined.parquet"
@@ -47,7 +47,7 @@ def test_joined_files_hold_the_rows_of_all_in_every_reader(writer: str, tmp_path
     expected = pl.concat([rows for _, rows in made])
     for path, rows in (
         (joined, expected),
-        # Again from pieces of the joined file: another order, so that positions move both ways.
+        # Concatenated again in another order, so that positions move both ways.
         (_joined(tmp_path / "again.parquet", [placed[3], placed[0]]), pl.concat([made[3][1], made[0][1]])),
         (_joined(tmp_path / "third.parquet", [placed[0], placed[1]]), pl.concat([made[0][1], made[1][1]])),
     ):
@@ -56,7 +56,7 @@ def test_joined_files_hold_the_rows_of_all_in_every_reader(writer: str, tmp_path
         assert duckdb.sql(f"SELECT count(*), count(count) FROM '{path}'").fetchall() == [
             (rows.height, rows["count"].count())
         ]
-        # Statistics and Bloom filters are read where they lie.
+        # Statistics and Bloom filters are read at their moved positions.
         wanted = rows.filter(pl.col("id") == "1-3").height
         assert duckdb.sql(f"SELECT count(*) FROM '{path}' WHERE id = '1-3'").fetchall() == [(wanted,)]
 

@@ -1,4 +1,4 @@
-"""A publish replaces what changed, and serves the same rows as a build from all files."""
+"""A publish replaces only changed rows, and serves the same rows as a full build."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def publish_in(
 
 
 def rows_of(folder: Path, warehouse: str = "warehouse") -> dict[str, list[tuple[object, ...]]]:
-    """All rows of every table, of the DuckDB file and of the Parquet files."""
+    """Return all rows of every table, of the DuckDB file and of the Parquet files."""
     found = {}
     with duckdb.connect(str(folder / warehouse / LINK), read_only=True) as reader:
         for table in PUBLISHED:
@@ -99,7 +99,9 @@ def rows_of(folder: Path, warehouse: str = "warehouse") -> dict[str, list[tuple[
     return found
 
 
-def test_one_changed_day_touches_one_file(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_one_changed_day_is_one_file_read_and_other_tables_stay_untouched(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
     lake = Lake(tmp_path / "lake")
     fill(lake)
     first = publish_in(connection, tmp_path)
@@ -165,7 +167,7 @@ def _change(lake: Lake, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_changes_and_publishes_gives_the_rows_of_one_build(
+def test_any_order_of_changes_and_publishes_gives_the_rows_of_one_full_build(
     seed: int, tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     rng = random.Random(seed)
@@ -182,12 +184,12 @@ def test_any_order_of_changes_and_publishes_gives_the_rows_of_one_build(
     assert built.count(True) == 1, "only the first publish is a build from nothing"
 
 
-def test_days_of_observations_are_bounded_and_marts_are_whole(
+def test_published_observations_are_limited_to_some_days_and_marts_are_complete(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     lake = Lake(tmp_path / "lake")
     fill(lake)
-    # A clock that ran ahead must not push out real days.
+    # A future day from a wrong clock must not push out real days.
     future = date(2099, 1, 1)
     lake.write_day(LIVE_OBSERVATIONS, future, readings(future, 1))
     published = publish_in(connection, tmp_path, days=10)
@@ -213,7 +215,9 @@ def test_a_full_build_on_request_serves_another_file_with_the_same_rows(
     assert rows_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("change", ["written to", "other version", "record gone", "record damaged", "log beside it"])
+@pytest.mark.parametrize(
+    "change", ["written to", "other version", "record missing", "record damaged", "write-ahead log present"]
+)
 def test_a_snapshot_that_differs_from_its_record_is_built_from_nothing(
     change: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +231,7 @@ def test_a_snapshot_that_differs_from_its_record_is_built_from_nothing(
             writer.execute("UPDATE coverage SET polls = 99").fetchall()
     elif change == "other version":
         monkeypatch.setattr("tiktok_pipeline.publish.duckdb_file._METHOD", 99)
-    elif change == "record gone":
+    elif change == "record missing":
         record.unlink()
     elif change == "record damaged":
         record.write_bytes(record.read_bytes()[:-20])
@@ -262,27 +266,28 @@ def test_a_damaged_block_of_the_served_snapshot_does_not_stop_a_publish(
 def test_a_clean_publish_leaves_no_byte_of_a_deleted_row(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     lake = Lake(tmp_path / "lake")
     fill(lake)
-    # DuckDB's string compression, which it chooses by a random sample, would hide text from a search for bytes.
+    # DuckDB chooses its string compression by a random sample; compression would hide text from a search for bytes.
     connection.execute("SET force_compression = 'uncompressed'")
     name = "ERASED-CREATOR-"
     lake.write_day(LIVE_OBSERVATIONS, LAST, readings(LAST, 400, creator=name))
     first = publish_in(connection, tmp_path)
     assert name.encode() in first.snapshot.read_bytes(), "a search for bytes finds the rows"
     lake.write_day(LIVE_OBSERVATIONS, LAST, readings(LAST, 1))
-    # Whether this file still holds them depends on the blocks that DuckDB reuses.
+    # Whether this file still contains them depends on the blocks that DuckDB reuses.
     assert not publish_in(connection, tmp_path).built
     before = (tmp_path / "warehouse" / "parquet" / "live_observations.parquet").stat().st_ino
     clean = publish_in(connection, tmp_path, mode="clean")
     assert (clean.changed, clean.built) == (True, True)
     assert not publish_in(connection, tmp_path, mode="clean").changed, "a built snapshot has no free space to clean"
     assert name.encode() not in clean.snapshot.read_bytes()
-    # Pages of Parquet are compressed, so bytes prove nothing there: the file is new, and its rows lack the name.
+    # Pages of Parquet are compressed, so a search for bytes proves nothing: the file is new, and its rows lack the
+    # name.
     single = tmp_path / "warehouse" / "parquet" / "live_observations.parquet"
     assert single.stat().st_ino != before
     assert not pl.read_parquet(single)["creator_id"].str.contains(name).any()
 
 
-def test_a_damaged_file_is_named_at_every_publish_until_it_is_whole(
+def test_a_damaged_file_is_named_at_every_publish_until_it_is_repaired(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     lake = Lake(tmp_path / "lake")
@@ -299,7 +304,7 @@ def test_a_damaged_file_is_named_at_every_publish_until_it_is_whole(
     assert publish_in(connection, tmp_path).rows["streams"] == 10
 
 
-def test_a_single_file_that_was_changed_is_encoded_again_from_the_snapshot(
+def test_a_changed_single_file_is_written_again_from_the_snapshot(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     lake = Lake(tmp_path / "lake")

@@ -1,4 +1,4 @@
-"""Apache Superset, as `deploy/superset/` sets it up, reads what is published: run by `make superset-test`.
+"""Apache Superset, as `deploy/superset/` sets it up, reads the published tables: run by `make superset-test`.
 
 Installs 890 MB once, into .venv-superset; the picture of the dashboard goes to docs/screenshots/superset.png when
 SAVE_SCREENSHOTS is set.
@@ -56,8 +56,8 @@ class Running:
     drawn: dict[str, int]
 
     def ask(self, dataset: int, **query: Any) -> list[dict[str, Any]]:
-        """What a chart with this query shows, through the API that charts use."""
-        answer = self.api.post(
+        """Return the rows of a chart with this query, through the API that charts use."""
+        reply = self.api.post(
             "/api/v1/chart/data",
             {
                 "datasource": {"id": dataset, "type": "table"},
@@ -66,14 +66,14 @@ class Running:
                 "result_type": "full",
             },
         )
-        found: list[dict[str, Any]] = answer["result"][0]["data"]
+        found: list[dict[str, Any]] = reply["result"][0]["data"]
         return found
 
     def rows(self, dataset: int, *columns: str) -> list[dict[str, Any]]:
         return self.ask(dataset, columns=list(columns))
 
     def on_postgres(self) -> dict[str, int]:
-        """The ids of the Postgres datasets by name."""
+        """Return the ids of the Postgres datasets by name."""
         found = self.api.get("/api/v1/dataset/", q=json.dumps({"page_size": 100}))["result"]
         return {row["table_name"]: row["id"] for row in found if row["database"]["database_name"] == build.POSTGRES}
 
@@ -108,7 +108,7 @@ def superset(
             running = Running(url, "only for this test", home, new_database(), api, {}, {})
             running.publish()
             snapshot = home / "warehouse" / "tiktok.duckdb"
-            for _ in range(2):  # again, and nothing is doubled
+            for _ in range(2):  # A second time, which must duplicate nothing.
                 running.datasets = build.connect(api, snapshot, running.postgres_url)
                 running.drawn = build.draw(api, running.datasets)
             yield running
@@ -120,8 +120,8 @@ def superset(
 def _wait(url: str, process: subprocess.Popen[bytes], kept: Path) -> None:
     until = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < until:
-        said = "".join(log.read_text()[-2_000:] for log in kept.glob("*.log"))
-        assert process.poll() is None, said
+        text = "".join(log.read_text()[-2_000:] for log in kept.glob("*.log"))
+        assert process.poll() is None, text
         try:
             if httpx.get(f"{url}/health", timeout=10).text == "OK":
                 return
@@ -131,14 +131,14 @@ def _wait(url: str, process: subprocess.Popen[bytes], kept: Path) -> None:
     raise AssertionError(f"Superset did not start within {_STARTS_WITHIN_S} s")
 
 
-def test_building_twice_doubles_nothing(superset: Running) -> None:
+def test_a_second_set_up_duplicates_nothing(superset: Running) -> None:
     counts = {kind: superset.api.get(f"/api/v1/{kind}/")["count"] for kind in ("database", "chart", "dashboard")}
     assert counts == {"database": 2, "chart": len(build.CHARTS), "dashboard": 1}
     assert superset.api.get("/api/v1/dataset/")["count"] == 2 * (len(build.DATASETS) + len(build.QUERIES))
 
 
 def _query(drawn: dict[str, Any]) -> dict[str, Any]:
-    """The query that the browser makes of a chart's parameters."""
+    """Return the query that the browser makes from a chart's parameters."""
     where = {"extras": {"where": " AND ".join(f["sqlExpression"] for f in drawn["adhoc_filters"])}}
     if drawn["viz_type"] == "table":
         return {**where, "columns": drawn["all_columns"]}
@@ -157,7 +157,7 @@ def _comparable(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("title", [title for title, *_ in build.CHARTS])
-def test_a_chart_shows_the_same_on_both_databases(superset: Running, title: str) -> None:
+def test_a_chart_shows_the_same_rows_on_both_databases(superset: Running, title: str) -> None:
     dataset, drawn = next((dataset, drawn) for name, dataset, _, _, drawn in build.CHARTS if name == title)
     saved = superset.api.get(f"/api/v1/chart/{superset.drawn[title]}")["result"]
     assert json.loads(saved["params"]) == {**drawn, "datasource": f"{superset.datasets[dataset]}__table"}
@@ -173,7 +173,7 @@ def test_charts_show_published_data(superset: Running) -> None:
     assert seen == handles != set()
 
 
-def test_a_new_publication_is_seen_at_once_on_both_databases(superset: Running) -> None:
+def test_a_new_publication_is_visible_at_once_on_both_databases(superset: Running) -> None:
     boards = [superset.datasets["leaderboard_today"], superset.on_postgres()["leaderboard_today"]]
     before = [{row["display_name"] for row in superset.rows(board, "display_name")} for board in boards]
     assert before[0] == before[1] != {"Somebody Else"}
@@ -188,19 +188,19 @@ def test_a_new_publication_is_seen_at_once_on_both_databases(superset: Running) 
 def test_the_dashboard_is_drawn_in_a_browser(superset: Running, tmp_path: Path) -> None:
     cookie = session_cookie(superset.url, superset.password)
     picture = tmp_path / "superset.png"
-    said = screenshot(
+    text = screenshot(
         superset.url, "/superset/dashboard/tiktok/?standalone=2", cookie, picture, charts=len(build.CHARTS)
     )
     for title, *_ in build.CHARTS:
-        assert title in said
+        assert title in text
     for broken in ("Unexpected error", "Error:", "NaN", "No results were returned"):
-        assert broken not in said
+        assert broken not in text
     with duckdb.connect(str(superset.home / "warehouse" / "tiktok.duckdb"), read_only=True) as reader:
         streams = reader.execute(
             "SELECT handle, strftime(started_at, '%d %b %H:%M') FROM stream_overview WHERE status = 'ended'"
         ).fetchall()
     for handle, started in streams:
-        assert re.search(rf"{re.escape(handle)}\s+{started}", said), (handle, started)
+        assert re.search(rf"{re.escape(handle)}\s+{started}", text), (handle, started)
     assert picture.stat().st_size > 30_000
     if os.environ.get("SAVE_SCREENSHOTS"):
         shutil.copy(picture, ROOT / "docs" / "screenshots" / "superset.png")

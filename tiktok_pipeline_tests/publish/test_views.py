@@ -1,4 +1,4 @@
-"""The published views, against a lake whose answers can be told by hand."""
+"""The published views over a lake that is small enough to check by hand."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_live_now_shows_the_last_reported_viewers(warehouse: Path) -> None:
     assert live["on_air"]["handle"] == "on_air.now"
 
 
-def test_movers_compare_with_the_day_before_and_two_medians(warehouse: Path) -> None:
+def test_movers_compare_with_the_previous_day_and_two_medians(warehouse: Path) -> None:
     riser = rows(warehouse, "movers")["riser"]
     assert riser["day"] == TODAY
     assert (riser["hours_watched"], riser["previous_day"]) == (100.0, 40.0)
-    # 40, 30, 20, 10 and three days off air; over 28 days 20 known ones, 15 of them off air.
+    # 40, 30, 20, 10 and three days off air; 20 known days within 28, of which 15 off air.
     assert riser["median_7d"] == 10.0
     assert (riser["median_28d"], riser["known_days_28d"]) == (0.0, 20)
     assert (riser["vs_previous_day"], riser["vs_median_7d"], riser["vs_median_28d"]) == (60.0, 90.0, 100.0)
@@ -59,7 +59,7 @@ def test_an_unknown_day_is_null_and_a_day_off_air_is_0(warehouse: Path) -> None:
     assert (movers["quiet"]["hours_watched"], movers["quiet"]["vs_previous_day"]) == (0.0, 0.0)
 
 
-def test_a_stream_without_viewers_makes_the_day_unknown(warehouse: Path) -> None:
+def test_a_stream_without_viewer_counts_makes_the_day_unknown(warehouse: Path) -> None:
     mute = rows(warehouse, "movers")["mute"]
     assert (mute["hours_watched"], mute["previous_day"], mute["vs_previous_day"]) == (None, 7.0, None)
 
@@ -75,13 +75,13 @@ def test_only_creators_seen_off_air_went_dark(warehouse: Path) -> None:
 def test_an_overview_has_one_row_a_stream_with_its_marts(warehouse: Path) -> None:
     with duckdb.connect(str(warehouse / LINK), read_only=True) as reader:
         overview = reader.sql("SELECT * FROM stream_overview").pl()
-    streams = sum(len(told) for told in small_lake.HOURS_WATCHED.values())
+    streams = sum(len(streams_of_creator) for streams_of_creator in small_lake.HOURS_WATCHED.values())
     assert overview.height == overview["stream_id"].n_unique() == streams
     riser = overview.row(by_predicate=pl.col("stream_id") == "riser:0", named=True)
     assert (riser["lift"], riser["lift_flags"], riser["vendors"]) == (12.5, "few_placebo,late_before", "konbini,tikhub")
     assert overview.filter(stream_id="quiet:5")["lift"].to_list() == [None]
 
 
-def test_the_board_of_today_has_handles(warehouse: Path) -> None:
+def test_leaderboard_today_shows_handles(warehouse: Path) -> None:
     board = rows(warehouse, "leaderboard_today")
     assert (board["riser"]["rank"], board["riser"]["handle"]) == (1, "riser.now")

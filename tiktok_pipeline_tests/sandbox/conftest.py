@@ -1,4 +1,4 @@
-"""A small world, and a way to ask the sandbox's ASGI callable without a socket."""
+"""A small world, and direct calls of the sandbox's ASGI application without a socket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = {
 
 @dataclass
 class Reply:
-    """What came back."""
+    """A response of the sandbox."""
 
     status: int
     headers: dict[str, str]
@@ -42,7 +42,7 @@ class Reply:
 
 
 class Asker:
-    """Asks one sandbox; the vendor's key goes along unless other headers are given."""
+    """Requests to one sandbox, with the vendor's key unless other headers are given."""
 
     def __init__(self, app: App) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Damage: each kind occurs, is where it says, leaves the rest alone, and repeats."""
+"""Damage of bodies, headers and connections: every kind occurs, touches only its stated place, and is repeatable."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BODY: dict[str, Any] = {
 }
 GOOD = json.dumps(BODY, ensure_ascii=False, separators=(",", ":")).encode()
 
-# Kinds whose body is JSON in the eyes of Python's own decoder, which takes NaN, big numbers and lone surrogates.
+# Kinds whose body Python's own decoder accepts as JSON; it takes NaN, big numbers and lone surrogates.
 DECODABLE = {
     *("type", "absent", "number", "not_a_number", "surrogate", "text", "nesting_10", "duplicate_key"),
     *("count_as_text", "count", "flag", "time", "handle", "id", "cursor", "has_more", "state", "price"),
@@ -75,14 +75,14 @@ def decoded(body: bytes) -> Any:
         sys.set_int_max_str_digits(limit)
 
 
-def test_every_kind_of_the_issue_occurs() -> None:
+def test_every_specified_kind_of_damage_occurs() -> None:
     assert set(damaged()) == DECODABLE | {
         *("bom", "truncated", "flipped_byte", "utf16", "latin1", "twice", "trailing", "leading", "callback"),
         *("encoded_twice", "root", "root_nesting", "nesting_1000", "nesting_100000", "not_utf8"),
     }
 
 
-def test_all_values_elsewhere_are_as_they_were() -> None:
+def test_all_values_outside_the_damaged_path_are_unchanged() -> None:
     good = flat(BODY)
     for kind, cases in damaged().items():
         if kind not in DECODABLE:
@@ -94,22 +94,22 @@ def test_all_values_elsewhere_are_as_they_were() -> None:
                     assert left.get(pointer) == value, (kind, damage.path, pointer)
 
 
-def test_a_damage_changes_the_body_and_the_same_seed_changes_it_alike() -> None:
+def test_damage_changes_the_body_and_the_same_seed_gives_the_same_damage() -> None:
     same = 0
     for kind, cases in damaged(range(2_000)).items():
         same += sum(body == GOOD for body, _ in cases)
         assert all(damage.part == "body" for _, damage in cases), kind
-    assert same < 60  # a flag that was swapped for itself, a file that was cut at its end
+    assert same < 60  # A flag swapped for itself, or a body cut at its end.
     assert damage_body(GOOD, "c0", AT, Random(5)) == damage_body(GOOD, "c0", AT, Random(5))
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"<html>", b"0", b"null", b"[]", b"\xff"])
-def test_a_body_that_has_no_inside_is_damaged_as_a_whole(body: bytes) -> None:
+def test_a_body_without_inner_values_is_damaged_as_a_whole(body: bytes) -> None:
     for seed in range(200):
         assert damage_body(body, None, AT, Random(seed))[1].path == ""
 
 
-def test_the_cursor_of_the_request_is_repeated_and_times_lie_around_the_request() -> None:
+def test_damaged_cursors_repeat_the_requests_and_damaged_times_lie_around_it() -> None:
     found = damaged()
     assert any(b'"nextCursor":"c0"' in body for body, _ in found["cursor"])
     assert any(b"2026-10-03T12:00:00.000Z" in body for body, _ in found["time"])
@@ -117,7 +117,7 @@ def test_the_cursor_of_the_request_is_repeated_and_times_lie_around_the_request(
     assert any(b"../../../v1/balance?x=" in body for body, _ in found["handle"])
 
 
-def test_headers_become_odd_twice_or_absent() -> None:
+def test_damaged_headers_have_an_odd_value_or_are_duplicated_or_missing() -> None:
     own = ((b"x-credits-used", b"1"), (b"x-credits-remaining", b"99"))
     found = [damage_headers(own, Random(seed)) for seed in range(2_000)]
     assert {damage.kind for _, damage in found} == {"value", "twice", "absent"}
@@ -138,7 +138,7 @@ def test_connections_that_cost_seconds_or_megabytes_are_rare() -> None:
     assert 0.17 < sum(kind in heavy for kind in chosen) / len(chosen) < 0.23
 
 
-def test_an_oversized_body_is_still_json_and_a_bomb_is_small() -> None:
+def test_an_oversized_body_is_valid_json_and_a_bomb_is_small() -> None:
     big = json.loads(oversized(GOOD))
     assert len(big.pop("padding")) == OVERSIZED_BYTES
     assert big == BODY
@@ -146,5 +146,5 @@ def test_an_oversized_body_is_still_json_and_a_bomb_is_small() -> None:
     assert len(bomb(twice=True)) < len(bomb()) / 20
     assert gzip.decompress(bomb(twice=True)) == bomb()
     with gzip.open(io.BytesIO(bomb())) as packed:
-        unpacked = sum(len(piece) for piece in iter(lambda: packed.read(1 << 20), b""))  # the check sum is read too
+        unpacked = sum(len(piece) for piece in iter(lambda: packed.read(1 << 20), b""))  # Reads the checksum too.
     assert unpacked > BOMB_BYTES

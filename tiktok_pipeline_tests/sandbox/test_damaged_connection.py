@@ -1,4 +1,4 @@
-"""Damaged connections, seen through a plain socket: what comes, and that the sandbox itself survives it."""
+"""Damaged connections, received through a plain socket; the sandbox itself survives them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 def moment_of(how: Connection, world: World) -> tuple[str, datetime]:
-    """A handle and an instant at which the connection is damaged in this way."""
+    """Return a handle and an instant at which the connection is damaged in this way."""
     fetch, faults = SocialFetch(world, Ledger()), Faults(world.seed, "hostile-connection")
     handle = world.creators[0].handle
     for second in count():
@@ -43,7 +43,7 @@ def moment_of(how: Connection, world: World) -> tuple[str, datetime]:
 
 
 def listen(sandbox: RunningSandbox, handle: str, at: datetime, most: int = 64 << 20) -> tuple[bytes, bool]:
-    """What comes within a while, up to a size, and whether the sandbox hung up."""
+    """Return the received bytes, up to a time and a size, and whether the sandbox closed the connection."""
     place = urlsplit(sandbox.url)
     received = bytearray()
     with socket.create_connection((str(place.hostname), place.port or 80), timeout=5) as line:
@@ -66,7 +66,7 @@ def listen(sandbox: RunningSandbox, handle: str, at: datetime, most: int = 64 <<
     return bytes(received), False
 
 
-# (head, body, Content-Length or 0) of what came -> whether it is as the kind says
+# (head, body, Content-Length or 0) of the received bytes -> whether they match the kind
 LOOKS: dict[Connection, Callable[[bytes, bytes, int], bool]] = {
     Connection.RESET_INSIDE: lambda head, body, length: 0 < len(body) < length,
     Connection.LENGTH_TOO_LONG: lambda head, body, length: length == len(body) + 1_000,

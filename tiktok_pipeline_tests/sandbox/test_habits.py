@@ -1,4 +1,4 @@
-"""Habits that change mid-run, and weeks off."""
+"""Changes of habit during a run, and weeks without a stream."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_creator_that_becomes_rare_streams_less_from_then_on(crowd: World) -> 
     assert all(after < before / 2 for before, after in rates)
 
 
-def test_streams_stay_apart_across_a_change_of_habit(crowd: World) -> None:
+def test_streams_keep_their_distance_across_a_change_of_habit(crowd: World) -> None:
     for c in crowd.creators:
         if crowd.routine(c).then is not None:
             own = crowd.streams(c, SINCE, UNTIL)

@@ -1,4 +1,4 @@
-"""The sandbox writes the vendors' formats on its own: that is what makes a test against it honest."""
+"""The sandbox writes the vendors' formats without code of the pipeline, so that tests against it are independent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tiktok_pipeline.sandbox
 FOLDER = Path(tiktok_pipeline.sandbox.__file__).parent
 
 
-def test_the_sandbox_imports_nothing_of_the_pipeline_but_itself() -> None:
+def test_the_sandbox_imports_no_other_part_of_the_pipeline() -> None:
     files = sorted(FOLDER.glob("*.py"))
     assert len(files) > 10
     for file in files:

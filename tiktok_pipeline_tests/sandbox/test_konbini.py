@@ -1,4 +1,4 @@
-"""The sandbox's KonbiniAPI: shape, key, billing, rounding, errors; and that it agrees with the truth."""
+"""The sandbox's KonbiniAPI: shape, key, billing, rounding and errors, and agreement with the truth."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_user_is_a_person_with_rounded_counts(ask: Asker, world: World) -> Non
         assert reply.headers["x-credits-used"] == "1"
 
 
-def test_both_spellings_are_served_and_stay_with_their_creator(ask: Asker, world: World) -> None:
+def test_each_creator_always_has_the_same_one_of_two_spellings(ask: Asker, world: World) -> None:
     seen = {}
     for creator in (c for c in world.creators if c.kind == "public" and c.renamed_at is None):
         spellings = {
@@ -88,7 +88,7 @@ def test_a_pause_is_live_and_a_reconnect_gap_is_not(ask: Asker, streams: list[Tr
     assert ask(f"{USERS}{broken.creator.handle}/live", gap).status == 404
 
 
-def test_offline_private_and_unknown_are_the_same_billed_404(
+def test_offline_private_and_unknown_give_the_same_billed_404(
     ask: Asker, world: World, streams: list[TrueStream]
 ) -> None:
     offline = streams[0]
@@ -107,7 +107,7 @@ def test_offline_private_and_unknown_are_the_same_billed_404(
         assert reply.headers["x-credits-used"] == "1"
 
 
-def test_a_handle_may_carry_an_at_sign_and_capitals(ask: Asker, public: list[Creator]) -> None:
+def test_a_handle_may_have_an_at_sign_and_capitals(ask: Asker, public: list[Creator]) -> None:
     handle = next(c for c in public if c.renamed_at is None).handle
     assert ask(f"{USERS}@{handle.upper()}", START).body == ask(USERS + handle, START).body
 
@@ -141,7 +141,7 @@ def test_credits_remaining_fall_by_the_credits_used(ask: Asker, world: World) ->
     assert [left[0] - value for value in left] == [0, 1, 2]
 
 
-def test_stories_are_paged_without_loss_or_repetition(ask: Asker, world: World) -> None:
+def test_pages_of_stories_lose_and_repeat_no_story(ask: Asker, world: World) -> None:
     moments = [START + timedelta(hours=6 * n) for n in range(40)]
     creator, at = max(
         ((c, at) for c in world.creators if c.renamed_at is None for at in moments),
@@ -149,14 +149,14 @@ def test_stories_are_paged_without_loss_or_repetition(ask: Asker, world: World) 
     )
     shown = world.stories_at(creator, at)
     assert len(shown) >= 4
-    cursor, told = "0", []
+    cursor, found = "0", []
     while cursor is not None:
         page = ask(f"{USERS}{creator.handle}/stories?count=2&cursor={cursor}", at).json["data"]
         assert len(page["orderedItems"]) <= 2
-        told += page["orderedItems"]
+        found += page["orderedItems"]
         cursor = page["nextCursor"]
-    assert [s.get("entityId", s.get("internalId")) for s in told] == [s.story_id for s in reversed(shown)]
-    for item, story in zip(told, reversed(shown), strict=True):
+    assert [s.get("entityId", s.get("internalId")) for s in found] == [s.story_id for s in reversed(shown)]
+    for item, story in zip(found, reversed(shown), strict=True):
         assert item["viewCount"] == story.views(at.timestamp())
         assert datetime.fromisoformat(item["endTime"]) == story.expires_at
         assert ("duration" in item) == (story.media_type == "video")
@@ -171,19 +171,19 @@ def test_four_stories_are_the_default_page(ask: Asker, world: World) -> None:
 
 
 @pytest.mark.parametrize("query", ["count=0", "count=36", "count=many", "cursor=later"])
-def test_a_bad_page_is_a_free_validation_error(ask: Asker, world: World, query: str) -> None:
+def test_an_invalid_page_parameter_is_a_free_validation_error(ask: Asker, world: World, query: str) -> None:
     reply = ask(f"{USERS}{world.creators[0].handle}/stories?{query}", START)
     assert (reply.status, reply.json["errors"][0]["code"]) == (400, "validation_error")
     assert reply.headers["x-credits-used"] == "0"
 
 
 def entity(item: dict[str, Any]) -> str:
-    told: str = item.get("entityId", item.get("internalId"))
-    return told
+    found: str = item.get("entityId", item.get("internalId"))
+    return found
 
 
 def walk(ask: Asker, path: str, at: datetime) -> list[list[dict[str, Any]]]:
-    """The items of each page until `nextCursor` is null."""
+    """Return the items of each page until `nextCursor` is null."""
     cursor, pages, mark = "0", [], "&" if "?" in path else "?"
     while cursor is not None:
         reply = ask(f"{path}{mark}cursor={cursor}", at)
@@ -197,7 +197,7 @@ def walk(ask: Asker, path: str, at: datetime) -> list[list[dict[str, Any]]]:
     return pages
 
 
-def test_videos_are_walked_to_the_end_with_the_pinned_ones_on_top_of_each_page(
+def test_videos_can_be_walked_to_the_end_with_pinned_ones_on_top_of_each_page(
     ask: Asker, world: World, public: list[Creator]
 ) -> None:
     at = START + timedelta(days=20)
@@ -208,12 +208,12 @@ def test_videos_are_walked_to_the_end_with_the_pinned_ones_on_top_of_each_page(
         for page in pages:
             assert len(page) <= 10
             assert [entity(item) for item in page[: len(pinned)]] == pinned
-        told = [entity(item) for page in pages for item in page[len(pinned) :]]
+        found = [entity(item) for page in pages for item in page[len(pinned) :]]
         true = world.posts(creator, START - timedelta(days=36), at + timedelta(seconds=1))
-        assert told == [p.post_id for p in reversed(true)]
+        assert found == [p.post_id for p in reversed(true)]
 
 
-def test_a_video_agrees_with_the_truth_and_its_media_carries_a_cookie(
+def test_a_video_agrees_with_the_truth_and_its_media_has_a_cookie(
     ask: Asker, world: World, public: list[Creator]
 ) -> None:
     at = START + timedelta(days=9)
@@ -230,7 +230,7 @@ def test_a_video_agrees_with_the_truth_and_its_media_carries_a_cookie(
             assert spelling(item) == spelling(item["attributedTo"])
 
 
-def test_35_videos_are_the_default_and_the_most(ask: Asker, world: World, public: list[Creator]) -> None:
+def test_35_videos_are_the_default_and_the_maximum(ask: Asker, world: World, public: list[Creator]) -> None:
     at = START + timedelta(days=120)
     handle = next(c.handle for c in public if c.renamed_at is None and len(world.posts(c, START, at)) > 40)
     assert ask(f"{USERS}{handle}/videos", at).json["data"]["itemCount"] == 35
@@ -238,7 +238,7 @@ def test_35_videos_are_the_default_and_the_most(ask: Asker, world: World, public
         assert ask(f"{USERS}{handle}/videos?{query}", at).status == 400
 
 
-def test_a_cursor_after_the_end_is_an_empty_page_but_for_the_pinned_ones(ask: Asker, public: list[Creator]) -> None:
+def test_a_cursor_after_the_end_gives_only_pinned_videos(ask: Asker, public: list[Creator]) -> None:
     handle = next(c.handle for c in public if c.renamed_at is None)
     for _ in range(2):
         data = ask(f"{USERS}{handle}/videos?cursor=1500000000000", START).json["data"]
@@ -246,7 +246,7 @@ def test_a_cursor_after_the_end_is_an_empty_page_but_for_the_pinned_ones(ask: As
         assert data["nextCursor"] is None
 
 
-def test_followers_are_walked_to_the_end_and_are_those_of_the_truth(
+def test_followers_can_be_walked_to_the_end_and_agree_with_the_truth(
     ask: Asker, world: World, public: list[Creator]
 ) -> None:
     creator = min(
@@ -254,16 +254,16 @@ def test_followers_are_walked_to_the_end_and_are_those_of_the_truth(
         key=lambda c: c.followers_at_start,
     )
     pages = walk(ask, f"{USERS}{creator.handle}/followers", START)
-    told = [entity(person) for page in pages for person in page]
+    found = [entity(person) for page in pages for person in page]
     assert all(len(page) <= 30 for page in pages)
-    assert len(set(told)) == len(told) < world.followers_at(creator, START)
+    assert len(set(found)) == len(found) < world.followers_at(creator, START)
     members = world.follower_list(creator)
     newest = members.page(START.timestamp(), None, 30).followers
-    assert told[: len(newest)] == [follower.sec_uid for follower in newest]
+    assert found[: len(newest)] == [follower.sec_uid for follower in newest]
     assert sum(row["credits"] for row in ask("/truth/ledger").json) == len(pages)
 
 
-def test_a_hidden_follower_list_is_an_empty_page_and_a_private_one_a_miss(ask: Asker, world: World) -> None:
+def test_a_hidden_follower_list_is_an_empty_page_and_a_private_one_not_found(ask: Asker, world: World) -> None:
     hidden = next(c for c in world.creators if c.kind == "public" and world.follower_list(c).hidden)
     data = ask(f"{USERS}{hidden.handle}/followers", START).json["data"]
     assert (data["orderedItems"], data["nextCursor"]) == ([], None)
@@ -276,14 +276,14 @@ def test_a_hidden_follower_list_is_an_empty_page_and_a_private_one_a_miss(ask: A
 def test_a_search_has_pages_of_ten_and_ends(ask: Asker, world: World) -> None:
     pages = walk(ask, "/konbini/v1/tiktok/search/users?query=a", START)
     assert [len(page) for page in pages[:-1]] == [10] * (len(pages) - 1)
-    told = [person["preferredUsername"] for page in pages for person in page]
-    assert told == [world.handle_at(c, START) for c in world.search("a", START)]
-    assert len(told) > 10
+    found = [person["preferredUsername"] for page in pages for person in page]
+    assert found == [world.handle_at(c, START) for c in world.search("a", START)]
+    assert len(found) > 10
     assert ask("/konbini/v1/tiktok/search/users?query=nobody.at.all", START).json["data"]["orderedItems"] == []
 
 
 @pytest.mark.parametrize("query", ["", "query=", "query=a&count=20", "query=a&cursor=x"])
-def test_a_search_without_a_query_or_with_another_page_size_is_refused_free(ask: Asker, query: str) -> None:
+def test_a_search_without_a_query_or_with_another_page_size_is_refused_free_of_charge(ask: Asker, query: str) -> None:
     reply = ask(f"/konbini/v1/tiktok/search/users?{query}", START)
     assert (reply.status, reply.json["errors"][0]["code"]) == (400, "validation_error")
     assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0

@@ -1,4 +1,4 @@
-"""Posts: how many, the recap clips of streams, pinned ones, captions, and counts that grow."""
+"""Posts: their number, recap clips of streams, pinned posts, captions, and growing counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_there_are_at_most_two_regular_posts_a_day(posts: list[TruePost]) -> Non
     assert max(a_day.values()) == 2
 
 
-def test_about_half_of_the_streams_are_recapped_by_one_to_three_clips(crowd: World, posts: list[TruePost]) -> None:
+def test_about_half_of_the_streams_have_one_to_three_recap_clips(crowd: World, posts: list[TruePost]) -> None:
     streams = [s for c in crowd.creators for s in crowd.streams(c, SINCE, UNTIL - timedelta(days=4))]
     clips = Counter(id(p.recap_of) for p in posts if p.recap_of is not None)
     counts = Counter(clips[id(s)] for s in streams)
@@ -41,7 +41,7 @@ def test_about_half_of_the_streams_are_recapped_by_one_to_three_clips(crowd: Wor
     assert set(counts) == {0, 1, 2, 3}
 
 
-def test_clips_come_within_72_hours_and_some_while_the_stream_lasts(posts: list[TruePost]) -> None:
+def test_recap_clips_come_within_72_hours_and_some_during_the_stream(posts: list[TruePost]) -> None:
     clips = [(p, p.recap_of) for p in posts if p.recap_of is not None]
     for post, stream in clips:
         assert stream.start_s + 299 <= post.published_s <= stream.end_s + 72 * 3600
@@ -52,7 +52,7 @@ def test_clips_come_within_72_hours_and_some_while_the_stream_lasts(posts: list[
     assert 0.5 <= within_3_h <= 0.7
 
 
-def test_clips_are_captioned_in_the_creators_language(posts: list[TruePost]) -> None:
+def test_recap_clips_have_captions_in_the_creators_language(posts: list[TruePost]) -> None:
     spoken = defaultdict(set)
     for post in posts:
         if post.recap_of is not None and post.caption is not None:
@@ -63,7 +63,7 @@ def test_clips_are_captioned_in_the_creators_language(posts: list[TruePost]) -> 
         assert all(any(caption.startswith(begin) for begin in beginnings) for caption in captions)
 
 
-def test_captions_are_missing_now_and_then_and_some_only_announce(posts: list[TruePost]) -> None:
+def test_some_captions_are_missing_and_some_only_announce_a_stream(posts: list[TruePost]) -> None:
     assert 0.03 <= sum(p.caption is None for p in posts) / len(posts) <= 0.07
     announced = sum((p.caption or "").startswith(("going live tonight", "LIVE tomorrow")) for p in posts)
     assert 0 < announced < 0.1 * len(posts)
@@ -83,21 +83,21 @@ def test_one_or_two_posts_are_pinned_and_months_old(crowd: World) -> None:
     assert set(seen) == {0, 1, 2}
 
 
-def test_ids_are_unique_and_tell_when_the_post_was_made(posts: list[TruePost]) -> None:
+def test_ids_are_unique_and_contain_the_time_of_the_post(posts: list[TruePost]) -> None:
     assert len({p.post_id for p in posts}) == len(posts)
     assert all(5 <= p.published_s - (int(p.post_id) >> 32) <= 31 for p in posts)
 
 
-def test_counts_grow_with_age_and_are_none_before(posts: list[TruePost]) -> None:
+def test_counts_grow_with_age_and_are_zero_before_publishing(posts: list[TruePost]) -> None:
     for post in posts[::50]:
         ages = [post.published_s + 7200.0 * n for n in range(-3, 400, 9)]
         for count in (post.views, post.likes, post.comments, post.shares, post.saves):
-            told = [count(at) for at in ages]
-            assert told == sorted(told)
-            assert told[0] == 0
+            counts = [count(at) for at in ages]
+            assert counts == sorted(counts)
+            assert counts[0] == 0
 
 
-def test_a_page_is_the_newest_before_a_cursor(crowd: World) -> None:
+def test_a_page_has_the_newest_posts_before_a_cursor(crowd: World) -> None:
     creator = max(crowd.creators, key=lambda c: len(crowd.posts(c, SINCE, START)))
     feed, at = crowd.feed(creator), START.timestamp()
     first, more = feed.page(at, None, 5)
@@ -105,12 +105,12 @@ def test_a_page_is_the_newest_before_a_cursor(crowd: World) -> None:
     own = [p.post_id for p in crowd.posts(creator, SINCE, START + timedelta(seconds=1))][::-1]
     assert [p.post_id for p in [*first, *second]] == own[:10]
     assert more
-    everything, more = feed.page(at, None, 10_000)
+    all_posts, more = feed.page(at, None, 10_000)
     assert not more
-    assert feed.page(at, everything[-1].published_s, 5) == ([], False)
+    assert feed.page(at, all_posts[-1].published_s, 5) == ([], False)
 
 
-def test_the_number_of_posts_on_a_profile_grows_by_those_published(crowd: World) -> None:
+def test_the_number_of_videos_on_a_profile_grows_by_the_published_posts(crowd: World) -> None:
     for c in crowd.creators[:20]:
         assert crowd.videos_at(c, START) == c.videos_at_start
         assert crowd.videos_at(c, UNTIL) == c.videos_at_start + len(crowd.posts(c, START, UNTIL))

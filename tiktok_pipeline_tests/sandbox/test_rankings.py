@@ -1,4 +1,4 @@
-"""Live rankings: windows, ties, units, and that they follow from who is live with how many viewers."""
+"""Live rankings: windows, ties, units, and agreement with live creators and their viewers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rankings(crowd: World) -> list[tuple[datetime, Ranking]]:
 
 
 @pytest.mark.parametrize(("kind", "length"), [("hourly", 3600), ("daily", 86_400)])
-def test_a_window_begins_on_the_full_hour_or_day(crowd: World, kind: ListKind, length: int) -> None:
+def test_a_window_starts_on_the_full_hour_or_day(crowd: World, kind: ListKind, length: int) -> None:
     at = datetime(2026, 3, 4, 17, 42, 9, tzinfo=UTC)
     ranking = crowd.ranking(kind, "US", at)
     begin = at.replace(minute=0, second=0, hour=17 if kind == "hourly" else 0)
@@ -36,7 +36,7 @@ def test_a_window_begins_on_the_full_hour_or_day(crowd: World, kind: ListKind, l
     assert crowd.ranking(kind, "US", next_window).rows == []
 
 
-def test_whoever_is_ranked_was_live_in_the_window_in_that_region(
+def test_every_ranked_creator_was_live_in_the_window_in_that_region(
     crowd: World, rankings: list[tuple[datetime, Ranking]]
 ) -> None:
     assert any(ranking.rows for _, ranking in rankings)
@@ -54,7 +54,7 @@ def test_scores_fall_in_steps_of_the_lists_unit(rankings: list[tuple[datetime, R
     assert {ranking.kind: ranking.unit for _, ranking in rankings} == {"hourly": "diamonds", "daily": "popularity"}
 
 
-def test_equal_scores_share_a_rank_and_the_next_one_skips(rankings: list[tuple[datetime, Ranking]]) -> None:
+def test_equal_scores_share_a_rank_and_the_next_rank_skips(rankings: list[tuple[datetime, Ranking]]) -> None:
     ties = 0
     for _, ranking in rankings:
         for place, row in enumerate(ranking.rows, start=1):
@@ -64,7 +64,7 @@ def test_equal_scores_share_a_rank_and_the_next_one_skips(rankings: list[tuple[d
     assert ties > 10
 
 
-def test_a_score_grows_within_its_window_and_rests_when_the_stream_is_over(crowd: World) -> None:
+def test_a_score_grows_within_its_window_and_stays_after_the_stream(crowd: World) -> None:
     stream = next(
         s
         for c in crowd.creators
@@ -84,9 +84,9 @@ def test_a_region_without_creators_has_an_empty_list(crowd: World) -> None:
     assert crowd.ranking("daily", "AQ", START + timedelta(hours=20)).rows == []
 
 
-def test_the_order_of_instants_does_not_matter(rankings: list[tuple[datetime, Ranking]]) -> None:
+def test_the_order_of_requests_does_not_matter(rankings: list[tuple[datetime, Ranking]]) -> None:
     fresh = World(seed=3, creators=240, start=START)
     for at, ranking in reversed(rankings[::7]):
         again = fresh.ranking(ranking.kind, ranking.region, at)
-        told = [(row.creator.handle, row.rank, row.score) for row in again.rows]
-        assert told == [(row.creator.handle, row.rank, row.score) for row in ranking.rows]
+        rows = [(row.creator.handle, row.rank, row.score) for row in again.rows]
+        assert rows == [(row.creator.handle, row.rank, row.score) for row in ranking.rows]

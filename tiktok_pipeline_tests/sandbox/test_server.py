@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP, in a process of its own."""
+"""The sandbox over real HTTP, in its own process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
         yield client
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -50,7 +50,7 @@ def test_http_responses_equal_those_of_the_callable(client: httpx.Client, sandbo
         assert reply.content == ask(path, at).body
 
 
-def test_the_environment_leads_the_pipeline_to_it(client: httpx.Client, sandbox: RunningSandbox) -> None:
+def test_the_environment_points_the_pipeline_to_the_sandbox(client: httpx.Client, sandbox: RunningSandbox) -> None:
     names = set(sandbox.environment)
     assert {f"{vendor}_BASE_URL" for vendor in ("KONBINI", "SOCIAL_FETCH", "TIKLIVEAPI", "TIKHUB")} < names
     base, key = sandbox.environment["SOCIAL_FETCH_BASE_URL"], sandbox.environment["SOCIAL_FETCH_API_KEY"]
@@ -67,11 +67,11 @@ def test_the_date_header_is_of_the_requested_instant(client: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("value", ["now", "2026-03-02T00:00:00", "\u00a0".encode("latin-1")])
-def test_an_instant_that_cannot_be_read_is_refused(client: httpx.Client, value: str | bytes) -> None:
+def test_an_unreadable_instant_is_refused(client: httpx.Client, value: str | bytes) -> None:
     assert client.get("/truth/now", headers={"X-Replay-At": value}).status_code == 400
 
 
-def test_without_an_instant_its_own_clock_runs_at_the_given_speed() -> None:
+def test_without_an_instant_the_sandbox_clock_runs_at_the_given_speed() -> None:
     with start_in_process(creators=1, start=START, speed=3600.0) as fast, httpx.Client(base_url=fast.url) as client:
         began = time.monotonic()
         first = datetime.fromisoformat(client.get("/truth/now").json()[0]["now"])
@@ -101,14 +101,14 @@ def test_a_cut_connection_reaches_the_client_as_a_network_error() -> None:
     assert row["by_status"]["0"] == cut
 
 
-def test_it_stops_at_the_end_of_the_block() -> None:
+def test_the_server_stops_at_the_end_of_the_block() -> None:
     with start_in_process(creators=1, start=START) as running:
         port = int(running.url.rpartition(":")[2])
-        assert answers(port)
-    assert not answers(port)
+        assert is_listening(port)
+    assert not is_listening(port)
 
 
-def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
+def test_the_server_does_not_outlive_a_killed_parent() -> None:
     program = (
         "import sys, time\n"
         "from tiktok_pipeline.sandbox.server import start_in_process\n"
@@ -122,12 +122,12 @@ def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
     ) as parent:
         assert parent.stdout is not None
         port = int(parent.stdout.readline())
-        assert answers(port)
+        assert is_listening(port)
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_S
-    while answers(port) and time.monotonic() < deadline:
+    while is_listening(port) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not answers(port)
+    assert not is_listening(port)
 
 
 def test_a_failed_start_is_an_error() -> None:

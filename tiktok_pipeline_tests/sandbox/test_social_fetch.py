@@ -1,4 +1,4 @@
-"""The sandbox's Social Fetch: shape, key, billing, exact counts, the shared cache; agreement with the truth."""
+"""The sandbox's Social Fetch: shape, key, billing, exact counts, shared cache, and agreement with the truth."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_live_response_agrees_with_the_truth(ask: Asker, world: World, streams
         assert all(v["source"] in ("primary", "hevc") and v["qualityKey"] for v in data["live"]["streams"])
 
 
-def test_titles_and_starts_are_missing_now_and_then(ask: Asker, streams: list[TrueStream]) -> None:
+def test_titles_and_starts_are_sometimes_missing(ask: Asker, streams: list[TrueStream]) -> None:
     lives = [
         ask(f"{PROFILES}{s.creator.handle}/live", s.started_at + timedelta(minutes=3)).json["data"]["live"]
         for s in streams
@@ -53,7 +53,7 @@ def test_titles_and_starts_are_missing_now_and_then(ask: Asker, streams: list[Tr
         assert 0 < sum(live[field] is None for live in lives) < most * len(lives)
 
 
-def test_offline_is_found_and_still_carries_the_follower_count(
+def test_an_offline_response_is_found_and_has_the_follower_count(
     ask: Asker, world: World, streams: list[TrueStream]
 ) -> None:
     counted = []
@@ -69,7 +69,7 @@ def test_offline_is_found_and_still_carries_the_follower_count(
     assert sum(counted) > len(counted) / 2
 
 
-def test_nine_creators_in_ten_carry_the_count_always_or_never(ask_with: Callable[..., Asker]) -> None:
+def test_nine_creators_in_ten_have_the_count_always_or_never(ask_with: Callable[..., Asker]) -> None:
     world = World(creators=200, start=START)
     ask: Asker = ask_with(world)
     shares = []
@@ -84,7 +84,7 @@ def test_nine_creators_in_ten_carry_the_count_always_or_never(ask_with: Callable
     assert 0.83 <= sum(shares) / len(shares) <= 0.97
 
 
-def test_a_miss_is_a_billed_200(ask: Asker, world: World) -> None:
+def test_not_found_is_a_billed_200(ask: Asker, world: World) -> None:
     reply = ask(f"{PROFILES}{of_kind(world, 'missing').handle}/live", START)
     assert reply.status == 200
     assert reply.json["data"] == {"lookupStatus": "not_found", "liveStatus": None, "profile": None, "live": None}
@@ -118,7 +118,7 @@ def test_one_response_in_twenty_comes_from_a_cache_of_a_minute_and_is_billed(
     assert all("age" not in r.headers for r in replies if not r.json["meta"].get("cached"))
 
 
-def test_asking_again_at_the_same_instant_gives_the_same_bytes(
+def test_a_repeated_request_at_the_same_instant_gives_the_same_bytes(
     ask: Asker, ask_with: Callable[..., Asker], world: World
 ) -> None:
     path, at = f"{PROFILES}{world.creators[0].handle}/live", START + timedelta(hours=20)
@@ -142,13 +142,13 @@ def test_a_bad_key_is_unauthorized(ask: Asker, headers: dict[str, str]) -> None:
     assert reply.json["error"]["code"] == "unauthorized"
 
 
-def test_an_unknown_route_and_a_handle_too_long_are_refused_free(ask: Asker) -> None:
+def test_an_unknown_route_and_an_overlong_handle_are_refused_free_of_charge(ask: Asker) -> None:
     assert (ask("/social-fetch/v1/nothing", START).status, ask(PROFILES + "x" * 65, START).status) == (404, 400)
     assert sum(row["credits"] for row in ask("/truth/ledger").json) == 0
 
 
 def uncached(ask: Asker, path: str, at: datetime) -> tuple[Reply, datetime]:
-    """The answer at `at` or soon after, whichever is not from the cache, and its instant."""
+    """Return the first response from `at` on that is not from the cache, and its instant."""
     while True:
         reply = ask(path, at)
         if "age" not in reply.headers:
@@ -157,7 +157,7 @@ def uncached(ask: Asker, path: str, at: datetime) -> tuple[Reply, datetime]:
 
 
 def walk(ask: Asker, path: str, items: str, at: datetime) -> list[list[dict[str, Any]]]:
-    """The items of each page until `hasMore` is false."""
+    """Return the items of each page until `hasMore` is false."""
     pages, cursor, mark = [], "", "&" if "?" in path else "?"
     while True:
         data = ask(path + (f"{mark}cursor={cursor}" if cursor else ""), at).json["data"]
@@ -169,19 +169,17 @@ def walk(ask: Asker, path: str, items: str, at: datetime) -> list[list[dict[str,
         cursor = data["page"]["nextCursor"]
 
 
-def test_videos_are_walked_to_the_end_with_the_pinned_ones_once(
-    ask: Asker, world: World, public: list[Creator]
-) -> None:
+def test_videos_can_be_walked_to_the_end_with_pinned_ones_once(ask: Asker, world: World, public: list[Creator]) -> None:
     for creator in [c for c in public if c.renamed_at is None][:6]:
         path = f"{PROFILES}{creator.handle}/videos"
         _, at = uncached(ask, path, START + timedelta(days=15))
         pages = walk(ask, path, "videos", at)
-        told = [video for page in pages for video in page]
+        found = [video for page in pages for video in page]
         pinned = [p.post_id for p in world.feed(creator).pinned()]
         true = world.posts(creator, START - timedelta(days=36), at + timedelta(seconds=1))
         assert all(len(page) == 20 for page in pages[:-1])
-        assert [v["id"] for v in told] == [*pinned, *(p.post_id for p in reversed(true))]
-        assert [v["pinned"] for v in told] == [True] * len(pinned) + [False] * len(true)
+        assert [v["id"] for v in found] == [*pinned, *(p.post_id for p in reversed(true))]
+        assert [v["pinned"] for v in found] == [True] * len(pinned) + [False] * len(true)
 
 
 def test_a_video_has_exact_counts_as_of_the_responses_age_and_no_caption_at_times(
@@ -203,14 +201,16 @@ def test_a_video_has_exact_counts_as_of_the_responses_age_and_no_caption_at_time
     assert 0 < captions.count(None) < 0.12 * len(captions)
 
 
-def test_videos_of_private_and_unknown_accounts_are_empty_without_a_word(ask: Asker, world: World) -> None:
+def test_videos_of_private_and_unknown_accounts_are_an_empty_list_without_an_error(ask: Asker, world: World) -> None:
     for handle in (of_kind(world, "private").handle, of_kind(world, "missing").handle, "nobody.at.all"):
         reply = ask(f"{PROFILES}{handle}/videos", START)
         assert reply.json["data"] == {"videos": [], "page": {"nextCursor": None, "hasMore": False}}
         assert reply.json["meta"]["creditsCharged"] == 1
 
 
-def test_followers_are_walked_to_the_end_and_billed_a_page(ask: Asker, world: World, public: list[Creator]) -> None:
+def test_followers_can_be_walked_to_the_end_and_each_page_is_billed(
+    ask: Asker, world: World, public: list[Creator]
+) -> None:
     creator = min(
         (c for c in public if c.renamed_at is None and not world.follower_list(c).hidden),
         key=lambda c: c.followers_at_start,
@@ -220,10 +220,10 @@ def test_followers_are_walked_to_the_end_and_billed_a_page(ask: Asker, world: Wo
     assert reply.json["data"]["lookupStatus"] == "found"
     before = sum(row["credits"] for row in ask("/truth/ledger").json)
     pages = walk(ask, path, "followers", at)
-    told = [follower["platformUserId"] for page in pages for follower in page]
+    found = [follower["platformUserId"] for page in pages for follower in page]
     members = world.follower_list(creator)
-    assert told[:15] == [f.user_id for f in members.page(at.timestamp(), None, 20).followers][:15]
-    assert 0.5 * world.followers_at(creator, at) < len(set(told)) == len(told) < world.followers_at(creator, at)
+    assert found[:15] == [f.user_id for f in members.page(at.timestamp(), None, 20).followers][:15]
+    assert 0.5 * world.followers_at(creator, at) < len(set(found)) == len(found) < world.followers_at(creator, at)
     assert isinstance(pages[0][0]["accountCreatedAt"], int)
     assert sum(row["credits"] for row in ask("/truth/ledger").json) - before == len(pages)
 
@@ -240,13 +240,13 @@ def test_a_follower_list_reports_whether_it_is_hidden_private_or_unknown(ask: As
         assert (data["lookupStatus"], data["followers"], data["page"]["hasMore"]) == (status, [], False)
 
 
-def test_a_search_is_walked_to_the_end_with_exact_counts(ask: Asker, world: World) -> None:
+def test_a_search_can_be_walked_to_the_end_with_exact_counts(ask: Asker, world: World) -> None:
     path = "/social-fetch/v1/tiktok/users/search?query=a"
     _, at = uncached(ask, path, START)
-    told = [user for page in walk(ask, path, "users", at) for user in page]
+    found = [user for page in walk(ask, path, "users", at) for user in page]
     hits = world.search("a", at)
-    assert [user["handle"] for user in told] == [c.handle for c in hits]
-    assert [user["followerCount"] for user in told] == [world.followers_at(c, at) for c in hits]
+    assert [user["handle"] for user in found] == [c.handle for c in hits]
+    assert [user["followerCount"] for user in found] == [world.followers_at(c, at) for c in hits]
 
 
 @pytest.mark.parametrize("cursor", ["!!", "bm90aGluZw==", "Zm9sbG93ZXJzLzU="])

@@ -1,4 +1,4 @@
-"""The sandbox's TikHub: the room in its envelope, damaged numbers, the states of a room, errors."""
+"""The sandbox's TikHub: the room in its envelope, damaged numbers, the states of a room, and errors."""
 
 from __future__ import annotations
 
@@ -81,17 +81,17 @@ def test_the_first_room_of_a_reconnect_has_ended_in_the_gap(ask: Asker, streams:
 
 
 @pytest.mark.parametrize("room_id", ["7000000000000000001", "1", "room"])
-def test_a_room_that_does_not_exist_is_a_bad_parameter_to_the_platform(ask: Asker, room_id: str) -> None:
+def test_a_room_that_does_not_exist_gives_the_platforms_bad_parameter(ask: Asker, room_id: str) -> None:
     assert platform(ask, f"{INFO}?room_id={room_id}&user_id=7000000000000000002", START)["status_code"] == 10011
 
 
-def test_a_room_of_the_future_does_not_exist_yet(ask: Asker, streams: list[TrueStream]) -> None:
+def test_a_future_room_does_not_exist_yet(ask: Asker, streams: list[TrueStream]) -> None:
     room = streams[0].rooms[0]
     before = room.started_at - timedelta(seconds=10)
     assert platform(ask, address(streams[0].creator, room), before)["status_code"] == 10011
 
 
-def test_numeric_ids_are_damaged_as_by_a_javascript_client_and_their_twins_are_right(
+def test_numeric_ids_are_rounded_as_by_javascript_and_their_string_twins_are_exact(
     ask: Asker, streams: list[TrueStream]
 ) -> None:
     damaged = 0
@@ -100,14 +100,14 @@ def test_numeric_ids_are_damaged_as_by_a_javascript_client_and_their_twins_are_r
         for holder, name in ((data, "id"), (data["owner"], "id"), (data["stats"], "id")):
             number, text = holder[name], holder[f"{name}_str"]
             assert float(number) == float(text)
-            assert number % 100 == 0  # seventeen digits of nineteen survive
+            assert number % 100 == 0  # Seventeen of nineteen digits survive.
             damaged += str(number) != text
         assert data["owner_user_id_str"] == ""
         assert data["owner"]["id_str"] == stream.creator.user_id
     assert damaged > 0
 
 
-def test_two_creators_in_three_have_the_platforms_count_of_new_follows(ask: Asker, streams: list[TrueStream]) -> None:
+def test_two_creators_in_three_have_the_platforms_count_of_new_followers(ask: Asker, streams: list[TrueStream]) -> None:
     by_creator: dict[str, set[bool]] = {}
     for stream in streams:
         room = stream.rooms[0]
@@ -179,14 +179,14 @@ def test_a_ranking_agrees_with_the_truth_and_has_no_follower_counts(
         at, region = middle(stream.rooms[0]), stream.creator.region
         data = platform(ask, f"{API}/live/ranking?region={region}{rank_type}", at)["data"]
         ranking = world.ranking(kind, region, at)
-        told = [(row["user"]["id_str"], row["rank"], row["score"]) for row in data["ranks"]]
-        assert told == [(row.creator.user_id, row.rank, row.score) for row in ranking.rows]
+        found = [(row["user"]["id_str"], row["rank"], row["score"]) for row in data["ranks"]]
+        assert found == [(row.creator.user_id, row.rank, row.score) for row in ranking.rows]
         assert data["begin_time"] == ranking.begin_s
         assert data["begin_time"] + (3600 if kind == "hourly" else 86_400) == int(at.timestamp()) + data["delta_time"]
         assert (data["currency"], data["has_more"], data["anchor_info"]) == (ranking.unit, 0, None)
         assert all(row["user"]["follow_info"]["follower_count"] == 0 for row in data["ranks"])
         assert all(b["delta"] == a["score"] - b["score"] for a, b in pairwise(data["ranks"]))
-        rows += len(told)
+        rows += len(found)
     assert rows > 0
 
 
@@ -205,25 +205,25 @@ def test_an_anchor_gets_its_own_place_or_rank_zero(ask: Asker, world: World, str
     assert {0, 1} <= ranks
 
 
-def test_a_ranking_of_a_room_that_is_another_owners_is_a_bad_parameter(ask: Asker, streams: list[TrueStream]) -> None:
+def test_a_ranking_for_a_room_of_another_owner_is_a_bad_parameter(ask: Asker, streams: list[TrueStream]) -> None:
     stream = streams[0]
     other = next(s.creator for s in streams if s.creator is not stream.creator)
     path = f"{API}/live/ranking/info?room_id={stream.rooms[0].room_id}&user_id={other.user_id}"
     assert platform(ask, path, middle(stream.rooms[0]))["status_code"] == 10011
 
 
-def test_stories_are_the_platforms_list_in_integers_and_walked_to_the_end(ask: Asker, world: World) -> None:
+def test_stories_are_the_platforms_list_with_integers_and_can_be_walked_to_the_end(ask: Asker, world: World) -> None:
     at = START + timedelta(days=3)
     for creator in (c for c in world.creators if c.kind != "missing"):
-        cursor, told, more = 0, [], 1
+        cursor, found, more = 0, [], 1
         while more:
             data = ask(f"{API}/user/stories?user_id={creator.user_id}&count=2&cursor={cursor}", at).json["data"]
             assert data["HasMoreAfter"] in (0, 1)
             assert isinstance(data["MinCursor"], int)
-            told += [item["aweme_id"] for item in data.get("itemList", [])]
+            found += [item["aweme_id"] for item in data.get("itemList", [])]
             cursor, more = data["MinCursor"], data["HasMoreAfter"]
         shown = world.stories_at(creator, at)
-        assert told == [s.story_id for s in reversed(shown)]
+        assert found == [s.story_id for s in reversed(shown)]
         assert ("itemList" in data) == bool(shown)
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's TikLiveAPI: both shapes, rounding, ids, and that only successes are billed."""
+"""The sandbox's TikLiveAPI: both shapes, rounding, ids, and billing of successes only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiktok_pipeline_tests.sandbox.conftest import START, Asker, of_kind
 AT = "/tikliveapi"
 
 
-def test_a_profile_is_rounded_in_both_shapes_which_stay_with_their_creator(ask: Asker, world: World) -> None:
+def test_each_creators_profile_is_rounded_and_always_in_the_same_one_of_two_shapes(ask: Asker, world: World) -> None:
     shapes = set()
     for creator in (c for c in world.creators if c.kind == "public" and c.renamed_at is None):
         bodies = [
@@ -71,7 +71,7 @@ def test_there_is_no_live_endpoint(ask: Asker) -> None:
 
 
 def walk(ask: Asker, path: str, items: str, names: tuple[str, ...], at: Any) -> list[dict[str, Any]]:
-    """Each page until `hasMore` is false, handing back the tokens of these names."""
+    """Return each page until `hasMore` is false, sending back the tokens of these names."""
     pages, sent = [], ""
     while True:
         reply = ask(f"{AT}{path}{sent}", at)
@@ -83,22 +83,22 @@ def walk(ask: Asker, path: str, items: str, names: tuple[str, ...], at: Any) -> 
         assert len(pages) < 300
 
 
-def test_posts_are_walked_to_the_end_pinned_first_and_repeat_the_cursor_for_some(ask: Asker, world: World) -> None:
+def test_posts_can_be_walked_to_the_end_pinned_first_and_some_repeat_the_cursor(ask: Asker, world: World) -> None:
     at = START + timedelta(days=12)
     promised = []
     for creator in (c for c in world.creators if c.kind == "public"):
         pages = walk(ask, f"/user-posts/?userid={creator.user_id}&count=12", "videos", ("cursor",), at)
         pinned = [p.post_id for p in world.feed(creator).pinned()]
         true = world.posts(creator, START - timedelta(days=36), at + timedelta(seconds=1))
-        told = [video["video_id"] for page in pages for video in page["videos"]]
-        assert told == [*pinned, *(p.post_id for p in reversed(true))]
+        found = [video["video_id"] for page in pages for video in page["videos"]]
+        assert found == [*pinned, *(p.post_id for p in reversed(true))]
         assert all(isinstance(page["cursor"], str) and len(page["videos"]) <= 12 for page in pages)
         promised.append(pages[-1]["videos"] == [])
         assert not promised[-1] or pages[-1]["cursor"] == pages[-2]["cursor"]
     assert {True, False} == set(promised)
 
 
-def test_a_post_agrees_with_the_truth_and_has_no_title_at_times(ask: Asker, world: World) -> None:
+def test_a_post_agrees_with_the_truth_and_sometimes_has_no_title(ask: Asker, world: World) -> None:
     at = START + timedelta(days=12)
     titles = []
     for creator in (c for c in world.creators if c.kind == "public"):
@@ -115,7 +115,7 @@ def test_a_post_agrees_with_the_truth_and_has_no_title_at_times(ask: Asker, worl
     assert 0 < titles.count(None) < 0.12 * len(titles)
 
 
-def test_ten_posts_are_the_default_and_35_the_most(ask: Asker, world: World) -> None:
+def test_ten_posts_are_the_default_and_35_the_maximum(ask: Asker, world: World) -> None:
     at = START + timedelta(days=100)
     creator = max(world.creators, key=lambda c: len(world.posts(c, START, at)))
     for query, count in (("", 10), ("&count=35", 35), ("&count=500", 35)):
@@ -132,17 +132,17 @@ def test_the_next_token_of_followers_is_time_or_cursor_or_both_by_creator(ask: A
     assert seen == {("time",), ("cursor",), ("cursor", "time")}
 
 
-def test_followers_are_walked_to_the_end_and_their_total_is_exact(ask: Asker, world: World) -> None:
+def test_followers_can_be_walked_to_the_end_and_their_total_is_exact(ask: Asker, world: World) -> None:
     open_lists = [c for c in world.creators if c.kind == "public" and not world.follower_list(c).hidden]
     for creator in sorted(open_lists, key=lambda c: c.followers_at_start)[:3]:
         pages = walk(ask, f"/user-followers/?userid={creator.user_id}", "followers", ("time", "cursor"), START)
-        told = [follower["id"] for page in pages for follower in page["followers"]]
+        found = [follower["id"] for page in pages for follower in page["followers"]]
         assert all(len(page["followers"]) <= 50 for page in pages)
         assert {page["total"] for page in pages} == {world.followers_at(creator, START)}
-        assert len(set(told)) == len(told) < pages[0]["total"]
+        assert len(set(found)) == len(found) < pages[0]["total"]
 
 
-def test_a_repeated_token_after_the_end_stays_empty(ask: Asker, world: World) -> None:
+def test_a_repeated_token_after_the_end_gives_an_empty_page(ask: Asker, world: World) -> None:
     creator = next(c for c in world.creators if c.kind == "public" and not world.follower_list(c).hidden)
     for name in ("time", "cursor"):
         body = ask(f"{AT}/user-followers/?userid={creator.user_id}&{name}=1200000000", START).json
@@ -158,20 +158,20 @@ def test_a_hidden_or_private_list_is_empty_except_for_the_total(ask: Asker, worl
     assert ask(f"{AT}/user-posts/?userid={of_kind(world, 'private').user_id}", START).json["videos"] == []
 
 
-def test_a_search_has_both_shapes_which_stay_with_the_keyword(ask: Asker, world: World) -> None:
+def test_each_keywords_search_is_always_in_the_same_one_of_two_shapes(ask: Asker, world: World) -> None:
     shapes = set()
     for keyword in ("gaming", "beauty", "music", "cooking", "fitness", "talk", "a", "e", "o"):
         pages = walk(ask, f"/search-user/?keyword={keyword}&count=3", "user_list", ("cursor",), START)
         rows = [row for page in pages for row in page["user_list"]]
         shape = {"user" if "user" in row else "user_info" for row in rows}
         assert len(shape) == 1
-        told = [(row.get("user") or row["user_info"])["uniqueId"] for row in rows]
-        assert told == [c.handle for c in world.search(keyword, START)]
+        found = [(row.get("user") or row["user_info"])["uniqueId"] for row in rows]
+        assert found == [c.handle for c in world.search(keyword, START)]
         shapes |= shape
     assert shapes == {"user", "user_info"}
 
 
-def test_stories_come_as_the_platforms_own_list_without_items_where_there_are_none(ask: Asker, world: World) -> None:
+def test_stories_are_the_platforms_own_list_without_an_item_list_if_there_are_none(ask: Asker, world: World) -> None:
     at = START + timedelta(days=3)
     counts = set()
     for creator in (c for c in world.creators if c.kind != "missing"):
@@ -179,9 +179,9 @@ def test_stories_come_as_the_platforms_own_list_without_items_where_there_are_no
         body = ask(f"{AT}/user-stories/?userid={creator.user_id}&count=35", at).json
         assert body["TotalCount"] == str(len(shown))
         assert ("itemList" in body) == bool(shown)
-        told = {item["aweme_id"]: item for item in body.get("itemList", [])}
-        assert list(told) == [s.story_id for s in reversed(shown)]
-        assert all(told[s.story_id]["statistics"]["play_count"] == s.views(at.timestamp()) for s in shown)
+        found = {item["aweme_id"]: item for item in body.get("itemList", [])}
+        assert list(found) == [s.story_id for s in reversed(shown)]
+        assert all(found[s.story_id]["statistics"]["play_count"] == s.views(at.timestamp()) for s in shown)
         counts.add(len(shown))
     assert {0} < counts
 
@@ -189,13 +189,13 @@ def test_stories_come_as_the_platforms_own_list_without_items_where_there_are_no
 def test_stories_are_paged_by_the_smallest_cursor(ask: Asker, world: World) -> None:
     at = START + timedelta(days=3)
     creator = max(world.creators, key=lambda c: len(world.stories_at(c, at)))
-    cursor, told, more = "0", [], True
+    cursor, found, more = "0", [], True
     while more:
         body = ask(f"{AT}/user-stories/?userid={creator.user_id}&count=2&cursor={cursor}", at).json
-        told += [item["aweme_id"] for item in body["itemList"]]
+        found += [item["aweme_id"] for item in body["itemList"]]
         assert body["HasMoreBefore"] == (cursor != "0")
         cursor, more = body["MinCursor"], body["HasMoreAfter"]
-    assert told == [s.story_id for s in reversed(world.stories_at(creator, at))]
+    assert found == [s.story_id for s in reversed(world.stories_at(creator, at))]
     after = ask(f"{AT}/user-stories/?userid={creator.user_id}&cursor={cursor}", at).json
     assert ("itemList" in after, after["HasMoreAfter"]) == (False, False)
 

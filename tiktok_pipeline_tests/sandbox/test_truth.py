@@ -1,4 +1,4 @@
-"""The truth over HTTP agrees with the world; the ledger and the log count what was asked."""
+"""The truth over HTTP agrees with the world; the ledger and the log count every request."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def test_a_wrong_request_has_a_readable_error(ask: Asker, path: str, words: str)
     assert words in reply.json["error"]
 
 
-def test_an_offset_whose_plus_was_not_escaped_is_understood(ask: Asker) -> None:
+def test_an_offset_with_an_unescaped_plus_is_accepted(ask: Asker) -> None:
     plain = ask(f"/truth/streams?{SPAN}").body
     assert ask("/truth/streams?from=2026-03-02T00:00:00+00:00&to=2026-03-07T00:00:00+00:00").body == plain
 
 
-def test_an_unknown_truth_lists_the_known_ones(ask: Asker) -> None:
+def test_an_unknown_path_lists_the_known_ones(ask: Asker) -> None:
     reply = ask("/truth/everything")
     assert reply.status == 404
     assert "/truth/streams" in reply.json["error"]
@@ -115,7 +115,7 @@ def test_the_ledger_counts_requests_statuses_and_credits(ask: Asker, world: Worl
     }
 
 
-def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, world: World) -> None:
+def test_the_log_has_one_row_per_request_in_order_with_its_instant(ask: Asker, world: World) -> None:
     instants = [START + timedelta(minutes=m) for m in (9, 3, 6)]
     for at in instants:
         ask(f"/social-fetch/v1/tiktok/profiles/{world.creators[0].handle}/live", at)
@@ -126,7 +126,7 @@ def test_the_log_has_one_row_a_request_in_order_with_its_instant(ask: Asker, wor
     }
 
 
-def test_asking_for_the_truth_is_not_in_the_ledger(ask: Asker) -> None:
+def test_requests_for_the_truth_are_not_in_the_ledger(ask: Asker) -> None:
     ask(f"/truth/streams?{SPAN}")
     assert ask("/truth/ledger").json == []
 
@@ -171,7 +171,7 @@ def test_joined_in_a_span_equals_the_difference_of_two_walks_of_a_vendor(ask: As
     assert seen[0] - seen[1] <= set(row["left_ids"])
 
 
-def test_a_span_in_which_too_many_joined_is_refused_in_words(ask: Asker, world: World) -> None:
+def test_a_span_with_too_many_joins_is_refused_with_a_reason(ask: Asker, world: World) -> None:
     largest = max(world.creators, key=lambda c: c.followers_at_start)
     path = f"/truth/followers-list?from=2026-03-02T00:00:00Z&to=2036-03-02T00:00:00Z&creator={largest.handle}"
     assert "shorter span" in ask(path).json["error"]
@@ -199,17 +199,17 @@ def test_the_change_of_followers_is_returned_beside_purges(ask: Asker, world: Wo
     assert any(purged.values())
 
 
-def test_the_ledger_names_each_new_endpoint(ask: Asker, world: World) -> None:
+def test_the_ledger_names_every_endpoint(ask: Asker, world: World) -> None:
     user_id, handle = world.creators[0].user_id, world.creators[0].handle
-    asked = {
+    endpoints = {
         f"/konbini/v1/tiktok/users/{handle}/videos": "/v1/tiktok/users/{username}/videos",
         f"/social-fetch/v1/tiktok/profiles/{handle}/followers": "/v1/tiktok/profiles/{handle}/followers",
         f"/tikliveapi/user-posts/?userid={user_id}": "/user-posts/",
         "/tikhub/api/v1//live/ranking?region=US": "/api/v1//live/ranking",
     }
-    for path in asked:
+    for path in endpoints:
         ask(path, START)
-    assert {row["endpoint"] for row in ask("/truth/ledger").json} == set(asked.values())
+    assert {row["endpoint"] for row in ask("/truth/ledger").json} == set(endpoints.values())
     subjects = {row["endpoint"]: row["subject"] for row in ask("/truth/log").json}
     assert subjects["/user-posts/"] == user_id
     assert subjects["/api/v1//live/ranking"] == "US"

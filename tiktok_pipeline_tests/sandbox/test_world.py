@@ -1,4 +1,4 @@
-"""The world: determinism and statistics, within tolerances that its size allows."""
+"""The world is deterministic, and its statistics are as specified within the tolerances of its size."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def test_another_seed_gives_another_world() -> None:
     assert not {c.user_id for c in one.creators} & {c.user_id for c in other.creators}
 
 
-def test_the_order_of_instants_does_not_matter() -> None:
+def test_the_order_of_requests_does_not_matter() -> None:
     instants = [START + timedelta(hours=5 * n) for n in range(-40, 80)]
     forward, backward = (World(seed=5, creators=9, start=START) for _ in range(2))
-    told = {
+    expected = {
         (c.index, at): (forward.followers_at(c, at), forward.viewers_at(c, at))
         for at in instants
         for c in forward.creators
     }
     for at in reversed(instants):
         for c in reversed(backward.creators):
-            assert told[c.index, at] == (backward.followers_at(c, at), backward.viewers_at(c, at))
+            assert expected[c.index, at] == (backward.followers_at(c, at), backward.viewers_at(c, at))
 
 
-def test_a_start_without_a_zone_is_refused() -> None:
+def test_a_start_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         World(start=datetime(2026, 3, 2))  # noqa: DTZ001  the missing zone is the point
 
 
 @pytest.mark.parametrize(("size", "odd"), [(8, 1), (12, 1), (23, 1), (24, 2), (60, 5)])
-def test_one_creator_in_twelve_is_private_and_one_is_missing(size: int, odd: int) -> None:
+def test_of_twelve_creators_one_is_private_and_one_missing(size: int, odd: int) -> None:
     kinds = Counter(c.kind for c in World(creators=size, start=START).creators)
     assert kinds["private"] == kinds["missing"] == odd
 
@@ -175,7 +175,7 @@ def test_a_room_is_found_by_its_id_alone(crowd: World, crowd_streams: list[TrueS
     assert crowd.find_room("abc") is None
 
 
-def test_enters_never_fall_and_are_never_below_viewers(crowd_streams: list[TrueStream]) -> None:
+def test_entries_never_fall_and_are_never_below_viewers(crowd_streams: list[TrueStream]) -> None:
     for s in crowd_streams[::40]:
         for r in s.rooms:
             instants = np.arange(r.start_s, r.end_s, 20.0)
@@ -217,7 +217,7 @@ def test_the_lift_of_a_span_is_the_sum_over_its_streams(crowd: World) -> None:
         assert crowd.lift_between(c, since, until) == pytest.approx(summed, abs=1e-6)
 
 
-def test_followers_are_the_given_number_at_the_start_and_keep_growing_but_for_purges(crowd: World) -> None:
+def test_followers_have_the_given_number_at_the_start_and_grow_except_for_purges(crowd: World) -> None:
     instants = [START + timedelta(minutes=97 * n) for n in range(200)]
     for c in crowd.creators:
         assert abs(crowd.followers_at(c, START) - c.followers_at_start) <= 1
@@ -232,11 +232,11 @@ def test_purges_are_rare_sudden_steps_down(crowd: World) -> None:
     for c, purge in purges:
         before, after = (datetime.fromtimestamp(purge.at_s - back, UTC) for back in (1.0, 0.0))
         step = crowd.followers_at(c, before) - crowd.followers_at(c, after)
-        assert purge.size - 1 <= step + 20 <= purge.size + 20  # others join in that second
+        assert purge.size - 1 <= step + 20 <= purge.size + 20  # Others join in that second.
         assert 0.002 <= purge.size / c.followers_at_start <= 0.016
 
 
-def test_a_purge_is_no_lift(crowd: World) -> None:
+def test_a_purge_is_not_part_of_the_lift(crowd: World) -> None:
     c, purge = next((c, p) for c in crowd.creators for p in crowd.purges(c, START, UNTIL))
     around = [datetime.fromtimestamp(purge.at_s + shift, UTC) for shift in (-0.5, 0.0)]
     assert 0 <= crowd.lift_between(c, *around) < 2
@@ -268,7 +268,7 @@ def test_the_last_room_stays_known_after_its_end(crowd: World, crowd_streams: li
     assert crowd.last_room(crowd_streams[0].creator, SINCE - timedelta(days=9)) is None
 
 
-def test_organic_growth_a_day_is_as_promised_in_the_mean(crowd: World) -> None:
+def test_mean_organic_growth_a_day_is_as_specified(crowd: World) -> None:
     public = [c for c in crowd.creators if c.kind == "public" and crowd.organic_per_day(c) > 20]
     ratios = []
     for c in public:

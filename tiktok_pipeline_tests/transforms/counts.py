@@ -17,7 +17,7 @@ from tiktok_pipeline_tests.transforms.frames import frame, hours
 Row = dict[str, Any]
 
 _numbers = count()
-NOBODY_LIVE, NO_POSTS = LIVE_OBSERVATIONS.empty(), POST_OBSERVATIONS.empty()
+NO_LIVE, NO_POSTS = LIVE_OBSERVATIONS.empty(), POST_OBSERVATIONS.empty()
 
 # A stream in the fourth of six days of counts, with a full day on both sides.
 START, END = 84.0, 86.0
@@ -25,17 +25,17 @@ DAYS_H = 144.0
 
 
 def steady(hour: float) -> float:
-    """A hundred thousand and one followers, and ten more an hour: counts of full hours are not all round."""
+    """Return 100,001 followers plus ten an hour, so that counts at full hours are not all round numbers."""
     return 100_001 + 10 * hour
 
 
 def with_lift(gain: float, start: float = START, end: float = END) -> Callable[[float], float]:
-    """The steady creator, who wins `gain` more over the stream."""
+    """Return the steady creator with `gain` more followers over the stream."""
     return lambda hour: steady(hour) + gain * min(max((hour - start) / (end - start), 0.0), 1.0)
 
 
 def snapshot(hour: float, followers: float, **more: Any) -> Row:
-    """One exact count of creator ana."""
+    """Return one exact count of creator ana."""
     return {
         "creator_id": "ana",
         "vendor": "social_fetch",
@@ -51,18 +51,18 @@ def snapshot(hour: float, followers: float, **more: Any) -> Row:
 def every(
     minutes: float, followers: Callable[[float], float], until: float = DAYS_H, since: float = 0.0, **more: Any
 ) -> list[Row]:
-    """Counts at a steady pace."""
+    """Return counts at a constant interval."""
     steps = int((until - since) * 60 / minutes)
     return [snapshot(since + n * minutes / 60, followers(since + n * minutes / 60), **more) for n in range(steps + 1)]
 
 
 def rounded(followers: Callable[[float], float], unit: int) -> Callable[[float], float]:
-    """What a vendor says that rounds to `unit`."""
+    """Return the counts of a vendor that rounds to `unit`."""
     return lambda hour: round(followers(hour) / unit) * unit
 
 
 def stream(start: float = START, end: float | None = END, **more: Any) -> Row:
-    """One stream of creator ana; without an end it is on air."""
+    """Return one stream of creator ana; without an end it is on air."""
     creator = more.get("creator_id", "ana")
     return {
         "stream_id": f"{creator}:{start}",
@@ -77,8 +77,8 @@ def stream(start: float = START, end: float | None = END, **more: Any) -> Row:
     } | more
 
 
-def told(hour: float, room_id: str, new_followers: int | None, state: str = "live") -> Row:
-    """One reading of a room with TikTok's own count of new follows."""
+def room_reading(hour: float, room_id: str, new_followers: int | None, state: str = "live") -> Row:
+    """Return one reading of a room with TikTok's own count of new followers."""
     return {
         "creator_id": "ana", "vendor": "tikhub", "observed_at": hours(hour), "live_state": state, "room_id": room_id,
         "new_followers": new_followers, "capture_id": f"room-{room_id}-{hour}", "evidence": "strong",
@@ -86,7 +86,7 @@ def told(hour: float, room_id: str, new_followers: int | None, state: str = "liv
 
 
 def captured(post_id: str, published: float, views: dict[float, int], **more: Any) -> list[Row]:
-    """Captures of one post of creator ana: its views by hour."""
+    """Return captures of one post of creator ana: its views by hour."""
     return [
         {
             "creator_id": "ana", "vendor": "konbini", "observed_at": hours(hour), "capture_id": f"{post_id}-{hour}",
@@ -101,12 +101,12 @@ def lifts(
     snapshots: Iterable[Row],
     *,
     as_of: float = DAYS_H,
-    live: pl.DataFrame = NOBODY_LIVE,
+    live: pl.DataFrame = NO_LIVE,
     posts: pl.DataFrame = NO_POSTS,
     settings: Lift | None = None,
     day: date | None = None,
 ) -> list[Row]:
-    """What the estimator says of these streams."""
+    """Estimate the lifts of these streams."""
     return stream_lift(
         frame(STREAMS, *streams),
         frame(PROFILE_OBSERVATIONS, *snapshots),
@@ -119,6 +119,6 @@ def lifts(
 
 
 def lift_of(snapshots: Iterable[Row], *streams: Row, **more: Any) -> Row:
-    """The lift of the first of these streams, or of the one in the fourth day."""
+    """Estimate the lift of the first of these streams, or of the one in the fourth day."""
     first = streams[0] if streams else stream()
     return next(row for row in lifts(streams or [first], snapshots, **more) if row["stream_id"] == first["stream_id"])

@@ -1,4 +1,4 @@
-"""Frames for tests: rows with only the columns that matter, the others null or plain."""
+"""Build frames from rows with only the relevant columns; the others are null."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DAY = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def hours(number: float) -> datetime:
-    """A moment, by hours since the test day began."""
+    """Return the instant this many hours after the start of the test day."""
     return DAY + timedelta(hours=number)
 
 
 def frame(table: Table, *rows: dict[str, Any]) -> pl.DataFrame:
-    """Rows of a table; columns that a row leaves out are null, or empty for lists."""
+    """Return rows of a table; omitted columns are null, or empty for lists."""
     empty = {c.name: [] if isinstance(c.dtype, pl.List) else None for c in table.columns}
     return pl.DataFrame([empty | row for row in rows], schema=table.schema)

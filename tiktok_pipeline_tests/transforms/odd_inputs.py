@@ -1,6 +1,6 @@
-"""Seeded damage to what one creator's responses say, and everything that is derived from it: checks and other creators.
+"""Damage one creator's responses with a seed, derive every table, and verify the checks and the other creators' rows.
 
-`python -m tiktok_pipeline_tests.transforms.odd_inputs --tries 500` tries as many worlds as are asked for.
+`python -m tiktok_pipeline_tests.transforms.odd_inputs --tries 500` tries that many worlds.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ END = START + timedelta(days=DAYS)
 Frames = dict[str, pl.DataFrame]
 Damage = Callable[[Frames, str, random.Random], Frames]
 
-# Tables and columns in which one creator's numbers are made of the others' too: ranks, shares, percentiles, and the
-# errors that streams lend to each other's intervals.
+# Tables and columns in which one creator's numbers depend on other creators: ranks, shares, percentiles, and interval
+# errors that are shared between creators.
 _POOLED = {
     "stream_lift": ("lift", "lift_lo", "lift_hi", "lift_pct", "lift_per_hour", "interval_level", "observable",
                     "is_significant", "flags"),
@@ -73,7 +73,7 @@ _ABOUT_ALL = ("leaderboard", "gift_estimates", "vendor_usage", "payload_shapes")
 
 @dataclass(frozen=True)
 class World:
-    """What a sandbox answered for two days: raw rows by table, and the watched handles."""
+    """Two days of a sandbox: raw rows by table, and the polled handles."""
 
     raw: Frames
     handles: tuple[str, ...]
@@ -81,7 +81,7 @@ class World:
 
 @dataclass
 class Tried:
-    """What a run of damaged worlds came to."""
+    """Results of a run of damaged worlds."""
 
     worlds: int = 0
     rows_compared: int = 0
@@ -104,7 +104,7 @@ def capture(folder: Path, *, creators_watched: int = 5) -> World:
 
 
 def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
-    """Every derived table of these raw rows, by name, as the assets make them."""
+    """Return every table derived from these raw rows, by name, as the assets make them."""
     settings = Settings()
     bodies: dict[str, Frames] = {}
     shapes, requests = [], []
@@ -115,21 +115,21 @@ def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
         bodies[name] = read
         requests.append(requests_of(dated, TABLES[name]))
         shapes.append(payload_shapes(dated, bodies=500))
-    asked = pl.concat(requests)
+    all_requests = pl.concat(requests)
     found = {table.name: pl.concat([read[table.name] for read in bodies.values()]) for table in NORMALIZED}
-    seen = sightings(found["profile_observations"], asked)
+    seen = sightings(found["profile_observations"], all_requests)
     known = accounts(seen.lazy(), {})
-    others = other_accounts(found, asked, known, seen.clear())
+    others = other_accounts(found, all_requests, known, seen.clear())
     sound = [make_sound(expel(read, others, name), name) for name, read in bodies.items()]
     made = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
     made |= {"payload_shapes": merge_shapes(shapes), "account_sightings": seen}
-    answers = doubted(profile_answers(asked), seen, known)
-    made["live_observations"] = settle_absences(made["live_observations"], answers)
+    profile_responses = doubted(profile_answers(all_requests), seen, known)
+    made["live_observations"] = settle_absences(made["live_observations"], profile_responses)
     return made | marts(made, handles, settings, known) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
 
 
 def marts(made: Frames, handles: tuple[str, ...], settings: Settings, accounts_known: Identities) -> Frames:
-    """Every mart of these normalized tables but `vendor_usage`, which is made from raw rows."""
+    """Return every mart of these normalized tables except `vendor_usage`, which is made from raw rows."""
     live, profiles, posts = (made[f"{name}_observations"] for name in ("live", "profile", "post"))
     days = [(START + timedelta(days=n)).date() for n in range(DAYS)]
     roster = pl.DataFrame(
@@ -166,7 +166,7 @@ def marts(made: Frames, handles: tuple[str, ...], settings: Settings, accounts_k
 
 
 def faults(made: Frames) -> list[str]:
-    """The checks that do not hold."""
+    """Return the failed checks."""
     found = []
     for name, frame in made.items():
         table = TABLES[name]
@@ -179,15 +179,17 @@ def faults(made: Frames) -> list[str]:
 
 
 def differences(made: Frames, plain: Frames, odd: str) -> tuple[list[str], int]:
-    """(tables in which rows of other creators than `odd` changed, rows that were compared)."""
+    """Return (tables with changed rows of creators other than `odd`, number of compared rows)."""
     changed, compared = [], 0
     for name, frame in plain.items():
         if name in _ABOUT_ALL:
             continue
-        mine, theirs = (_of_others(each, name, odd) for each in (made[name], frame))
-        compared += theirs.height
-        if not mine.equals(theirs):
-            changed.append(f"{name}: {mine.height} rows of other creators instead of {theirs.height}, or other values")
+        found, expected = (_of_others(each, name, odd) for each in (made[name], frame))
+        compared += expected.height
+        if not found.equals(expected):
+            changed.append(
+                f"{name}: {found.height} rows of other creators instead of {expected.height}, or other values"
+            )
     return changed, compared
 
 
@@ -263,7 +265,7 @@ def _one_id(tree: Any, chance: random.Random, ids: list[Any]) -> str:
 
 
 def _times(tree: Any, chance: random.Random, _: list[Any]) -> str:
-    """Put odd times where times are."""
+    """Put odd times into time fields."""
     for path in _paths(tree):
         old = _get(tree, path)
         is_time = (isinstance(old, int) and not isinstance(old, bool) and 1.5e9 < old < 2e12) or (
@@ -275,7 +277,7 @@ def _times(tree: Any, chance: random.Random, _: list[Any]) -> str:
 
 
 def _numbers(tree: Any, chance: random.Random, _: list[Any]) -> str:
-    """Put odd counts where numbers are."""
+    """Put odd counts into number fields."""
     for path in _paths(tree):
         old = _get(tree, path)
         if isinstance(old, int) and not isinstance(old, bool) and chance.random() < 0.3:
@@ -287,7 +289,7 @@ _KINDS = (_tokens, _repeat, _one_id, _times, _numbers)
 
 
 def damage_bodies(raw: Frames, odd: str, chance: random.Random) -> Frames:
-    """`raw` with bodies of `odd` damaged: of one kind, or of all kinds at once."""
+    """Return `raw` with bodies of `odd` damaged: by one kind, or by all kinds at once."""
     kinds = [chance.choice(_KINDS)] if chance.random() < 0.7 else list(_KINDS)
     share, ids = chance.choice((0.02, 0.3, 1.0)), _ids_of_others(raw, odd)
     damaged = {}
@@ -309,20 +311,20 @@ def _damaged(
         tree = json.loads(body)
     except ValueError:
         return body
-    # As it lands: text, with a mark for what is not UTF-8.
+    # As it lands: text, with a replacement character for invalid UTF-8.
     return kind(tree, chance, ids).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _ids_of_others(raw: Frames, odd: str) -> list[Any]:
-    """Ids of other creators' posts and stories: what another creator's response may claim."""
+    """Return ids of other creators' posts and stories, which a response may claim."""
     others = pl.concat([raw[name].filter(pl.col("creator_id") != odd) for name in ("raw_posts", "raw_stories")])
     found = others["body"].drop_nulls().str.extract_all(r"7\d{18}").explode().drop_nulls().unique().sort()
     return found.head(200).to_list()
 
 
 def damage_rows(raw: Frames, odd: str, chance: random.Random) -> Frames:
-    """`raw` with what headers and retries bring into other columns than the body."""
-    mine = pl.col("creator_id") == odd
+    """Return `raw` with odd values in the columns that come from headers and retries."""
+    of_odd = pl.col("creator_id") == odd
     ages = (timedelta(days=3650), timedelta(hours=-3), timedelta(hours=23), timedelta(days=1), timedelta(seconds=9))
     charges = (math.nan, math.inf, -math.inf, -5.0, 1e300, None)
     damaged = {}
@@ -330,13 +332,13 @@ def damage_rows(raw: Frames, odd: str, chance: random.Random) -> Frames:
         height = rows.height
         age = pl.Series([chance.choice(ages) for _ in range(height)], dtype=pl.Duration("us"))
         odd_rows = rows.with_columns(
-            observed_at=pl.when(mine).then(pl.col("received_at") - age).otherwise("observed_at"),
-            credits=pl.when(mine)
+            observed_at=pl.when(of_odd).then(pl.col("received_at") - age).otherwise("observed_at"),
+            credits=pl.when(of_odd)
             .then(pl.Series([chance.choice(charges) for _ in range(height)], dtype=pl.Float64))
             .otherwise("credits"),
-            page=pl.when(mine & (pl.col("page") > 0)).then(pl.lit(2**31 - 1)).otherwise("page").cast(pl.Int32),
+            page=pl.when(of_odd & (pl.col("page") > 0)).then(pl.lit(2**31 - 1)).otherwise("page").cast(pl.Int32),
         )
-        again = odd_rows.filter(mine).sample(fraction=0.2, seed=chance.randrange(10**6))
+        again = odd_rows.filter(of_odd).sample(fraction=0.2, seed=chance.randrange(10**6))
         damaged[name] = pl.concat([odd_rows, again])
     return damaged
 
@@ -345,7 +347,7 @@ DAMAGES: tuple[Damage, ...] = (damage_bodies, damage_rows)
 
 
 def try_worlds(world: World, tries: int, seed: int, *, say: Callable[[str], None] = lambda text: None) -> Tried:
-    """Damage one creator's responses `tries` times, derive everything, and collect what must not happen."""
+    """Damage one creator's responses `tries` times, derive everything, and collect violations."""
     tried, plain = Tried(), derive(world.raw, world.handles)
     tried.failures += faults(plain)
     for number in range(tries):
@@ -369,14 +371,16 @@ def try_worlds(world: World, tries: int, seed: int, *, say: Callable[[str], None
 
 
 def odd_frames(made: Mapping[str, pl.DataFrame], odd: str, chance: random.Random) -> Frames:
-    """Normalized tables with odd values of every type in rows of `odd`, as a reader without any rule would make."""
+    """Return normalized tables with odd values of every type in rows of `odd`, as a reader without any rule would
+    make.
+    """
     damaged = {}
     for name, frame in made.items():
-        mine = frame.filter(pl.col("creator_id").eq_missing(odd))
-        if mine.is_empty() or name == "payload_shapes":
+        odd_part = frame.filter(pl.col("creator_id").eq_missing(odd))
+        if odd_part.is_empty() or name == "payload_shapes":
             damaged[name] = frame
             continue
-        rows = mine.to_dicts()
+        rows = odd_part.to_dicts()
         columns = [c for c in TABLES[name].columns if c.name not in ("creator_id", "vendor", "capture_id", "source")]
         for row in rows:
             for column in columns:
@@ -392,7 +396,7 @@ def odd_frames(made: Mapping[str, pl.DataFrame], odd: str, chance: random.Random
 
 
 def _odd(name: str, dtype: pl.DataType, row: dict[str, Any], chance: random.Random) -> Any:
-    if name in ("live_state", "evidence", "list", "table", "reason"):  # words of our own: no vendor's
+    if name in ("live_state", "evidence", "list", "table", "reason"):  # Words of our own, not of a vendor.
         return row[name]
     if name == "followers_precision":
         return chance.choice(("exact", "rounded", None))
@@ -416,7 +420,7 @@ def _odd(name: str, dtype: pl.DataType, row: dict[str, Any], chance: random.Rand
 
 
 def try_frames(world: World, tries: int, seed: int) -> Tried:
-    """As `try_worlds`, with damage to what readers made of the bodies."""
+    """Do as `try_worlds`, with damage to the normalized rows instead of the bodies."""
     tried, plain = Tried(), derive(world.raw, world.handles)
     names = [table.name for table in NORMALIZED]
     for number in range(tries):
@@ -440,7 +444,7 @@ def try_frames(world: World, tries: int, seed: int) -> Tried:
 
 
 def main() -> None:
-    """Try as many damaged worlds as are asked for, and print what came of them."""
+    """Try the given number of damaged worlds, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)

@@ -17,17 +17,17 @@ _numbers = count()
 
 
 def at(minutes: float) -> datetime:
-    """A moment, by minutes since the test day began."""
+    """Return the instant this many minutes after the start of the test day."""
     return DAY + timedelta(minutes=minutes)
 
 
 def room(minutes: float, low: int = 7) -> str:
-    """The id of a live room that was made at that minute."""
+    """Return the id of a live room opened at that minute."""
     return str(int(at(minutes).timestamp()) << 32 | 11 << 8 | low)
 
 
 def reading(minutes: float, state: str, **more: Any) -> dict[str, Any]:
-    """One reading of creator ana; on air it is strong where it names a room, else weak."""
+    """Return one reading of creator ana; on air it is strong if it names a room, else weak."""
     strong = state in ("live", "paused") and more.get("room_id") is not None
     return {
         "creator_id": "ana",
@@ -40,33 +40,33 @@ def reading(minutes: float, state: str, **more: Any) -> dict[str, Any]:
 
 
 def live(minutes: float, room_id: str | None = None, **more: Any) -> dict[str, Any]:
-    """On air."""
+    """Return a reading of on air."""
     return reading(minutes, "live", room_id=room_id, **more)
 
 
 def off(minutes: float, **more: Any) -> dict[str, Any]:
-    """Off air, weak unless said otherwise."""
+    """Return a reading of off air, weak by default."""
     return reading(minutes, "ended", **more)
 
 
 def ended(minutes: float, room_id: str | None, end: float | None, **more: Any) -> dict[str, Any]:
-    """Off air for sure, by the room's own status."""
+    """Return a certain reading of off air, from the room's own status."""
     end_at = None if end is None else at(end)
     return reading(minutes, "ended", vendor="tikhub", evidence="strong", room_id=room_id, ended_at=end_at, **more)
 
 
 def unknown(minutes: float, **more: Any) -> dict[str, Any]:
-    """A question that brought nothing."""
+    """Return a reading of a failed poll."""
     return reading(minutes, "unknown", reason="server_error", **more)
 
 
 def live_frame(*rows: dict[str, Any]) -> pl.DataFrame:
-    """LIVE_OBSERVATIONS of these rows."""
+    """Return LIVE_OBSERVATIONS with these rows."""
     return frame(LIVE_OBSERVATIONS, *rows)
 
 
 def drawn(*rows: dict[str, Any], as_of: float | None = None, settings: Streams | None = None) -> list[dict[str, Any]]:
-    """The streams that these readings show, as of the last of them unless said otherwise."""
+    """Derive the streams of these readings, by default as of the last of them."""
     readings = live_frame(*rows)
     moment = readings["observed_at"].max() if as_of is None else at(as_of)
     assert isinstance(moment, datetime)
@@ -74,6 +74,6 @@ def drawn(*rows: dict[str, Any], as_of: float | None = None, settings: Streams |
 
 
 def only(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The one stream that these readings show."""
+    """Derive the one stream of these readings."""
     (stream,) = drawn(*rows, **more)
     return stream

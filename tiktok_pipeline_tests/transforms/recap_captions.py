@@ -1,5 +1,7 @@
-"""Captions for the tests of recaps, written for them: in each language of the lexicon what it must find, what it must
-not, and what it misses. The same hand wrote the words: this proves that the rules run, not how right they are.
+"""Captions for the tests of recaps, hand-written in each language of the lexicon: recaps, other posts, and recaps that
+it misses.
+
+The author of the captions knew the rules, so the captions test that the rules run, not how accurate they are.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ EVERYDAY = (
     "今天的午饭", "mój kot śpi", "",
 )  # fmt: skip
 
-# What a person would take for a recap and the rules do not: they need a word of each kind, or a hashtag.
+# A person would take these for recaps, the rules do not: they need a word of each kind, or a hashtag.
 MISSED = (
     "this happened on live",
     "POV: you joined my stream at 3 am",

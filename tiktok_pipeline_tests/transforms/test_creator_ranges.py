@@ -1,4 +1,4 @@
-"""Ranges of creators: everybody is in exactly one."""
+"""Ranges of creators: each creator is in exactly one."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def test_every_creator_is_in_exactly_one_range_and_no_range_is_too_large(size: i
     assert [max(part) for part in parts] == sorted(max(part) for part in parts)
 
 
-def test_no_creators_are_no_ranges() -> None:
+def test_no_creators_give_no_range() -> None:
     assert creator_ranges([]) == []

@@ -1,4 +1,4 @@
-"""Who creators are now."""
+"""The mart `creators`: current identity, handles and counts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tiktok_pipeline_tests.transforms.frames import frame, hours
 ROSTER_COLUMNS = ("creator_id", "handle", "niche", "tier", "user_id", "sec_uid")
 
 
-NOBODY = Identities()
-MIRA = Identities({"mira": Account("69")}, {"mira": "roster"})
+NO_IDENTITIES = Identities()
+MIRA_IDENTITIES = Identities({"mira": Account("69")}, {"mira": "roster"})
 
 
-def creators(listed: pl.DataFrame, profiles: pl.DataFrame, known: Identities = NOBODY) -> pl.DataFrame:
+def creators(listed: pl.DataFrame, profiles: pl.DataFrame, known: Identities = NO_IDENTITIES) -> pl.DataFrame:
     return mart.creators(listed, profiles, known, ACCOUNT_SIGHTINGS.empty().lazy())
 
 
@@ -39,23 +39,23 @@ def seen(creator: str, hour: float, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
-def test_an_id_stays_through_renames_and_the_old_handles_are_kept() -> None:
+def test_an_id_stays_through_renames_and_old_handles_are_kept() -> None:
     profiles = frame(
         PROFILE_OBSERVATIONS,
         seen("mira", 1, user_id="69", handle="mira"),
         seen("mira", 2, user_id="69", handle="mira.paints"),
         seen("mira", 3, user_id="69", handle="mira.arts"),
-        # No id vouches for it.
+        # No id confirms this handle.
         seen("mira", 3, handle="some.other"),
     )
-    row = creators(roster("mira"), profiles, MIRA).row(0, named=True)
+    row = creators(roster("mira"), profiles, MIRA_IDENTITIES).row(0, named=True)
     assert (row["creator_id"], row["handle"]) == ("mira", "mira.arts")
     assert row["previous_handles"] == ["mira", "mira.paints"]
     assert row["user_id"] == "69"
     assert (row["first_seen_at"], row["last_seen_at"]) == (hours(1), hours(3))
 
 
-def test_an_exact_count_of_this_week_beats_a_newer_rounded_one() -> None:
+def test_an_exact_count_of_this_week_takes_precedence_over_a_newer_rounded_one() -> None:
     exact = seen("mira", 0, followers=1_234_567, followers_precision="exact")
     rounded = seen("mira", 9, followers=1_200_000, followers_precision="rounded")
     assert creators(roster("mira"), frame(PROFILE_OBSERVATIONS, rounded, exact))["followers"].to_list() == [1_234_567]
@@ -74,7 +74,7 @@ def test_a_handle_from_a_response_is_not_used_before_the_account_is_known() -> N
     profiles = frame(PROFILE_OBSERVATIONS, seen("mira", 1, user_id="69", handle="mira.paints"))
     row = creators(roster("mira"), profiles).row(0, named=True)
     assert (row["handle"], row["identified_by"]) == ("mira", None)
-    row = creators(roster("mira"), profiles, MIRA).row(0, named=True)
+    row = creators(roster("mira"), profiles, MIRA_IDENTITIES).row(0, named=True)
     assert (row["handle"], row["identified_by"]) == ("mira.paints", "roster")
 
 
@@ -86,28 +86,28 @@ def sighted(first: float, last: float, user_id: str | None, **more: Any) -> dict
     } | more  # fmt: skip
 
 
-def taken(*sightings: dict[str, Any]) -> tuple[Any, Any]:
+def handle_taken(*sightings: dict[str, Any]) -> tuple[Any, Any]:
     history = frame(ACCOUNT_SIGHTINGS, *sightings).lazy()
     profiles = frame(PROFILE_OBSERVATIONS, seen("mira", 1, user_id="69"))
     row = mart.creators(roster("mira"), profiles, identities(history, {}), history).row(0, named=True)
     return row["handle_taken_by"], row["handle_taken_at"]
 
 
-def test_a_taken_handle_is_shown_with_the_account_that_has_it_and_since_when() -> None:
+def test_a_taken_handle_is_shown_with_the_other_account_and_the_time() -> None:
     own = sighted(0, 5, "69")
-    assert taken(own) == (None, None)
-    assert taken(own, sighted(6, 30, "77")) == ("77", hours(6))
+    assert handle_taken(own) == (None, None)
+    assert handle_taken(own, sighted(6, 30, "77")) == ("77", hours(6))
     # Days later, and by another vendor as well.
-    assert taken(own, sighted(6, 80, "77"), sighted(7, 79, "77", vendor="konbini")) == ("77", hours(6))
-    # One wrong response is over as soon as the vendor gives the creator again.
-    assert taken(own, sighted(6, 6, "77"), sighted(7, 9, "69")) == (None, None)
-    # The creator comes back, and the handle is taken a second time.
-    assert taken(own, sighted(6, 8, "77"), sighted(9, 12, "69"), sighted(13, 15, "77")) == ("77", hours(13))
+    assert handle_taken(own, sighted(6, 80, "77"), sighted(7, 79, "77", vendor="konbini")) == ("77", hours(6))
+    # A later response about the creator cancels one wrong response.
+    assert handle_taken(own, sighted(6, 6, "77"), sighted(7, 9, "69")) == (None, None)
+    # The creator returns, and the handle is taken a second time.
+    assert handle_taken(own, sighted(6, 8, "77"), sighted(9, 12, "69"), sighted(13, 15, "77")) == ("77", hours(13))
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Readings of two creators with any ids, names and counts, many at the same time."""
+    """Draw readings of two creators with any ids, names and counts, many at the same time."""
     return draw(
         st.lists(
             st.builds(
@@ -140,6 +140,6 @@ def test_the_sufficient_rows_of_a_history_give_the_same_creators(
     for low, high in itertools.pairwise(edges):
         part = profiles.filter(pl.col("observed_at") > hours(low), pl.col("observed_at") <= hours(high))
         kept = mart.sufficient_rows(pl.concat([kept, mart.sufficient_rows(part)]))
-    accounts = MIRA if known else NOBODY
+    accounts = MIRA_IDENTITIES if known else NO_IDENTITIES
     assert_frame_equal(creators(roster("mira"), kept, accounts), creators(roster("mira"), profiles, accounts))
     assert kept.equals(mart.sufficient_rows(profiles))

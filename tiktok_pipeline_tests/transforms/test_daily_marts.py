@@ -1,4 +1,4 @@
-"""The small marts: stories, vendor usage, coverage."""
+"""The small marts: stories, vendor usage and coverage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_age_without_a_reading_is_null_and_not_zero() -> None:
     assert (row["views_1h"], row["views_6h"], row["views_24h"]) == (None, None, None)
 
 
-def test_a_count_that_came_once_is_kept_and_repetition_changes_nothing() -> None:
+def test_a_count_seen_once_is_kept_and_repetition_changes_nothing() -> None:
     rows = frame(STORY_OBSERVATIONS, story(1, 10, likes=3), story(2, 20, likes=None))
     assert stories(rows)["likes"].to_list() == [3]
     assert stories(pl.concat([rows, rows])).equals(stories(rows))
@@ -51,7 +51,7 @@ def attempt(outcome: str, credits: float | None, ms: float, status: int | None =
     }  # fmt: skip
 
 
-def test_the_ledger_counts_every_attempt_once_and_unknown_credits_not_as_zero() -> None:
+def test_vendor_usage_counts_every_attempt_once_and_unknown_credits_not_as_zero() -> None:
     rows = [attempt("ok", 1, 10), attempt("ok", 1, 30), attempt("server_error", 0, 20, 500)]
     row = vendor_usage(frame(RAW_LIVES, *rows, attempt("network_error", None, 9_000, None))).row(0, named=True)
     assert (row["day"], row["requests"], row["ok"], row["server_error"]) == (date(2026, 11, 2), 4, 2, 1)

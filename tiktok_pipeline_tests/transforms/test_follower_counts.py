@@ -1,4 +1,4 @@
-"""Units and caches that vendors do not declare, found in the counts."""
+"""Detect undeclared rounding units and caches of vendors from the counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def found(followers: list[int], declared: int = 1) -> list[int]:
         ([1_200_000], 1, 100_000),
     ],
 )
-def test_a_unit_is_found_where_chance_would_not_give_such_counts(
+def test_a_unit_is_found_only_if_chance_cannot_explain_the_counts(
     followers: list[int], declared: int, unit: int
 ) -> None:
     assert found(followers, declared) == [unit] * len(followers)
@@ -43,16 +43,16 @@ def served(rate: float, cache_h: float, days: int = 10) -> tuple[np.ndarray, np.
     return at, np.floor(10_000 + rate * true_at)
 
 
-def test_a_cache_is_found_with_its_length_and_only_where_there_is_one() -> None:
+def test_a_cache_is_found_with_its_duration_and_only_if_there_is_one() -> None:
     assert cache_hours([served(200, 3.0)] * 3) == pytest.approx(3.0, abs=0.3)
     assert cache_hours([served(200, 0.0)] * 3) == 0
-    # Creators who hardly grow stand still without a cache, and do not show one.
+    # Counts of creators who hardly grow stay constant without a cache, and show none.
     assert cache_hours([served(0.5, 0.0)] * 3) == 0
     assert cache_hours([served(0.5, 3.0)] * 3) == 0
     assert cache_hours([]) == 0
 
 
-def test_a_cached_count_is_used_for_times_at_which_it_was_true() -> None:
+def test_a_cached_count_is_used_at_times_at_which_it_was_true() -> None:
     hour = 3_600_000_000
     at = np.arange(0, 9) * hour
     followers = np.array([5, 5, 5, 5, 5, 9, 9, 9, 9], dtype=float)

@@ -1,4 +1,4 @@
-"""Follower counts by day: the same counts whatever their order, and however the days are cut."""
+"""Follower counts by day do not depend on the order of rows or on the split into days."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def whole(*rows: Row) -> WholeBlock:
     return WholeBlock.of(frame(PROFILE_OBSERVATIONS, *rows).lazy())
 
 
-def told(found: list[Counts]) -> list[tuple[Any, ...]]:
+def series(found: list[Counts]) -> list[tuple[Any, ...]]:
     return [(c.vendor, c.unit, c.listed, c.unit_found, c.at.tolist(), c.followers.tolist()) for c in found]
 
 
-def test_counts_without_a_unit_and_rows_without_a_count_are_left_out() -> None:
+def test_counts_without_a_unit_and_rows_without_a_count_are_omitted() -> None:
     block = read_block(
         frame(
             PROFILE_OBSERVATIONS, count(1, None), count(2, followers_unit=None, followers_precision=None),
@@ -55,12 +55,12 @@ def test_counts_without_a_unit_and_rows_without_a_count_are_left_out() -> None:
     assert read_block(PROFILE_OBSERVATIONS.empty().lazy()).index() == {}
 
 
-def test_the_largest_of_two_counts_of_an_instant_stands() -> None:
+def test_the_larger_of_two_counts_at_one_instant_is_kept() -> None:
     block = read_block(frame(PROFILE_OBSERVATIONS, count(1, 5), count(1, 9), count(1, 7), count(2, 3)).lazy())
     assert block.followers.tolist() == [9, 3]
 
 
-def test_the_total_of_a_follower_list_is_a_series_of_its_own() -> None:
+def test_the_total_of_a_follower_list_is_its_own_series() -> None:
     history = FollowerHistory([whole(count(1), count(1, 1_900, source="followers"))])
     assert [(c.listed, c.followers.tolist()) for c in history.read({"ana": micros(9)})["ana"]] == [
         (False, [1_003.0]), (True, [1_900.0]),
@@ -76,7 +76,7 @@ def test_a_unit_is_found_over_all_days() -> None:
 
 @st.composite
 def rows(draw: st.DrawFn) -> list[Row]:
-    """Counts of any creator, vendor, unit and time; many at the same instant."""
+    """Draw counts of any creator, vendor, unit and time; many at the same instant."""
     return draw(
         st.lists(
             st.builds(
@@ -95,21 +95,21 @@ def rows(draw: st.DrawFn) -> list[Row]:
 
 @given(found=rows(), cut=st.integers(0, 24), seed=st.integers(0, 99), until=st.integers(0, 30))
 @settings(max_examples=80, deadline=None, derandomize=True)
-def test_the_order_of_rows_and_the_cut_into_days_change_nothing(
+def test_the_order_of_rows_and_the_split_into_days_change_nothing(
     found: list[Row], cut: int, seed: int, until: int
 ) -> None:
     shuffled = frame(PROFILE_OBSERVATIONS, *found).sample(fraction=1, shuffle=True, seed=seed)
     early = pl.col("observed_at") < hours(cut)
     in_parts = FollowerHistory([WholeBlock.of(shuffled.filter(part).lazy()) for part in (early, ~early)])
     in_one = FollowerHistory([whole(*found)])
-    asked = dict.fromkeys(in_one.creators(micros(until)), micros(until))
-    assert in_parts.creators(micros(until)) == list(asked)
+    bounds = dict.fromkeys(in_one.creators(micros(until)), micros(until))
+    assert in_parts.creators(micros(until)) == list(bounds)
     assert in_parts.first_at() == in_one.first_at()
-    one, parts = in_one.read(asked), in_parts.read(asked)
-    assert {name: told(each) for name, each in one.items()} == {name: told(each) for name, each in parts.items()}
-    # One creator's counts do not depend on the others that are read.
-    for name in asked:
-        assert told(in_one.read({name: micros(until)})[name]) == told(one[name])
+    one, parts = in_one.read(bounds), in_parts.read(bounds)
+    assert {name: series(each) for name, each in one.items()} == {name: series(each) for name, each in parts.items()}
+    # One creator's counts do not depend on the other creators that are read.
+    for name in bounds:
+        assert series(in_one.read({name: micros(until)})[name]) == series(one[name])
         within = in_one.counted_within(name, micros(cut), micros(until))
         assert within == in_parts.counted_within(name, micros(cut), micros(until))
 
@@ -121,7 +121,7 @@ def test_creators_with_the_same_digest_have_the_same_counts(found: list[Row], ot
     until = micros(99)
     for name in {*histories[0].creators(until), *histories[1].creators(until)}:
         digests = [history.digest(name, until) for history in histories]
-        read = [told(history.read({name: until})[name]) for history in histories]
+        read = [series(history.read({name: until})[name]) for history in histories]
         assert (digests[0] == digests[1]) or read[0] != read[1] or found != other
         if digests[0] == digests[1]:
             assert read[0] == read[1]
@@ -143,7 +143,7 @@ def test_an_index_is_stored_and_read_back() -> None:
     assert index_of_frame(index_frame(index)) == index
 
 
-def test_instants_too_far_apart_for_one_integer_are_sorted_all_the_same() -> None:
+def test_instants_too_far_apart_for_one_integer_are_sorted_correctly() -> None:
     names = [f"c{n:05d}" for n in range(3_000)]
     far = [count(n % 7, creator_id=name) for n, name in enumerate(names)]
     far.append(count(0, creator_id="c00000") | {"observed_at": hours(0).replace(year=1971)})

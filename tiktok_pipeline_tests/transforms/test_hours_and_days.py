@@ -31,7 +31,7 @@ MONDAY = DAY.date()
 def stream(
     start: float, end: float | None, watched: float | None = None, average: float | None = None, **more: Any
 ) -> Row:
-    """A stream of ana by hours of the test Monday."""
+    """Return a stream of ana, in hours of the test Monday."""
     creator = more.get("creator_id", "ana")
     return {
         "stream_id": f"{creator}:{start}", "creator_id": creator, "started_at": hours(start), "status": "ended",
@@ -62,35 +62,35 @@ def split(*streams: Row, live: tuple[Row, ...] = (), lift: tuple[Row, ...] = ())
     )
 
 
-def test_a_stream_is_split_over_the_hours_that_it_overlaps_and_not_put_in_the_hour_of_its_start() -> None:
+def test_a_stream_is_split_over_the_hours_that_it_overlaps() -> None:
     rows = split(stream(10.75, 13.25), lift=(lifted("ana:10.75", 50.0),))
     assert rows["hour"].to_list() == [hours(10), hours(11), hours(12), hours(13)]
     assert rows["airtime_s"].to_list() == [900, 3600, 3600, 900]
     assert rows["lift"].to_list() == [5, 20, 20, 5]
 
 
-def test_an_hour_that_a_stream_only_touches_is_not_its_own() -> None:
+def test_an_hour_that_a_stream_only_touches_gets_no_row() -> None:
     assert split(stream(10, 11))["hour"].to_list() == [hours(10)]
 
 
-def test_a_stream_that_was_seen_once_has_its_hour_with_no_airtime() -> None:
+def test_a_stream_with_one_reading_has_its_hour_without_airtime() -> None:
     rows = split(stream(10.5, 10.5), lift=(lifted("ana:10.5", 3.0),))
     assert rows.select("hour", "airtime_s", "lift").rows() == [(hours(10.0), 0.0, 3.0)]
 
 
-def test_a_stream_that_is_on_air_counts_up_to_its_last_reading() -> None:
+def test_a_stream_on_air_counts_up_to_its_last_reading() -> None:
     assert split(stream(10.75, None))["airtime_s"].to_list() == [900, 900]
 
 
-def test_viewers_go_to_the_hours_that_they_were_read_in_and_add_up_to_the_stream() -> None:
+def test_viewers_count_in_the_hours_of_their_readings_and_add_up_to_the_stream() -> None:
     live = tuple(reading(10.5 + n / 12, 100 if n < 6 else 700) for n in range(12))
     rows = split(stream(10.5, 11.5, watched=425, average=425), live=live)
-    # Of the five minutes around the hour, each count has the half that is nearest to it.
+    # Of the five minutes around the hour, each count gets the half that is nearest to it.
     assert rows["hours_watched"].to_list() == pytest.approx([(27.5 * 100 + 2.5 * 700) / 60, 350])
     assert rows["average_viewers"].to_list() == pytest.approx([150, 700])
     assert rows["peak_viewers"].to_list() == [100, 700]
     assert rows["counted_s"].to_list() == pytest.approx([1800, 1800])
-    # The hours follow `streams`, whatever these readings say.
+    # The hours follow `streams`, whatever these readings show.
     half = split(stream(10.5, 11.5, watched=212.5, average=212.5), live=live)
     assert half["hours_watched"].to_list() == pytest.approx([37.5, 175])
 
@@ -102,7 +102,7 @@ def test_hours_keep_the_identity_of_the_stream_from_its_start_on() -> None:
     assert rows["hours_watched"].sum() == pytest.approx(10)
 
 
-def test_an_hour_without_a_count_is_not_known_and_not_0() -> None:
+def test_an_hour_without_a_count_is_null_and_not_0() -> None:
     rows = split(stream(10.5, 11.5, watched=10, average=40), live=(reading(10.6, 40),))
     assert rows["hours_watched"].to_list() == [10, None]
     assert rows["average_viewers"].to_list() == [40, None]
@@ -120,12 +120,12 @@ def test_a_stream_with_zero_viewers_has_0_in_each_hour_and_one_without_counts_ha
 def test_readings_of_other_creators_or_off_air_or_repeated_change_nothing() -> None:
     live = tuple(reading(10.5 + n / 12, 100) for n in range(12))
     plain = split(stream(10.5, 11.5, watched=100, average=100), live=live)
-    others = (
+    irrelevant = (
         reading(10.7, 9_000, creator_id="bo", capture_id="x"),
         reading(10.8, 9_000, live_state="ended", capture_id="y"),
         reading(12.0, 9_000, capture_id="z"),
     )
-    assert split(stream(10.5, 11.5, watched=100, average=100), live=(*live, *others, *live)).equals(plain)
+    assert split(stream(10.5, 11.5, watched=100, average=100), live=(*live, *irrelevant, *live)).equals(plain)
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,7 +135,7 @@ def test_readings_of_other_creators_or_off_air_or_repeated_change_nothing() -> N
         min_size=1, max_size=6,
     )
 )  # fmt: skip
-def test_hours_add_up_to_their_streams_however_streams_and_readings_lie(
+def test_hours_add_up_to_their_streams_for_any_streams_and_readings(
     spans: list[tuple[float, float, int, int]],
 ) -> None:
     at, streams, live = 0.0, [], []
@@ -190,7 +190,7 @@ def count(hour: float, followers: int, vendor: str = "social_fetch", **more: Any
 
 
 def day_of(day: int, *streams: Row, **inputs: Any) -> dict[str, Row]:
-    """The rows of a day (0 is the test Monday) by creator."""
+    """Return the rows of a day (0 is the test Monday) by creator."""
     lift = inputs.get("lift", ())
     rows = creator_days(
         MONDAY + timedelta(days=day),
@@ -205,7 +205,7 @@ def day_of(day: int, *streams: Row, **inputs: Any) -> dict[str, Row]:
     return {row["creator_id"]: row for row in rows.rows(named=True)}
 
 
-def test_airtime_counts_on_the_day_that_it_was_on_and_the_stream_on_the_day_that_it_started() -> None:
+def test_airtime_counts_on_its_own_day_and_the_stream_on_the_day_of_its_start() -> None:
     night = stream(23, 26, watched=300, average=100)
     live = tuple(reading(23 + n / 12, 100) for n in range(36))
     lift = (lifted(night["stream_id"], 9.0, 23),)
@@ -225,7 +225,7 @@ def test_a_day_off_has_a_row_with_zeros_and_a_day_without_polls_has_nulls() -> N
     assert day_of(0, coverage=[])["ana"]["active_day"] is None
 
 
-def test_a_stream_makes_a_day_known_whatever_the_ledger_of_polls_says() -> None:
+def test_a_stream_makes_a_day_known_even_without_known_polls() -> None:
     assert day_of(0, stream(5, 6), coverage=[polled(0, known=0)])["ana"]["active_day"] is True
 
 
@@ -251,7 +251,7 @@ def test_streaks_are_runs_of_days_with_a_start() -> None:
     assert (before["longest_streak_days"], before["days_since_last_stream"]) == (0, None)
 
 
-def test_streaks_look_a_year_back_and_no_further_however_much_is_given() -> None:
+def test_streaks_look_back_one_year_at_most() -> None:
     daily = [stream(24 * day + 12, 24 * day + 13) for day in range(400)]
     row = day_of(399, *daily)["ana"]
     assert (row["current_streak_days"], row["longest_streak_days"]) == (STREAK_DAYS, STREAK_DAYS)
@@ -272,7 +272,7 @@ def test_streaks_equal_a_count_day_by_day(active: set[int], day: int) -> None:
     assert row["days_since_last_stream"] == (day - max(past) if past else None)
 
 
-def test_followers_are_the_last_count_of_the_day_and_the_change_is_against_the_day_before() -> None:
+def test_followers_are_the_last_count_of_the_day_and_the_change_is_against_the_previous_day() -> None:
     counts = [count(-1, 900), count(-20, 850), count(1, 910), count(23.9, 950), count(24.1, 999)]
     row = day_of(0, counts=counts)["ana"]
     assert (row["followers_end"], row["followers_change"], row["followers_at"]) == (950, 50, hours(23.9))
@@ -302,7 +302,7 @@ def test_counts_of_two_kinds_are_never_subtracted(before: Row, after: Row) -> No
     assert row["followers_change"] is None
 
 
-def test_an_exact_count_is_taken_before_a_later_rounded_one_and_the_steady_vendor_before_a_passer_by() -> None:
+def test_exact_counts_and_the_usual_vendor_take_precedence() -> None:
     late = count(23.9, 10_000, "konbini", **ROUNDED)
     assert day_of(0, counts=[count(1, 9_950), late])["ana"]["followers_end"] == 9_950
     steady = [count(hour, 1_000 + hour) for hour in range(-20, 24)]

@@ -1,4 +1,4 @@
-"""What sightings of many days say of identities can be kept in few rows, whatever the days are read in."""
+"""A few summary rows keep all that sightings show about identities, for any order of days."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VENDORS = ("konbini", "social_fetch", "tikhub")
 
 
 def sightings(chance: random.Random) -> pl.DataFrame:
-    """Two weeks of sightings: renames, handles that others take, mix-ups, vendors that give one id only or none."""
+    """Return two weeks of sightings: renames, taken handles, mix-ups, vendors that give one id or none."""
     rows = []
     for number in range(chance.randrange(1, 120)):
         creator, person = chance.choice(CREATORS), chance.choice((*CREATORS, "thief"))
@@ -59,7 +59,7 @@ def test_a_summary_gives_the_same_identities_as_all_sightings(seed: int) -> None
     assert taken.equals(taken_handles(whole.lazy(), handles, known).sort("creator_id"))
 
 
-def test_most_worlds_of_this_test_have_taken_handles_and_creators_without_a_certain_account() -> None:
+def test_most_test_worlds_have_taken_handles_and_creators_without_a_certain_account() -> None:
     found: list[tuple[int, bool]] = []
     for seed in range(60):
         whole = sightings(random.Random(seed))
@@ -70,7 +70,7 @@ def test_most_worlds_of_this_test_have_taken_handles_and_creators_without_a_cert
     assert sum(unsure for _, unsure in found) > 3
 
 
-def test_no_sightings_have_a_summary() -> None:
+def test_no_sightings_give_an_empty_summary() -> None:
     none = summarize(ACCOUNT_SIGHTINGS.empty().lazy())
     assert isinstance(none, Summary)
     assert [none.early.height, none.linked.height, none.recent.height] == [0, 0, 0]

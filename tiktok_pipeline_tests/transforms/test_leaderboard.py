@@ -1,4 +1,4 @@
-"""Who leads."""
+"""The leaderboard: ranks, shares, periods, niches and intervals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def board(
     return whole.filter(pl.all_horizontal(pl.col(k) == v for k, v in wanted.items())).sort("rank", "creator_id")
 
 
-def test_ties_share_a_rank_and_the_next_is_passed_over() -> None:
+def test_ties_share_a_rank_and_the_next_rank_is_skipped() -> None:
     rows = board([stream("ana", 1, 2), stream("bo", 2, 2), stream("cy", 3, 1)], [])
     assert rows["creator_id"].to_list() == ["ana", "bo", "cy"]
     assert rows["rank"].to_list() == [1, 1, 3]
@@ -65,7 +65,7 @@ def test_a_niche_has_its_own_board() -> None:
     assert board(streams, [], niche="food")["rank"].to_list() == [1]
 
 
-def test_rank_change_is_against_the_period_of_the_same_length_before() -> None:
+def test_rank_change_is_against_the_previous_period_of_the_same_length() -> None:
     streams = [stream("ana", 1, 1), stream("bo", 2, 2), stream("ana", -20, 5), stream("bo", -20, 1)]
     rows = board([*streams, stream("cy", 3, 0.5)], [])
     assert rows["creator_id"].to_list() == ["bo", "ana", "cy"]
@@ -82,8 +82,8 @@ def test_only_creators_polled_all_through_the_period_before_can_be_new() -> None
         assert rows["rank_change"].to_list() == [None] * 3
 
 
-def test_over_a_week_and_a_month_lift_takes_three_streams_that_tell_one() -> None:
-    streams = [stream(who, start, 1) for who in ("ana", "bo") for start in (1, -24, -48)]
+def test_boards_of_lift_over_a_week_or_a_month_need_three_streams_with_a_lift() -> None:
+    streams = [stream(creator, start, 1) for creator in ("ana", "bo") for start in (1, -24, -48)]
     lifts = [lift(s["creator_id"], at, 5) for s, at in zip(streams, (1, -24, -48) * 2, strict=True)]
     lifts[-1] |= {"flags": ["viral_overlap"]}
     for metric in ("lift", "lift_per_hour"):
@@ -136,7 +136,7 @@ def test_a_sum_of_lifts_has_an_interval_between_independent_and_dependent_errors
     assert per_hour["value"].to_list() == [75]
 
 
-def test_errors_that_the_streams_of_a_creator_share_add_up_in_a_sum() -> None:
+def test_errors_shared_by_a_creators_streams_add_up_in_a_sum() -> None:
     streams = [stream("ana", 1, 1), stream("ana", 4, 1)]
 
     def half(shared: float) -> float:
@@ -150,7 +150,7 @@ def test_errors_that_the_streams_of_a_creator_share_add_up_in_a_sum() -> None:
     assert half(99.0) == pytest.approx(20.0)
 
 
-def test_lift_that_is_not_observable_or_confounded_counts_for_nothing_not_for_zero() -> None:
+def test_unobservable_or_confounded_lifts_are_left_out_and_not_zero() -> None:
     streams = [stream("ana", 1, 1), stream("bo", 2, 1), stream("cy", 3, 1)]
     lifts = [
         lift("ana", 1, None),
@@ -161,7 +161,7 @@ def test_lift_that_is_not_observable_or_confounded_counts_for_nothing_not_for_ze
     assert rows["creator_id"].to_list() == ["cy"]
 
 
-def test_unknown_viewers_are_on_no_board_of_viewers() -> None:
+def test_streams_with_unknown_viewers_are_on_no_viewer_board() -> None:
     unseen = {"peak_viewers": None, "hours_watched": None, "average_viewers": None}
     streams = [stream("ana", 1, 1, **unseen)]
     for metric in ("peak_viewers", "hours_watched", "average_viewers"):
@@ -169,13 +169,13 @@ def test_unknown_viewers_are_on_no_board_of_viewers() -> None:
     assert board(streams, [], metric="active_days")["value"].to_list() == [1]
 
 
-def test_no_streams_are_an_empty_board_of_the_right_shape() -> None:
+def test_no_streams_give_an_empty_board_with_the_right_columns() -> None:
     empty = leaderboard(STREAMS.empty(), STREAM_LIFT.empty(), RECAPS.empty(), CREATOR_ROWS, TODAY)
     assert empty.schema == LEADERBOARD.schema
     assert empty.is_empty()
 
 
-def test_recaps_count_on_the_day_that_they_were_published_and_without_any_stream() -> None:
+def test_recaps_count_on_their_day_of_publishing_also_without_a_stream() -> None:
     published = {"ana": (1, 2, -23), "cy": (3,), "bo": (-30, -31)}
     recaps = tuple(
         {"creator_id": creator, "post_id": f"{creator}{hour}", "published_at": hours(hour)}

@@ -1,4 +1,4 @@
-"""Lift, from histories of follower counts whose truth is known."""
+"""Lift from histories of follower counts with known truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stream(start_h: float = START_H, end_h: float | None = END_H, **more: Any) -
 
 
 def grown(rate: Callable[[float], float], base: int = 100_003, step_h: float = 0.25) -> Callable[[float], int]:
-    """Followers by hour, from a rate of followers an hour."""
+    """Return followers by hour, from a rate of followers an hour."""
     grid = np.arange(0, SPAN_H + 1, step_h)
     total = np.concatenate([[0.0], np.cumsum([rate(h) * step_h for h in grid[:-1]])])
     return lambda hour: base + int(np.interp(hour, grid, total))
@@ -91,11 +91,11 @@ def with_stream(rate: Callable[[float], float], lift_an_hour: float) -> Callable
 
 
 def evening(hour: float) -> float:
-    """A day rhythm: four times as much at its peak, which is the stream's hour, as at its trough."""
+    """Return a day rhythm: four times as much at its peak, the stream's hour, as at its trough."""
     return 40.0 * (1 + 0.6 * np.cos((hour % 24 - 13) / 24 * 2 * np.pi))
 
 
-def test_ordinary_growth_is_taken_off() -> None:
+def test_ordinary_growth_is_subtracted() -> None:
     row = only([stream()], counts(grown(with_stream(steady, 100))))
     assert row["naive_delta"] == pytest.approx(200 + 40 * 3, abs=15)
     assert row["expected_organic"] == pytest.approx(40 * 3, abs=15)
@@ -106,11 +106,11 @@ def test_ordinary_growth_is_taken_off() -> None:
     assert row["lift_per_hour"] == pytest.approx(row["lift"] / 2)
     assert row["lift_pct"] == pytest.approx(row["lift"] / row["followers_before"] * 100)
     assert row["interval_level"] == pytest.approx(0.9)
-    # Nobody looked at posts.
+    # No posts were captured.
     assert row["flags"] == ["viral_unknown"]
 
 
-def test_a_stream_that_brought_nothing_is_not_significant() -> None:
+def test_a_stream_without_lift_is_not_significant() -> None:
     row = only([stream()], counts(grown(steady)))
     assert row["naive_delta"] > 100
     assert row["lift"] == pytest.approx(0, abs=3)
@@ -118,11 +118,11 @@ def test_a_stream_that_brought_nothing_is_not_significant() -> None:
     assert row["lift_lo"] <= 0 <= row["lift_hi"]
 
 
-def test_the_creators_rhythm_of_the_day_is_known() -> None:
+def test_the_creators_day_rhythm_is_taken_into_account() -> None:
     row = only([stream()], counts(grown(evening)))
     flat = 40.0 * (row["after_at"] - row["before_at"]).total_seconds() / 3600
     assert row["profile_used"]
-    # At the peak hour a flat rate would have called a good part of the growth a lift.
+    # At the peak hour a flat rate would count much of the growth as lift.
     assert row["expected_organic"] > flat * 1.3
     assert abs(row["lift"]) < 0.15 * row["naive_delta"]
 
@@ -136,7 +136,7 @@ def test_real_snapshots_bracket_the_stream() -> None:
     assert (row["provider_before"], row["provider_after"]) == ("social_fetch", "social_fetch")
 
 
-def test_counts_of_two_vendors_never_meet_in_one_difference() -> None:
+def test_a_difference_never_mixes_counts_of_two_vendors() -> None:
     exact = counts(grown(with_stream(steady, 100)), until_h=START_H + 0.1)
     rounded = counts(grown(with_stream(steady, 100)), unit=100, vendor="konbini")
     row = only([stream()], exact + rounded)
@@ -144,7 +144,7 @@ def test_counts_of_two_vendors_never_meet_in_one_difference() -> None:
     assert row["resolution"] == 100
 
 
-def test_exact_counts_are_taken_before_tighter_rounded_ones() -> None:
+def test_exact_counts_take_precedence_over_closer_rounded_ones() -> None:
     exact = counts(grown(with_stream(steady, 100)), step_h=1.5)
     rounded = counts(grown(with_stream(steady, 100)), step_h=0.1, unit=100, vendor="konbini")
     assert only([stream()], exact + rounded)["resolution"] == 1
@@ -169,20 +169,20 @@ def test_rounding_widens_the_interval() -> None:
 
 
 @pytest.mark.parametrize(("as_of_h", "final"), [(END_H + 2, False), (END_H + 1.2 + 27, True)])
-def test_an_estimate_is_provisional_until_the_day_after(as_of_h: float, final: bool) -> None:
+def test_an_estimate_is_provisional_until_the_next_day(as_of_h: float, final: bool) -> None:
     row = only([stream()], counts(grown(with_stream(steady, 100)), until_h=as_of_h), as_of_h=as_of_h)
     assert row["is_final"] is final
     assert row["lift"] == pytest.approx(200, abs=15)
 
 
-def test_without_a_count_before_the_first_within_is_used_and_flagged() -> None:
+def test_without_an_earlier_count_the_first_one_on_air_is_used_and_flagged() -> None:
     row = only([stream()], counts(grown(with_stream(steady, 100)), from_h=START_H + 0.5))
     assert "late_before" in row["flags"]
     assert row["before_at"] > row["started_at"]
 
 
 @pytest.mark.parametrize("end_h", [None, END_H])
-def test_no_counts_or_one_or_no_end_are_nulls_and_no_crash(end_h: float | None) -> None:
+def test_missing_counts_or_a_missing_end_give_nulls_and_no_error(end_h: float | None) -> None:
     lonely = counts(grown(steady), from_h=START_H - 1, until_h=START_H - 0.9)
     for profiles in ([], lonely, counts(grown(steady)) if end_h is None else []):
         row = only([stream(end_h=end_h)], profiles)
@@ -220,7 +220,7 @@ def hour_of(profile: dict[str, Any]) -> float:
     return float((profile["observed_at"] - hours(0)).total_seconds() / 3600)
 
 
-def test_a_purge_within_the_window_is_flagged_and_one_outside_is_no_baseline() -> None:
+def test_a_purge_within_the_window_is_flagged_and_one_outside_is_excluded_from_the_baseline() -> None:
     def purged_at(hour: float) -> Callable[[float], int]:
         plain = grown(with_stream(steady, 100))
         return lambda h: plain(h) - (5_000 if h >= hour else 0)
@@ -231,29 +231,35 @@ def test_a_purge_within_the_window_is_flagged_and_one_outside_is_no_baseline() -
     assert outside["lift"] == pytest.approx(200, abs=5)
 
 
-def test_a_new_creator_borrows_the_errors_of_the_others() -> None:
-    others = [s | {"creator_id": "nora", "stream_id": "nora:1"} for s in [stream()]]
+def test_a_new_creator_gets_the_errors_of_the_others() -> None:
+    other_streams = [s | {"creator_id": "nora", "stream_id": "nora:1"} for s in [stream()]]
     noras = [p | {"creator_id": "nora", "capture_id": f"n{n}"} for n, p in enumerate(counts(grown(evening)))]
     short = counts(grown(with_stream(steady, 100)), from_h=START_H - 7, until_h=END_H + 3)
-    rows = {row["creator_id"]: row for row in estimated([stream(), *others], short + noras)}
+    rows = {row["creator_id"]: row for row in estimated([stream(), *other_streams], short + noras)}
     assert "few_placebo" in rows["mira"]["flags"]
     assert rows["mira"]["lift_lo"] is not None
 
 
 def test_tiktoks_own_count_is_the_largest_of_each_room_summed() -> None:
-    def said(minute: float, room: str, follows: int | None) -> dict[str, Any]:
+    def room_row(minute: float, room: str, follows: int | None) -> dict[str, Any]:
         return {
             "creator_id": "mira", "vendor": "tikhub", "capture_id": f"{minute}", "room_id": room,
             "observed_at": hours(START_H + minute / 60), "live_state": "live", "evidence": "strong",
             "new_followers": follows,
         }  # fmt: skip
 
-    live = frame(LIVE_OBSERVATIONS, said(5, "r1", 10), said(20, "r1", 30), said(60, "r2", 7), said(90, "r2", None))
+    live = frame(
+        LIVE_OBSERVATIONS,
+        room_row(5, "r1", 10),
+        room_row(20, "r1", 30),
+        room_row(60, "r2", 7),
+        room_row(90, "r2", None),
+    )
     assert only([stream()], counts(grown(steady)), live=live)["platform_new_followers"] == 37
     assert only([stream()], counts(grown(steady)))["platform_new_followers"] is None
-    # The next stream's room is the next stream's, however soon it begins.
+    # The room of the next stream counts for the next stream, however soon it begins.
     soon = stream(END_H + 0.25, END_H + 1)
-    more = pl.concat([live, frame(LIVE_OBSERVATIONS, said(140, "r3", 700), said(150, "r3", 710))])
+    more = pl.concat([live, frame(LIVE_OBSERVATIONS, room_row(140, "r3", 700), room_row(150, "r3", 710))])
     first, second = estimated([stream(), soon], counts(grown(steady)), live=more)
     assert (first["platform_new_followers"], second["platform_new_followers"]) == (37, 710)
 
@@ -265,7 +271,7 @@ def test_order_and_repetition_change_nothing() -> None:
 
 
 def test_intervals_have_their_nominal_coverage() -> None:
-    """A small version of the benchmark: noisy growth with a rhythm, lifts that are known, 200 creators."""
+    """A small version of the benchmark: noisy growth with a rhythm, known lifts, 200 creators."""
     random = np.random.default_rng(1)
     grid = np.arange(0, SPAN_H, 0.25)
     streams, profiles, truth = [], [], {}
@@ -288,9 +294,9 @@ def test_intervals_have_their_nominal_coverage() -> None:
         settings=Lift(),
         as_of=hours(SPAN_H),
     ).with_columns(truth=pl.col("creator_id").replace_strict(truth))
-    mine, naive = rows["lift"] - rows["truth"], rows["naive_delta"] - rows["truth"]
+    estimated_error, naive_error = rows["lift"] - rows["truth"], rows["naive_delta"] - rows["truth"]
     covered = rows["truth"].is_between(rows["lift_lo"], rows["lift_hi"])
-    # What docs/methods.md 9.2 states of the real thing, with room for the luck of 200 draws.
-    assert mine.abs().mean() <= 0.48 * naive.abs().mean()  # type: ignore[operator]
+    # The bounds of docs/methods.md 9.2, with a margin for the scatter of 200 draws.
+    assert estimated_error.abs().mean() <= 0.48 * naive_error.abs().mean()  # type: ignore[operator]
     assert 0.85 <= covered.mean() <= 0.96  # type: ignore[operator]
     assert rows.filter(pl.col("truth") == 0)["is_significant"].mean() <= 0.12  # type: ignore[operator]

@@ -1,6 +1,6 @@
-"""Lifts against simulated truth: a small run of the benchmark, with seeds of its own.
+"""Lifts against simulated truth: a small run of the benchmark with its own seeds.
 
-Bounds are wider than the benchmark's by what a few hundred streams scatter.
+Bounds are wider than the benchmark's by the scatter of a few hundred streams.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def test_lifts_are_far_better_than_naive_and_have_valid_intervals(scenario: Scen
     assert got.power >= 0.8
 
 
-def test_in_the_first_week_intervals_are_wider_and_cover_as_much() -> None:
+def test_in_the_first_week_intervals_are_wider_and_keep_their_coverage() -> None:
     short = [judged(Scenario("a week", days=7, warm_up_days=0), creators=150, seed=seed) for seed in (7, 8)]
     got = score(undisturbed(pl.concat(short)))
     assert got is not None
     assert got.streams > 500
     assert got.mae_to_naive <= 0.48
     assert abs(got.bias) <= 0.025
-    # Windows that overlap counted one by one would cover 0.89 here.
+    # If overlapping windows counted as independent, coverage would be 0.89 here.
     assert 0.90 <= got.coverage <= 0.95
     assert got.false_positives <= 0.075
 
@@ -61,7 +61,7 @@ def test_a_months_totals_rank_creators_better_than_naive_differences() -> None:
     assert got.rank_correlation > max(got.naive_rank_correlation, got.confident_rank_correlation)
 
 
-def test_rounded_counts_of_large_accounts_are_not_observable() -> None:
+def test_lifts_of_large_accounts_with_rounded_counts_are_not_observable() -> None:
     rows = judged(Scenario("rounded", rounded=True, days=28), creators=40, seed=7)
     large = rows.filter(pl.col("size") >= 1e6)
     small = rows.filter(pl.col("size") < 9_000)

@@ -1,7 +1,7 @@
-"""Lifts in worlds that the method was not designed for: small runs of the benchmark, with seeds of their own.
+"""Lifts in worlds that the method was not designed for: small runs of the benchmark with their own seeds.
 
-Bounds are wider than the benchmark's by what a few hundred streams scatter. With a rhythm of two waves and without the
-prior of other creators coverage was .42, and false positives 56 %, where streams hide the peak of the day.
+Bounds are wider than the benchmark's by the scatter of a few hundred streams. With a rhythm of two waves and without
+the prior of other creators coverage was .42, and false positives 56 %, where streams hide the peak of the day.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Bounds:
         ("slow purges", Bounds(0.86, 0.09, 0.80, 0.60)),
     ],
 )
-def test_intervals_hold_where_the_assumptions_of_the_method_do_not(name: str, bounds: Bounds) -> None:
+def test_intervals_keep_their_coverage_where_the_methods_assumptions_fail(name: str, bounds: Bounds) -> None:
     histories = simulate_world(WORLDS[name], creators=24, seed=7)
     lifts = estimated(histories, Lift())
     got = score(undisturbed(judged_histories(histories, Lift(), lifts)))
@@ -54,7 +54,7 @@ def test_intervals_hold_where_the_assumptions_of_the_method_do_not(name: str, bo
     assert score_board(histories, lifts).coverage >= bounds.totals
 
 
-def test_an_hour_that_is_never_seen_off_the_air_is_flagged_and_an_ordinary_habit_is_not() -> None:
+def test_an_hour_never_seen_off_air_is_flagged_and_an_ordinary_habit_is_not() -> None:
     daily, ordinary = (
         judged_histories(simulate_world(WORLDS[name], creators=15, seed=9), Lift())
         for name in ("the same, sharp peak", "usual habits")
@@ -64,7 +64,7 @@ def test_an_hour_that_is_never_seen_off_the_air_is_flagged_and_an_ordinary_habit
     assert ordinary.select(flagged.mean()).item() < 0.2
 
 
-def test_rounding_that_a_vendor_does_not_declare_is_found_and_a_large_account_is_not_observable() -> None:
+def test_undeclared_rounding_is_found_and_a_large_account_is_not_observable() -> None:
     rows = judged_histories(simulate_world(WORLDS["undeclared rounding"], creators=40, seed=7), Lift())
     rounded = rows.filter(pl.col("size") > 12_000)
     assert rounded.select(pl.col("flags").list.contains("unit_found").mean()).item() > 0.95
@@ -75,7 +75,7 @@ def test_rounding_that_a_vendor_does_not_declare_is_found_and_a_large_account_is
     assert seen.coverage >= 0.86
 
 
-def test_a_cache_is_found_and_the_counts_are_compared_at_times_when_they_were_true() -> None:
+def test_a_cache_is_found_and_counts_are_compared_at_times_at_which_they_were_true() -> None:
     rows = judged_histories(simulate_world(WORLDS["counts cached for 3 h"], creators=30, seed=7), Lift())
     assert rows["flags"].list.contains("cached_counts").all()
     # A cached count from before the end would miss most of a stream.

@@ -1,4 +1,4 @@
-"""What holds of a lift whatever was counted."""
+"""Properties of a lift for any counts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tiktok_pipeline_tests.transforms.counts import (
     captured,
     every,
     lifts,
+    room_reading,
     rounded,
     snapshot,
     steady,
     stream,
-    told,
     with_lift,
 )
 from tiktok_pipeline_tests.transforms.frames import frame, hours
@@ -41,7 +41,7 @@ def test_the_order_and_repetition_of_rows_change_nothing(seed: int, again: int) 
         *every(60, steady, creator_id="bo"),
         *every(50, rounded(steady, 100), vendor="konbini", followers_precision="rounded", followers_unit=100),
     )
-    live = frame(LIVE_OBSERVATIONS, told(START + 0.1, "a", 5), told(START + 1.2, "b", 7))
+    live = frame(LIVE_OBSERVATIONS, room_reading(START + 0.1, "a", 5), room_reading(START + 1.2, "b", 7))
     posts = frame(POST_OBSERVATIONS, *captured("a", START - 5, {START - 1: 10, END + 2: 30}))
 
     def shuffled(rows: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +57,7 @@ def test_the_order_and_repetition_of_rows_change_nothing(seed: int, again: int) 
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Any streams and counts at all."""
+    """Draw any streams and counts."""
     starts = draw(st.lists(st.integers(0, 140), max_size=5, unique=True))
     streams = [stream(h, draw(st.sampled_from([None, h + 0.2, h + 3]))) for h in sorted(starts)]
     counts = draw(
@@ -77,7 +77,7 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any
 
 @given(history=histories(), as_of=st.integers(0, 200))
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_whatever_is_counted_a_lift_stands_with_its_interval_or_not_at_all(
+def test_for_any_counts_a_lift_lies_within_its_interval_or_is_null(
     history: tuple[list[dict[str, Any]], list[dict[str, Any]]], as_of: int
 ) -> None:
     streams, counts = history

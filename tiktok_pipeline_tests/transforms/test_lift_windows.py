@@ -1,4 +1,4 @@
-"""What a stream brought: the counts that are compared, the organic part, and what can be told of it."""
+"""The lift's window: the compared counts, the organic part, and observability."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tiktok_pipeline.transforms.lift import stream_lift
 from tiktok_pipeline_tests.transforms.counts import (
     DAYS_H,
     END,
+    NO_LIVE,
     NO_POSTS,
-    NOBODY_LIVE,
     START,
     every,
     lift_of,
     lifts,
+    room_reading,
     rounded,
     snapshot,
     steady,
     stream,
-    told,
     with_lift,
 )
 from tiktok_pipeline_tests.transforms.frames import frame, hours
@@ -35,8 +35,8 @@ NOTHING = (
 )  # fmt: skip
 
 
-def test_no_streams_are_no_rows() -> None:
-    nothing = (STREAMS.empty(), PROFILE_OBSERVATIONS.empty(), NOBODY_LIVE, NO_POSTS)
+def test_no_streams_give_no_rows() -> None:
+    nothing = (STREAMS.empty(), PROFILE_OBSERVATIONS.empty(), NO_LIVE, NO_POSTS)
     empty = stream_lift(*nothing, settings=Lift(), as_of=hours(0))
     assert_frame_equal(empty, STREAM_LIFT.empty())
 
@@ -53,7 +53,7 @@ def test_the_lift_is_the_gain_less_usual_growth() -> None:
     assert row["interval_level"] == pytest.approx(0.9)
 
 
-def test_a_stream_that_brought_nothing_is_not_significant() -> None:
+def test_a_stream_without_lift_is_not_significant() -> None:
     def wobbling(hour: float) -> float:
         return steady(hour) + 8 * math.sin(hour * 2.7)
 
@@ -62,7 +62,7 @@ def test_a_stream_that_brought_nothing_is_not_significant() -> None:
     assert row["is_significant"] is False
 
 
-def test_growth_by_the_hour_of_the_day_is_not_taken_for_lift() -> None:
+def test_growth_by_the_hour_of_the_day_is_not_counted_as_lift() -> None:
     def evenings(hour: float) -> float:
         # 5 to 15 an hour, most at noon; the stream is at noon of the fourth day.
         return 100_000 + 10 * hour - 5 * 24 / (2 * math.pi) * math.sin(2 * math.pi * (hour - 84 - 12) / 24)
@@ -73,7 +73,7 @@ def test_growth_by_the_hour_of_the_day_is_not_taken_for_lift() -> None:
     assert abs(row["lift"]) < 3
 
 
-def test_a_rhythm_is_not_made_up_from_a_day() -> None:
+def test_one_day_of_counts_gives_no_rhythm() -> None:
     counts = every(15, with_lift(300), since=START - 24)
     assert lift_of(counts, as_of=END + 2)["profile_used"] is False
 
@@ -84,10 +84,10 @@ def test_lift_is_reported_in_percent_and_by_the_hour() -> None:
     assert row["lift_per_hour"] == pytest.approx(row["lift"] / 2)
 
 
-# Which counts
+# Choice of counts
 
 
-def test_the_count_before_is_the_last_up_to_the_start_and_after_the_first_past_the_carry_over() -> None:
+def test_the_count_before_is_the_last_before_the_start_and_after_the_first_past_the_carry_over() -> None:
     row = lift_of(every(25, with_lift(300)))
     assert (row["before_at"], row["after_at"]) == (hours(START - 0.25), hours(END + 1 + 5 / 60))
     assert (row["before_gap_s"], row["after_gap_s"]) == (pytest.approx(900), pytest.approx(300))
@@ -98,13 +98,13 @@ def test_the_carry_over_can_be_set() -> None:
     assert (row["after_at"], row["carry_over_min"]) == (hours(END), 0)
 
 
-def test_exact_counts_are_taken_before_rounded_ones_however_close_those_are() -> None:
+def test_exact_counts_take_precedence_over_closer_rounded_ones() -> None:
     coarse = {"vendor": "konbini", "followers_precision": "rounded", "followers_unit": 100}
     row = lift_of([*every(60, with_lift(300)), *every(5, rounded(with_lift(300), 100), **coarse)])
     assert (row["provider_before"], row["provider_after"], row["resolution"]) == ("social_fetch", "social_fetch", 1)
 
 
-def test_of_two_exact_vendors_the_one_with_the_closer_counts_is_taken_and_never_both() -> None:
+def test_of_two_exact_vendors_the_one_with_closer_counts_is_used_and_never_both() -> None:
     near = every(7, with_lift(300), vendor="tikliveapi")
     # The other vendor counts 5,000 more: a mixture would show as a lift of thousands.
     far = [row | {"followers": row["followers"] + 5_000} for row in every(60, with_lift(300), since=0.5)]
@@ -113,12 +113,12 @@ def test_of_two_exact_vendors_the_one_with_the_closer_counts_is_taken_and_never_
     assert row["lift"] == pytest.approx(300, abs=5)
 
 
-def test_a_vendor_with_one_of_the_two_counts_is_not_used() -> None:
+def test_a_vendor_with_only_one_of_the_two_counts_is_not_used() -> None:
     missing = [r for r in every(5, with_lift(300), vendor="tikhub", source="room") if r["observed_at"] < hours(END)]
     assert lift_of([*every(60, with_lift(300)), *missing])["provider_before"] == "social_fetch"
 
 
-def test_a_vendor_with_a_baseline_is_taken_before_a_closer_one_without() -> None:
+def test_a_vendor_with_a_baseline_takes_precedence_over_a_closer_one_without() -> None:
     close = [snapshot(h, with_lift(300)(h), vendor="tikhub", source="room") for h in (START, END + 1)]
     row = lift_of([*every(55, with_lift(300)), *close])
     assert (row["provider_before"], row["lift"]) == ("social_fetch", pytest.approx(300, abs=10))
@@ -131,7 +131,7 @@ def test_the_total_of_a_follower_list_is_never_compared_with_a_profile() -> None
     assert (row["naive_delta"], row["observable"]) == (None, False)
 
 
-def test_counts_of_two_quanta_are_never_compared() -> None:
+def test_counts_with_different_units_are_never_compared() -> None:
     def million(hour: float) -> float:
         return 999_900 + 100 * hour
 
@@ -143,20 +143,20 @@ def test_counts_of_two_quanta_are_never_compared() -> None:
     assert (row["naive_delta"], row["observable"]) == (None, False)
 
 
-def test_without_a_count_before_the_first_one_on_air_is_taken_and_flagged() -> None:
+def test_without_an_earlier_count_the_first_one_on_air_is_used_and_flagged() -> None:
     row = lift_of(every(15, with_lift(300), since=START + 0.5))
     assert row["before_at"] == hours(START + 0.5)
     assert "late_before" in row["flags"]
 
 
-def test_a_count_from_the_day_before_is_not_the_count_before() -> None:
+def test_a_count_of_the_previous_day_is_not_the_count_before() -> None:
     counts = [r for r in every(15, with_lift(300)) if not hours(START - 13) < r["observed_at"] <= hours(END)]
     row = lift_of(counts)
     assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
     assert (row["observable"], "no_before" in row["flags"]) == (False, True)
 
 
-def test_a_count_from_the_day_after_is_not_the_count_after() -> None:
+def test_a_count_of_the_next_day_is_not_the_count_after() -> None:
     counts = [r for r in every(15, with_lift(300)) if not hours(END) < r["observed_at"] < hours(END + 14)]
     row = lift_of(counts)
     assert (row["naive_delta"], row["observable"], "no_after" in row["flags"]) == (None, False, True)
@@ -184,16 +184,16 @@ def test_a_count_that_dips_and_comes_back_is_a_cached_response_and_no_purge() ->
     assert (row["lift"], "count_anomaly" in row["flags"]) == (pytest.approx(3_000, abs=5), False)
 
 
-# How sure it is
+# Uncertainty
 
 
-def test_rare_jumps_make_the_interval_reach_further_down_than_up() -> None:
-    # A jump of 200 every 13 hours: most windows grow less than the mean says, a few far more.
+def test_rare_jumps_widen_the_lower_side_of_the_interval() -> None:
+    # A jump of 200 every 13 hours: most windows grow less than the mean, a few far more.
     row = lift_of(every(15, lambda hour: steady(hour) + 200 * (hour // 13)))
     assert row["lift"] - row["lift_lo"] > 2 * (row["lift_hi"] - row["lift"])
 
 
-def test_a_higher_level_makes_a_wider_interval() -> None:
+def test_a_higher_confidence_level_widens_the_interval() -> None:
     def wobbling(hour: float) -> float:
         return steady(hour) + 30 * math.sin(hour * 2.7) + 20 * math.sin(hour * 0.9)
 
@@ -202,24 +202,24 @@ def test_a_higher_level_makes_a_wider_interval() -> None:
     assert (half["interval_level"], most["interval_level"]) == (0.5, 0.9)
 
 
-def test_without_clean_hours_near_by_the_baseline_looks_further() -> None:
+def test_without_clean_hours_near_by_the_baseline_looks_further_back() -> None:
     counts = [*every(15, with_lift(300), until=44), *(snapshot(h, with_lift(300)(h)) for h in (START, END + 1))]
     row = lift_of(counts, as_of=END + 2)
     assert row["baseline_hours"] == pytest.approx(8, abs=0.5)
     assert row["lift"] == pytest.approx(300, abs=2)
 
 
-# What cannot be told
+# Not observable
 
 
-def test_a_stream_on_air_has_nothing_yet() -> None:
+def test_a_stream_on_air_has_no_lift_yet() -> None:
     row = lift_of(every(15, steady), stream(140, None))
     assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
     assert (row["observable"], row["is_final"], row["placebos"]) == (False, False, 0)
     assert "no_end" in row["flags"]
 
 
-def test_before_the_carry_over_is_over_there_is_no_count_after() -> None:
+def test_before_the_end_of_the_carry_over_there_is_no_count_after() -> None:
     row = lift_of(every(15, with_lift(300)), as_of=END + 0.5)
     assert (row["naive_delta"], row["observable"], row["is_final"]) == (None, False, False)
     assert "no_after" in row["flags"]
@@ -232,18 +232,18 @@ def test_a_creator_without_counts_has_no_lift() -> None:
 
 
 @pytest.mark.parametrize("kept", [[START], [END + 1], [START, END + 1], [START, START + 1, END + 1]])
-def test_a_creator_with_hardly_a_count_has_no_lift_and_no_error(kept: list[float]) -> None:
+def test_a_creator_with_two_counts_has_no_lift_and_raises_no_error(kept: list[float]) -> None:
     row = lift_of([snapshot(hour, steady(hour)) for hour in kept])
     assert (row["lift"], row["lift_lo"], row["lift_hi"], row["observable"]) == (None, None, None, False)
 
 
-def test_without_a_baseline_the_counts_are_shown_and_the_lift_is_not() -> None:
+def test_without_a_baseline_the_counts_are_given_and_the_lift_is_null() -> None:
     row = lift_of([snapshot(START, 1_000), snapshot(END + 1, 1_500)])
     assert (row["naive_delta"], row["expected_organic"], row["lift"]) == (500, None, None)
     assert "short_baseline" in row["flags"]
 
 
-def test_a_new_creator_borrows_the_errors_of_others() -> None:
+def test_a_new_creator_gets_the_errors_of_others() -> None:
     old = every(15, lambda hour: with_lift(300)(hour) + 8 * math.sin(hour * 2.7), creator_id="bo")
     new = every(60, with_lift(300), since=START - 9, until=END + 1)
     streams = [stream(), stream(creator_id="bo")]
@@ -277,12 +277,12 @@ def test_two_quanta_of_a_rounded_account_are_unobservable_and_three_are_observab
     assert much["lift_hi"] >= much["lift"] + 70
 
 
-def test_an_exact_account_has_no_quantum_to_fall_below() -> None:
+def test_an_exact_account_has_no_rounding_unit_as_a_limit() -> None:
     row = lift_of(every(15, lambda hour: 5_000))
     assert (row["naive_delta"], row["observable"], row["lift"]) == (0, True, 0)
 
 
-# What is near
+# Neighbouring streams and purges
 
 
 def test_the_window_ends_at_the_next_start() -> None:
@@ -296,13 +296,13 @@ def test_a_stream_after_another_is_flagged_and_its_interval_includes_carry_over(
     assert "adjacent_prev" not in first["flags"]
     assert "adjacent_prev" in second["flags"]
     assert "stream_group" not in second["flags"]
-    # Nothing came after the end here. Of three hundred a tenth may have.
+    # No followers came after the end here. Of three hundred a tenth may have.
     assert -40 < second["lift"] < 0
     assert second["lift_lo"] < second["lift"] < second["lift_hi"]
     assert not second["is_significant"]
 
 
-def test_other_streams_are_no_baseline() -> None:
+def test_other_streams_are_excluded_from_the_baseline() -> None:
     def twice(hour: float) -> float:
         return with_lift(300)(hour) + with_lift(2_000, START - 12, START - 10)(hour) - steady(hour)
 
@@ -311,7 +311,7 @@ def test_other_streams_are_no_baseline() -> None:
     assert lift_of(every(15, twice))["lift"] < 250
 
 
-def test_a_purge_is_no_baseline() -> None:
+def test_a_purge_is_excluded_from_the_baseline() -> None:
     def purged(hour: float) -> float:
         return with_lift(300)(hour) - (4_000 if hour >= START - 10 else 0)
 
@@ -327,7 +327,7 @@ def test_a_purge_within_the_window_is_flagged() -> None:
     assert "count_anomaly" in lift_of(every(15, purged))["flags"]
 
 
-def test_a_lost_stream_is_no_baseline_for_another() -> None:
+def test_a_lost_stream_is_excluded_from_the_baseline_of_another() -> None:
     def rising(hour: float) -> float:
         return steady(hour) + 500 * min(max(hour - (START - 11), 0), 6)
 
@@ -336,7 +336,7 @@ def test_a_lost_stream_is_no_baseline_for_another() -> None:
     assert lift_of(every(15, rising), stream(), lost, within)["lift"] == pytest.approx(0, abs=2)
 
 
-def test_the_flags_of_the_streams_own_bounds_are_passed_on() -> None:
+def test_flags_of_the_streams_own_bounds_are_passed_on() -> None:
     row = lift_of(every(15, steady), stream(flags=["censored_end", "censored_start", "no_room_id"]))
     assert {"censored_start", "censored_end"} <= set(row["flags"])
     assert "no_room_id" not in row["flags"]
@@ -351,7 +351,7 @@ def test_two_streams_between_the_same_counts_cannot_be_distinguished() -> None:
     assert "shared_bracket" in first["flags"]
 
 
-# When it is final
+# Final estimates
 
 
 def test_until_a_day_after_the_second_count_the_baseline_looks_back_only() -> None:
@@ -365,12 +365,12 @@ def test_until_a_day_after_the_second_count_the_baseline_looks_back_only() -> No
     assert late["baseline_rate_per_h"] > 15
 
 
-def test_without_a_count_after_it_is_final_all_the_same_once_none_can_come() -> None:
+def test_without_a_count_after_the_lift_is_final_once_none_can_come() -> None:
     row = lift_of([snapshot(START, 5)])
     assert (row["is_final"], row["observable"]) == (True, False)
 
 
-def test_counts_after_as_of_are_not_looked_at() -> None:
+def test_counts_after_as_of_are_ignored() -> None:
     counts = every(15, with_lift(300))
     past = [row for row in counts if row["observed_at"] <= hours(END + 3)]
     assert lift_of(counts, as_of=END + 3) == lift_of(past, as_of=END + 3)
@@ -388,7 +388,7 @@ def test_a_day_has_the_streams_that_started_on_it() -> None:
 def test_a_final_lift_does_not_change_with_later_counts_and_streams() -> None:
     final_h = END + 1 + Lift().final_after_hours
     day = hours(START).date()
-    # From a week of counts on, what other creators teach comes from the days before.
+    # From a week of counts on, the errors of other creators come from earlier days.
     counts, later = every(15, with_lift(300), since=-240), [stream(), stream(final_h + 4, final_h + 5)]
     early = lifts([stream()], [row for row in counts if row["observed_at"] <= hours(final_h)], as_of=final_h, day=day)
     late = lifts(later, [*counts, *every(15, steady, since=DAYS_H, until=DAYS_H + 50)], as_of=DAYS_H + 50, day=day)
@@ -403,8 +403,8 @@ def test_a_provisional_lift_stays_the_same_until_it_is_final() -> None:
     assert found[0] == found[1] == found[2] != found[3]
 
 
-def test_a_count_that_comes_late_is_the_count_after() -> None:
-    # Nothing was read for eleven hours after the stream.
+def test_a_late_count_is_the_count_after() -> None:
+    # No count for eleven hours after the stream.
     counts = [row for row in every(15, with_lift(300)) if not hours(END) < row["observed_at"] < hours(END + 11)]
     row = lift_of(counts, as_of=END + 20, day=hours(START).date())
     assert (row["after_at"], row["is_final"]) == (hours(END + 11), False)
@@ -413,16 +413,17 @@ def test_a_count_that_comes_late_is_the_count_after() -> None:
 # TikTok's own count
 
 
-def test_tiktoks_own_count_is_the_most_of_each_room_summed_over_the_streams_rooms() -> None:
+def test_tiktoks_own_count_is_the_largest_of_each_room_summed_over_the_streams_rooms() -> None:
     rows = [
-        told(START + 0.1, "a", 5), told(START + 0.9, "a", 40), told(START + 1.2, "b", None), told(START + 1.5, "b", 7),
-        # Asked after the end, the room still says what it brought.
-        told(END + 5, "b", 9, "ended"), told(END + 40, "c", 1_000),
+        room_reading(START + 0.1, "a", 5), room_reading(START + 0.9, "a", 40),
+        room_reading(START + 1.2, "b", None), room_reading(START + 1.5, "b", 7),
+        # A poll after the end still returns the room's count.
+        room_reading(END + 5, "b", 9, "ended"), room_reading(END + 40, "c", 1_000),
     ]  # fmt: skip
     row = lift_of(every(15, steady), live=frame(LIVE_OBSERVATIONS, *rows))
     assert row["platform_new_followers"] == 49
 
 
 def test_without_tiktoks_count_it_is_null_and_not_zero() -> None:
-    row = lift_of(every(15, steady), live=frame(LIVE_OBSERVATIONS, told(START + 0.1, "a", None)))
+    row = lift_of(every(15, steady), live=frame(LIVE_OBSERVATIONS, room_reading(START + 0.1, "a", None)))
     assert row["platform_new_followers"] is None

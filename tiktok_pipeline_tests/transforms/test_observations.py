@@ -1,4 +1,4 @@
-"""Raw rows to observations, quarantine included."""
+"""Raw rows to observations, including the quarantine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def text(body: bytes) -> str:
 LIVE = text(bodies.fetch_ok(bodies.fetch_live()))
 
 
-def test_one_body_gives_rows_of_every_table_it_speaks_of() -> None:
+def test_one_body_gives_rows_in_every_table_that_it_concerns() -> None:
     frames = read_bodies(raw({"body": LIVE}), "raw_lives")
     heights = {name: frame.height for name, frame in frames.items()}
     assert heights == {
@@ -66,7 +66,7 @@ def test_one_body_gives_rows_of_every_table_it_speaks_of() -> None:
     assert live["started_at"] == datetime(2026, 11, 2, 18, 0, 5, tzinfo=UTC)
 
 
-def test_a_failed_question_is_unknown_and_never_off_air() -> None:
+def test_a_failed_poll_is_unknown_and_never_off_air() -> None:
     rows = [
         {"outcome": outcome, "body": body}
         for outcome, body in [
@@ -83,7 +83,7 @@ def test_a_failed_question_is_unknown_and_never_off_air() -> None:
     assert live["reason"].to_list() == [row["outcome"] for row in rows]
 
 
-def test_one_bad_row_is_quarantined_with_its_reason_and_stops_no_other() -> None:
+def test_one_bad_row_is_quarantined_with_its_reason_and_blocks_no_other() -> None:
     bad = bodies.fetch_live()
     bad["profile"]["verified"] = "perhaps"
     frames = read_bodies(
@@ -123,9 +123,9 @@ def absences(*moments: datetime) -> pl.DataFrame:
     return read_bodies(raw(*rows), "raw_lives")["live_observations"]
 
 
-def said(*answers: tuple[datetime, bool]) -> pl.DataFrame:
+def profile_responses(*responses: tuple[datetime, bool]) -> pl.DataFrame:
     return pl.DataFrame(
-        [{"creator_id": "mira.paints", "observed_at": at, "known": known} for at, known in answers],
+        [{"creator_id": "mira.paints", "observed_at": at, "known": known} for at, known in responses],
         schema={"creator_id": pl.String, "observed_at": LIVE_OBSERVATIONS.schema["observed_at"], "known": pl.Boolean},
     )
 
@@ -134,33 +134,33 @@ def states(live: pl.DataFrame) -> list[str]:
     return live.sort("observed_at")["live_state"].to_list()
 
 
-def test_an_absence_is_off_air_only_where_the_profile_is_known() -> None:
+def test_an_absence_is_off_air_only_if_the_profile_is_known() -> None:
     hours = [NOON + timedelta(hours=n) for n in range(3)]
     live = absences(*hours)
     assert live["reason"].unique().to_list() == [ABSENT]
-    assert states(settle_absences(live, said())) == ["unknown"] * 3
-    assert states(settle_absences(live, said((NOON - timedelta(hours=1), True)))) == ["ended"] * 3
-    # Found, then denied: from then on nobody knows.
-    later = said((NOON - timedelta(hours=1), True), (NOON + timedelta(minutes=90), False))
+    assert states(settle_absences(live, profile_responses())) == ["unknown"] * 3
+    assert states(settle_absences(live, profile_responses((NOON - timedelta(hours=1), True)))) == ["ended"] * 3
+    # Found, then not found: from then on the state is unknown.
+    later = profile_responses((NOON - timedelta(hours=1), True), (NOON + timedelta(minutes=90), False))
     assert states(settle_absences(live, later)) == ["ended", "ended", "unknown"]
-    assert states(settle_absences(live, said((NOON - timedelta(days=3), True)))) == ["unknown"] * 3
+    assert states(settle_absences(live, profile_responses((NOON - timedelta(days=3), True)))) == ["unknown"] * 3
 
 
 def test_the_first_profile_vouches_for_earlier_readings() -> None:
-    assert states(settle_absences(absences(NOON), said((NOON + timedelta(minutes=5), True)))) == ["ended"]
+    assert states(settle_absences(absences(NOON), profile_responses((NOON + timedelta(minutes=5), True)))) == ["ended"]
 
 
-def test_other_unknowns_stay_unknown() -> None:
+def test_other_unknown_states_stay_unknown() -> None:
     live = read_bodies(raw({"outcome": "server_error"}), "raw_lives")["live_observations"]
-    assert states(settle_absences(live, said((NOON, True)))) == ["unknown"]
+    assert states(settle_absences(live, profile_responses((NOON, True)))) == ["unknown"]
 
 
 def test_existence_is_read_from_profile_outcomes_alone() -> None:
-    asked = raw(
+    rows = raw(
         {"endpoint": social_fetch.PROFILE, "outcome": "ok"},
         {"endpoint": social_fetch.PROFILE, "outcome": "private"},
         {"endpoint": social_fetch.PROFILE, "outcome": "not_found"},
         {"endpoint": social_fetch.PROFILE, "outcome": "server_error"},
         {"endpoint": social_fetch.LIVE, "outcome": "ok"},
     )
-    assert profile_answers(requests_of(asked, RAW_PROFILES))["known"].to_list() == [True, False, False]
+    assert profile_answers(requests_of(rows, RAW_PROFILES))["known"].to_list() == [True, False, False]

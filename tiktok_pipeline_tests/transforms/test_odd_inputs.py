@@ -1,4 +1,4 @@
-"""Whatever one creator's responses say, every check holds, and the rows of all other creators stay as they are."""
+"""For any responses of one creator, every check passes and the rows of other creators do not change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return capture(tmp_path_factory.mktemp("odd inputs"), creators_watched=4)
 
 
-def test_the_plain_world_has_rows_in_every_table(world: World) -> None:
+def test_the_undamaged_world_has_rows_in_every_table(world: World) -> None:
     """Otherwise the tests below would compare nothing."""
     made = derive(world.raw, world.handles)
     empty = {name for name, frame in made.items() if frame.is_empty()}
@@ -42,13 +42,13 @@ def test_the_plain_world_has_rows_in_every_table(world: World) -> None:
     assert made["coverage"].height == DAYS * len(world.handles)
 
 
-def test_damaged_bodies_and_headers_break_no_check_and_touch_no_other_creator(world: World) -> None:
+def test_damaged_bodies_and_headers_break_no_check_and_change_no_other_creator(world: World) -> None:
     tried = try_worlds(world, tries=12, seed=1)
     assert tried.failures == []
     assert tried.quarantined > 0
 
 
-def test_odd_values_in_readings_break_no_check_and_touch_no_other_creator(world: World) -> None:
+def test_odd_values_in_readings_break_no_check_and_change_no_other_creator(world: World) -> None:
     tried = try_frames(world, tries=12, seed=1)
     assert tried.failures == []
     assert tried.quarantined > 0

@@ -1,4 +1,4 @@
-"""Recaps: the words in 16 languages, the bands, the score and the stream that a post belongs to."""
+"""Recaps: the words in 16 languages, the bands, the score, and the stream of a post."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Row = dict[str, Any]
 
 
 def hits(caption: str) -> set[str]:
-    """The rules that a caption hits."""
-    said = pl.DataFrame({"caption": [caption]})
-    row = said.select(plain(pl.col("caption")).str.contains(pattern).alias(name) for name, pattern in HITS.items())
+    """Return the rules that a caption matches."""
+    captions = pl.DataFrame({"caption": [caption]})
+    row = captions.select(plain(pl.col("caption")).str.contains(pattern).alias(name) for name, pattern in HITS.items())
     return {name for name, hit in row.row(0, named=True).items() if hit}
 
 
@@ -48,7 +48,7 @@ def found(*posts: Row, streams: tuple[Row, ...] = (), **constants: Any) -> list[
 
 
 def scored(caption: str, hour: float = 3) -> Row:
-    """One post, an hour after the stream unless said, with its score whatever it is."""
+    """Score one post, by default an hour after the stream, without a threshold."""
     (row,) = found(post(hour, caption), streams=(stream(),), threshold=0.0)
     return row
 
@@ -67,7 +67,7 @@ def test_a_recap_is_found_in_every_language(caption: str) -> None:
 
 
 @pytest.mark.parametrize("caption", captions.TAGGED)
-def test_a_hashtag_that_only_recaps_carry_is_enough(caption: str) -> None:
+def test_a_hashtag_used_only_for_recaps_is_enough(caption: str) -> None:
     assert "tag" in hits(caption)
     assert scored(caption)["score"] > 0.5
 
@@ -87,7 +87,7 @@ def test_expressions_similar_to_a_live_are_no_recap(caption: str) -> None:
 
 
 @pytest.mark.parametrize("caption", [*captions.EVERYDAY, *captions.MISSED])
-def test_everything_else_is_no_recap_not_even_right_after_a_stream(caption: str) -> None:
+def test_any_other_caption_is_no_recap_even_right_after_a_stream(caption: str) -> None:
     assert scored(caption)["score"] < 0.5
 
 
@@ -109,7 +109,7 @@ def test_the_score_is_the_logistic_sum_of_its_points() -> None:
     assert scored("set a reminder")["score"] == logistic(-3.2 - 2.2 + 1.1)
 
 
-def test_words_alone_reach_the_threshold_exactly_and_belong_to_no_stream() -> None:
+def test_words_alone_reach_the_threshold_exactly_and_have_no_stream() -> None:
     (row,) = found(post(3, "stream highlights"))
     assert (row["score"], row["band"], row["stream_id"]) == (0.5, "none", None)
     assert row["hits"] == ["live", "recap"]
@@ -122,7 +122,7 @@ def test_words_alone_reach_the_threshold_exactly_and_belong_to_no_stream() -> No
         (26, "24h"), (26.1, "72h"), (74, "72h"), (74.1, "none"),
     ],
 )  # fmt: skip
-def test_bands_are_of_the_time_since_the_stream(hour: float, band: str) -> None:
+def test_bands_depend_on_the_time_since_the_stream(hour: float, band: str) -> None:
     row = scored("stream highlights", hour)
     assert row["band"] == band
     assert row["stream_id"] == (None if band == "none" else "ana:0")
@@ -138,7 +138,7 @@ def test_a_post_belongs_to_its_creators_newest_stream_that_had_begun() -> None:
     }  # fmt: skip
 
 
-def test_a_clip_while_the_stream_is_on_air_is_during_it_and_after_a_lost_one_counts_from_its_last_reading() -> None:
+def test_a_clip_on_air_is_during_the_stream_and_after_a_lost_one_counts_from_its_last_reading() -> None:
     (live,) = found(post(3, "stream highlights"), streams=(stream(0, None),))
     assert live["band"] == "during"
     (lost,) = found(post(30, "stream highlights"), streams=(stream(0, None, status="lost", ended_at_lo=hours(2)),))
@@ -157,7 +157,7 @@ def test_a_post_is_one_row_with_its_last_counts_and_caption() -> None:
     assert found(post(3, "stream highlights", published_at=None), streams=(stream(),)) == []
 
 
-def test_the_operators_points_count() -> None:
+def test_the_operators_points_are_used() -> None:
     assert found(post(3, "on live"), streams=(stream(),)) == []
     (row,) = found(post(3, "on live"), streams=(stream(),), live=2.2)
     assert row["hits"] == ["live"]

@@ -1,4 +1,4 @@
-"""The rhythm of the day: what clean hours show, what other creators lend, what stays unknown."""
+"""The day rhythm: evidence from clean hours, the prior of other creators, and unknown hours."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ QUARTER = 0.25
 
 
 def peaked(hour: Floats) -> Floats:
-    """Ten an hour, and forty in the hours from 19 to 21."""
+    """Return ten an hour, and forty in the hours from 19 to 21."""
     return np.where((hour % HOURS >= 19) & (hour % HOURS < 21), 40.0, 10.0)
 
 
 def evidence_of(seen: Floats, days: int = 28, rate_of_day: Floats | None = None) -> RhythmEvidence:
-    """Exact growth of `peaked` in quarters of an hour, at the hours of the day that are `seen`."""
+    """Return exact growth of `peaked` in quarters of an hour, at the hours of the day that are `seen`."""
     begin = np.arange(0, days * HOURS, QUARTER)
     begin = begin[np.isin(begin % HOURS // 1, seen)]
     level = 1.0 if rate_of_day is None else rate_of_day[(begin // HOURS).astype(int)]
@@ -38,13 +38,13 @@ ALL = np.arange(HOURS)
 EVENING = np.arange(18, 22)
 
 
-def test_a_sharp_peak_that_is_seen_is_found() -> None:
+def test_a_sharp_observed_peak_is_found() -> None:
     hourly = posterior(evidence_of(ALL), DEFAULT_PRIOR).hourly
     assert hourly[[19, 20]] / hourly[10] == pytest.approx([4.0, 4.0], rel=0.15)
     assert hourly.mean() == pytest.approx(1.0, abs=0.02)
 
 
-def test_an_hour_that_is_never_seen_keeps_the_variance_of_the_prior() -> None:
+def test_an_unobserved_hour_keeps_the_variance_of_the_prior() -> None:
     seen = posterior(evidence_of(ALL), DEFAULT_PRIOR)
     hidden = posterior(evidence_of(np.setdiff1d(ALL, EVENING)), DEFAULT_PRIOR)
     assert hidden.covariance[20, 20] > 10 * seen.covariance[20, 20]
@@ -55,7 +55,7 @@ def test_an_hour_that_is_never_seen_keeps_the_variance_of_the_prior() -> None:
     assert hidden.ratio_variance(window, clean) > 5 * seen.ratio_variance(window, clean)
 
 
-def test_days_of_which_only_quiet_hours_are_seen_do_not_bend_the_rhythm() -> None:
+def test_days_with_only_quiet_hours_observed_do_not_change_the_rhythm() -> None:
     quicker = np.where(np.arange(28) % 2 == 0, 1.0, 3.0)
     even, uneven = (posterior(evidence_of(ALL, rate_of_day=rate), DEFAULT_PRIOR) for rate in (None, quicker))
     assert uneven.hourly == pytest.approx(even.hourly, abs=0.15)
@@ -73,7 +73,7 @@ def test_a_creator_without_evidence_gets_the_rhythm_of_the_others() -> None:
     assert learned_prior([]) is DEFAULT_PRIOR
 
 
-def test_a_prior_is_a_covariance_even_where_all_creators_hide_the_same_hours() -> None:
+def test_a_prior_is_a_valid_covariance_even_if_all_creators_hide_the_same_hours() -> None:
     prior = learned_prior([evidence_of(np.setdiff1d(ALL, EVENING))] * 20)
     assert np.linalg.eigvalsh(prior.covariance).min() > -1e-9
     assert prior.covariance[20, 20] > 0.05

@@ -1,4 +1,4 @@
-"""What no body may bring into a normalized table becomes null, is dropped or is kept once, and is in quarantine."""
+"""Invalid values and duplicate keys in normalized tables become null or are dropped, and are reported in quarantine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = hours(10)
 
 
 def row(table: str, **changed: Any) -> dict[str, Any]:
-    """A plain row of a normalized table, with some columns changed."""
+    """Return a valid row of a normalized table, with some columns changed."""
     about = {"creator_id": "ana", "vendor": "konbini", "observed_at": hours(1), "capture_id": "c1"}
     plain: dict[str, dict[str, Any]] = {
         "profile_observations": {"source": "profile"},
@@ -38,7 +38,7 @@ def row(table: str, **changed: Any) -> dict[str, Any]:
 
 
 def sound(table: str, *rows: dict[str, Any]) -> dict[str, pl.DataFrame]:
-    """All normalized frames after these rows of one table were made sound; every check of theirs holds."""
+    """Return all normalized frames after cleaning these rows of one table; all their checks must pass."""
     frames = {each.name: each.empty() for each in NORMALIZED} | {table: frame(TABLES[table], *rows)}
     made = make_sound(frames, "raw_lives")
     for name, rows_made in made.items():
@@ -98,7 +98,7 @@ NULLED: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("table", "changed", "nulled", "reason"), NULLED)
-def test_a_value_that_cannot_be_true_is_null_and_in_quarantine(
+def test_an_impossible_value_becomes_null_and_is_quarantined(
     table: str, changed: dict[str, Any], nulled: tuple[str, ...], reason: str
 ) -> None:
     made = sound(table, row(table, **changed), row(table, capture_id="c2"))
@@ -127,7 +127,7 @@ def test_a_value_that_cannot_be_true_is_null_and_in_quarantine(
         ("search_hits", {"rank": -5}),
     ],
 )
-def test_a_row_without_a_usable_key_is_dropped_and_in_quarantine(table: str, changed: dict[str, Any]) -> None:
+def test_a_row_without_a_usable_key_is_dropped_and_quarantined(table: str, changed: dict[str, Any]) -> None:
     made = sound(table, row(table, **changed), row(table, capture_id="c2"))
     assert made[table]["capture_id"].to_list() == ["c2"]
     assert made["quarantine"]["capture_id"].to_list() == ["c1"]
@@ -146,7 +146,7 @@ def test_a_row_without_a_usable_key_is_dropped_and_in_quarantine(table: str, cha
         ("search_hits", {}, [{"handle": "bo"}, {"handle": "cy"}]),
     ],
 )
-def test_of_rows_with_one_key_the_same_one_is_kept_whatever_their_order(
+def test_of_rows_with_one_key_the_same_one_is_kept_for_any_order(
     table: str, key: dict[str, Any], different: list[dict[str, Any]]
 ) -> None:
     rows = [row(table, **key, **each) for each in different]
@@ -169,7 +169,7 @@ def test_the_more_informative_row_is_kept() -> None:
     assert places["follower_list_entries"]["position"].item() == 2
 
 
-def test_faults_that_read_alike_are_one_row_of_the_quarantine() -> None:
+def test_equal_faults_are_one_row_of_the_quarantine() -> None:
     notes = [row("quarantine", value=value) for value in ("b", "a", None)]
     made = sound("quarantine", *notes, row("quarantine", field="x"))
     assert made["quarantine"].sort("field", nulls_last=True)["value"].to_list() == [None, "a"]
@@ -193,7 +193,7 @@ def test_a_nul_character_is_removed_from_texts() -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(days=3650), timedelta(days=1), timedelta(hours=-2)])
-def test_an_age_that_cannot_be_is_ignored_and_in_quarantine(age: timedelta) -> None:
+def test_an_impossible_age_is_ignored_and_quarantined(age: timedelta) -> None:
     raw = pl.DataFrame(
         [
             {"creator_id": "ana", "vendor": "konbini", "capture_id": "c1", "received_at": hours(5),

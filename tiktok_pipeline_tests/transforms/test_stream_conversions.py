@@ -1,4 +1,4 @@
-"""Follower lists compared around a stream: what can be told, and what must stay null."""
+"""Compare follower lists around a stream: known joins and leaves, and values that must stay null."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stream(start: float = 10, end: float | None = 11, **more: Any) -> Row:
 def walk(
     hour: float, followers: Sequence[object], *, total: int | None = 100_000, size: int = 50, **more: Any
 ) -> list[Row]:
-    """A list as it was walked at an hour, newest follower first, in pages."""
+    """Return a list as walked at an hour, newest follower first, in pages."""
     vendor = more.get("vendor", "tikliveapi")
     return [
         {
@@ -40,8 +40,8 @@ def walk(
     ]  # fmt: skip
 
 
-def told(*entries: list[Row], streams: Sequence[Row] = (), **constants: Any) -> Row:
-    """What is said of the first stream."""
+def conversion(*entries: list[Row], streams: Sequence[Row] = (), **constants: Any) -> Row:
+    """Return the conversion of the first stream."""
     of = list(streams) or [stream()]
     rows = stream_conversions(
         frame(STREAMS, *of),
@@ -57,7 +57,7 @@ NEW = [f"new{n}" for n in range(7)]
 
 
 def test_followers_above_the_shared_ones_have_joined() -> None:
-    row = told(walk(9.5, OLD), walk(11.5, [*NEW, *OLD][:100]))
+    row = conversion(walk(9.5, OLD), walk(11.5, [*NEW, *OLD][:100]))
     assert (row["joined"], row["left_recent"], row["compared"]) == (7, 0, 93)
     assert (row["list_seen"], row["list_total"], row["complete"]) == (100, 100_000, False)
     assert row["conversion"] == 0.007
@@ -67,78 +67,78 @@ def test_followers_above_the_shared_ones_have_joined() -> None:
 
 def test_leaving_followers_are_counted_only_where_both_lists_reach() -> None:
     stayed = [key for key in OLD if key not in (999, 950, 901)]
-    row = told(walk(9.5, OLD), walk(11.5, [*NEW, *stayed][:60]))
-    # 950 is gone and in reach; 901 may still be there, below where the walk ended.
+    row = conversion(walk(9.5, OLD), walk(11.5, [*NEW, *stayed][:60]))
+    # 950 has left and is in reach; 901 may still follow, below the end of the walk.
     assert (row["joined"], row["left_recent"], row["left"]) == (7, 2, None)
 
 
 def test_an_old_follower_that_moves_up_because_others_left_has_not_joined() -> None:
-    row = told(walk(9.5, OLD), walk(11.5, [*NEW, *OLD[5:], 900, 899, 898]))
+    row = conversion(walk(9.5, OLD), walk(11.5, [*NEW, *OLD[5:], 900, 899, 898]))
     assert (row["joined"], row["left_recent"]) == (7, 5)
 
 
 def test_lists_without_overlap_give_null_and_not_all_joined() -> None:
-    row = told(walk(9.5, OLD), walk(11.5, [f"new{n}" for n in range(100)]))
+    row = conversion(walk(9.5, OLD), walk(11.5, [f"new{n}" for n in range(100)]))
     assert (row["joined"], row["left_recent"], row["conversion"]) == (None, None, None)
     assert row["flags"] == ["lists_do_not_meet"]
-    returned = told(walk(9.5, OLD), walk(11.5, [999, *(f"new{n}" for n in range(99))]))
+    returned = conversion(walk(9.5, OLD), walk(11.5, [999, *(f"new{n}" for n in range(99))]))
     assert returned["joined"] is None, "one who went and came back does not make two lists meet"
 
 
 def test_complete_lists_give_the_total_of_leaving_followers() -> None:
     before, after = [1, 2, 3, 4, 5], ["x", "y", 2, 3]
-    row = told(walk(9.5, before, total=5), walk(11.5, after, total=4))
+    row = conversion(walk(9.5, before, total=5), walk(11.5, after, total=4))
     assert (row["joined"], row["left"], row["complete"]) == (2, 3, True)
-    emptied = told(walk(9.5, before, total=5), walk(11.5, ["x"], total=1))
+    emptied = conversion(walk(9.5, before, total=5), walk(11.5, ["x"], total=1))
     assert (emptied["joined"], emptied["left"]) == (1, 5)
-    unknown = told(walk(9.5, before, total=None), walk(11.5, after, total=None))
+    unknown = conversion(walk(9.5, before, total=None), walk(11.5, after, total=None))
     assert (unknown["complete"], unknown["left"]) == (None, None)
 
 
-def test_a_page_that_is_missing_ends_the_list_there() -> None:
+def test_a_missing_page_ends_the_list_there() -> None:
     after = walk(11.5, [*NEW, *OLD][:100])
     without = [row for row in walk(9.5, OLD, size=20) if row["page"] != 1]
-    row = told(without, after)
+    row = conversion(without, after)
     assert (row["joined"], row["compared"]) == (7, 20)
 
 
 def test_without_a_list_on_each_side_the_result_is_null() -> None:
-    assert told(walk(11.5, OLD))["flags"] == ["no_list_before"]
-    assert told(walk(9.5, OLD))["flags"] == ["no_list_after"]
-    neither = told()
+    assert conversion(walk(11.5, OLD))["flags"] == ["no_list_before"]
+    assert conversion(walk(9.5, OLD))["flags"] == ["no_list_after"]
+    neither = conversion()
     assert (neither["joined"], neither["complete"], neither["vendor"]) == (None, None, None)
     assert neither["flags"] == ["no_list_after", "no_list_before"]
-    far = told(walk(-15, OLD), walk(36, OLD))
+    far = conversion(walk(-15, OLD), walk(36, OLD))
     assert far["flags"] == ["no_list_after", "no_list_before"]
 
 
 def test_a_list_from_the_first_minutes_of_the_stream_counts_as_before_and_is_flagged() -> None:
-    row = told(walk(2, OLD[10:]), walk(10.1, OLD), walk(11.5, [*NEW, *OLD]))
+    row = conversion(walk(2, OLD[10:]), walk(10.1, OLD), walk(11.5, [*NEW, *OLD]))
     assert (row["joined"], row["flags"], row["before_at"]) == (7, ["late_before"], hours(10.1))
-    later = told(walk(2, OLD[10:]), walk(10.3, OLD), walk(11.5, [*NEW, *OLD]))
+    later = conversion(walk(2, OLD[10:]), walk(10.3, OLD), walk(11.5, [*NEW, *OLD]))
     assert later["before_at"] == hours(2)
-    short = told(walk(10.1, OLD), streams=[stream(10, 10.05)])
+    short = conversion(walk(10.1, OLD), streams=[stream(10, 10.05)])
     assert short["before_at"] is None, "a list from after the end is not one from before it"
 
 
 def test_lists_far_from_the_stream_give_joined_and_no_conversion() -> None:
-    row = told(walk(0, OLD), walk(24, [*NEW, *OLD]))
+    row = conversion(walk(0, OLD), walk(24, [*NEW, *OLD]))
     assert (row["joined"], row["conversion"], row["flags"]) == (7, None, ["wide_bracket"])
-    assert told(walk(0, OLD), walk(24, [*NEW, *OLD]), tight_hours=20.0)["conversion"] == 0.007
+    assert conversion(walk(0, OLD), walk(24, [*NEW, *OLD]), tight_hours=20.0)["conversion"] == 0.007
 
 
 def test_streams_that_share_their_lists_cannot_be_distinguished() -> None:
     lists = walk(9.5, OLD), walk(15, [*NEW, *OLD])
-    row = told(*lists, streams=[stream(), stream(13, 14)])
+    row = conversion(*lists, streams=[stream(), stream(13, 14)])
     assert (row["joined"], row["conversion"]) == (None, None)
     assert row["flags"] == ["shared_bracket", "wide_bracket"]
-    assert told(*lists, streams=[stream(), stream(13, 14, creator_id="bo"), stream(16, 17)])["joined"] == 7
+    assert conversion(*lists, streams=[stream(), stream(13, 14, creator_id="bo"), stream(16, 17)])["joined"] == 7
 
 
 def test_lists_of_two_vendors_are_never_compared() -> None:
-    row = told(walk(9.5, OLD, vendor="social_fetch"), walk(11.5, [*NEW, *OLD]))
+    row = conversion(walk(9.5, OLD, vendor="social_fetch"), walk(11.5, [*NEW, *OLD]))
     assert row["joined"] is None
-    both = told(
+    both = conversion(
         walk(2, OLD, vendor="social_fetch"), walk(20, OLD, vendor="social_fetch"),
         walk(9.5, OLD), walk(11.5, [*NEW, *OLD]),
     )  # fmt: skip
@@ -147,38 +147,38 @@ def test_lists_of_two_vendors_are_never_compared() -> None:
 
 def test_a_stream_without_an_end_or_without_viewers_has_no_conversion() -> None:
     lists = walk(9.5, OLD), walk(11.5, [*NEW, *OLD])
-    assert told(*lists, streams=[stream(10, None)])["flags"] == ["no_end"]
+    assert conversion(*lists, streams=[stream(10, None)])["flags"] == ["no_end"]
     for viewers in (None, 0):
-        row = told(*lists, streams=[stream(viewers_total=viewers)])
+        row = conversion(*lists, streams=[stream(viewers_total=viewers)])
         assert (row["joined"], row["conversion"]) == (7, None)
 
 
 def test_a_follower_on_two_pages_counts_once() -> None:
-    row = told(walk(9.5, OLD), walk(11.5, [*NEW, NEW[0], *OLD]))
+    row = conversion(walk(9.5, OLD), walk(11.5, [*NEW, NEW[0], *OLD]))
     assert (row["joined"], row["list_seen"]) == (7, 107)
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 60), st.sets(st.integers(0, 199)), st.integers(20, 120), st.integers(20, 120))
-def test_counts_equal_the_truth(joined: int, gone: set[int], depth_before: int, depth_after: int) -> None:
-    """A list of 200 of which some leave while others join: whatever is not null is true."""
+def test_counts_equal_the_truth(joined: int, left: set[int], depth_before: int, depth_after: int) -> None:
+    """A list of 200 of which some leave while others join: every value that is not null is true."""
     members = [f"old{n}" for n in range(200)]
-    after = [*(f"new{n}" for n in range(joined)), *(key for n, key in enumerate(members) if n not in gone)]
-    row = told(walk(9.5, members[:depth_before]), walk(11.5, after[:depth_after]))
+    after = [*(f"new{n}" for n in range(joined)), *(key for n, key in enumerate(members) if n not in left)]
+    row = conversion(walk(9.5, members[:depth_before]), walk(11.5, after[:depth_after]))
     if row["joined"] is None:
         assert "lists_do_not_meet" in row["flags"]
         return
     assert row["joined"] == joined
-    assert row["left_recent"] == len([n for n in gone if n < row["compared"]])
+    assert row["left_recent"] == len([n for n in left if n < row["compared"]])
     assert row["compared"] <= depth_before
 
 
 def test_the_order_of_the_entries_changes_nothing() -> None:
     before, after = walk(9.5, OLD), walk(11.5, [*NEW, *OLD])
-    assert told(before, after) == told(after[::-1], before[::-1])
+    assert conversion(before, after) == conversion(after[::-1], before[::-1])
 
 
 @pytest.mark.parametrize("constants", [{"reach_hours": 25.0}, {"tight_hours": 0.0}, {"late_minutes": -1.0}])
-def test_constants_that_a_day_could_not_keep_are_refused(constants: dict[str, float]) -> None:
+def test_settings_that_need_more_than_the_neighbouring_days_are_refused(constants: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="hours"):
         Conversions(**constants)

@@ -21,7 +21,7 @@ def at(minute: float) -> datetime:
 
 
 def room_id(minute: float, low: int = 7) -> str:
-    """A room id that was made at that minute: unix seconds, type 11, a low byte."""
+    """Return the id of a room opened at that minute: unix seconds, type 11, a low byte."""
     return str((int(at(minute).timestamp()) << 32) | (11 << 8) | low)
 
 
@@ -91,19 +91,19 @@ def test_a_start_long_before_an_off_air_reading_is_kept_and_flagged() -> None:
     assert row["flags"] == ["disagree_start"]
 
 
-def test_first_seen_already_live_is_censored() -> None:
+def test_a_stream_already_live_at_the_first_reading_is_censored() -> None:
     row = only(on(10), on(15), off(20), off(25))
     assert row["flags"] == ["censored_start"]
     assert row["started_at_lo"] is None
     assert row["started_at"] == row["started_at_hi"] == at(10)
 
 
-def test_one_offline_reading_ends_nothing() -> None:
+def test_one_off_air_reading_ends_no_stream() -> None:
     row = only(off(0), on(10), off(15), on(20), off(25), off(30))
     assert (row["ended_at_lo"], row["observations"]) == (at(20), 2)
 
 
-def test_two_offline_readings_too_close_together_end_nothing() -> None:
+def test_two_off_air_readings_too_close_together_end_no_stream() -> None:
     row = only(off(0), on(10), off(15), off(16), on(20), off(25), off(30))
     assert row["observations"] == 2
 
@@ -114,7 +114,7 @@ def test_errors_are_never_off_air() -> None:
     assert row["ended_at_lo"] == at(40)
 
 
-def test_nothing_but_errors_is_no_stream() -> None:
+def test_errors_only_give_no_stream() -> None:
     assert rebuilt(*(unknown(minute) for minute in range(10))) == []
     assert rebuilt() == []
 
@@ -152,7 +152,7 @@ def test_rooms_further_apart_than_the_gap_are_two_streams() -> None:
     assert first["gap_since_previous_s"] is None
 
 
-def test_a_new_room_ends_the_old_one_without_any_offline_reading() -> None:
+def test_a_new_room_ends_the_old_one_without_any_off_air_reading() -> None:
     first, second = rebuilt(off(0), on(10, "r1"), on(20, "r1"), on(90, "r2", started_at=at(80)), off(100), off(105))
     assert (first["status"], first["ended_at_lo"], first["ended_at_hi"]) == ("ended", at(20), at(80))
     assert second["started_at"] == at(80)
@@ -163,19 +163,19 @@ def test_the_same_room_again_reopens_the_stream() -> None:
     assert (row["rooms"], row["observations"], row["ended_at_lo"]) == (1, 2, at(35))
 
 
-def test_a_flag_without_a_room_is_a_stream_of_its_own() -> None:
+def test_an_on_air_flag_without_a_room_is_its_own_stream() -> None:
     row = only(off(0), on(10, None), on(15, None), off(20), off(25))
     assert row["room_id"] is None
     assert row["stream_id"] == f"mira:{row['started_at']:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_a_flag_belongs_to_the_room_that_is_open() -> None:
+def test_an_on_air_flag_belongs_to_the_open_room() -> None:
     row = only(off(0), on(10, None, vendor="konbini"), on(12, "r1"), on(15, None, vendor="konbini"), off(20), off(25))
     assert (row["room_id"], row["rooms"], row["observations"]) == ("r1", 1, 3)
     assert row["vendors"] == ["konbini", "social_fetch"]
 
 
-def test_at_the_same_instant_on_air_has_the_last_word() -> None:
+def test_at_the_same_instant_on_air_takes_precedence() -> None:
     row = only(off(0), on(10), off(15, vendor="konbini"), on(15), off(20), off(25))
     assert row["ended_at_lo"] == at(15)
 
@@ -197,7 +197,7 @@ def test_a_stream_over_midnight_and_one_over_a_day_are_whole() -> None:
     assert row["coverage_ratio"] > 0.99
 
 
-def test_creators_do_not_touch_each_other() -> None:
+def test_creators_do_not_affect_each_other() -> None:
     other = [reading | {"creator_id": "nora", "capture_id": f"n{n}"} for n, reading in enumerate(PLAIN)]
     rows = rebuilt(*PLAIN, *other)
     assert [row["creator_id"] for row in rows] == ["mira", "nora"]
@@ -205,11 +205,11 @@ def test_creators_do_not_touch_each_other() -> None:
     assert rows[1]["gap_since_previous_s"] is None
 
 
-def test_viewers_are_weighted_by_the_time_that_they_stood() -> None:
+def test_viewers_are_weighted_by_the_time_that_they_lasted() -> None:
     row = only(
         off(0), on(10, viewers=10, started_at=at(10)), on(20, viewers=40), on(25, viewers=None), off(30), off(35)
     )
-    # 10 for the nearer five minutes, 40 for the other five and the 7.5 to the end; a missing count takes nothing away.
+    # 10 for the nearer five minutes, 40 for the other five and the 7.5 to the end; a missing count changes nothing.
     assert row["hours_watched"] == pytest.approx((10 * 5 + 40 * 12.5) / 60)
     assert row["average_viewers"] == pytest.approx((10 * 5 + 40 * 12.5) / 17.5)
     assert (row["peak_viewers"], row["peak_at"]) == (40, at(20))
@@ -244,13 +244,13 @@ def test_two_vendors_that_see_two_rooms_do_not_end_each_other() -> None:
     assert row["ended_at"] == at(242.5)
 
 
-def test_silence_without_a_room_id_is_not_one_long_stream() -> None:
+def test_readings_without_a_room_id_far_apart_are_separate_streams() -> None:
     first, second = rebuilt(off(0), on(10, None), on(15, None), on(15 + 30 * 60, None), as_of=16 + 30 * 60)
     assert first["ended_at_lo"] == at(15)
     assert second["status"] == "live"
 
 
-def test_the_end_of_another_room_ends_nothing() -> None:
+def test_the_end_of_another_room_ends_no_stream() -> None:
     late = off(25, vendor="tikhub", evidence="strong", room_id="a", ended_at=at(14))
     row = only(off(0), on(10, "a"), on(15, "b", started_at=at(15)), on(20, "b"), late, as_of=40)
     assert row["status"] == "live"
@@ -277,7 +277,7 @@ def test_order_and_repetition_change_nothing(order: list[int], again: list[int])
     assert streams(frame(LIVE_OBSERVATIONS, *shuffled), settings=Streams(), as_of=at(300)).equals(once)
 
 
-def test_bounds_hold_whatever_the_readings() -> None:
+def test_bounds_hold_for_any_readings() -> None:
     rows = streams(frame(LIVE_OBSERVATIONS, *MANY), settings=Streams(), as_of=at(300))
     assert rows.schema == STREAMS.schema
     assert rows.filter(pl.col("started_at") > pl.col("started_at_hi")).is_empty()

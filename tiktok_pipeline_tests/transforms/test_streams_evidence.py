@@ -1,4 +1,4 @@
-"""What single readings are worth: duplicates, old answers, damaged ids, vendors that disagree (docs/methods.md 1.2)."""
+"""Single readings: duplicates, stale responses, damaged ids, vendors that disagree (docs/methods.md 1.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tiktok_pipeline_tests.transforms.readings import (
 A, B = room(60), room(100)
 
 
-# Old answers (docs/methods.md 1.2)
+# Stale responses (docs/methods.md 1.2)
 
 
 def test_a_repeated_response_is_dated_back_by_the_vendors_cache_time() -> None:
@@ -75,17 +75,17 @@ def test_a_flag_of_on_air_outranks_a_flag_of_off_air_of_the_same_second() -> Non
     assert only(live(65), live(75), off(75.005), off(80))["status"] == "live"
 
 
-def test_a_rooms_status_names_the_room_where_another_vendor_names_another_in_the_same_second() -> None:
+def test_a_rooms_status_decides_the_room_if_vendors_disagree_in_the_same_second() -> None:
     stream = only(live(65, A, vendor="tikhub"), live(65.005, B), as_of=66)
     assert (stream["room_id"], stream["rooms"], stream["observations"]) == (A, 1, 1)
 
 
-def test_the_end_of_one_room_does_not_deny_another_of_the_same_second() -> None:
+def test_the_end_of_one_room_does_not_contradict_another_of_the_same_second() -> None:
     stream = only(live(65, A), ended(101, A, 99), live(101.005, B), as_of=102)
     assert (stream["status"], stream["rooms"]) == ("live", 2)
 
 
-def test_a_second_apart_both_are_heard() -> None:
+def test_readings_more_than_a_second_apart_both_count() -> None:
     assert only(live(65, A), live(80, A), off(80.02), off(85))["ended_at_hi"] == at(80.02)
 
 
@@ -93,22 +93,22 @@ def test_a_second_apart_both_are_heard() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", "0", "7137682087200560000"])
-def test_a_room_id_that_is_none_is_not_taken_for_one(nothing: str) -> None:
+def test_an_invalid_room_id_is_ignored(nothing: str) -> None:
     stream = only(off(60), live(70, nothing), live(75, nothing))
     assert (stream["room_id"], stream["stream_id"]) == (None, "ana:2026-11-02T01:05:00Z")
 
 
 @pytest.mark.parametrize("low", range(0, 256, 17))
-def test_an_id_that_went_through_floating_point_is_the_room_that_it_stands_for(low: int) -> None:
-    sound = room(60, low)
-    damaged = f"{float(sound):.15e}".replace(".", "")[:16] + "000"
-    stream = only(off(55), live(65, damaged), live(70, sound), live(75, damaged), off(80), off(85))
-    assert (stream["stream_id"], stream["rooms"], stream["observations"]) == (f"ana:{sound}", 1, 3)
+def test_a_room_id_rounded_by_a_float_is_matched_to_its_room(low: int) -> None:
+    intact = room(60, low)
+    damaged = f"{float(intact):.15e}".replace(".", "")[:16] + "000"
+    stream = only(off(55), live(65, damaged), live(70, intact), live(75, damaged), off(80), off(85))
+    assert (stream["stream_id"], stream["rooms"], stream["observations"]) == (f"ana:{intact}", 1, 3)
 
 
-def test_a_sound_id_may_end_in_three_zeros() -> None:
-    sound = next(str(n) for n in range(int(A) - int(A) % 1000, int(A) + 10**7, 1000) if n // 256 % 16 == 11)
-    assert only(live(65, sound))["room_id"] == sound
+def test_a_valid_room_id_may_end_in_three_zeros() -> None:
+    intact = next(str(n) for n in range(int(A) - int(A) % 1000, int(A) + 10**7, 1000) if n // 256 % 16 == 11)
+    assert only(live(65, intact))["room_id"] == intact
     assert only(live(65, "1000"))["room_id"] == "1000"
 
 
@@ -116,16 +116,16 @@ def test_a_sound_id_may_end_in_three_zeros() -> None:
     ("room_id", "minute"),
     [(A, 60), ("7600000000000000001", None), ("room", None), (None, None), (str(5 << 32 | 11 << 8), None)],
 )
-def test_only_ids_of_live_rooms_tell_a_time(room_id: str | None, minute: float | None) -> None:
-    told = pl.select(room_created_at(pl.lit(room_id, pl.String))).item()
-    assert told == (None if minute is None else at(minute))
+def test_only_ids_of_live_rooms_contain_a_time(room_id: str | None, minute: float | None) -> None:
+    created_at = pl.select(room_created_at(pl.lit(room_id, pl.String))).item()
+    assert created_at == (None if minute is None else at(minute))
 
 
 # Order and repetition (docs/methods.md 1.2)
 
 
 def story() -> list[dict[str, object]]:
-    """Two streams with everything in them that can go wrong, and another creator."""
+    """Return two streams with every kind of fault, and another creator."""
     return [
         off(50), live(65, A, viewers=10), live(65.005, A, vendor="tikhub", viewers=12),
         reading(70, "paused", room_id=A), off(75), live(78), live(80, A, viewers=10), reading(85, "unknown"),
@@ -153,13 +153,13 @@ def test_the_order_and_repetition_of_readings_change_nothing(order: list[int], a
     assert_frame_equal(streams(READINGS[order + again], settings=Streams(), as_of=AS_OF), EXPECTED)
 
 
-def test_a_scan_gives_the_same_as_a_frame() -> None:
+def test_a_lazy_frame_gives_the_same_streams_as_a_frame() -> None:
     assert_frame_equal(streams(READINGS.lazy(), settings=Streams(), as_of=AS_OF), EXPECTED)
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[dict[str, object]]:
-    """Any log of readings at all, sensible or not."""
+    """Draw any log of readings, plausible or not."""
     rows = []
     for _ in range(draw(st.integers(1, 25))):
         minute = draw(st.integers(0, 2_000)) + draw(st.sampled_from([0.0, 0.005]))
@@ -183,7 +183,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, object]]:
 
 @given(rows=logs(), data=st.data())
 @settings(max_examples=80, deadline=None, derandomize=True)
-def test_whatever_is_read_the_frame_keeps_its_word(rows: list[dict[str, object]], data: st.DataObject) -> None:
+def test_for_any_readings_the_streams_keep_their_invariants(rows: list[dict[str, object]], data: st.DataObject) -> None:
     readings = live_frame(*rows)
     found = streams(readings, settings=Streams(), as_of=at(2_100))
     order = data.draw(st.permutations(range(len(rows))))
@@ -209,12 +209,12 @@ def test_whatever_is_read_the_frame_keeps_its_word(rows: list[dict[str, object]]
             assert (before["ended_at"] or before["ended_at_lo"]) < after["started_at"]
 
 
-def test_a_bound_of_an_end_is_never_before_the_end() -> None:
+def test_the_upper_bound_of_an_end_is_never_before_the_end() -> None:
     assert [s["ended_at_hi"] for s in drawn(live(65, A), ended(80, A, 90), off(95))] == [at(90)]
 
 
 @pytest.mark.parametrize("odd", ["9223372036854775808", "18446744073709551616", "-5", "1e30", "a:b", "٣", "0x10"])
-def test_a_room_id_that_is_no_number_of_63_bits_is_a_name_like_any_other(odd: str) -> None:
+def test_a_room_id_that_is_no_63_bit_number_is_an_ordinary_name(odd: str) -> None:
     first, second = drawn(off(0), live(10, odd), live(12, odd), off(20), off(25), live(60, room(58)), off(70), off(75))
     assert (first["room_id"], second["room_id"]) == (odd, room(58))
     assert first["started_at"] == at(5)

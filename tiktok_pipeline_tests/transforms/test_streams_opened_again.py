@@ -1,4 +1,4 @@
-"""A room that was closed and is on air again much later: the break is no airtime, and ids stay unique."""
+"""A closed room that is on air again much later: the break is no airtime, and ids stay unique."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DAY_MINUTES = 24 * 60
 
 
 def on(first: float, last: float, room_id: str | None = ROOM, **more: Any) -> list[dict[str, Any]]:
-    """Readings of on air every five minutes, each with other counts."""
+    """Return on-air readings every five minutes, each with other counts."""
     minutes = range(int(first), int(last) + 1, 5)
     return [live(m, room_id, viewers=m % 7 + 1, viewers_total=m, **more) for m in minutes]
 
 
 def breaks(first: float, last: float, every: int = 10) -> list[dict[str, Any]]:
-    """Weak readings of off air."""
+    """Return weak off-air readings."""
     return [off(m) for m in range(int(first), int(last) + 1, every)]
 
 
@@ -28,7 +28,7 @@ def airtimes(streams: list[dict[str, Any]]) -> list[float]:
     return [stream["airtime_s"] / 60 for stream in streams]
 
 
-def test_a_room_closed_for_sure_and_opened_again_is_two_streams_without_the_break() -> None:
+def test_a_closed_room_that_opens_again_is_two_streams_without_the_break() -> None:
     rows = drawn(
         off(0), *on(10, 60, started_at=at(10)), ended(62, ROOM, 60), *breaks(65, 148),
         *on(151, 210, started_at=at(150)), ended(212, ROOM, 210),
@@ -41,13 +41,13 @@ def test_a_room_closed_for_sure_and_opened_again_is_two_streams_without_the_brea
     assert rows[1]["gap_since_previous_s"] == 90 * 60
 
 
-def test_a_break_that_only_weak_readings_show_is_no_airtime_either() -> None:
+def test_a_break_seen_only_in_weak_readings_is_no_airtime_either() -> None:
     rows = drawn(off(0), *on(10, 60), *breaks(65, 145), *on(150, 210), off(215), off(220))
     assert airtimes(rows) == [52.5, 65]
     assert rows[1]["started_at"] == at(147.5)
 
 
-def test_the_first_start_that_the_vendor_repeats_is_not_the_start_of_the_second_opening() -> None:
+def test_a_repeated_first_start_is_not_the_start_of_the_second_opening() -> None:
     rows = drawn(
         off(0), *on(10, 60, started_at=at(10)), ended(62, ROOM, 60), *breaks(65, 145),
         *on(150, 210, started_at=at(10)), ended(212, ROOM, 210),
@@ -57,7 +57,7 @@ def test_the_first_start_that_the_vendor_repeats_is_not_the_start_of_the_second_
     assert rows[1]["detection_delay_s"] is None
 
 
-def test_three_openings_are_three_streams_with_ids_of_their_own() -> None:
+def test_three_openings_are_three_streams_with_their_own_ids() -> None:
     rows = drawn(
         off(0), *on(10, 60), ended(62, ROOM, 60), *on(150, 210), ended(212, ROOM, 210),
         *on(300, 330), ended(335, ROOM, 331), as_of=400,
@@ -68,7 +68,7 @@ def test_three_openings_are_three_streams_with_ids_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("shift", [0, 23 * 60])
-def test_a_break_over_midnight_is_a_break(shift: int) -> None:
+def test_a_break_over_midnight_separates_two_streams(shift: int) -> None:
     rows = drawn(
         off(shift), *on(10 + shift, 60 + shift), ended(62 + shift, ROOM, 60 + shift), *breaks(65 + shift, 145 + shift),
         *on(150 + shift, 210 + shift), off(215 + shift), off(220 + shift),
@@ -79,19 +79,19 @@ def test_a_break_over_midnight_is_a_break(shift: int) -> None:
 
 
 @pytest.mark.parametrize("days", [1, 2, 5])
-def test_a_break_of_days_is_a_break_and_the_second_opening_belongs_to_its_own_day(days: int) -> None:
+def test_a_break_of_days_separates_two_streams_on_their_own_days(days: int) -> None:
     later = 100 + days * DAY_MINUTES
     first = [off(0), *on(10, 60), ended(62, ROOM, 60)]
     second = [*on(later, later + 60), off(later + 65), off(later + 70)]
     rows = drawn(*first, *breaks(65, later - 5, every=30), *second)
     assert len(rows) == 2
     assert rows[1]["started_at"] == at(later - 2.5)
-    # A window of days that does not reach back to the first opening draws the same second stream.
+    # A window of days that does not reach back to the first opening gives the same second stream.
     (alone,) = drawn(off(later - 5), *second) if days > 3 else (rows[1],)
     assert (alone["stream_id"], alone["started_at"]) == (rows[1]["stream_id"], rows[1]["started_at"])
 
 
-def test_without_a_room_id_a_break_separates_too() -> None:
+def test_a_break_without_a_room_id_separates_two_streams() -> None:
     rows = drawn(off(0), *on(10, 60, None), *breaks(65, 145), *on(150, 210, None), off(215), off(220))
     assert airtimes(rows) == [57.5, 65]
     assert len({row["stream_id"] for row in rows}) == 2
@@ -132,13 +132,13 @@ def test_a_break_shown_by_two_readings_only_is_not_subtracted() -> None:
     assert row["airtime_s"] / 60 == 142.5
 
 
-def test_the_second_opening_while_on_air_is_open() -> None:
+def test_the_second_opening_is_live_while_on_air() -> None:
     rows = drawn(off(0), *on(10, 60), ended(62, ROOM, 60), *breaks(65, 145), *on(150, 210))
     assert [row["status"] for row in rows] == ["ended", "live"]
     assert rows[1]["ended_at"] is None
 
 
-def test_another_room_in_the_break_keeps_its_own_time() -> None:
+def test_another_room_in_the_break_is_its_own_stream() -> None:
     other = room(90)
     rows = drawn(
         off(0), *on(10, 60), ended(62, ROOM, 60), off(80), *on(95, 120, other), ended(122, other, 121), off(130),

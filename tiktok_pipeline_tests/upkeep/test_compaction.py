@@ -1,4 +1,4 @@
-"""Folding keeps every row, and nobody who reads meanwhile sees one twice or misses one."""
+"""Compaction keeps every row, and no concurrent reader sees a row twice or misses one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CREATORS = ("cam", "ann", "bo")
 
 
 def landed(window: str, flush: int, *, status: int | None = 200, minute: int = 0) -> pl.DataFrame:
-    """One flush, in the order of the answers: everybody once."""
+    """Return one flush with each creator once, in the order of the responses."""
     rows = [
         {
             "capture_id": f"lives-{window}-{flush:04d}-10-{number:06d}",
@@ -51,7 +51,7 @@ def land(lake: Lake, window: str, flush: int, **how: int | None) -> None:
     lake.write_raw(RAW_LIVES, HOUR, f"{window}-{flush:04d}", landed(window, flush, **how))  # type: ignore[arg-type]
 
 
-def fold(lake: Lake, now: datetime = LATER) -> Compaction:
+def compact_lake(lake: Lake, now: datetime = LATER) -> Compaction:
     return compact(lake, [RAW_LIVES, RAW_PROFILES], now=now, window=WINDOW)
 
 
@@ -71,9 +71,9 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def test_a_closed_hour_becomes_one_file_sorted_by_creator_and_time_and_keeps_every_row(lake: Lake) -> None:
+def test_a_closed_hour_becomes_one_file_sorted_by_creator_and_time_with_every_row(lake: Lake) -> None:
     before = rows(lake)
-    done = fold(lake)
+    done = compact_lake(lake)
     assert files(lake) == ["compacted-0000.parquet"]
     assert rows(lake).equals(before)
     written = pl.read_parquet(lake.hour_files(RAW_LIVES, HOUR)[0])
@@ -86,44 +86,44 @@ def test_a_closed_hour_becomes_one_file_sorted_by_creator_and_time_and_keeps_eve
     assert [p.name for p in (lake.root / "_staging").iterdir()] == [".lock"]
 
 
-def test_a_fold_again_changes_nothing(lake: Lake) -> None:
-    fold(lake)
+def test_a_second_compaction_changes_nothing(lake: Lake) -> None:
+    compact_lake(lake)
     (path,) = lake.hour_files(RAW_LIVES, HOUR)
     before = (path.read_bytes(), path.stat().st_mtime_ns)
-    assert fold(lake).hours == 0
+    assert compact_lake(lake).hours == 0
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
 @pytest.mark.parametrize("minutes", [0, 59, 60, 90, 179])
-def test_an_hour_that_a_window_may_still_write_is_left_alone(lake: Lake, minutes: int) -> None:
-    assert fold(lake, HOUR + timedelta(minutes=minutes)).hours == 0
+def test_an_hour_that_a_window_may_still_write_is_left_unchanged(lake: Lake, minutes: int) -> None:
+    assert compact_lake(lake, HOUR + timedelta(minutes=minutes)).hours == 0
     assert len(files(lake)) == 5
 
 
-def test_longer_windows_are_waited_for_longer(lake: Lake) -> None:
+def test_longer_windows_delay_the_compaction_of_their_hour(lake: Lake) -> None:
     four_hours = timedelta(hours=4)
     assert compact(lake, [RAW_LIVES], now=HOUR + timedelta(hours=8), window=four_hours).hours == 0
     assert compact(lake, [RAW_LIVES], now=HOUR + timedelta(hours=9), window=four_hours).hours == 1
 
 
 def test_a_late_file_is_compacted_in_the_next_run(lake: Lake) -> None:
-    fold(lake)
+    compact_lake(lake)
     land(lake, "watch-20261102T105500", 0, minute=55)
     assert rows(lake).height == 18
     before = rows(lake)
-    fold(lake)
+    compact_lake(lake)
     assert files(lake) == ["compacted-0001.parquet"]
     assert rows(lake).equals(before)
 
 
-def test_a_fold_that_was_killed_before_the_others_went_is_finished_by_the_next(lake: Lake, tmp_path: Path) -> None:
+def test_a_compaction_killed_before_it_removed_old_files_is_completed_by_the_next(lake: Lake, tmp_path: Path) -> None:
     before = rows(lake)
     kept = {path.name: path.read_bytes() for path in lake.hour_files(RAW_LIVES, HOUR)}
-    fold(lake)
+    compact_lake(lake)
     for name in list(kept)[2:]:
         (lake.hour_folder(RAW_LIVES, HOUR) / name).write_bytes(kept[name])
     assert rows(lake).equals(before), "a capture that two files hold is one"
-    fold(lake)
+    compact_lake(lake)
     assert files(lake) == ["compacted-0001.parquet"]
     assert rows(lake).equals(before)
 
@@ -134,9 +134,9 @@ def test_windows_are_still_known_by_name_after_compaction(lake: Lake) -> None:
     names = lake.raw_window(RAW_LIVES, HOUR, "watch-20261102T100000")
     assert names == [f"watch-20261102T100000-{flush:04d}" for flush in range(5)]
     for _ in range(2):
-        fold(lake)
+        compact_lake(lake)
         assert lake.raw_window(RAW_LIVES, HOUR, "watch-20261102T100000") == names
-        # An hour in which nothing was due has no row to tell of it.
+        # An hour in which no poll was due has no row that names it.
         assert lake.raw_window(RAW_LIVES, HOUR, "sweep-20261102T10") == ["sweep-20261102T10-0000"]
         assert lake.raw_window(RAW_LIVES, HOUR, "watch-20261102T1000") == []
         land(lake, "late-20261102T10", 0)
@@ -144,11 +144,11 @@ def test_windows_are_still_known_by_name_after_compaction(lake: Lake) -> None:
 
 def test_a_window_without_any_response_stays_a_file_that_its_retry_replaces(lake: Lake) -> None:
     land(lake, "sweep-20261102T10", 0, status=None)
-    fold(lake)
+    compact_lake(lake)
     assert files(lake) == ["sweep-20261102T10-0000.parquet", "compacted-0000.parquet"]
     land(lake, "sweep-20261102T10", 0, status=200)
     assert rows(lake)["http_status"].null_count() == 0
-    fold(lake)
+    compact_lake(lake)
     assert files(lake) == ["compacted-0001.parquet"]
     assert rows(lake).height == 18
 
@@ -156,7 +156,7 @@ def test_a_window_without_any_response_stays_a_file_that_its_retry_replaces(lake
 def test_different_responses_with_one_capture_id_are_never_deduplicated(lake: Lake) -> None:
     other = landed("watch-20261102T100000", 0).with_columns(body=pl.lit("another"))
     lake.write_raw(RAW_LIVES, HOUR, "other-0000", other)
-    done = fold(lake)
+    done = compact_lake(lake)
     assert "have the same capture_id" in done.problems[0]
     assert len(files(lake)) == 6
 
@@ -167,62 +167,64 @@ def test_an_unreadable_file_is_skipped_and_reported_and_the_others_are_compacted
     bad.write_bytes(damaged)
     before = rows(lake)
     for _ in range(2):
-        done = fold(lake)
+        done = compact_lake(lake)
         assert str(bad) in done.problems[0]
         assert files(lake) == [bad.name, "compacted-0000.parquet"]
         assert bad.read_bytes() == damaged
         assert rows(lake).equals(before)
 
 
-def test_a_column_that_this_release_does_not_know_is_kept_by_leaving_its_file_alone(lake: Lake) -> None:
-    """An extra column without a value holds nothing: its file is folded like any other."""
+def test_a_file_with_an_unknown_column_is_left_uncompacted(lake: Lake) -> None:
+    """An unknown column with nulls only holds no data, so its file is compacted."""
     newer, empty = lake.hour_files(RAW_LIVES, HOUR)[1:3]
     pl.read_parquet(newer).with_columns(later=pl.lit("x")).write_parquet(newer)
     pl.read_parquet(empty).with_columns(later=pl.lit(None)).write_parquet(empty)
     before, content = rows(lake), newer.read_bytes()
     for _ in range(2):
-        done = fold(lake)
+        done = compact_lake(lake)
         assert "columns that this release does not know: later" in done.problems[0]
         assert files(lake) == [newer.name, "compacted-0000.parquet"]
         assert newer.read_bytes() == content
         assert rows(lake).equals(before)
 
 
-def test_a_fold_never_takes_the_name_of_a_file_that_is_there(lake: Lake) -> None:
+def test_a_compacted_file_never_takes_the_name_of_an_existing_file(lake: Lake) -> None:
     folder = lake.hour_folder(RAW_LIVES, HOUR)
     (folder / "compacted-0000.parquet").write_bytes(b"PAR1 damaged")
     (folder / "compacted-0007.parquet").mkdir()
     (folder / "compacted-x.parquet").write_bytes(b"not ours")
     before = rows(lake)
-    done = fold(lake)
+    done = compact_lake(lake)
     assert len(done.problems) == 2
     assert files(lake) == ["compacted-0000.parquet", "compacted-0008.parquet", "compacted-x.parquet"]
     assert rows(lake).equals(before)
     land(lake, "late", 0)
-    fold(lake)
+    compact_lake(lake)
     assert files(lake) == ["compacted-0000.parquet", "compacted-0009.parquet", "compacted-x.parquet"]
 
 
 def test_a_compacted_file_that_another_tool_rewrote_is_compacted_again(lake: Lake) -> None:
-    fold(lake)
+    compact_lake(lake)
     (folded,) = lake.hour_files(RAW_LIVES, HOUR)
     pl.read_parquet(folded).write_parquet(folded)
     land(lake, "late", 0)
     before = rows(lake)
-    assert fold(lake).problems == []
+    assert compact_lake(lake).problems == []
     assert files(lake) == ["compacted-0001.parquet"]
     assert rows(lake).equals(before)
 
 
-def test_nothing_is_removed_when_the_fold_does_not_read_back(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_removed_if_the_compacted_file_does_not_read_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = pl.DataFrame.write_parquet
     monkeypatch.setattr(pl.DataFrame, "write_parquet", lambda frame, *a, **k: write(frame.head(3), *a, **k))
-    done = fold(lake)
+    done = compact_lake(lake)
     assert "nothing was removed" in done.problems[0]
     assert len(files(lake)) == 5
 
 
-def test_reading_passes_over_a_file_that_cannot_be_read_and_names_it(lake: Lake) -> None:
+def test_an_unreadable_file_is_skipped_and_named(lake: Lake) -> None:
     bad = lake.hour_files(RAW_LIVES, HOUR)[2]
     whole = rows(lake)
     bad.write_bytes(bad.read_bytes()[:-100])
@@ -231,7 +233,7 @@ def test_reading_passes_over_a_file_that_cannot_be_read_and_names_it(lake: Lake)
     assert list(lake.damaged.new()) == [bad]
 
 
-def test_only_the_first_rows_are_read_where_only_they_are_wanted(lake: Lake) -> None:
+def test_only_the_first_rows_are_read_if_only_they_are_requested(lake: Lake) -> None:
     hours = [HOUR, HOUR + timedelta(hours=1)]
     assert lake.scan_raw(RAW_LIVES, hours).head(4).collect().height == 4
     few = lake.scan_raw(RAW_LIVES, hours).filter(pl.col("creator_id") == "bo").select("body").head(2).collect()
@@ -239,9 +241,9 @@ def test_only_the_first_rows_are_read_where_only_they_are_wanted(lake: Lake) -> 
     assert lake.scan_raw(RAW_PROFILES, hours).select("vendor").collect().schema == {"vendor": pl.String()}
 
 
-def test_a_listing_that_a_fold_overtook_is_made_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder may be listed while one file comes and another goes, and show neither."""
-    fold(lake)
+def test_a_file_listing_that_races_with_a_compaction_is_repeated(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder may be listed while one file appears and another is removed, and show neither."""
+    compact_lake(lake)
     listings: list[list[str]] = [[]]
     listdir = os.listdir
     monkeypatch.setattr(os, "listdir", lambda path: listings.pop() if listings else listdir(path))
@@ -260,7 +262,7 @@ print("reading", flush=True)
 while not stop.exists():
     ids = lake.scan_raw(RAW_LIVES, [hour]).select("capture_id", "body").collect()["capture_id"]
     assert ids.n_unique() == len(ids), "a row was seen twice"
-    # Rows are only ever added: who has seen one must see it again.
+    # Rows are only added, so a reader that has seen a row must see it again.
     assert len(ids) >= least, f"{least - len(ids)} rows were not seen"
     reads, least = reads + 1, len(ids)
 print(reads)
@@ -281,11 +283,11 @@ def test_concurrent_readers_see_each_row_exactly_once(lake: Lake) -> None:
         while time.monotonic() < until:
             for flush in range(4):
                 land(lake, f"late-{folds:06d}", flush)
-            folds += fold(lake).hours
+            folds += compact_lake(lake).hours
     finally:
         (lake.root / "stop").touch()
-        said = [reader.communicate(timeout=60)[0].strip() for reader in readers]
+        counts = [reader.communicate(timeout=60)[0].strip() for reader in readers]
     assert [reader.returncode for reader in readers] == [0, 0, 0]
     assert folds > 20
-    assert all(int(reads) > 3 for reads in said)
+    assert all(int(reads) > 3 for reads in counts)
     assert rows(lake).height == 15 + folds * 12

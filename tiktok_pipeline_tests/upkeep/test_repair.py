@@ -1,4 +1,4 @@
-"""Damaged derived files are found, and made again in an order in which nothing is made from damage."""
+"""Damaged derived files are found, and derived again in an order that reads no damaged input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAILY = [table for table in TABLES.values() if table.files == "day"]
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Fifty days of polling, derived; nobody streamed."""
+    """Return fifty days of polls, derived; no creator streamed."""
     lake = Lake(tmp_path)
     for day in DAYS:
         at = datetime(day.year, day.month, day.day, 10, tzinfo=UTC)
@@ -37,14 +37,14 @@ def spans(lake: Lake) -> list[tuple[int, int, tuple[str, ...]]]:
     return [((r.first - FIRST).days, (r.last - FIRST).days, r.tables) for r in wanted(lake)]
 
 
-def test_whole_files_want_no_repair_and_days_that_are_derived_anyway_neither(lake: Lake) -> None:
+def test_intact_files_and_days_of_every_derive_need_no_repair(lake: Lake) -> None:
     assert wanted(lake) == []
     for day in DAYS[-4:]:
         lake.day_file(STREAMS, day).write_bytes(b"")
     assert wanted(lake) == []
 
 
-def test_days_in_a_row_are_one_run_of_at_most_a_month(lake: Lake) -> None:
+def test_consecutive_days_are_one_run_of_at_most_a_month(lake: Lake) -> None:
     for number in (3, 4, 5, 9, 10):
         lake.day_file(STREAMS, DAYS[number]).write_bytes(b"")
     lake.day_file(STREAMS, DAYS[20]).unlink()
@@ -67,17 +67,17 @@ def test_sources_of_other_tables_are_repaired_first(lake: Lake) -> None:
     assert spans(lake) == []
 
 
-def test_a_day_whose_raw_rows_were_removed_cannot_be_made_again_and_is_not_tried(lake: Lake) -> None:
+def test_a_day_whose_raw_rows_were_removed_is_not_repaired_from_raw(lake: Lake) -> None:
     for table in (LIVE_OBSERVATIONS, STREAMS):
         lake.day_file(table, DAYS[7]).write_bytes(b"")
     lake.hour_files(RAW_LIVES, datetime(2026, 1, 8, 10, tzinfo=UTC))[0].unlink()
     lake.hour_folder(RAW_LIVES, datetime(2026, 1, 8, 10, tzinfo=UTC)).rmdir()
     lake.day_folder(RAW_LIVES, DAYS[7]).rmdir()
-    # A mart can be: from the normalized tables that are left.
+    # A mart can be repaired from the remaining normalized tables.
     assert spans(lake) == [(7, 7, ("streams",))]
 
 
-def test_the_same_damage_has_the_same_key_and_new_damage_another(lake: Lake) -> None:
+def test_the_same_damage_has_the_same_run_key_and_new_damage_another(lake: Lake) -> None:
     file = lake.day_file(STREAMS, DAYS[7])
     file.write_bytes(b"x")
     key = wanted(lake)[0].key

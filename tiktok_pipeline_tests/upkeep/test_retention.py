@@ -1,4 +1,4 @@
-"""Raw is removed only where the operator said so, whole days at a time, and nothing is made from what is gone."""
+"""Raw rows are removed only if configured, whole days at a time, and no derive uses a removed day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def day(ago: int) -> date:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Ten days of two raw tables and of one that was read from them; nobody was polled ten days ago."""
+    """Return ten days of two raw tables and of a derived one; no creator was polled ten days ago."""
     lake = Lake(tmp_path)
     for ago in range(11):
         at = datetime(day(ago).year, day(ago).month, day(ago).day, 13, tzinfo=UTC)
@@ -36,7 +36,7 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def test_without_a_setting_everything_stays(lake: Lake) -> None:
+def test_without_the_setting_no_day_is_removed(lake: Lake) -> None:
     assert retire(lake, today=TODAY, raw_days=None).days == []
     assert len(lake.days(RAW_LIVES)) == 10
 
@@ -68,7 +68,7 @@ def test_leftovers_of_killed_processes_are_removed_and_active_writes_stay(lake: 
     assert sorted(path.name for path in lake.staging().iterdir()) == [".lock", "new.part"]
 
 
-def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
+def test_sizes_are_those_on_disk_and_damaged_files_are_named(lake: Lake) -> None:
     sizes = measure(lake)
     assert sizes.tables["raw_lives"].files == 10
     assert sizes.total.bytes == folder_size(lake.root / "raw") + folder_size(lake.root / "normalized")
@@ -80,7 +80,7 @@ def test_sizes_are_those_on_disk_and_broken_files_are_named(lake: Lake) -> None:
         assert list(measure(lake).damaged) == [good]
 
 
-def test_links_and_folders_that_others_left_stop_no_removal(lake: Lake, tmp_path: Path) -> None:
+def test_foreign_links_and_folders_do_not_stop_a_removal(lake: Lake, tmp_path: Path) -> None:
     oldest = lake.day_folder(RAW_LIVES, lake.days(RAW_LIVES)[0])
     hour = next(oldest.glob("hour=*"))
     (hour / "w-0100.parquet").symlink_to("nowhere")

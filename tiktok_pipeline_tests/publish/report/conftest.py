@@ -1,4 +1,4 @@
-"""One published roster for all tests of the report."""
+"""Publish one roster for all tests of the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small published roster with every case that the report has words for, and a large one to measure."""
+"""A small published roster with every case that the report describes, and a large one to measure sizes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ from tiktok_pipeline.tables import (
 AS_OF = datetime(2026, 11, 6, 20, tzinfo=UTC)
 TODAY = AS_OF.date()
 
-# What a creator may write where a name or a title belongs.
+# Hostile text that a creator may use as a name or title.
 HOSTILE = (
     """</script><script>document.title="broken"</script><img src=x onerror="document.title='broken'">'"&{{ 7*7 }}"""
 )
 
 
 def small(folder: Path) -> Path:
-    """Six creators: live, hostile, rounded, dark, badly watched, never answered; the snapshot's path."""
+    """Publish six creators (live, hostile, rounded, dark, rarely polled, without responses); return the snapshot's
+    path.
+    """
     lake = Lake(folder / "lake")
     names = {"ann": "Ann", "eve": HOSTILE, "max": "Max", "zoe": "Zoë", "gap": "Gap", "gone": None}
     niches = {"ann": "art", "eve": "art", "max": "music", "zoe": "music", "gap": "talk", "gone": "talk"}
@@ -102,23 +104,23 @@ def small(folder: Path) -> Path:
 
 
 def large(folder: Path, creators: int, days: int) -> Path:
-    """`creators` creators who stream every day for `days` days; the snapshot's path."""
+    """Publish `creators` creators who stream every day for `days` days; return the snapshot's path."""
     lake = Lake(folder / "lake")
-    everybody = [f"creator{n:05}" for n in range(creators)]
+    names = [f"creator{n:05}" for n in range(creators)]
     people = [
         {"creator_id": each, "handle": each, "display_name": f"{each.title()} is on air", "niche": f"niche {n % 40}",
          "tier": "b", "followers": 1_000 + n, "followers_precision": "exact", "on_roster": True}
-        for n, each in enumerate(everybody)
+        for n, each in enumerate(names)
     ]  # fmt: skip
     streams = [
         stream(each, AS_OF - timedelta(days=back, hours=3 + n % 17), None if n % 3 == back == 0 else 2.0, viewers=n + 5)
         for back in range(days)
-        for n, each in enumerate(everybody)
+        for n, each in enumerate(names)
     ]
     covered = [
         {"day": TODAY - timedelta(days=back), "creator_id": each, "polls": 288, "known_polls": 288,
          "largest_gap_s": 300.0 + n, "median_gap_s": 300.0, "unknown_share": 0.0}
-        for back in range(days) for n, each in enumerate(everybody)
+        for back in range(days) for n, each in enumerate(names)
     ]  # fmt: skip
     write(lake, CREATORS, people)
     write(lake, STREAMS, streams, "started_at")
@@ -131,7 +133,7 @@ def large(folder: Path, creators: int, days: int) -> Path:
 
 
 def stream(creator: str, start: datetime, length_h: float | None, *, viewers: int, **more: Any) -> dict[str, Any]:
-    """A stream of `length_h` hours, or one that is on air."""
+    """Return a stream of `length_h` hours, or one that is on air."""
     end = None if length_h is None else start + timedelta(hours=length_h)
     seen = ((end or AS_OF) - start).total_seconds()
     return {
@@ -146,7 +148,7 @@ def stream(creator: str, start: datetime, length_h: float | None, *, viewers: in
 def lift(
     of: dict[str, Any], value: float | None = None, low: float | None = None, high: float | None = None, **more: Any
 ) -> dict[str, Any]:
-    """The lift of a stream; without a value it is not observable."""
+    """Return the lift of a stream; without a value it is not observable."""
     return {
         "stream_id": of["stream_id"], "creator_id": of["creator_id"], "started_at": of["started_at"],
         "carry_over_min": 60, "profile_used": False, "followers_before": 10_000, "lift": value, "lift_lo": low,
@@ -156,7 +158,9 @@ def lift(
 
 
 def boards(streams: list[dict[str, Any]], niches: dict[str, str], days: int = 5) -> list[dict[str, Any]]:
-    """Boards of the last `days` days, every metric by viewer-hours; only days have a day before to compare with."""
+    """Return boards of the last `days` days, every metric by viewer-hours; only days have a previous day to compare
+    with.
+    """
     rows = []
     for back in range(days):
         as_of = TODAY - timedelta(days=back)
@@ -182,7 +186,7 @@ def boards(streams: list[dict[str, Any]], niches: dict[str, str], days: int = 5)
 
 
 def hours(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each stream in the hour that it began in, once a creator and hour."""
+    """Return each stream in its first hour, one row per creator and hour."""
     cells = {(s["creator_id"], s["started_at"].isoweekday(), s["started_at"].hour): s for s in streams}
     return [
         {"creator_id": creator, "weekday": weekday, "hour": hour, "streams": 1, "airtime_s": 3_600.0,
@@ -192,7 +196,7 @@ def hours(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def readings(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A reading every ten minutes of a stream; whoever is called gap is not looked at in the middle."""
+    """Return a reading every ten minutes of a stream; the creator `gap` has no readings in the middle."""
     rows = []
     for each in streams:
         for n in range(int(each["airtime_s"] // 600) + 1):
@@ -211,7 +215,7 @@ def readings(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write(lake: Lake, table: Table, rows: list[dict[str, Any]], day_of: str | None = None) -> None:
-    """Rows into the table, by the day of a column; columns that a row leaves out are null, or empty for lists."""
+    """Write rows into the table, by the day of a column; omitted columns are null, or empty for lists."""
     empty = {c.name: [] if isinstance(c.dtype, pl.List) else None for c in table.columns}
     frame = pl.DataFrame([empty | row for row in rows], schema=table.schema)
     if day_of is None:

@@ -1,4 +1,4 @@
-"""What the report reads from a snapshot."""
+"""Data that the report reads from a snapshot."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_only_measurable_lifts_are_ranked_and_by_lower_bound(brief: Brief) -> No
     assert brief.totals["lifts_all"] == 6
 
 
-def test_coverage_of_a_board_is_the_share_of_airtime_that_was_observed(brief: Brief) -> None:
+def test_coverage_of_a_board_is_the_observed_share_of_airtime(brief: Brief) -> None:
     row = brief.boards.filter(period="week", metric="hours_watched", creator_id="gap").row(0, named=True)
     assert row["coverage"] == pytest.approx(0.42)
 
 
-def test_a_long_silence_breaks_the_curve(brief: Brief) -> None:
+def test_a_long_gap_between_readings_breaks_the_curve(brief: Brief) -> None:
     gap, ann = (brief.streams.filter(creator_id=each)["stream_id"][0] for each in ("gap", "ann"))
     assert brief.curves[gap]["viewers"].null_count() == 1
     assert brief.curves[ann]["viewers"].null_count() == 0
 
 
-def test_a_thinned_curve_keeps_its_peak_and_invents_no_silence() -> None:
+def test_a_thinned_curve_keeps_its_peak_and_gets_no_false_gap() -> None:
     count = 10 * CURVE_POINTS
     points = pl.DataFrame(
         {
@@ -62,13 +62,13 @@ def test_a_thinned_curve_keeps_its_peak_and_invents_no_silence() -> None:
     assert curve["observed_at"].is_sorted()
 
 
-def test_hours_are_summed_by_all_by_niche_and_by_creator(brief: Brief) -> None:
+def test_hours_are_summed_over_all_by_niche_and_by_creator(brief: Brief) -> None:
     sums = brief.hours.group_by("scope").agg(pl.col("airtime_s").sum())
     assert set(sums["scope"]) == {"all", "niche", "creator"}
     assert sums["airtime_s"].n_unique() == 1
 
 
-def test_a_large_roster_is_cut_and_counted(tmp_path: Path) -> None:
+def test_a_large_roster_is_truncated_with_the_total_count(tmp_path: Path) -> None:
     brief = read_brief(large(tmp_path, creators=120, days=2))
     assert brief.live.height == briefs.LIVE < brief.counts["live"]
     assert brief.streams.height == briefs.CARDS < brief.counts["streams"] == 240
@@ -83,7 +83,7 @@ def test_without_a_snapshot_the_error_names_the_command_to_run(tmp_path: Path) -
         read_brief(tmp_path / "tiktok.duckdb")
 
 
-def test_a_file_that_is_no_snapshot_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_file_without_the_published_tables_is_refused_with_a_reason(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
         connection.execute("CREATE TABLE t (a INTEGER)")
     with pytest.raises(PublishError, match="report was not made"):

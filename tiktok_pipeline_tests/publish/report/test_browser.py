@@ -20,7 +20,7 @@ CHROMIUM = next(
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the page was not seen in a browser")
 
-# Reports of the page itself, in an attribute: the markup that comes out is all that can be looked at.
+# The page reports its own state in an attribute, because the test can only read the resulting markup.
 TELL = """addEventListener("load", () => setTimeout(() => {
   const root = document.documentElement;
   root.dataset.wide = root.scrollWidth > root.clientWidth ? "too wide" : "fits";
@@ -28,7 +28,7 @@ TELL = """addEventListener("load", () => setTimeout(() => {
 
 
 def with_script(page: str, script: str) -> str:
-    """The page with a script of the test's own, which its policy allows."""
+    """Return the page with an extra script that its policy allows."""
     (allowed,) = re.findall("'sha256-[^']+'", content_security_policy(scripts=[script], styles=[]))
     return page.replace("script-src ", f"script-src {allowed} ", 1) + f"<script>{script}</script>"
 
@@ -50,28 +50,28 @@ def browse(page: str, folder: Path, *arguments: str) -> subprocess.CompletedProc
 
 
 def drawn(page: str, folder: Path, *arguments: str) -> str:
-    """The markup after the scripts ran; no script complained."""
+    """Return the markup after the scripts ran without an error."""
     done = browse(page, folder, "--dump-dom", *arguments)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     return done.stdout
 
 
 def board(dom: str) -> list[str]:
-    """The handles on the board."""
+    """Return the handles on the board."""
     found = re.search(r'<table id="board".*?</table>', dom, re.DOTALL)
     assert found
     return re.findall(r'class="handle">@(\w+)<', found[0])
 
 
 def shown(dom: str, section: str) -> set[str]:
-    """Whose rows of a section are not hidden."""
+    """Return the creators of a section's visible rows."""
     found = re.search(rf'<section id="{section}">.*?</section>', dom, re.DOTALL)
     assert found
     rows = re.findall(r'<(?:tr|article)[^>]*data-creator="(\w+)"([^>]*)>', found[0])
     return {creator for creator, rest in rows if "hidden" not in rest}
 
 
-def test_it_draws_everything_without_a_network(page: str, tmp_path: Path) -> None:
+def test_the_page_draws_every_chart_without_a_network(page: str, tmp_path: Path) -> None:
     dom = drawn(page, tmp_path)
     assert board(dom)[:2] == ["max", "ann"]
     for chart in ("lifts", "heat", "credits"):
@@ -101,11 +101,11 @@ def test_a_niche_and_a_creator_can_be_chosen(page: str, tmp_path: Path) -> None:
     assert board(dom) == ["ann"]
 
 
-def test_it_fits_a_phone(page: str, tmp_path: Path) -> None:
+def test_the_page_fits_a_phone(page: str, tmp_path: Path) -> None:
     assert 'data-wide="fits"' in drawn(with_script(page, TELL), tmp_path, "--window-size=390,844")
 
 
-def test_it_prints(page: str, tmp_path: Path) -> None:
+def test_the_page_prints(page: str, tmp_path: Path) -> None:
     printed = tmp_path / "page.pdf"
     browse(page, tmp_path, f"--print-to-pdf={printed}")
     assert printed.read_bytes().startswith(b"%PDF")
@@ -113,7 +113,7 @@ def test_it_prints(page: str, tmp_path: Path) -> None:
 
 
 def test_a_chart_has_a_tooltip(page: str, tmp_path: Path) -> None:
-    """Vega interprets its expressions: the policy allows no code made of text."""
+    """Vega interprets its expressions, because the policy forbids code from text."""
     point = """addEventListener("load", () => setTimeout(() => {
       const mark = document.querySelector("#chart-lifts .mark-symbol path");
       for (const kind of ["pointerover", "mouseover", "pointermove", "mousemove"])
@@ -124,7 +124,7 @@ def test_a_chart_has_a_tooltip(page: str, tmp_path: Path) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine that counts what it is asked for."""
+    """A server on this machine that counts requests."""
 
     requested: list[str]
 
@@ -153,7 +153,7 @@ def server() -> Iterator[Server]:
 
 
 def attack(url: str) -> str:
-    """Markup as it would stand in the page if a template forgot to escape a name; each sets an attribute or asks."""
+    """Return markup as after a missing escape of a name; each part sets an attribute or makes a request."""
     own = "top.document.documentElement.dataset.owned = (top.document.documentElement.dataset.owned || ``) + "
     return f"""
     <script>{own} "script "</script>
@@ -211,7 +211,7 @@ def test_markup_of_a_creator_runs_nothing_and_makes_no_request(page: str, server
 
 
 def owned(dom: str) -> set[str]:
-    """What ran: each part of the attack adds its name to an attribute of the root element."""
+    """Return the parts that ran: each adds its name to an attribute of the root element."""
     root = re.search(r"<html[^>]*>", dom)
     assert root
     found = re.search(r'data-owned="([^"]*)"', root[0])

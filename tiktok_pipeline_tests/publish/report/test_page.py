@@ -1,4 +1,4 @@
-"""The page as a file: needs nothing else, trusts nobody's name, says what each number means."""
+"""The page as a file: self-contained, safe against hostile names, with an explanation of each number."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def embedded(page: str) -> dict[str, object]:
     return data
 
 
-def test_it_loads_nothing_from_anywhere(parsed: Page) -> None:
+def test_the_page_loads_no_other_file(parsed: Page) -> None:
     for tag, attributes in parsed.elements:
         for name in ("src", "href", "action", "srcset", "data", "poster", "xlink:href"):
             assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
@@ -77,7 +77,7 @@ def test_it_loads_nothing_from_anywhere(parsed: Page) -> None:
     assert "url(" not in CSS
 
 
-def test_every_link_leads_to_something_on_the_page(parsed: Page) -> None:
+def test_every_link_has_a_target_on_the_page(parsed: Page) -> None:
     ids = [attributes["id"] for _, attributes in parsed.elements if attributes.get("id")]
     assert len(ids) == len(set(ids))
     links = {each["href"][1:] for each in parsed.all("a")}
@@ -85,7 +85,7 @@ def test_every_link_leads_to_something_on_the_page(parsed: Page) -> None:
     assert links <= set(ids)
 
 
-def test_meanings_are_the_descriptions_of_the_tables(parsed: Page) -> None:
+def test_explanations_are_the_descriptions_of_the_tables(parsed: Page) -> None:
     seen = parsed.seen()
     columns = [text for tag, text in parsed.texts if tag == "code"]
     assert len(columns) > 20
@@ -99,7 +99,7 @@ def test_every_metric_of_the_boards_has_a_name() -> None:
     assert set(BOARD_METRICS) <= METRICS.keys()
 
 
-def test_a_name_that_is_a_script_stays_a_name(page: str, parsed: Page) -> None:
+def test_a_script_in_a_name_is_shown_as_text(page: str, parsed: Page) -> None:
     assert parsed.all("img") == []
     assert len(parsed.all("script")) == 3
     assert page.count("</script>") == 3
@@ -109,7 +109,7 @@ def test_a_name_that_is_a_script_stays_a_name(page: str, parsed: Page) -> None:
     assert "{{ 7*7 }}" in parsed.seen()
 
 
-def test_no_column_names_stand_outside_the_meanings(parsed: Page) -> None:
+def test_column_names_appear_only_in_the_explanations(parsed: Page) -> None:
     assert re.findall(r"\b[a-z]+_[a-z_]+\b", parsed.seen("code", "dd")) == []
 
 
@@ -123,7 +123,7 @@ def test_tables_and_charts_have_captions(page: str, parsed: Page) -> None:
     assert parsed.all("html")[0]["lang"] == "en"
 
 
-def test_thin_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> None:
+def test_low_coverage_is_marked_beside_the_number(page: str, parsed: Page) -> None:
     assert "42 % seen" in parsed.seen()
     assert "35 % of its day" in parsed.seen()
     boards = embedded(page)["boards"]
@@ -156,13 +156,13 @@ def test_lifts_are_shown_with_their_interval_and_verdict(page: str, parsed: Page
     assert "The interval relies on other creators." in seen
 
 
-def test_a_recap_names_its_stream(parsed: Page) -> None:
+def test_a_recap_is_shown_with_its_stream(parsed: Page) -> None:
     seen = re.sub(r"\s+", " ", parsed.seen())
     assert "42k" in seen
     assert "0.83" in seen
 
 
-def test_an_empty_lake_gives_a_page_in_words_without_empty_charts(tmp_path: Path) -> None:
+def test_an_empty_lake_gives_a_page_with_text_and_no_empty_chart(tmp_path: Path) -> None:
     with duckdb.connect(":memory:") as connection:
         publish(connection, Lake(tmp_path / "lake"), tmp_path / "warehouse", now=AS_OF, keep=3)
     empty = Page(render(read_brief(tmp_path / "warehouse" / LINK)))
@@ -174,7 +174,7 @@ def test_the_same_snapshot_gives_the_same_bytes(snapshot: Path, page: str) -> No
     assert render(read_brief(snapshot)) == page
 
 
-def test_the_page_is_replaced_as_a_whole_or_not_at_all(
+def test_the_page_is_replaced_completely_or_not_at_all(
     snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report" / "index.html"
@@ -200,15 +200,15 @@ def test_the_picture_is_small_and_has_no_names(brief: Brief) -> None:
     assert charts.lift_picture(anonymous) == picture
 
 
-def test_two_thousand_creators_make_no_large_page(tmp_path: Path) -> None:
+def test_two_thousand_creators_give_a_page_below_2_5_mb(tmp_path: Path) -> None:
     written = write_report(large(tmp_path, creators=2_000, days=1), tmp_path / "report" / "index.html")
     assert written.size < 2_500_000
-    said = re.sub(r"\s+", " ", Page(written.path.read_text()).seen())
-    assert "The first 30 of 667 by viewers." in said
-    assert "The first 20 of 2,000 creators, the worst coverage first." in said
+    text = re.sub(r"\s+", " ", Page(written.path.read_text()).seen())
+    assert "The first 30 of 667 by viewers." in text
+    assert "The first 20 of 2,000 creators, the worst coverage first." in text
 
 
-def test_text_has_contrast_enough_in_light_and_dark() -> None:
+def test_text_has_enough_contrast_in_light_and_dark() -> None:
     pairs = dict(re.findall(r"--([\w-]+): light-dark\(([^)]+)\)", CSS))
     colours = {name: [each.strip() for each in pair.split(",")] for name, pair in pairs.items()}
     for text, grounds in {
@@ -226,7 +226,7 @@ def test_text_has_contrast_enough_in_light_and_dark() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of WCAG 2, from 1 to 21."""
+    """Return the contrast ratio of WCAG 2, from 1 to 21."""
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -240,10 +240,12 @@ def luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts(), strict=True))
 
 
-def test_the_policy_allows_the_pages_own_scripts_and_styles_by_hash_and_nothing_else(page: str, parsed: Page) -> None:
+def test_the_content_security_policy_allows_only_the_pages_own_scripts_and_styles_by_hash(
+    page: str, parsed: Page
+) -> None:
     (policy,) = [each["content"] for each in parsed.all("meta") if each.get("http-equiv") == "Content-Security-Policy"]
     directives = dict(each.split(" ", 1) for each in policy.split("; "))
-    assert {name: said for name, said in directives.items() if "sha256" not in said} == {
+    assert {name: value for name, value in directives.items() if "sha256" not in value} == {
         "default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'",
     }  # fmt: skip
     for directive, tag in (("script-src", "script"), ("style-src", "style")):
@@ -253,13 +255,13 @@ def test_the_policy_allows_the_pages_own_scripts_and_styles_by_hash_and_nothing_
     assert page.index("Content-Security-Policy") < page.index("<style>"), "a policy holds for what follows it"
 
 
-def test_no_element_has_a_style_or_a_handler_of_its_own(page: str, parsed: Page) -> None:
+def test_no_element_has_an_inline_style_or_handler(page: str, parsed: Page) -> None:
     assert [
         (tag, name) for tag, attributes in parsed.elements for name in attributes if re.match("style|on", name)
     ] == []
 
 
-def test_a_page_of_the_served_snapshot_is_not_written_again(snapshot: Path, tmp_path: Path) -> None:
+def test_a_page_of_the_same_snapshot_is_not_written_again(snapshot: Path, tmp_path: Path) -> None:
     path = tmp_path / "report" / "index.html"
     first = write_report(snapshot, path)
     made = path.stat()
@@ -271,7 +273,7 @@ def test_a_page_of_the_served_snapshot_is_not_written_again(snapshot: Path, tmp_
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "of another snapshot", "of another release"])
-def test_a_page_that_is_damaged_or_old_is_written_again(damage: str, snapshot: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_outdated_page_is_written_again(damage: str, snapshot: Path, tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     write_report(snapshot, path)
     whole = path.read_text(encoding="utf-8")

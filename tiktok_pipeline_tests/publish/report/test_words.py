@@ -1,4 +1,4 @@
-"""What the report says of flags and intervals."""
+"""Texts of the report for flags and intervals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ METHODS = METHODS[METHODS.index("## 1. Streams") : METHODS.index("## 5. Conversi
 
 
 def documented() -> set[str]:
-    """The flags of the tables `| flag | meaning |`."""
+    """Return the flags of the tables `| flag | meaning |`."""
     tables = re.findall(r"\| flag \| meaning \|\n\|[-|]+\|\n((?:\|.*\n)+)", METHODS)
     return {
         flag for table in tables for line in table.splitlines() for flag in re.findall(r"`(\w+)`", line.split("|")[1])
     }
 
 
-def test_every_documented_flag_has_words() -> None:
+def test_every_documented_flag_has_a_text() -> None:
     assert len(documented()) > 15
     assert documented() <= words.CAVEATS.keys()
 
@@ -36,7 +36,7 @@ def test_a_flag_without_words_is_named_and_none_is_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "text"),
     [
         (["below_resolution"], "rounded to 100,000"),
         (["censored_end", "no_end"], "no known end"),
@@ -46,11 +46,11 @@ def test_a_flag_without_words_is_named_and_none_is_repeated() -> None:
         ([], "nothing|no off-air time"),
     ],
 )
-def test_an_unobservable_lift_has_a_reason(flags: list[str], said: str) -> None:
-    assert re.search(said, words.not_observable(flags, 100_000))
+def test_an_unobservable_lift_has_a_reason(flags: list[str], text: str) -> None:
+    assert re.search(text, words.not_observable(flags, 100_000))
 
 
-def test_an_interval_that_touches_zero_promises_nothing() -> None:
+def test_an_interval_that_touches_zero_is_no_clear_effect() -> None:
     assert words.verdict(0.0, 9.0) == words.verdict(-3.0, 9.0) == words.verdict(-3.0, 0.0) == "no clear effect"
     assert words.verdict(1.0, 9.0) == "clear lift"
     assert words.verdict(-9.0, -1.0) == "clear loss"

@@ -1,4 +1,4 @@
-"""A small deployment that names one creator in every place that a deployment has, and a search over all its bytes."""
+"""A small deployment that names one creator in every place, and a search over all its bytes."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ HITS = {"user_list": [
 
 @dataclass
 class Deployment:
-    """Where things lie, and the environment of its commands."""
+    """Paths of the deployment, and the environment of its commands."""
 
     root: Path
     postgres_url: str | None
@@ -70,7 +70,7 @@ class Deployment:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        said = {
+        home = {
             "TIKTOK_PIPELINE_HOME": str(self.root / "home"),
             "TIKTOK_PIPELINE_ROSTER": str(self.root / "roster.csv"),
             "TIKTOK_PIPELINE_SETTINGS": str(self.root / "settings.toml"),
@@ -78,8 +78,8 @@ class Deployment:
             "DAGSTER_HOME": str(self.root / "dagster"),
         }
         if self.postgres_url is not None:
-            said["TIKTOK_PIPELINE_POSTGRES_URL"] = self.postgres_url
-        return kept | said
+            home["TIKTOK_PIPELINE_POSTGRES_URL"] = self.postgres_url
+        return kept | home
 
     @property
     def places(self) -> Places:
@@ -118,7 +118,7 @@ def build(root: Path, postgres_url: str | None = None) -> Deployment:
 
 
 def _rename_in_lake(lake: Lake) -> None:
-    """The roster's `zoe` becomes the creator; `ann` mentions them in a title."""
+    """Rename the roster's `zoe` to the creator; `ann` mentions them in a title."""
     for path in lake.root.rglob("*.parquet"):
         rows = pl.read_parquet(path, hive_partitioning=False)
         rows = rows.with_columns(pl.col(pl.String).str.replace(r"^zoe(:|$)", f"{CREATOR}$1"))
@@ -126,19 +126,19 @@ def _rename_in_lake(lake: Lake) -> None:
             rows = rows.with_columns(title=pl.lit(f"hello @{RENAMED}!"))
         rows.write_parquet(path)
     creators = lake.scan_all(tables.CREATORS).collect()
-    mine = pl.col("creator_id") == CREATOR
+    is_creator = pl.col("creator_id") == CREATOR
 
-    def of_mine(column: str, value: Any) -> pl.Expr:
-        return pl.when(mine).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+    def of_creator(column: str, value: Any) -> pl.Expr:
+        return pl.when(is_creator).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
 
     lake.write_whole(
         tables.CREATORS,
         creators.with_columns(
-            of_mine("handle", RENAMED),
-            of_mine("user_id", USER_ID),
-            of_mine("sec_uid", SEC_UID),
-            of_mine("display_name", NAME),
-            previous_handles=pl.when(mine).then(pl.lit([CREATOR])).otherwise("previous_handles"),
+            of_creator("handle", RENAMED),
+            of_creator("user_id", USER_ID),
+            of_creator("sec_uid", SEC_UID),
+            of_creator("display_name", NAME),
+            previous_handles=pl.when(is_creator).then(pl.lit([CREATOR])).otherwise("previous_handles"),
         ),
     )
     seen = {"creator_id": CREATOR, "vendor": "konbini", "observed_at": HOUR, "handle": RENAMED, "user_id": USER_ID,
@@ -155,7 +155,7 @@ def _rename_in_lake(lake: Lake) -> None:
 
 
 def raw(number: int, creator: str | None, subject: str, body: object, **more: object) -> dict[str, object]:
-    """A raw row."""
+    """Return a raw row."""
     return {
         "capture_id": f"c{number}", "vendor": "konbini", "endpoint": "/x", "creator_id": creator, "subject": subject,
         "page": 0, "requested_at": HOUR, "received_at": HOUR, "observed_at": HOUR, "attempt": 1, "http_status": 200,
@@ -175,21 +175,21 @@ def _land(lake: Lake) -> None:
 
 
 def dagster_records(home: Path) -> None:
-    """A run, its events, its log, a tick and a cursor that name the creator."""
+    """Write a run, its events, its log, a tick and a cursor that name the creator."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         with dg.DagsterInstance.get() as instance:
-            for whom in (CREATOR, "ann"):
-                config = {"ops": {"boundary": {"config": {"due": {whom: "ended", "max": "ended"}}}}}
+            for handle in (CREATOR, "ann"):
+                config = {"ops": {"boundary": {"config": {"due": {handle: "ended", "max": "ended"}}}}}
                 done = dg.materialize(
-                    [_boundary()], instance=instance, run_config=config, tags={"asked": f"@{whom}"}, partition_key="a"
+                    [_boundary()], instance=instance, run_config=config, tags={"asked": f"@{handle}"}, partition_key="a"
                 )
                 log = home / "storage" / done.run_id / "compute_logs" / "boundary.err"
                 log.parent.mkdir(parents=True, exist_ok=True)
-                log.write_text(f"asked @{whom} and {whom}:7569000123456785195\n")
+                log.write_text(f"asked @{handle} and {handle}:7569000123456785195\n")
             _cursor(instance)
     finally:
         del os.environ["DAGSTER_HOME"]
@@ -202,16 +202,16 @@ def _boundary() -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("completeness", asset="boundary")],
     )
     def boundary(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        asked = next(iter(context.op_execution_context.op_config["due"]))
-        context.log.warning("Left out of the roster: roster.csv, line 3: @%s is listed twice", asked)
-        table = f"| request | times | creators | reason |\n|---|---|---|---|\n| live | 3 | {asked}, max | down |"
+        polled = next(iter(context.op_execution_context.op_config["due"]))
+        context.log.warning("Left out of the roster: roster.csv, line 3: @%s is listed twice", polled)
+        table = f"| request | times | creators | reason |\n|---|---|---|---|\n| live | 3 | {polled}, max | down |"
         picture = "![lift](data:image/png;base64,iVBORw0KGgo=)"
         yield dg.MaterializeResult(
             metadata={"unanswered": dg.MetadataValue.md(table), "lifts": dg.MetadataValue.md(picture)},
             check_results=[
                 dg.AssetCheckResult(
                     check_name="completeness", passed=False, severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"examples": dg.MetadataValue.json([f"{asked}", f"2026-11-02 {asked}"])},
+                    metadata={"examples": dg.MetadataValue.json([f"{polled}", f"2026-11-02 {polled}"])},
                 )
             ],
         )  # fmt: skip
@@ -223,11 +223,11 @@ def _cursor(instance: dg.DagsterInstance) -> None:
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name="tiktok_pipeline.definitions")
     location = ManagedGrpcPythonEnvCodeLocationOrigin(loadable_target_origin=target)
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "go_live")
-    told = {"since": "2026-11-02T10:00:00Z", "seen": "2026-11-02T10:00:00Z"}
+    on_air = {"since": "2026-11-02T10:00:00Z", "seen": "2026-11-02T10:00:00Z"}
     outbox = {"sent": {f"live:{CREATOR}:2026-11-02T10:00:00+00:00": "2026-11-02T10:00:00Z"}, "repeated": {},
               "waiting": [{"key": f"live:{CREATOR}:2026-11-02T10:00:00+00:00", "text": f"@{RENAMED} is live"},
                           {"key": "live:ann:2026-11-02T10:00:00+00:00", "text": "@ann is live"}]}  # fmt: skip
-    cursor = json.dumps({"on_air": {"broadcasts": {CREATOR: told, "ann": told}, "until": None}, "outbox": outbox})
+    cursor = json.dumps({"on_air": {"broadcasts": {CREATOR: on_air, "ann": on_air}, "until": None}, "outbox": outbox})
     state = InstigatorState(
         origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData(cursor=cursor)
     )
@@ -242,7 +242,7 @@ def _cursor(instance: dg.DagsterInstance) -> None:
 
 
 def go_live_cursor(home: Path) -> dict[str, Any]:
-    """The cursor as the sensor reads it at its next tick."""
+    """Return the cursor as the sensor reads it at its next tick."""
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         with dg.DagsterInstance.get() as instance:
@@ -256,7 +256,9 @@ def go_live_cursor(home: Path) -> dict[str, Any]:
 
 
 def traces(root: Path, terms: tuple[str, ...] = TERMS) -> dict[str, int]:
-    """Files below `root` that hold a term in any form, with how often: as bytes, and decompressed."""
+    """Return files below `root` that contain a term in any form, with the number of hits: as bytes, and
+    decompressed.
+    """
     found = {}
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.is_symlink():
@@ -283,7 +285,7 @@ def _decompressed(path: Path) -> Iterator[bytes]:
 
 
 def _inflated(raw_bytes: bytes) -> Iterator[bytes]:
-    """Everything within a file that zlib can read."""
+    """Return all parts of a file that zlib can decompress."""
     at = raw_bytes.find(b"\x78\x9c")
     while at >= 0:
         with contextlib.suppress(zlib.error):
@@ -292,7 +294,7 @@ def _inflated(raw_bytes: bytes) -> Iterator[bytes]:
 
 
 def postgres_traces(url: str, terms: tuple[str, ...] = TERMS) -> int:
-    """Rows in the published tables, and samples in the server's statistics, that hold a term."""
+    """Return rows of published tables, and samples of the server's statistics, that contain a term."""
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
     with dbapi.connect(url) as connection, connection.cursor() as cursor:
@@ -310,5 +312,5 @@ def postgres_traces(url: str, terms: tuple[str, ...] = TERMS) -> int:
 
 
 def yesterday() -> datetime:
-    """A time that is over."""
+    """Return a past time."""
     return datetime.now(UTC) - timedelta(days=1)

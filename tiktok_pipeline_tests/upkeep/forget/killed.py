@@ -1,7 +1,9 @@
-"""Run `forget` and kill it with SIGKILL at a chosen point: `python -m tiktok_pipeline_tests.forget.killed HANDLE N`.
+"""Run `forget` and kill it with SIGKILL at a chosen point.
 
-Points are counted: every progress message, and every moment before a file is replaced, removed or written by SQLite.
-With N = 0 it runs to its end and prints how many points it passed.
+    python -m tiktok_pipeline_tests.upkeep.forget.killed HANDLE N
+
+Points are counted: every progress message, and every step before a file is replaced, removed or written by SQLite.
+With N = 0 it runs to its end and prints the number of passed points.
 """
 
 import os
@@ -17,7 +19,7 @@ from tiktok_pipeline.upkeep.forget.erase import forget
 
 
 class Points:
-    """Counts points, and ends the process at one of them."""
+    """Counts points, and kills the process at one of them."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -40,7 +42,7 @@ class Points:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Run the command; see the module's docstring."""
     handle, last = sys.argv[1], int(sys.argv[2])
     points = Points(last)
     places = Places.from_environment()

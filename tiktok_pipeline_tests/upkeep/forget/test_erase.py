@@ -1,4 +1,4 @@
-"""After `forget` no byte of a creator is left, and an interrupted call is ended by the next one."""
+"""After `forget` no byte of a creator is left, and the next call completes an interrupted one."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tiktok_pipeline_tests.upkeep.forget.deployment import (
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A deployment that names the creator everywhere; tests work on copies."""
+    """Build a deployment that names the creator everywhere; tests work on copies."""
     root = tmp_path_factory.mktemp("template") / "deployment"
     build(root)
     return root
@@ -48,7 +48,7 @@ def killed_at(deployed: Deployment, point: int, handle: str = RENAMED) -> subpro
     )  # fmt: skip
 
 
-def test_no_byte_of_a_creator_is_left_in_files_dagsters_records_and_postgres(
+def test_forget_leaves_no_byte_of_a_creator_in_files_dagsters_records_and_postgres(
     deployed: Deployment, postgres_url: str
 ) -> None:
     deployed.postgres_url = postgres_url
@@ -60,7 +60,7 @@ def test_no_byte_of_a_creator_is_left_in_files_dagsters_records_and_postgres(
     assert traces(deployed.root) == {}
     assert postgres_traces(postgres_url) == 0
     assert f"forgot {CREATOR}" in done.stdout
-    # Everybody else's rows, alerts and runs are still there.
+    # The rows, alerts and runs of other creators still exist.
     assert list(go_live_cursor(deployed.root / "dagster")["on_air"]["broadcasts"]) == ["ann"]
     assert {"ann", "eve", "max", "gap", "gone"} == {
         *Lake(deployed.places.lake).scan_all(tables.CREATORS).collect()["creator_id"]
@@ -87,7 +87,7 @@ def test_a_second_call_completes_an_interrupted_erasure(deployed: Deployment, te
         assert traces(deployed.root) == {}, point
 
 
-def test_a_publish_error_leaves_an_erasure_that_the_next_call_ends(deployed: Deployment) -> None:
+def test_after_a_publish_error_the_next_call_completes_the_erasure(deployed: Deployment) -> None:
     blocked = deployed.places.warehouse / ".lock"
     blocked.unlink()
     blocked.mkdir()
@@ -100,7 +100,7 @@ def test_a_publish_error_leaves_an_erasure_that_the_next_call_ends(deployed: Dep
     assert traces(deployed.root) == {}
 
 
-def test_a_broken_file_is_named_and_everything_else_is_erased_from(deployed: Deployment) -> None:
+def test_a_damaged_file_is_named_and_the_creator_is_erased_from_all_others(deployed: Deployment) -> None:
     lake = Lake(deployed.places.lake)
     broken = lake.folder(tables.RAW_LIVES) / "date=2026-11-02" / "hour=10" / "broken-0000.parquet"
     broken.write_bytes(b"PAR1 and nothing that is Parquet")
@@ -113,7 +113,7 @@ def test_a_broken_file_is_named_and_everything_else_is_erased_from(deployed: Dep
     assert traces(deployed.root) == {}
 
 
-def test_a_file_that_somebody_else_put_into_the_home_is_named_and_stays(deployed: Deployment) -> None:
+def test_a_foreign_file_in_the_home_is_named_and_stays(deployed: Deployment) -> None:
     notes = [
         deployed.places.home / "notes.txt",
         deployed.places.lake / "_aside" / "0a-streams.parquet",
