@@ -84,7 +84,7 @@ class $cls(vendor.Vendor):
 
     def request(self, capability: str, target: Target, *, page: int = 0, cursor: str | None = None) -> Request | None:
         """Both are requested by handle."""
-        endpoint, target = self.endpoint_of(capability), vendor.askable(target)
+        endpoint, target = self.endpoint_of(capability), vendor.with_valid_ids(target)
         if endpoint is None or not target.handle or not vendor.sendable(cursor):
             return None
         path = endpoint.replace("{handle}", path_part(target.handle))
@@ -204,7 +204,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tiktok_pipeline.sandbox.vendor import Answer, Endpoint, Refusal, Request, Vendor
+from tiktok_pipeline.sandbox.vendor import Endpoint, Refusal, Request, Response, Vendor
 
 _REFUSALS: dict[Refusal, int] = {
     Refusal.NO_ROUTE: 404,
@@ -244,11 +244,11 @@ class $cls(Vendor):
             return None
         return Refusal.MISSING_KEY if authorization is None else Refusal.WRONG_KEY
 
-    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Answer:
+    def refuse(self, refusal: Refusal, request: Request, message: str | None = None) -> Response:
         """`{"error": ...}`, free."""
         return _error(_REFUSALS[refusal], message or refusal.name.lower())
 
-    def live(self, request: Request) -> Answer:
+    def live(self, request: Request) -> Response:
         """Whether a creator is on air, and the room."""
         creator = self.world.find(request.subject, request.at)
         if creator is None:
@@ -256,7 +256,7 @@ class $cls(Vendor):
         room = self.world.room_at(creator, request.at)
         return _found({"live": room is not None, "room_id": room.room_id if room else None})
 
-    def profile(self, request: Request) -> Answer:
+    def profile(self, request: Request) -> Response:
         """A profile with an exact count of followers."""
         creator = self.world.find(request.subject, request.at)
         if creator is None:
@@ -265,12 +265,12 @@ class $cls(Vendor):
         return _found({"user_id": creator.user_id, "handle": request.subject, "followers": followers})
 
 
-def _found(body: dict[str, Any]) -> Answer:
-    return Answer(200, msgspec.json.encode(body), 1.0)
+def _found(body: dict[str, Any]) -> Response:
+    return Response(200, msgspec.json.encode(body), 1.0)
 
 
-def _error(status: int, message: str) -> Answer:
-    return Answer(status, msgspec.json.encode({"error": message}))
+def _error(status: int, message: str) -> Response:
+    return Response(status, msgspec.json.encode({"error": message}))
 ''')
 
 _SANDBOX_TEST = Template('''"""The sandbox's $title: states and profiles agree with the truth, and a key is needed."""

@@ -63,7 +63,9 @@ def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
     # On SQLite the events of a run are in a file of their own, which Dagster empties and leaves.
     shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if shard is not None:
-        Path(shard(run_id)).unlink(missing_ok=True)
+        # SQLite keeps its journal beside the file while another process, such as the webserver, has it open.
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{shard(run_id)}{suffix}").unlink(missing_ok=True)
 
 
 def _newest_makers(instance: dg.DagsterInstance) -> set[str]:
