@@ -20,9 +20,10 @@ import httpx
 from tiktok_pipeline.capture.budget import Budget, OwnBudget, known_credits
 from tiktok_pipeline.capture.circuit import Circuit
 from tiktok_pipeline.capture.clock import Clock, rfc3339
-from tiktok_pipeline.capture.connections import Sender, Wrapped, fault
+from tiktok_pipeline.capture.connections import Connections, Sender, Wrapped, fault
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rate_limit import Departures, Gate
+from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.capture.response import (
     ACCEPT_ENCODING,
     BodyMemory,
@@ -252,7 +253,7 @@ class _Channel:
         self._sender = sender
         self._reader = reader
         self._deadline_s = settings.responses.deadline_seconds
-        self._redactor = access.redactor()
+        self._redactor = Redactor(access.secrets(), user_names=access.user_names())
         self._gate = Gate(clock, self._limits.requests_per_second, self._limits.max_in_flight, departures)
         self._circuit = Circuit(settings.retries.circuit_failures, settings.retries.circuit_seconds)
         self._budget = budget
@@ -429,7 +430,7 @@ async def open_client(
     async with AsyncExitStack() as stack:
         senders: dict[str, Sender] = {}
         for name, access in accesses.items():
-            senders[name] = Wrapped(transport) if transport else access.network.connections(access.base_url)
+            senders[name] = Wrapped(transport) if transport else Connections(access.network, access.base_url)
             stack.push_async_callback(senders[name].aclose)
         yield Client(accesses, settings, clock, land, senders, budgets, departures)
 

@@ -22,6 +22,8 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from tiktok_pipeline.config.network import Network
+
 _CHUNK = 16 * 1024
 _KEPT_S = 30.0
 
@@ -79,12 +81,16 @@ class Connections:
     """A `Sender` for the addresses of one vendor; opens its connections when they are needed.
 
     Args:
-        context: verifies certificates.
-        proxy: the proxy of these addresses, with its headers; None to connect directly.
+        network: proxies and certificate authorities.
+        url: an address of the vendor; decides which proxy applies.
+
+    Raises:
+        SettingsError: a proxy or certificate variable is invalid; names the variable.
     """
 
-    def __init__(self, context: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
-        self._context = context
+    def __init__(self, network: Network, url: str) -> None:
+        self._context = network.ssl_context_of(url)
+        proxy = network.proxy(url)
         self._proxy = None if proxy is None else URL(str(proxy.url))
         self._proxy_headers = None if proxy is None else dict(proxy.headers)
         self._session: aiohttp.ClientSession | None = None

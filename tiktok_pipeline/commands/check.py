@@ -15,7 +15,7 @@ import msgspec
 
 from tiktok_pipeline.capture.client import PROXY_AUTHENTICATION, USER_AGENT, open_client
 from tiktok_pipeline.capture.clock import RealClock, real_clock, replaying
-from tiktok_pipeline.capture.connections import fault
+from tiktok_pipeline.capture.connections import Connections, fault
 from tiktok_pipeline.capture.landing import Attempt
 from tiktok_pipeline.capture.rounds import live_round
 from tiktok_pipeline.commands.instance import instance_home, problems
@@ -212,7 +212,7 @@ async def _spend(access: Access, configured: settings.Settings, path: Path) -> F
 
 async def _reach(access: Access) -> Finding:
     """Check that the vendor's server responds. The key is not sent, because such a request would cost a credit."""
-    connections = access.network.connections(access.base_url)
+    connections = Connections(access.network, access.base_url)
     address = str(httpx.URL(f"{access.base_url}/"))
     try:
         async with asyncio.timeout(_REACH_TIMEOUT_S):

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tiktok_pipeline.capture.redaction import Redactor
 from tiktok_pipeline.config.network import DIRECT, Network, checked_url
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.providers import VENDORS, Vendor
@@ -21,12 +20,17 @@ class Access:
     credentials: tuple[str, ...] = field(repr=False)
     network: Network = field(default=DIRECT, repr=False)
 
-    def redactor(self) -> Redactor:
-        """Return the redactor of this vendor's requests and responses."""
-        named = dict(zip(self.vendor.credential_variables, self.credentials, strict=True))
-        user_names = [value for variable, value in named.items() if variable.endswith("_USERNAME")]
-        secrets = [value for variable, value in named.items() if not variable.endswith("_USERNAME")]
-        return Redactor(secrets, user_names=user_names)
+    def user_names(self) -> list[str]:
+        """Return the credentials that are user names."""
+        return self._credentials(user_names=True)
+
+    def secrets(self) -> list[str]:
+        """Return all other credentials: keys and passwords."""
+        return self._credentials(user_names=False)
+
+    def _credentials(self, *, user_names: bool) -> list[str]:
+        named = zip(self.vendor.credential_variables, self.credentials, strict=True)
+        return [value for variable, value in named if variable.endswith("_USERNAME") == user_names]
 
 
 def accesses(environment: Mapping[str, str] = os.environ) -> dict[str, Access]:

@@ -25,7 +25,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
-from tiktok_pipeline.capture.connections import Connections
 from tiktok_pipeline.errors import SettingsError
 
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.IGNORECASE)
@@ -83,25 +82,21 @@ class Network:
         port = address.port or (443 if address.scheme == "https" else 80)
         return None if any(_matches(entry, address.host, port) for entry in self.no_proxy) else chosen
 
-    def connections(self, url: str) -> Connections:
-        """Return new connections for requests to `url`. They are opened at the first request.
-
-        Raises:
-            SettingsError: a proxy or certificate variable is invalid; names the variable.
-        """
-        proxy = self.proxy(url)
-        return Connections(self._context(url, proxy), proxy)
-
     def client(self, url: str, timeout_s: float) -> httpx.Client:
         """Return a new client for single requests to `url`.
 
         Raises:
             SettingsError: a proxy or certificate variable is invalid; names the variable.
         """
-        proxy = self.proxy(url)
-        return httpx.Client(proxy=proxy, verify=self._context(url, proxy), timeout=timeout_s, trust_env=False)
+        return httpx.Client(proxy=self.proxy(url), verify=self.ssl_context_of(url), timeout=timeout_s, trust_env=False)
 
-    def _context(self, url: str, proxy: httpx.Proxy | None) -> ssl.SSLContext:
+    def ssl_context_of(self, url: str) -> ssl.SSLContext:
+        """Return a context that verifies the certificates on the way to `url`.
+
+        Raises:
+            SettingsError: a proxy or certificate variable is invalid; names the variable.
+        """
+        proxy = self.proxy(url)
         secure = httpx.URL(url).scheme == "https" or (proxy is not None and proxy.url.scheme == "https")
         # Loading the authorities takes 30 ms. A context without authorities rejects every certificate.
         return self.ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -8,7 +8,7 @@ import aiohttp
 import httpx
 import pytest
 
-from tiktok_pipeline.capture.connections import Reply, fault
+from tiktok_pipeline.capture.connections import Connections, Reply, fault
 from tiktok_pipeline.config.network import DIRECT
 from tiktok_pipeline_tests.capture.hostile import Behaviour, hostile_server
 
@@ -17,7 +17,7 @@ def get(behave: Behaviour, path: str = "/", **params: str) -> tuple[list[str], R
     """Send one request; return the requested addresses and the reply with its body."""
 
     async def main(url: str) -> Reply:
-        connections = DIRECT.connections(url)
+        connections = Connections(DIRECT, url)
         try:
             reply = await connections.get(url + path, params, {"Accept": "application/json"}, 5.0)
             assert [chunk async for chunk in reply.chunks()] == [b"{}"]

@@ -164,7 +164,8 @@ def test_a_secret_is_found_in_every_encoding_and_combination_of_encodings(secret
 def test_the_user_name_and_password_of_basic_authentication_are_found_together() -> None:
     for user, password in (("data", "found"), ("me@agency.example", "p4ss/word"), ("studio", "1896")):
         vendor = VENDORS["tikhub"]
-        redactor = Access(vendor, "https://tikhub.example", (user, password)).redactor()
+        access = Access(vendor, "https://tikhub.example", (user, password))
+        redactor = Redactor(access.secrets(), user_names=access.user_names())
         header = vendor.authentication((user, password))["Authorization"]
         for body in (header, quote(header), html.escape(header), f"x {header}, y"):
             assert header.split()[1] not in redactor.text(body)
