@@ -25,7 +25,7 @@ demo: $(READY) ## Replay days of a sandbox through the real jobs, and print wher
 	@$(BIN)/tiktok-pipeline demo
 
 dev: $(READY) ## Run the demo's sandbox at many times real speed, with the Dagster UI
-	@$(BIN)/tiktok-pipeline dev
+	@$(BIN)/tiktok-pipeline dev $(if $(PORT),--port $(PORT))
 
 test: $(READY) lint ## Run the whole test suite
 	@# Dozens of processes import the package, so compiled files are kept whatever the environment sets.

@@ -41,6 +41,8 @@ class Moment(click.ParamType[datetime]):
 
 MOMENT = Moment()
 _AT_LEAST_ONE = click.IntRange(min=1)
+_PORT = click.IntRange(1, 65535)
+_PORT_OR_ANY = click.IntRange(0, 65535)
 _SPEED = click.FloatRange(min=0.1, max=3600)
 
 
@@ -54,7 +56,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--port", default=8777, show_default=True, help="Port on 127.0.0.1; 0 for any free port.")
+@click.option("--port", type=_PORT_OR_ANY, default=8777, show_default=True, help="Port on 127.0.0.1; 0: any free one.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the invented creators.")
 @click.option("--creators", type=_AT_LEAST_ONE, default=14, show_default=True, help="Number of creators.")
 @click.option("--start", type=MOMENT, default=None, help="Start time of the sandbox clock. [default: now]")
@@ -106,7 +108,7 @@ def demo(creators: int, days: int, seed: int) -> None:
     show_default=True,
     help="Clock speed; 1 is real time.",
 )
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI.")
+@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI.")
 def dev(speed: float, port: int) -> None:
     """Serve the sandbox at many times real speed, and open the Dagster UI with running schedules on it."""
     from tiktok_pipeline.commands.demo import run_dev  # noqa: PLC0415

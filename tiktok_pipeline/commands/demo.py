@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import duckdb
 import msgspec
@@ -21,10 +21,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tiktok_pipeline.capture.newest import newest_capture
+from tiktok_pipeline.commands.home_lock import home_lock
 from tiktok_pipeline.commands.instance import use_instance
-from tiktok_pipeline.commands.replay import replay
+from tiktok_pipeline.commands.ports import require_free_port
+from tiktok_pipeline.commands.replay import replay_span
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.errors import PipelineError, SettingsError
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.sandbox.server import start_in_process
 
@@ -40,6 +44,15 @@ _DEV_WINDOW_S = 57
 
 # How often to check whether the service has ended, or Ctrl-C was pressed.
 _LOOK_S = 0.2
+
+# Time limit for a question to the UI's server while it starts.
+_ASKING_S = 5
+
+# Repositories of the code locations that are loaded, and the health of the daemons.
+_READY = """{
+  repositoriesOrError { ... on RepositoryConnection { nodes { name } } }
+  instance { daemonHealth { allDaemonStatuses { healthy required } } }
+}"""
 
 # Time limit for a service to stop, active runs included.
 _STOPPING_S = 30
@@ -88,17 +101,21 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
     Run again, the same world is replayed: this makes no request twice and changes nothing.
 
     Raises:
-        SettingsError: the home holds data that is not a demo's.
+        SettingsError: the home holds data that is not a demo's, or another program runs in it.
     """
     home = _Home(Places.from_environment())
+    if home.world() is None and home.places.lake.exists():
+        raise SettingsError(
+            f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
+        )
+    with home_lock(home.places.home, "demo"):
+        _replay_demo(home, creators=creators, days=days, seed=seed, say=say)
+
+
+def _replay_demo(home: _Home, *, creators: int, days: int, seed: int, say: Say) -> None:
     world = home.world()
     if world is None:
-        if home.places.lake.exists():
-            raise SettingsError(
-                f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
-            )
         world = WorldOnDisk(seed, creators, _first_day(datetime.now(UTC), days), days)
-        home.places.home.mkdir(parents=True, exist_ok=True)
         home.marker.write_bytes(msgspec.json.encode(world))
     elif (creators, days, seed) != (world.creators, world.days, world.seed):
         say(f"{home.places.home} holds another world, which is replayed again; for a new world use another folder")
@@ -107,7 +124,7 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
     with start_in_process(seed=world.seed, creators=world.creators, start=world.start) as sandbox:
         _use(home, sandbox.environment, sandbox.url)
         os.environ["TIKTOK_PIPELINE_CLOCK"] = "replay"
-        replay(world.start, world.end, say=say)
+        replay_span(home.places, world.start, world.end, say=say)
     say(f"done in {time.monotonic() - begun:.0f} s\n")
     _show(home.places.warehouse / LINK)
     say(f"DuckDB file: {home.places.warehouse / LINK}")
@@ -119,15 +136,20 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     """Serve the demo's world at `speed` times real time, and the Dagster UI with its schedules on it.
 
     Raises:
-        SettingsError: there is no demo in the home yet.
+        SettingsError: there is no demo in the home yet, another program runs in it, or the port is taken.
     """
     home = _Home(Places.from_environment())
     world = home.world()
     if world is None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
-    # Continue where the demo, or the last `make dev`, ended; an interrupted demo has published nothing.
-    published = home.places.warehouse / LINK
-    shown = max(world.end, _newest(published) or world.end)
+    with home_lock(home.places.home, "dev"):
+        require_free_port(port, use="make dev PORT=3001")
+        _serve_world(home, world, speed=speed, port=port, say=say)
+
+
+def _serve_world(home: _Home, world: WorldOnDisk, *, speed: float, port: int, say: Say) -> None:
+    # Continue after the newest raw row: raw lands before it is published, and a clock behind it would make it future.
+    shown = max(world.end, newest_capture(Lake(home.places.lake)) or world.end)
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
     with start_in_process(
@@ -142,10 +164,11 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
         catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
-        say(f"Dagster UI: http://127.0.0.1:{port} (schedules are on: watch them under Runs)")
         dg = Path(sys.executable).with_name("dg")
         if not dg.exists():
             raise PipelineError(f"{dg} is missing: install the development dependencies (`make dev` does)")
+        url = f"http://127.0.0.1:{port}"
+        threading.Thread(target=_say_when_ready, args=(url, say), daemon=True).start()
         _run_until_stopped([str(dg), "dev", "--port", str(port), "--host", "127.0.0.1"], say)
 
 
@@ -211,6 +234,35 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
         signal.signal(signal.SIGTERM, previous)
 
 
+def _say_when_ready(url: str, say: Say) -> None:
+    """Print the address of the UI when it answers, and again when the code is loaded and the daemon runs."""
+    while not _answers(url):
+        time.sleep(_LOOK_S)
+    say(f"Dagster UI: {url} (starting)")
+    while not _ready(url):
+        time.sleep(_LOOK_S)
+    say(f"Dagster UI: {url} is ready; schedules are on: watch them under Runs")
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urlopen(f"{url}/server_info", timeout=_ASKING_S):
+        return True
+    return False
+
+
+def _ready(url: str) -> bool:
+    """Return whether the code is loaded, and every daemon that is needed has reported that it runs."""
+    request = Request(f"{url}/graphql", msgspec.json.encode({"query": _READY}), {"Content-Type": "application/json"})
+    with contextlib.suppress(OSError, msgspec.MsgspecError, KeyError, TypeError):
+        with urlopen(request, timeout=_ASKING_S) as response:
+            found = msgspec.json.decode(response.read())["data"]
+        daemons = found["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return bool(found["repositoriesOrError"].get("nodes")) and all(
+            daemon["healthy"] for daemon in daemons if daemon["required"]
+        )
+    return False
+
+
 def _forward(lines: Iterable[str]) -> None:
     """Print the lines of a service, without Dagster's warning about the checkout's dagster.yaml, which was copied."""
     for line in lines:
@@ -252,18 +304,6 @@ def moved(change: int | None, *, is_new: bool | None) -> str:
     if change is None:
         return "new" if is_new else "–"
     return f"{change:+d}" if change else "="
-
-
-def _newest(snapshot: Path) -> datetime | None:
-    """Return the time of the newest published data; None if nothing is published or it cannot be read."""
-    if not snapshot.is_file():
-        return None
-    try:
-        with duckdb.connect(str(snapshot), read_only=True) as connection:
-            row = connection.execute("SELECT as_of FROM publication").fetchone()
-    except duckdb.Error:
-        return None
-    return row[0].replace(tzinfo=UTC) if row else None
 
 
 def _show(snapshot: Path) -> None:

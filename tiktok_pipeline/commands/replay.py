@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tiktok_pipeline.capture.clock import replaying
+from tiktok_pipeline.commands.home_lock import home_lock
 from tiktok_pipeline.commands.instance import records_without_fsync, use_instance
 from tiktok_pipeline.config import access, roster
 from tiktok_pipeline.config.settings import Places, load_settings
@@ -28,6 +29,7 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
         RosterError: the roster cannot be read, or has no creators.
         SettingsError: no vendor has credentials, the clock is real, or the span is empty, not whole hours, or not over
             yet.
+        SettingsError: another program runs in the home.
         PipelineError: a run failed; its reason.
     """
     if not replaying():
@@ -47,13 +49,24 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
             f"{places.roster} has no creators to watch: add some with `tiktok-pipeline roster add HANDLE`, or name "
             "another file in TIKTOK_PIPELINE_ROSTER"
         )
+    load_settings(places.settings)
+    if not access.accesses(os.environ):
+        raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
+    with home_lock(places.home, "replay"):
+        replay_span(places, start, end, say=say)
+
+
+def replay_span(places: Places, start: datetime, end: datetime, *, say: Callable[[str], None]) -> None:
+    """Capture, derive and publish [start, end) in a home whose lock this process holds.
+
+    Raises:
+        SettingsError: the span has no partitions, or is not over yet.
+        PipelineError: a run failed; its reason.
+    """
     use_instance(places)
     from tiktok_pipeline.commands import runs  # noqa: PLC0415 - Dagster takes a second to import
 
     runs.check_span(start, end)
-    load_settings(places.settings)
-    if not access.accesses(os.environ):
-        raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
     with _progress(say), records_without_fsync():
         begin = start
         while begin < end:
