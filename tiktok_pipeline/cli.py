@@ -1,4 +1,4 @@
-"""The command line: `tiktok-pipeline sandbox | replay | demo | dev | check | export | report | forget | roster`.
+"""The command line: `tiktok-pipeline COMMAND`; `tiktok-pipeline --help` lists the commands.
 
 Each command prints its result. A failure prints one line on stderr and exits 1; wrong usage exits 2.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
+import msgspec
 from dotenv import load_dotenv
 
 from tiktok_pipeline.capture.clock import real_clock, replaying
@@ -128,6 +129,23 @@ def check(spend: bool) -> None:
     bad = sum(not finding.good for finding in findings)
     if bad:
         raise PipelineError(f"{bad} of {len(findings)} checks failed")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(as_json: bool) -> None:
+    """Show what runs, the last capture and publish, the next ticks, today's credits, and warnings.
+
+    It reads only: it creates no file and sends no request. Exit status 0 also with warnings.
+    """
+    from tiktok_pipeline.commands.status import lines_of, status_of  # noqa: PLC0415 - imports Dagster
+
+    found = status_of(Places.from_environment())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        return
+    for line in lines_of(found):
+        click.echo(line)
 
 
 @cli.command()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,11 @@ import pytest
 from benchmarks import soak
 from benchmarks.soak import Soaked, deployed
 from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.newest import newest_capture
 from tiktok_pipeline.commands.demo import WorldOnDisk
-from tiktok_pipeline.config.settings import SANDBOX_MARKER
+from tiktok_pipeline.commands.status import status_of
+from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
+from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
 from tiktok_pipeline_tests.conftest import OURS
@@ -37,10 +40,10 @@ PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
-def stopped_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, str]]]:
+def stopped_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[tuple[Path, list[str]]]]:
     """Run `dev` during the other test: both mostly wait for schedules that tick once a minute."""
     with ThreadPoolExecutor(1) as thread:
-        yield thread.submit(start_and_stop_dev, tmp_path_factory.mktemp("dev"))
+        yield thread.submit(start_and_stop_dev, tmp_path_factory.mktemp("dev"), times=3)
 
 
 @pytest.mark.usefixtures("stopped_dev")
@@ -85,47 +88,87 @@ def test_the_deployment_runs_and_recovers_without_an_operator(tmp_path: Path) ->
         assert not [problem for problem in problems if not any(words in problem for words in on_purpose)], output
 
 
-def test_make_dev_ends_cleanly_with_ctrl_c(stopped_dev: Future[tuple[Path, str]]) -> None:
-    folder, output = stopped_dev.result()
-    assert "stopped" in output
-    assert "Traceback" not in output
-    assert " DEBUG" not in plain(output)
-    # Dagster itself warns at the first start of an instance, because it has no events yet.
-    warnings = [
-        line for line in plain(output).splitlines() if "WARNING" in line and "No cursor for event type" not in line
-    ]
-    assert warnings == []
+def test_make_dev_starts_again_where_it_stopped_and_ends_cleanly_with_ctrl_c(
+    stopped_dev: Future[tuple[Path, list[str]]],
+) -> None:
+    folder, outputs = stopped_dev.result()
+    for output in map(plain, outputs):
+        assert re.search(r"^Dagster UI: http://127\.0\.0\.1:\d+ is ready", output, re.MULTILINE), output
+        assert "stopped" in output
+        assert "Traceback" not in output
+        assert " DEBUG" not in output
+        # Dagster itself warns at the first start of an instance, because it has no events yet.
+        warnings = [
+            line for line in output.splitlines() if "WARNING" in line and "No cursor for event type" not in line
+        ]
+        assert warnings == []
     assert not processes_of(folder)
 
+    # Each start resumes after what the one before captured, so nothing is in the future of a later one.
+    resumed = [re.search(r"times real speed from (.*) UTC", output) for output in outputs]
+    assert all(resumed)
+    times = [found.group(1) for found in resumed if found]
+    assert times == sorted(set(times))
+    with dg.DagsterInstance.from_config(str(folder / "home" / "dagster")) as instance:
+        records = instance.get_run_records()
+    assert [record.dagster_run.job_name for record in records if record.dagster_run.status is FAILURE] == []
+    assert len([run for run in succeeded(records) if run == "derive"]) >= 3
 
-def start_and_stop_dev(folder: Path) -> tuple[Path, str]:
-    """Start `dev`, send Ctrl-C at the start of its first run, and return its folder and output."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment = {**inherited, "TIKTOK_PIPELINE_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "tiktok_pipeline.cli"]
+
+def succeeded(records: Iterable[dg.RunRecord]) -> list[str]:
+    return [record.dagster_run.job_name for record in records if record.dagster_run.status is SUCCESS]
+
+
+def start_and_stop_dev(folder: Path, *, times: int) -> tuple[Path, list[str]]:
+    """Start `dev` several times, each time until raw has landed and been derived; return its folder and the outputs."""
+    home = folder / "home"
     # As after a demo that was interrupted at once.
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)
-    (folder / "home").mkdir()
-    world = WorldOnDisk(seed=41, creators=3, start=start, days=1)
-    (folder / "home" / SANDBOX_MARKER).write_bytes(msgspec.json.encode(world))
-    log = folder / "dev.log"
+    home.mkdir()
+    (home / SANDBOX_MARKER).write_bytes(msgspec.json.encode(WorldOnDisk(seed=41, creators=3, start=start, days=1)))
+    return folder, [start_and_stop(home, folder / f"dev{number}.log") for number in range(times)]
+
+
+def start_and_stop(home: Path, log: Path) -> str:
+    """Start `dev`, send Ctrl-C after rows of this start have landed and a derive has succeeded; return its output."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    begun, captured = datetime.now(UTC), newest_capture(Lake(home / "lake"))
+
+    def done() -> bool:
+        # Before that, Dagster creates its records: two processes would do it at once.
+        if b"is ready" not in log.read_bytes():
+            return False
+        with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+            records = instance.get_run_records(dg.RunsFilter(created_after=begun))
+        return "derive" in succeeded(records) and newest_capture(Lake(home / "lake")) != captured
+
     with log.open("wb") as out:
         dev = subprocess.Popen(
-            [*command, "dev", "--port", str(soak.free_port())],
-            env=environment,
+            [sys.executable, "-m", "tiktok_pipeline.cli", "dev", "--port", str(soak.free_port())],
+            env={**inherited, "TIKTOK_PIPELINE_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+            # It finds the project by itself.
+            cwd=home,
             stdout=out,
             stderr=out,
         )
         try:
             deadline = time.monotonic() + PATIENCE_S
-            while b"Launched" not in log.read_bytes() and time.monotonic() < deadline:
-                time.sleep(0.5)
+            while not done() and dev.poll() is None and time.monotonic() < deadline:
+                time.sleep(2)
             assert dev.poll() is None, log.read_text()[-2000:]
+            status = status_of(Places.from_environment({"TIKTOK_PIPELINE_HOME": str(home)}), {})
             dev.send_signal(signal.SIGINT)
             assert dev.wait(90) == 0
         finally:
             dev.kill()
-    return folder, log.read_text(errors="replace")
+    assert status.program is not None
+    assert (status.program.pid, status.program.command) == (dev.pid, "dev")
+    assert status.daemon_runs
+    assert {"watch", "derive", "sweep_profiles"} <= {tick.schedule for tick in status.next_ticks}
+    assert all(timedelta() < tick.at - status.at <= timedelta(hours=1) for tick in status.next_ticks)
+    assert status.last_publish is not None
+    assert status.warnings == []
+    return log.read_text(errors="replace")
 
 
 def plain(output: str) -> str:

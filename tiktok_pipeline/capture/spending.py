@@ -52,18 +52,21 @@ class _Day(msgspec.Struct):
     hours: dict[str, _Hour] = {}
 
 
-def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> dict[tuple[str, date], float]:
+def spent(
+    lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits], *, cache: bool = True
+) -> dict[tuple[str, date], float]:
     """Return credits by vendor and day. A row that reports no cost counts as the price of one request.
 
     Args:
         lake: the raw rows and the cached sums.
         days: the days to sum.
         vendors: price of a request by vendor; 1 credit for other vendors.
+        cache: write the sums of closed hours; without it, no file changes.
     """
     totals: dict[tuple[str, date], float] = {}
     for day in days:
         amounts: dict[str, list[float]] = {}
-        for hour in _hours(lake, day):
+        for hour in _hours(lake, day, cache=cache):
             for vendor, found in hour.items():
                 price = vendors[vendor].credits_per_request if vendor in vendors else 1.0
                 amounts.setdefault(vendor, []).extend((found.credits, found.unreported * price))
@@ -71,8 +74,8 @@ def spent(lake: Lake, days: Iterable[date], vendors: Mapping[str, Limits]) -> di
     return totals
 
 
-def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
-    """Return the sums of every hour and table of a day; read hours without a cached sum, and cache their sums."""
+def _hours(lake: Lake, day: date, *, cache: bool) -> list[dict[str, _Sum]]:
+    """Return the sums of every hour and table of a day; read the hours without a cached sum."""
     path = lake.root / "_sums" / "credits" / f"{day}.json"
     kept = _read(path)
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -93,7 +96,7 @@ def _hours(lake: Lake, day: date) -> list[dict[str, _Sum]]:
                 now[key] = _Hour(files, sums)
             else:
                 unkept.append(sums)
-    if now != kept.hours:
+    if cache and now != kept.hours:
         _write(path, _Day(hours=now))
     return [*(hour.vendors for hour in now.values()), *unkept]
 

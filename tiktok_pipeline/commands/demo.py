@@ -51,8 +51,11 @@ _ASKING_S = 5
 # Repositories of the code locations that are loaded, and the health of the daemons.
 _READY = """{
   repositoriesOrError { ... on RepositoryConnection { nodes { name } } }
-  instance { daemonHealth { allDaemonStatuses { healthy required } } }
+  instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
 }"""
+
+# `dg dev` finds the project by its working directory.
+_CHECKOUT = Path(__file__).parents[2]
 
 # Time limit for a service to stop, active runs included.
 _STOPPING_S = 30
@@ -165,8 +168,10 @@ def _serve_world(home: _Home, world: WorldOnDisk, *, speed: float, port: int, sa
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
         dg = Path(sys.executable).with_name("dg")
-        if not dg.exists():
-            raise PipelineError(f"{dg} is missing: install the development dependencies (`make dev` does)")
+        if not dg.exists() or not (_CHECKOUT / "pyproject.toml").exists():
+            raise PipelineError(
+                "`dg` or the project's checkout is missing: run `make dev` in a checkout of the project"
+            )
         url = f"http://127.0.0.1:{port}"
         threading.Thread(target=_say_when_ready, args=(url, say), daemon=True).start()
         _run_until_stopped([str(dg), "dev", "--port", str(port), "--host", "127.0.0.1"], say)
@@ -207,7 +212,13 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
         PipelineError: it ended by itself with an error.
     """
     service = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=_CHECKOUT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     threading.Thread(target=_forward, args=(service.stdout,), daemon=True).start()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -236,10 +247,11 @@ def _run_until_stopped(command: list[str], say: Say) -> None:
 
 def _say_when_ready(url: str, say: Say) -> None:
     """Print the address of the UI when it answers, and again when the code is loaded and the daemon runs."""
+    begun = time.time()
     while not _answers(url):
         time.sleep(_LOOK_S)
     say(f"Dagster UI: {url} (starting)")
-    while not _ready(url):
+    while not _ready(url, begun):
         time.sleep(_LOOK_S)
     say(f"Dagster UI: {url} is ready; schedules are on: watch them under Runs")
 
@@ -250,15 +262,18 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _ready(url: str) -> bool:
-    """Return whether the code is loaded, and every daemon that is needed has reported that it runs."""
+def _ready(url: str, begun: float) -> bool:
+    """Return whether the code is loaded, and every required daemon has reported since `begun`, in Unix time.
+
+    Dagster itself calls a daemon healthy for half an hour after its last report.
+    """
     request = Request(f"{url}/graphql", msgspec.json.encode({"query": _READY}), {"Content-Type": "application/json"})
     with contextlib.suppress(OSError, msgspec.MsgspecError, KeyError, TypeError):
         with urlopen(request, timeout=_ASKING_S) as response:
             found = msgspec.json.decode(response.read())["data"]
         daemons = found["instance"]["daemonHealth"]["allDaemonStatuses"]
         return bool(found["repositoriesOrError"].get("nodes")) and all(
-            daemon["healthy"] for daemon in daemons if daemon["required"]
+            (daemon["lastHeartbeatTime"] or 0) >= begun for daemon in daemons if daemon["required"]
         )
     return False
 
