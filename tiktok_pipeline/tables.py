@@ -675,12 +675,29 @@ CREATOR_HOURS = Table(
         Column("average_viewers", RATIO, "Viewer-hours / hours covered by viewer counts; null without any."),
         Column("peak_viewers", COUNT, "Most concurrent viewers observed; null without a reading."),
         Column("lift", RATIO, "Observable lifts, split by airtime; null without any."),
+        Column(
+            "typical_viewers",
+            RATIO,
+            "Estimated average viewers of one more stream in this hour, from the last 84 days, shrunk to the creator's mean; null with fewer than 5 streams.",
+        ),
+        Column("typical_viewers_lo", RATIO, "Lower bound of its 90 % interval."),
+        Column("typical_viewers_hi", RATIO, "Upper bound of its 90 % interval."),
+        Column(
+            "typical_lift_per_hour",
+            RATIO,
+            "Estimated lift an hour on air of one more stream in this hour, from the last 84 days, shrunk to the creator's mean; null with fewer than 5 observable lifts.",
+        ),
+        Column("typical_lift_per_hour_lo", RATIO, "Lower bound of its 90 % interval."),
+        Column("typical_lift_per_hour_hi", RATIO, "Upper bound of its 90 % interval."),
     ),
     sources={
         "creator_id airtime_s hours_watched peak_viewers lift": "stream_hours.*",
         "weekday hour": "stream_hours.hour",
         "streams": "stream_hours.stream_id",
         "average_viewers": "stream_hours.hours_watched stream_hours.counted_s",
+        "typical_viewers typical_viewers_lo typical_viewers_hi": "stream_hours.average_viewers stream_hours.counted_s",
+        "typical_lift_per_hour typical_lift_per_hour_lo typical_lift_per_hour_hi": "stream_hours.lift "
+        "stream_hours.airtime_s",
     },
 )
 

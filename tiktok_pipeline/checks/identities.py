@@ -151,7 +151,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     tables.CREATOR_HOURS.name: (
         Rule("weekday is 1 to 7, hour 0 to 23", _outside("weekday", 1, 7) | _outside("hour", 0, 23)),
-        *_never_negative("streams", "airtime_s", "hours_watched"),
+        *_in_order("typical_viewers_lo", "typical_viewers", "typical_viewers_hi"),
+        *_in_order("typical_lift_per_hour_lo", "typical_lift_per_hour", "typical_lift_per_hour_hi"),
+        *_never_negative("streams", "airtime_s", "hours_watched", "typical_viewers_lo"),
     ),
     tables.STREAM_CONVERSIONS.name: (
         Rule("conversion = joined / viewers_total",

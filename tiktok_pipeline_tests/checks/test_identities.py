@@ -71,7 +71,14 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     *(("creator_days", {name: -1}, f"{name} is not negative")
       for name in ("hours_watched", "peak_viewers", "followers_end", "days_since_last_stream")),
     ("creator_hours", {"weekday": 0}, "weekday is 1 to 7"),
-    *(("creator_hours", {name: -1}, f"{name} is not negative") for name in ("streams", "airtime_s", "hours_watched")),
+    *(("creator_hours", {name: -1}, f"{name} is not negative")
+      for name in ("streams", "airtime_s", "hours_watched", "typical_viewers_lo")),
+    ("creator_hours", {"typical_viewers_lo": 5.0, "typical_viewers": 4.0}, "typical_viewers_lo <= typical_viewers"),
+    ("creator_hours", {"typical_viewers_hi": 3.0, "typical_viewers": 4.0}, "typical_viewers <= typical_viewers_hi"),
+    ("creator_hours", {"typical_lift_per_hour_lo": 5.0, "typical_lift_per_hour": 4.0},
+     "typical_lift_per_hour_lo <= typical_lift_per_hour"),
+    ("creator_hours", {"typical_lift_per_hour_hi": 3.0, "typical_lift_per_hour": 4.0},
+     "typical_lift_per_hour <= typical_lift_per_hour_hi"),
     ("stream_conversions", {"conversion": 0.5}, "conversion = joined / viewers_total"),
     ("stream_conversions", {"before_at": hours(6)}, "before_at <= after_at"),
     ("stream_conversions", {"left_recent": 91}, "left_recent <= compared"),
