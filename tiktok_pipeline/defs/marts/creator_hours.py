@@ -17,8 +17,8 @@ _ABOUT = """
 The heatmap of weekday and hour, over all days, in UTC. For other spans and time zones, sum `stream_hours`, the input
 of this table.
 
-To compare hours, use `typical_viewers` and `typical_lift_per_hour`: estimates with an interval, which do not take one good
-stream for a good hour.
+To compare hours, use `typical_viewers` and `typical_lift_per_hour`: estimates with an interval, which do not take one
+good stream for a good hour.
 """
 
 
