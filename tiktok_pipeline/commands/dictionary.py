@@ -49,7 +49,7 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r"_pct$", "%"),
     (r"_ratio$|_share$|^share$|^completeness$|^interval_level$|^conversion$", "0 to 1"),
     (r"^gift_index$", "0 to 100"),
-    (r"_rate_per_h$|_per_hour$", "followers/h"),
+    (r"_rate_per_h$|_per_hour(_lo|_hi)?$", "followers/h"),
     (r"^lift_streams$", "streams"),
     (r"^(joined|left|left_recent|compared|list_seen|list_total)$", "followers"),
     (r"^lift|^expected_organic$|^naive_delta$|^resolution$|^followers|^following$|^platform_new_f|_followers$",

@@ -49,10 +49,11 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
             f"{places.roster} has no creators to watch: add some with `tiktok-pipeline roster add HANDLE`, or name "
             "another file in TIKTOK_PIPELINE_ROSTER"
         )
-    load_settings(places.settings)
-    if not access.accesses(os.environ):
-        raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
     with home_lock(places.home, "replay"):
+        _check_span(places, start, end)
+        load_settings(places.settings)
+        if not access.accesses(os.environ):
+            raise SettingsError("no vendor has credentials: set those that `tiktok-pipeline sandbox` prints")
         replay_span(places, start, end, say=say)
 
 
@@ -63,10 +64,9 @@ def replay_span(places: Places, start: datetime, end: datetime, *, say: Callable
         SettingsError: the span has no partitions, or is not over yet.
         PipelineError: a run failed; its reason.
     """
-    use_instance(places)
+    _check_span(places, start, end)
     from tiktok_pipeline.commands import runs  # noqa: PLC0415 - Dagster takes a second to import
 
-    runs.check_span(start, end)
     with _progress(say), records_without_fsync():
         begin = start
         while begin < end:
@@ -76,6 +76,13 @@ def replay_span(places: Places, start: datetime, end: datetime, *, say: Callable
             begin = stop
         say("deriving and publishing")
         runs.run_derive(start, end)
+
+
+def _check_span(places: Places, start: datetime, end: datetime) -> None:
+    use_instance(places)
+    from tiktok_pipeline.commands import runs  # noqa: PLC0415 - Dagster takes a second to import
+
+    runs.check_span(start, end)
 
 
 class _progress(logging.Handler):
