@@ -26,7 +26,14 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.followups import CAPABILITIES
 from tiktok_pipeline.capture.known_accounts import UNDERIVED, names_account
 from tiktok_pipeline.capture.last_seen import LastSeen, known
-from tiktok_pipeline.capture.live_states import ANSWERS, KIND, decode, is_request_for, readings_of, reported_on_air
+from tiktok_pipeline.capture.live_states import (
+    KIND,
+    USABLE_OUTCOMES,
+    decode,
+    is_request_for,
+    readings_of,
+    reported_on_air,
+)
 from tiktok_pipeline.errors import DamagedFileError, LakeError
 from tiktok_pipeline.lake.store import Lake, landed_names
 from tiktok_pipeline.providers import VENDORS
@@ -222,7 +229,7 @@ class LiveHistory:
         predicate: pl.Expr | None = None,
     ) -> pl.DataFrame:
         """Return the answered requests in files; `body` is null where it is not decoded."""
-        is_answered = pl.col("outcome").is_in(ANSWERS) & pl.col("creator_id").is_not_null()
+        is_answered = pl.col("outcome").is_in(USABLE_OUTCOMES) & pl.col("creator_id").is_not_null()
         wanted = is_answered & pl.col("endpoint").is_in(_endpoints(_WANTED[table.name]))
         if predicate is not None:
             wanted &= predicate

@@ -23,7 +23,7 @@ from tiktok_pipeline.providers.vendor import Outcome, Target
 UNDERIVED = timedelta(hours=24)
 
 
-def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
+def with_derived_accounts(lake: Lake, targets: Sequence[Target]) -> list[Target]:
     """Return `targets` with their newest handles and the ids in the derived tables; the roster keeps the first ones."""
     rows = (
         lake.scan_all(tables.CREATORS)

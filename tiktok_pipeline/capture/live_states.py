@@ -16,7 +16,7 @@ from tiktok_pipeline.providers.observations import ABSENT, ON_AIR, LiveReading, 
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
 # Outcomes of a response that settles its request.
-ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
+USABLE_OUTCOMES = [outcome.value for outcome, fate in FATES.items() if fate is Fate.USABLE]
 
 # The kind of a response: everything that decides its meaning, except its body.
 KIND = pl.concat_str("vendor", "endpoint", "outcome", separator=" ")

@@ -19,7 +19,7 @@ from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.flush import Flusher, check_answered
+from tiktok_pipeline.capture.flush import Flusher, check_usable_responses
 from tiktok_pipeline.capture.known_accounts import identified
 from tiktok_pipeline.capture.landing import Landings, hour_of
 from tiktok_pipeline.capture.rate_limit import Departures, OwnDepartures, SharedDepartures
@@ -58,16 +58,20 @@ class WindowReport:
     seconds: float = 0.0
 
 
-def check_partition(hour: datetime, now: datetime, asked_for: datetime | None = None) -> None:
+def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None = None) -> None:
     """Refuse to capture for another hour than the current one: vendors report only the current state.
 
-    A scheduled run may begin late. Its rows then land in the hour in which it runs. `asked_for` is the time of its
+    A scheduled run may begin late. Its rows then land in the hour in which it runs. `scheduled_at` is the time of its
     tick. If that is too long ago, an old run was started again, and it is refused.
 
     Raises:
         BackfillError: `hour` is not the current hour, and the run is no delayed run of that hour.
     """
-    late = asked_for is not None and hour_of(asked_for) == hour and timedelta(0) <= now - asked_for <= _LATEST_START
+    late = (
+        scheduled_at is not None
+        and hour_of(scheduled_at) == hour
+        and timedelta(0) <= now - scheduled_at <= _LATEST_START
+    )
     if hour_of(now) != hour and not late:
         raise BackfillError(
             f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors report only the current state "
@@ -110,7 +114,7 @@ def followups_now(
         "boundary",
         window,
         lambda client, state: poll(client, chosen, state),
-        must_answer=False,
+        needs_response=False,
     )
 
 
@@ -132,14 +136,14 @@ def run_window(
     work: Work,
     *,
     span: tuple[datetime, datetime] | None = None,
-    must_answer: bool = True,
+    needs_response: bool = True,
 ) -> WindowReport:
     """Run one window: open the client, do `work`, land the responses, and return the totals.
 
     span: the hours of a replayed window; by default the window begins now and ends within an hour.
 
     Raises:
-        CaptureError: with `must_answer`: no request got a usable response.
+        CaptureError: with `needs_response`: no request got a usable response.
         LakeError: rows could not be written, for ten minutes after the window's end.
     """
     begun = time.perf_counter()
@@ -186,12 +190,12 @@ def run_window(
         landings.flush()
         for hour in hours_between(start, end):
             landings.of(table).mark(hour)
-    for unanswered in tally.unanswered.values():
+    for failed in tally.failures.values():
         # Dagster stores this report: leave out creators that were erased during the window.
-        for creator_id in [c for c in unanswered if not deployment.may_poll(Target(c, c))]:
-            del unanswered[creator_id]
-    if must_answer:
-        check_answered(tally, table)
+        for creator_id in [c for c in failed if not deployment.may_poll(Target(c, c))]:
+            del failed[creator_id]
+    if needs_response:
+        check_usable_responses(tally, table)
     return WindowReport(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - begun)
 
 

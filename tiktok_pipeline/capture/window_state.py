@@ -17,8 +17,8 @@ from tiktok_pipeline.capture.habits import Habits, learn
 from tiktok_pipeline.capture.known_accounts import find_sightings
 from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, known
 from tiktok_pipeline.capture.live_states import (
-    ANSWERS,
     KIND,
+    USABLE_OUTCOMES,
     decode,
     is_about_another,
     is_request_for,
@@ -99,7 +99,7 @@ class WindowState:
         """Return those of `targets` whose last response before `now` reported on air, with their rooms."""
         targets = list(targets)
         bodies = _Bodies(self._lake, _polls(self._lake, now - _RECENT, now))
-        seen = _last_answers(bodies, {target.creator_id: target for target in targets})
+        seen = _last_responses(bodies, {target.creator_id: target for target in targets})
         live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
         return [
             replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
@@ -126,7 +126,7 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
     bodies = _Bodies(lake, recent)
     polls = pl.concat([_older_polls(lake, recent, now), _live_polls(recent)])
     polled = {creator_id: LastSeen(polled_at=polled_at) for creator_id, polled_at in _last_polls(polls, now).items()}
-    seen = _last_answers(bodies, by_id, polled)
+    seen = _last_responses(bodies, by_id, polled)
     noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
         ("identity_polled_at", _identities_polled(lake, now)),
@@ -157,7 +157,7 @@ def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
 
 def _live_polls(polls: pl.DataFrame) -> pl.DataFrame:
     """Return the live polls in `_polls`: creator_id, requested_at, kind (null: no usable response)."""
-    kind = pl.when(pl.col("outcome").is_in(ANSWERS)).then(KIND)
+    kind = pl.when(pl.col("outcome").is_in(USABLE_OUTCOMES)).then(KIND)
     return polls.filter(is_request_for("live")).select("creator_id", "requested_at", kind=kind)
 
 
@@ -184,7 +184,7 @@ class _Bodies:
     """
 
     def __init__(self, lake: Lake, polls: pl.DataFrame) -> None:
-        self.polls = polls.filter(pl.col("outcome").is_in(ANSWERS))
+        self.polls = polls.filter(pl.col("outcome").is_in(USABLE_OUTCOMES))
         self._lake = lake
         self._read: dict[str, list[LiveReading | ProfileReading]] = {}
 
@@ -214,7 +214,7 @@ class _Bodies:
             self._read[capture_id] = decode(vendor, endpoint, outcome, body_of.get(capture_id))
 
 
-def _last_answers(
+def _last_responses(
     bodies: _Bodies, targets: Mapping[str, Target], polled: Mapping[str, LastSeen] | None = None
 ) -> dict[str, LastSeen]:
     """Decode the last response of each creator, vendor and endpoint, and add it to the states in `polled`."""

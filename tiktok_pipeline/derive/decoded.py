@@ -33,7 +33,7 @@ from tiktok_pipeline.transforms.identity import requests_of
 from tiktok_pipeline.transforms.observations import NORMALIZED, read_bodies
 from tiktok_pipeline.transforms.payload_shapes import sample
 from tiktok_pipeline.transforms.raw_rows import usable
-from tiktok_pipeline.transforms.soundness import believe_ages
+from tiktok_pipeline.transforms.soundness import correct_ages
 
 FOLDER = "_decoded"
 
@@ -134,7 +134,7 @@ class DecodedHours:
         return frames
 
     def _decoded(self, table: Table, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        raw, implausible_ages = believe_ages(usable(rows.lazy()).collect(), table.name)
+        raw, implausible_ages = correct_ages(usable(rows.lazy()).collect(), table.name)
         frames = read_bodies(raw, table.name, hash_key=self.hash_key)
         frames[QUARANTINE.name] = pl.concat([frames[QUARANTINE.name], implausible_ages])
         frames[REQUESTS] = requests_of(raw, table)
