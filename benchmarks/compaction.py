@@ -48,7 +48,8 @@ def main() -> None:
         seconds = time.process_time() - begun
         rows = folded.scan_raw(RAW_LIVES, hours).select(pl.len()).collect().item()
         print(
-            f"{rows:,} responses of {options.creators} creators in {options.days} days; compaction took {seconds:.1f} CPU s"
+            f"{rows:,} responses of {options.creators} creators in {options.days} days; "
+            f"compaction took {seconds:.1f} CPU s"
         )
         assert not done.problems
         base = _measure(landed, hours)

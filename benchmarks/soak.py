@@ -262,7 +262,7 @@ def _gaps(soaked: Soaked, now: datetime, lag: timedelta, report: Callable[[str],
     round_ = timedelta(seconds=Settings().watch.round_seconds)
     allowed = round_ + lag
     report(f"polled {known['creator_id'].n_unique()} creators {known.height:,} times; gap between polls: "
-        f"median {middle}, maximum {worst} (a round takes {round_}, the overhead of a run at this speed {lag})")  # fmt: skip
+        f"median {middle}, maximum {worst} (a round takes {round_}, run overhead at this speed {lag})")  # fmt: skip
     return [f"no poll of a creator for {worst}"] if worst > allowed else []
 
 

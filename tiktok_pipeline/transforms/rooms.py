@@ -42,7 +42,7 @@ class Rooms:
     readings: pl.DataFrame
 
 
-def draw_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
+def derive_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
     """Derive rooms from the evidence.
 
     A room has creator, room_id (null if no vendor reported one) and nameless (tells such rooms apart); opening (from 0)

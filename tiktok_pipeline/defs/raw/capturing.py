@@ -222,7 +222,7 @@ def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Ro
 
 
 def _failures(tally: Tally) -> str:
-    """Return requests without a usable response, with creators and reasons as a table; the most common reasons first."""
+    """Return a table of requests without a usable response: creators and reasons, the most common reasons first."""
     most_common = sorted(tally.failures.items(), key=lambda each: -each[1].total())[:_REASONS]
     rows = [
         f"| {capability} | {creators.total()} | {_names(creators)} | {reason.replace('|', '/')} |"
