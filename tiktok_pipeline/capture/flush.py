@@ -105,7 +105,7 @@ class Flusher:
         tally, waiting = self.tally, self._landings.waiting
         self._progress(
             f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} requests, "
-            f"{tally.usable_responses:,} answered, {tally.credits:,.0f} credits"
+            f"{tally.usable_responses:,} usable responses, {tally.credits:,.0f} credits"
             + (f", {waiting:,} rows wait in memory" if waiting else "")
         )
 

@@ -72,7 +72,7 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
 
 
 def settled_polls(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
-    """Scan answered requests of one capability: creator_id, polled_at, kind (`live_states.KIND`), outcome, body."""
+    """Scan usable responses of one capability: creator_id, polled_at, kind (`live_states.KIND`), outcome, body."""
     return (
         lake.scan_raw(table, hours_between(since, until))
         .filter(is_request_for(capability), pl.col("outcome").is_in(USABLE_OUTCOMES))

@@ -1,4 +1,4 @@
-"""Run one capture window: poll vendors, land their responses, and report the result.
+"""Run one capture window: poll vendors, write the responses to raw (*land* them), and return the totals.
 
 `sweep_now`, `watch_now` and `followups_now` run on the real clock; `replay.py` runs the same windows on the replay
 clock.
@@ -29,6 +29,7 @@ from tiktok_pipeline.errors import BackfillError
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.tables import Table
 
+# The requests of a window, from the client and the state at its start.
 Work = Callable[[Client, WindowState], Awaitable[None]]
 
 # The sweep of each raw table, and the capability that it needs.
@@ -48,7 +49,7 @@ _LATEST_START = timedelta(hours=12)
 
 @dataclass
 class WindowReport:
-    """The totals of a window: requests and landed rows."""
+    """The totals of a window: requests and landed rows; `seconds` is wall time."""
 
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
@@ -59,13 +60,18 @@ class WindowReport:
 
 
 def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None = None) -> None:
-    """Refuse to capture for another hour than the current one: vendors report only the current state.
+    """Reject a run for any hour except the current one: vendors report only the current state.
 
-    A scheduled run may begin late. Its rows then land in the hour in which it runs. `scheduled_at` is the time of its
-    tick. If that is too long ago, an old run was started again, and it is refused.
+    A scheduled run may begin late; its rows then land in the hour in which it runs. Later than `_LATEST_START` after
+    its tick, it is a re-execution of an old run and is rejected.
+
+    Args:
+        hour: start of the partition.
+        now: the current time.
+        scheduled_at: the tick of the schedule; None for other runs.
 
     Raises:
-        BackfillError: `hour` is not the current hour, and the run is no delayed run of that hour.
+        BackfillError: `hour` is not the current hour, and the run is not a delayed run of that hour.
     """
     late = (
         scheduled_at is not None
@@ -81,7 +87,7 @@ def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None
 
 
 def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: str) -> WindowReport:
-    """Poll every creator once, now."""
+    """Run a sweep on the real clock: the requests of one raw table for every creator, once."""
     poll, _ = SWEEPS[table.name]
     return run_window(
         deployment, table, clock, "sweep", window, lambda client, state: poll(client, deployment.targets, state)
@@ -89,16 +95,16 @@ def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: st
 
 
 def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> WindowReport:
-    """Poll live states repeatedly until `until`."""
+    """Run a watch on the real clock: poll live states in rounds until `until`."""
     return run_window(deployment, tables.RAW_LIVES, clock, "watch", window, watch_until(until))
 
 
 def followups_now(
     deployment: Deployment, table: Table, clock: RealClock, creator_ids: Collection[str], window: str
 ) -> WindowReport:
-    """Make the follow-up requests of these creators; creators that are not on the roster are left out.
+    """Make the follow-up requests of one table for these creators; creators that are not on the roster are left out.
 
-    A window without a response is no failure: its follow-ups stay due, and the next window requests them again.
+    A window without a usable response does not fail: its follow-ups stay due, and the next window retries them.
     """
     chosen = [target for target in deployment.targets if target.creator_id in creator_ids]
     poll = SWEEPS[table.name][0]
@@ -119,10 +125,10 @@ def followups_now(
 
 
 def watch_until(until: datetime) -> Work:
-    """Return the work of a watch: start from the window's state, end at `until`."""
+    """Return the work of a watch that ends at `until`."""
 
     async def work(client: Client, state: WindowState) -> None:
-        await watch(client, state.watched, state.settings.watch, until=until, seen=state.seen, habits=state.habits)
+        await watch(client, state.targets, state.settings.watch, until=until, seen=state.seen, habits=state.habits)
 
     return work
 
@@ -140,13 +146,15 @@ def run_window(
 ) -> WindowReport:
     """Run one window: open the client, do `work`, land the responses, and return the totals.
 
+    kind: the capture mode: watch, sweep or boundary (follow-ups).
+    window: the id of the window, a part of the file names; None in a replay.
     span: the hours of a replayed window; by default the window begins now and ends within an hour.
 
     Raises:
-        CaptureError: with `needs_response`: no request got a usable response.
-        LakeError: rows could not be written, for ten minutes after the window's end.
+        CaptureError: no request got a usable response, and `needs_response` is set.
+        LakeError: the last flush failed for ten minutes; its rows are lost.
     """
-    begun = time.perf_counter()
+    began = time.perf_counter()
     start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
     state = WindowState(deployment, start, end)
     landings = Landings(deployment.lake, kind, window, deployment.run_id)
@@ -196,7 +204,7 @@ def run_window(
             del failed[creator_id]
     if needs_response:
         check_usable_responses(tally, table)
-    return WindowReport(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - begun)
+    return WindowReport(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - began)
 
 
 def _run_loop(main: Callable[[], Awaitable[Tally]]) -> Tally:
