@@ -423,7 +423,7 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
             .select(*_NEIGHBOUR),
         ]
     ).sort("observed_at", "same")
-    # Nearly always there is nothing to tell apart.
+    # Fast path: nearly always there is nothing to distinguish.
     if spoken.is_empty() or spoken["same"].all():
         return responses
     silent = responses.filter(by_handle, pl.col("same").is_null(), pl.col("capture_id").is_in(content.implode())).sort(
