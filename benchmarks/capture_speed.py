@@ -61,8 +61,10 @@ def stock(sandbox: RunningSandbox, handles: list[str]) -> None:
 
             async def request(handle: str) -> None:
                 async with gate:
-                    answer = await client.get(sandbox.environment["SOCIAL_FETCH_BASE_URL"] + LIVE.format(handle=handle))
-                    assert answer.status_code == 200
+                    response = await client.get(
+                        sandbox.environment["SOCIAL_FETCH_BASE_URL"] + LIVE.format(handle=handle)
+                    )
+                    assert response.status_code == 200
 
             await asyncio.gather(*(request(handle) for handle in handles))
 
@@ -77,8 +79,8 @@ def with_pandas(sandbox: RunningSandbox, handles: list[str]) -> None:
     with requests.Session() as session:
         session.headers["x-api-key"] = sandbox.environment["SOCIAL_FETCH_API_KEY"]
         for handle in handles:
-            answer = session.get(base + LIVE.format(handle=handle), timeout=20)
-            rows.append({"handle": handle, "status": answer.status_code, **answer.json()["data"]})
+            response = session.get(base + LIVE.format(handle=handle), timeout=20)
+            rows.append({"handle": handle, "status": response.status_code, **response.json()["data"]})
     frame = pd.json_normalize(rows)
     with tempfile.TemporaryDirectory() as folder:
         frame.astype(str).to_parquet(Path(folder) / "lives.parquet")
@@ -102,8 +104,8 @@ def ours(sandbox: RunningSandbox, handles: list[str]) -> None:
 
     async def main() -> None:
         async with open_client(accesses(sandbox.environment), settings, RealClock(), landed.append) as client:
-            asks: list[Awaitable[object]] = [client.request("live", Target(h, h)) for h in handles]
-            await asyncio.gather(*asks)
+            requests: list[Awaitable[object]] = [client.request("live", Target(h, h)) for h in handles]
+            await asyncio.gather(*requests)
 
     window._run_loop(main)  # type: ignore[arg-type]
     assert len(landed) == len(handles)

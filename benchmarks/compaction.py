@@ -48,7 +48,8 @@ def main() -> None:
         seconds = time.process_time() - begun
         rows = folded.scan_raw(RAW_LIVES, hours).select(pl.len()).collect().item()
         print(
-            f"{rows:,} answers of {options.creators} creators in {options.days} days; folding took {seconds:.1f} CPU s"
+            f"{rows:,} responses of {options.creators} creators in {options.days} days; "
+            f"compaction took {seconds:.1f} CPU s"
         )
         assert not done.problems
         base = _measure(landed, hours)
@@ -63,7 +64,7 @@ def main() -> None:
                 f"{ratios[0]:>10}{ratios[1]:>10}{ratios[2]:>11}"
             )
         bytes_a_row = measure(folded).total.bytes / rows
-        print(f"bytes an answer, folded: {bytes_a_row:.0f}")
+        print(f"bytes a response, compacted: {bytes_a_row:.0f}")
 
 
 def _replay(lake: Lake, hours: list[datetime], creators: int) -> None:
@@ -87,11 +88,11 @@ def _land(source: Lake, target: Lake, hours: list[datetime]) -> None:
 def _measure(lake: Lake, hours: list[datetime]) -> list[float]:
     """Return seconds to read everything, to add up the credits, and to read one creator's bodies: medians of three."""
     raw = lake.scan_raw(RAW_LIVES, hours)
-    somebody = raw.select(pl.col("creator_id").max()).collect().item()
+    last_creator = raw.select(pl.col("creator_id").max()).collect().item()
     return [
         _median(raw.collect),
         _median(lambda: raw.select(pl.col("credits").sum()).collect()),
-        _median(lambda: raw.filter(pl.col("creator_id") == somebody).select("body").collect()),
+        _median(lambda: raw.filter(pl.col("creator_id") == last_creator).select("body").collect()),
     ]
 
 

@@ -184,8 +184,8 @@ def variables(home: Path, sandbox: RunningSandbox) -> dict[str, str]:
 def prepare(home: Path, sandbox: RunningSandbox, *, days: int, hours: int) -> None:
     """Poll some hours of each day, derive and publish."""
     home.mkdir(parents=True, exist_ok=True)
-    with urlopen(f"{sandbox.url}/truth/roster.csv") as answer:
-        (home / "roster.csv").write_bytes(answer.read())
+    with urlopen(f"{sandbox.url}/truth/roster.csv") as response:
+        (home / "roster.csv").write_bytes(response.read())
     with environment(home, sandbox):
         for day in range(days):
             begin = START + timedelta(days=day, hours=18 - hours)
@@ -273,7 +273,7 @@ def run(
     most: int = 12,
     days: int = DAYS,
     hours: int = 3,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Outcome:
     """Damage a deployment `rounds` times, each time a fresh copy, and check the results."""
     outcome, chance, window = Outcome(), random.Random(seed), _window(days)
@@ -291,9 +291,9 @@ def run(
             failures = _round(home, sandbox, window, chance, outcome, wanted, all_captures, most)
             outcome.survived += not failures
             outcome.failures += [f"round {number}: {failure}" for failure in failures]
-            say(f"round {number}: {'FAILED' if failures else 'survived'} in {time.monotonic() - begun:.0f} s")
+            report(f"round {number}: {'FAILED' if failures else 'survived'} in {time.monotonic() - begun:.0f} s")
             for failure in failures:
-                say(f"  {failure}")
+                report(f"  {failure}")
             if not failures:
                 shutil.rmtree(home)
     return outcome
@@ -403,15 +403,15 @@ def _damage_served(home: Path, what: str, chance: random.Random) -> None:
             (day / f"#{table}.parquet#").write_bytes(b"x")
 
 
-def kill(times: int, seed: int, work: Path, *, creators: int = 5, say: Callable[[str], None]) -> Outcome:
+def kill(times: int, seed: int, work: Path, *, creators: int = 5, report: Callable[[str], None]) -> Outcome:
     """Kill a replay of some hours with SIGKILL at random moments, `times` times, then let it end."""
     outcome, chance = Outcome(), random.Random(seed)
     with start_in_process(seed=3, creators=creators, start=START) as sandbox:
         control, home = work / "kill-control", work / "killed"
         for each in (control, home):
             each.mkdir(parents=True)
-            with urlopen(f"{sandbox.url}/truth/roster.csv") as answer:
-                (each / "roster.csv").write_bytes(answer.read())
+            with urlopen(f"{sandbox.url}/truth/roster.csv") as response:
+                (each / "roster.csv").write_bytes(response.read())
         begun = time.monotonic()
         _replay(control, sandbox).wait()
         whole = time.monotonic() - begun
@@ -429,7 +429,7 @@ def kill(times: int, seed: int, work: Path, *, creators: int = 5, say: Callable[
                 len(list((home / "lake" / "_staging").glob("*.part"))) if (home / "lake" / "_staging").exists() else 0
             )
             outcome.tried["killed"] += 1
-            say(f"killed; {len(captures(Lake(home / 'lake')))} raw rows landed, {left} files left in staging")
+            report(f"killed; {len(captures(Lake(home / 'lake')))} raw rows landed, {left} files left in staging")
         last = _replay(home, sandbox)
         if last.wait():
             outcome.failures.append("the replay after all kills failed")
@@ -469,8 +469,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.keep or Path(temporary)
         for found in (
-            run(arguments.rounds, arguments.seed, work, say=print) if arguments.rounds else Outcome(),
-            kill(arguments.kills, arguments.seed, work, say=print) if arguments.kills else Outcome(),
+            run(arguments.rounds, arguments.seed, work, report=print) if arguments.rounds else Outcome(),
+            kill(arguments.kills, arguments.seed, work, report=print) if arguments.kills else Outcome(),
         ):
             print(found)
             failed = failed or bool(found.failures)

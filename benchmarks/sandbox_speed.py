@@ -43,7 +43,7 @@ class _Client(asyncio.Protocol):
         if len(body) < length:
             return
         if not head.startswith(b"HTTP/1.1 200"):
-            self._done.set_exception(RuntimeError(f"the sandbox answered {head[:40]!r}"))
+            self._done.set_exception(RuntimeError(f"the sandbox responded {head[:40]!r}"))
             return
         self._buffer = b""
         self._send()

@@ -78,7 +78,7 @@ class Soaked:
 
     @property
     def lake(self) -> Lake:
-        """Return its lake."""
+        """The lake of the deployment."""
         return Lake(self.home / "lake")
 
     @contextmanager
@@ -93,12 +93,12 @@ class Soaked:
             found = instance.get_run_records(dg.RunsFilter(job_name=job), limit=100_000)
         return sorted(found, key=lambda record: record.create_timestamp)
 
-    def ask(self, query: str, **variables: object) -> dict[str, object]:
+    def query(self, query: str, **variables: object) -> dict[str, object]:
         """Query the webserver, as the UI does."""
         body = msgspec.json.encode({"query": query, "variables": variables})
         url = f"http://127.0.0.1:{self.port}/graphql"
-        with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=60) as answer:
-            response = msgspec.json.decode(answer.read())
+        with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=60) as reply:
+            response = msgspec.json.decode(reply.read())
         if "errors" in response:
             raise RuntimeError(str(response["errors"])[:500])
         data: dict[str, object] = response["data"]
@@ -146,8 +146,8 @@ def deployed(home: Path, *, creators: int, speed: float, seed: int = 7) -> Itera
         (home / "workspace.yaml").write_text(
             f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: tiktok_pipeline}}}}]\n"
         )
-        with urlopen(f"{sandbox.url}/truth/roster.csv") as answer:
-            (home / "roster.csv").write_bytes(answer.read())
+        with urlopen(f"{sandbox.url}/truth/roster.csv") as reply:
+            (home / "roster.csv").write_bytes(reply.read())
         variables = {
             **sandbox.environment,
             **dev_environment(speed, shown),
@@ -191,21 +191,21 @@ def main() -> None:
     sys.exit(1 if problems else 0)
 
 
-def soak(soaked: Soaked, seconds: float, say: Callable[[str], None]) -> None:
-    """Let it run; record a sample every half minute."""
+def soak(soaked: Soaked, seconds: float, report: Callable[[str], None]) -> None:
+    """Wait for `seconds`; record a sample of the services every half minute."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         soaked.sample()
         sample = soaked.samples[-1]
         grown = ", ".join(f"{name} {size:.0f} MB" for name, size in sample.megabytes.items())
-        say(
+        report(
             f"{soaked.clock.now():%m-%d %H:%M} {sample.waiting} waiting, {grown}, "
             f"event log {sample.event_log_mb:.1f} MB, load {os.getloadavg()[0]:.1f}"
         )
         time.sleep(max(0, min(30, end - time.monotonic())))
 
 
-def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
+def judge(soaked: Soaked, report: Callable[[str], None]) -> list[str]:
     """Print the results; return the violations."""
     problems: list[str] = []
     speed = float(soaked.environment["TIKTOK_PIPELINE_CLOCK_SPEED"])
@@ -217,7 +217,7 @@ def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
         ended = [run for run in runs if run.dagster_run.job_name == job and run.end_time and run.start_time]
         took = median([(run.end_time or 0) - (run.start_time or 0) for run in ended] or [0])
         late = median([(run.start_time or 0) - run.create_timestamp.timestamp() for run in ended] or [0])
-        say(f"runs of {job}: {count} {status}, started after {late:.1f} s, took {took:.1f} s in the middle")
+        report(f"runs of {job}: {count} {status}, median wait {late:.1f} s, median duration {took:.1f} s")
     failed = [run.dagster_run.run_id for run in runs if run.dagster_run.status is dg.DagsterRunStatus.FAILURE]
     if failed:
         problems.append(f"{len(failed)} runs failed: {', '.join(failed[:5])}")
@@ -225,20 +225,22 @@ def judge(soaked: Soaked, say: Callable[[str], None]) -> list[str]:
     problems += [f"no run of {job} succeeded" for job in never]
     waiting = [sample.waiting for sample in soaked.samples]
     half = len(waiting) // 2
-    say(f"queue: {median(waiting[:half] or [0])} waiting in the first half, {median(waiting[half:])} in the second")
+    report(
+        f"queue: median {median(waiting[:half] or [0])} runs in the first half, {median(waiting[half:])} in the second"
+    )
     if median(waiting[half:]) > median(waiting[:half] or [0]) + 3:
         problems.append("the queue grows")
-    problems += _gaps(soaked, now, lag, say)
-    problems += _staleness(soaked, now, lag, say)
+    problems += _gaps(soaked, now, lag, report)
+    problems += _staleness(soaked, now, lag, report)
     first, last = soaked.samples[len(soaked.samples) // 4], soaked.samples[-1]
     for name, size in last.megabytes.items():
-        say(f"memory of {name}: {first.megabytes[name]:.0f} MB after a quarter, {size:.0f} MB at the end")
-    say(f"event log: {last.event_log_mb:.1f} MB, {last.event_log_mb / max(len(runs), 1) * 1000:.0f} KB a run")
-    problems += _streams(soaked, lag, say)
+        report(f"memory of {name}: {first.megabytes[name]:.0f} MB after a quarter, {size:.0f} MB at the end")
+    report(f"event log: {last.event_log_mb:.1f} MB, {last.event_log_mb / max(len(runs), 1) * 1000:.0f} KB a run")
+    problems += _streams(soaked, lag, report)
     return problems
 
 
-def _gaps(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], None]) -> list[str]:
+def _gaps(soaked: Soaked, now: datetime, lag: timedelta, report: Callable[[str], None]) -> list[str]:
     """Check the longest time without a poll of a creator against the round plus the overhead of windows."""
     hours = hours_between(now - timedelta(days=30), now)
     polls = (
@@ -259,12 +261,12 @@ def _gaps(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], No
     assert isinstance(middle, timedelta)
     round_ = timedelta(seconds=Settings().watch.round_seconds)
     allowed = round_ + lag
-    say(f"polled {known['creator_id'].n_unique()} creators {known.height:,} times; between two polls {middle} "
-        f"in the middle, {worst} at most (a round is {round_}, a run's overhead at this speed {lag})")  # fmt: skip
+    report(f"polled {known['creator_id'].n_unique()} creators {known.height:,} times; gap between polls: "
+        f"median {middle}, maximum {worst} (a round takes {round_}, run overhead at this speed {lag})")  # fmt: skip
     return [f"no poll of a creator for {worst}"] if worst > allowed else []
 
 
-def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str], None]) -> list[str]:
+def _staleness(soaked: Soaked, now: datetime, lag: timedelta, report: Callable[[str], None]) -> list[str]:
     """Check the age of the published data, and that every table has a file of today."""
     # Derive ticks once a minute of wall time, and reads rows that a watch has flushed.
     speed = float(soaked.environment["TIKTOK_PIPELINE_CLOCK_SPEED"])
@@ -274,10 +276,10 @@ def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str
     with duckdb.connect(str(soaked.home / "warehouse" / LINK), read_only=True) as connection:
         (published,) = connection.execute("SELECT as_of FROM publication").fetchone() or (None,)
     published = published.replace(tzinfo=UTC) if published else None
-    say(f"clock {now:%m-%d %H:%M}; newest reading {newest:%m-%d %H:%M}, published {published:%m-%d %H:%M}")
+    report(f"clock {now:%m-%d %H:%M}; newest reading {newest:%m-%d %H:%M}, published {published:%m-%d %H:%M}")
     for name, moment in (("the newest reading", newest), ("the publication", published)):
         if moment is None or now - moment > allowed:
-            problems.append(f"{name} is of {moment}, and it is {now}")
+            problems.append(f"{name} is too old: {moment}; the clock is at {now}")
     day = newest.date()
     for table in TABLES.values():
         if table.layer in ("normalized", "marts"):
@@ -287,7 +289,7 @@ def _staleness(soaked: Soaked, now: datetime, lag: timedelta, say: Callable[[str
     return problems
 
 
-def _streams(soaked: Soaked, lag: timedelta, say: Callable[[str], None]) -> list[str]:
+def _streams(soaked: Soaked, lag: timedelta, report: Callable[[str], None]) -> list[str]:
     """Compare streams within the soak with the truth."""
     found = soaked.lake.scan_all(TABLES["streams"]).collect()
     span = soaked.lake.scan_all(LIVE_OBSERVATIONS).select(
@@ -312,8 +314,8 @@ def _streams(soaked: Soaked, lag: timedelta, say: Callable[[str], None]) -> list
         )
         missed += matches.is_empty()
         errors += [abs((ended - stream.ended_at).total_seconds()) / 60 for ended in matches["ended_at"].drop_nulls()]
-    say(f"streams: {len(true)} true ones within, {len(true) - missed} found; ends off by "
-        f"{median(errors) if errors else 0:.1f} minutes in the middle")  # fmt: skip
+    report(f"streams: {len(true)} in the truth, {len(true) - missed} found; median error of the end "
+        f"{median(errors) if errors else 0:.1f} minutes")  # fmt: skip
     return [f"{missed} of {len(true)} streams were missed"] if missed else []
 
 

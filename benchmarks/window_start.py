@@ -90,7 +90,7 @@ _WINDOW = (
     _SETUP
     + """
 begun = time.process_time()
-targets = timed("accounts (creators)", lambda: known_accounts.known_as(lake, listed))
+targets = timed("accounts (creators)", lambda: known_accounts.with_derived_accounts(lake, listed))
 timed("last states and requests", lambda: window_state.last_seen(lake, now, targets))
 timed("credits of the day", lambda: spending.spent(lake, [now.date()], settings.vendors))
 print(f"  {'window start':<40} {time.process_time() - begun:7.3f} CPU s")
@@ -101,7 +101,7 @@ _LOOK = (
     _SETUP
     + """
 history = LiveHistory()
-here = Deployment(lake, settings, keys, known_accounts.known_as(lake, listed))
+here = Deployment(lake, settings, keys, known_accounts.with_derived_accounts(lake, listed))
 timed("first look, reads a day", lambda: due_followups.due_followups(here, now, history))
 for minute in range(3):
     window_start.land_a_minute(lake, len(listed), now)

@@ -218,7 +218,7 @@ def forget(handle: str, yes: bool, as_creator: str | None) -> None:
     # Progress is for a terminal. A script expects one line on stderr: the reason of a failure.
     progress = sys.stderr.isatty()
     run_forget(
-        handle, as_creator=as_creator, say=click.echo, progress=lambda m: click.echo(m, err=True) if progress else None
+        handle, as_creator=as_creator, echo=click.echo, progress=lambda m: click.echo(m, err=True) if progress else None
     )
 
 

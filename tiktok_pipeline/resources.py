@@ -91,7 +91,9 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
                 lake=self.lake,
                 settings=self.settings(),
                 accesses=accesses(self.variables),
-                targets=known_accounts.known_as(self.lake, [creator.target for creator in self.roster().creators]),
+                targets=known_accounts.with_derived_accounts(
+                    self.lake, [creator.target for creator in self.roster().creators]
+                ),
                 run_id=run_id,
                 gates=self.places.home / "gates",
                 progress=progress,

@@ -384,12 +384,12 @@ def test_later_windows_use_identified_accounts_and_no_presumed_ones(tmp_path: Pa
     lake = Lake(tmp_path)
     row = {"creator_id": "odd.one", "handle": "new.name", "user_id": OWN.user_id, "sec_uid": OWN.sec_uid}
     lake.write_whole(CREATORS, frame(CREATORS, row | {"identified_by": "responses", "on_roster": True}))
-    assert known_accounts.known_as(lake, [target]) == [replace(known_target(), handle="new.name")]
+    assert known_accounts.with_derived_accounts(lake, [target]) == [replace(known_target(), handle="new.name")]
     # The operator has entered another id since.
     other = replace(target, user_id=OTHER.user_id)
-    assert known_accounts.known_as(lake, [other]) == [other]
+    assert known_accounts.with_derived_accounts(lake, [other]) == [other]
     lake.write_whole(CREATORS, frame(CREATORS, row | {"on_roster": True}))
-    assert known_accounts.known_as(lake, [target]) == [target]
+    assert known_accounts.with_derived_accounts(lake, [target]) == [target]
 
 
 def test_single_hours_poll_the_same_handles_as_one_span(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
     today = soaked.clock.now().date()
     days = [today - timedelta(days=n) for n in range(number)]
     assets = ["live_observations", "profile_observations", "streams", "coverage"]
-    response: Any = soaked.ask(
+    response: Any = soaked.query(
         "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename "
         "... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
         p={
@@ -220,7 +220,7 @@ def backfill_days(soaked: Soaked, number: int) -> tuple[str, list[date]]:
 
 
 def backfill_status(soaked: Soaked, backfill: str) -> str:
-    response: Any = soaked.ask(
+    response: Any = soaked.query(
         "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }",
         id=backfill,
     )
@@ -234,7 +234,7 @@ def runs_of(soaked: Soaked, backfill: str) -> list[dg.DagsterRun]:
 
 def failure(soaked: Soaked, run_id: str) -> str:
     """Return the failure message on the run's page."""
-    response = soaked.ask(
+    response = soaked.query(
         "query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events { "
         "... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }",
         id=run_id,
@@ -280,7 +280,7 @@ def status(soaked: Soaked, run_id: str) -> dg.DagsterRunStatus:
 
 def materialize(soaked: Soaked, assets: list[str], tags: dict[str, str]) -> str:
     """Materialize assets, as the button *Materialize* does; return the run's id."""
-    response: Any = soaked.ask(
+    response: Any = soaked.query(
         "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) { __typename "
         "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
         p={

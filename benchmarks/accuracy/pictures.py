@@ -46,20 +46,20 @@ def lift_against_truth(rows: pl.DataFrame) -> alt.TopLevelMixin:
         seen.select(
             estimate=pl.lit(name),
             true=(pl.col("true_lift") / pl.col("per_day")).round(3),
-            said=(pl.col(column) / pl.col("per_day")).round(3),
+            shown=(pl.col(column) / pl.col("per_day")).round(3),
         )
         for name, column in (("naive difference", "naive_delta"), ("lift", "lift"))
-    ).filter(pl.col("true") <= 1.2, pl.col("said").is_between(-0.4, 1.6))
+    ).filter(pl.col("true") <= 1.2, pl.col("shown").is_between(-0.4, 1.6))
     axis = alt.Scale(domain=(-0.4, 1.6), nice=False)
     dots = alt.Chart().mark_circle(size=14, opacity=0.45, color=_ACCENT)
-    said = dots.encode(
+    estimates = dots.encode(
         x=alt.X("true:Q", title="true lift, days of organic growth", scale=alt.Scale(domain=(-0.05, 1.2), nice=False)),
-        y=alt.Y("said:Q", title="estimate, days of organic growth", scale=axis),
+        y=alt.Y("shown:Q", title="estimate, days of organic growth", scale=axis),
     )
-    right = alt.Chart(alt.Data(values=[{"true": 0, "said": 0}, {"true": 1.2, "said": 1.2}]))
-    diagonal = right.mark_line(color=_INK, strokeWidth=1).encode(x="true:Q", y="said:Q")
+    right = alt.Chart(alt.Data(values=[{"true": 0, "shown": 0}, {"true": 1.2, "shown": 1.2}]))
+    diagonal = right.mark_line(color=_INK, strokeWidth=1).encode(x="true:Q", y="shown:Q")
     panels = [
-        alt.layer(said.properties(data=_values(points.filter(pl.col("estimate") == name))), diagonal).properties(
+        alt.layer(estimates.properties(data=_values(points.filter(pl.col("estimate") == name))), diagonal).properties(
             width=270, height=270, title=name
         )
         for name in ("naive difference", "lift")
@@ -111,7 +111,7 @@ def one_stream() -> alt.TopLevelMixin:
     lift, low, high = row["lift"], row["lift_lo"], row["lift_hi"]
     measured = {
         "at": _iso(after), "low": expected, "high": expected + lift,
-        "said": f"lift {lift:,.0f}, 90 % interval {low:,.0f} to {high:,.0f}",
+        "shown": f"lift {lift:,.0f}, 90 % interval {low:,.0f} to {high:,.0f}",
     }  # fmt: skip
     interval = {"at": _iso(after), "low": expected + low, "high": expected + high}
     span = {"at": _iso(row["started_at"]), "until": _iso(row["ended_at"])}
@@ -127,7 +127,7 @@ def one_stream() -> alt.TopLevelMixin:
         alt.Chart(_rows([measured])).mark_rule(color=_ACCENT, strokeWidth=3).encode(x=_CLOCK, **bounds),
         alt.Chart(_rows([measured]))
         .mark_text(align="left", dx=10, color=_ACCENT)
-        .encode(x=_CLOCK, y="low:Q", text="said:N"),
+        .encode(x=_CLOCK, y="low:Q", text="shown:N"),
     ).properties(width=600, height=260)
 
 
@@ -164,8 +164,8 @@ def evidence_to_stream() -> alt.TopLevelMixin:
     readings = lives.live.filter(
         pl.col("creator_id") == drawn["creator_id"], pl.col("observed_at").is_between(low, high)
     ).sort("observed_at")
-    said = [
-        {"row": vendor, "at": _iso(at), "says": {"ended": "off air", "live": "on air"}.get(state, "no answer")}
+    states = [
+        {"row": vendor, "at": _iso(at), "state": {"ended": "off air", "live": "on air"}.get(state, "no response")}
         for vendor, at, state in readings.select("vendor", "observed_at", "live_state").iter_rows()
     ]
     truth = lives.truth.filter(
@@ -181,19 +181,19 @@ def evidence_to_stream() -> alt.TopLevelMixin:
     ]
     order = [*(vendor.name for vendor in VENDORS), "truth", "stream"]
     y = alt.Y("row:N", sort=order, title=None)
-    kinds = ["on air", "off air", "no answer"]
+    kinds = ["on air", "off air", "no response"]
     colors = alt.Scale(domain=kinds, range=[_ACCENT, _WARM, _QUIET])
     shapes = alt.Scale(domain=kinds, range=["circle", "cross", "triangle-down"])
     return alt.layer(
         alt.Chart(_rows(bars)).mark_bar(height=12, color=_QUIET).encode(x=_CLOCK, x2="until:T", y=y),
         alt.Chart(_rows(bounds)).mark_bar(height=4, color=_INK).encode(x=_CLOCK, x2="until:T", y=y),
-        alt.Chart(_rows(said))
+        alt.Chart(_rows(states))
         .mark_point(size=45, filled=True, opacity=1)
         .encode(
             x=_CLOCK,
             y=y,
-            color=alt.Color("says:N", scale=colors, title=None),
-            shape=alt.Shape("says:N", scale=shapes, title=None),
+            color=alt.Color("state:N", scale=colors, title=None),
+            shape=alt.Shape("state:N", scale=shapes, title=None),
         ),
     ).properties(width=600, height=150)
 

@@ -141,7 +141,7 @@ def _poll(
     rows: list[tuple[object, ...]] = []
     kept: dict[str, tuple[float, tuple[object, ...]]] = {}
     shares = np.cumsum(_SHARES[: len(vendors)]) / sum(_SHARES[: len(vendors)])
-    now, believed, pending, last_room, position = rng.uniform(0, _OFF_AIR_S), False, False, None, 0
+    now, on_air, pending, last_room, position = rng.uniform(0, _OFF_AIR_S), False, False, None, 0
     first_start = {room.room_id: room.start_s for room in reversed(rooms)}
     while now < until_s:
         vendor = vendors[int(np.searchsorted(shares, rng.random()))]
@@ -149,36 +149,36 @@ def _poll(
             position += 1
         draw = rng.random(4)
         if draw[0] < vendor.errors:
-            answer: tuple[object, ...] = ("unknown", None, None, None, None)
+            response: tuple[object, ...] = ("unknown", None, None, None, None)
         else:
-            fetched, answer = kept.get(vendor.name, (-math.inf, ()))
+            fetched, response = kept.get(vendor.name, (-math.inf, ()))
             # The vendor's own cached response, or one that it fetched for another client in between.
             if now - fetched >= vendor.cache_s:
                 true_at = now - (draw[1] * vendor.cache_s if draw[2] < 0.2 else 0.0)
-                answer = _answer(rng, rooms[position : position + 4], true_at, first_start, vendor)
-                kept[vendor.name] = (true_at, answer)
-            if answer[0] == "live" and draw[3] < vendor.false_offline:
-                answer = ("ended", None, None, None, None)
-        rows.append((creator, vendor.name, now, *answer, None))
-        if answer[0] == "live":
-            believed, pending, last_room = True, False, answer[1] or last_room
+                response = _response(rng, rooms[position : position + 4], true_at, first_start, vendor)
+                kept[vendor.name] = (true_at, response)
+            if response[0] == "live" and draw[3] < vendor.false_offline:
+                response = ("ended", None, None, None, None)
+        rows.append((creator, vendor.name, now, *response, None))
+        if response[0] == "live":
+            on_air, pending, last_room = True, False, response[1] or last_room
             now += _ON_AIR_S * rng.uniform(0.8, 1.2)
-        elif answer[0] == "unknown":
-            now += _CONFIRM_S if believed else _OFF_AIR_S
-        elif believed and not pending:
+        elif response[0] == "unknown":
+            now += _CONFIRM_S if on_air else _OFF_AIR_S
+        elif on_air and not pending:
             pending = True
             now += _CONFIRM_S + 1
         else:
-            if believed and ask_room and last_room is not None:
+            if on_air and ask_room and last_room is not None:
                 room = next(room for room in reversed(rooms) if room.room_id == last_room and room.start_s <= now)
                 if room.end_s <= now:
                     rows.append((creator, "tikhub", now + 2, "ended", last_room, room.start_s, None, None, room.end_s))
-            believed = pending = False
+            on_air = pending = False
             now += _OFF_AIR_S * rng.uniform(0.9, 1.1)
     return rows
 
 
-def _answer(
+def _response(
     rng: np.random.Generator, rooms: list[Room], at: float, first_start: dict[str, float], vendor: Vendor
 ) -> tuple[object, ...]:
     room = next((room for room in rooms if room.start_s <= at < room.end_s), None)

@@ -300,11 +300,11 @@ def _expected(
         if harm["part"] == "body" and harm["kind"] not in _READABLE:
             return b"", []
     request = Request(logged_request["endpoint"], logged_request["subject"], query, logged_request["at"])
-    answer = vendor.endpoints()[logged_request["endpoint"]](request)
-    readings = expected(vendor.name, logged_request["endpoint"], answer.status, answer.body)
+    response = vendor.endpoints()[logged_request["endpoint"]](request)
+    readings = expected(vendor.name, logged_request["endpoint"], response.status, response.body)
     if harm is None or harm["part"] == "headers" or harm["kind"] == "bom" or harm["kind"] in _ITEMS_STAY:
-        return answer.body, readings
-    return answer.body, [rest for reading in readings if (rest := reading.without(harm["path"])) is not None]
+        return response.body, readings
+    return response.body, [rest for reading in readings if (rest := reading.without(harm["path"])) is not None]
 
 
 def _missing(reading: Expected, found: list[dict[str, Any]]) -> str | None:

@@ -226,7 +226,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
         _figure("sum(value) / 3600", "hours", where=f"{_WEEK} AND metric = 'airtime'", unit="all creators"),
     ),
     (
-        "Who is live",
+        "Live now",
         "live_now",
         12,
         22,
@@ -257,7 +257,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
         _stacked_bars("started_at", "P1D", _number("sum(airtime_s) / 3600", "hours"), "handle"),
     ),
     (
-        "The last streams and the followers that they brought",
+        "Latest streams with lift",
         "stream_overview",
         12,
         58,
@@ -280,7 +280,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
         _stacked_bars("observed_at", "PT1H", _number("max(viewers)", "viewers"), "handle"),
     ),
     (
-        "Movers: viewer-hours of the last day against what is usual",
+        "Movers: viewer-hours of the last day against three baselines",
         "movers",
         7,
         58,
@@ -292,7 +292,7 @@ CHARTS: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
         ),
     ),
     (
-        "How well each creator was watched",
+        "Polling coverage by creator and day",
         "coverage_by_handle",
         5,
         58,

@@ -35,22 +35,23 @@ _PATIENCE_S, _RUNS, _RESTING_S = 600, 4, 4
 # More days than the demo's own, for plots with something in them.
 _DAYS = 14
 
-# The innermost thing that says exactly this is pressed; whether there was one.
+# Click the innermost element with exactly this text; return whether there is one.
 _PRESS = """
-(said => {
-  const says = [...document.querySelectorAll('button, a, span, div, label')].filter(e => e.innerText?.trim() === said);
-  says.at(-1)?.click();
-  return says.length > 0;
+(text => {
+  const elements = [...document.querySelectorAll('button, a, span, div, label')];
+  const matches = elements.filter(e => e.innerText?.trim() === text);
+  matches.at(-1)?.click();
+  return matches.length > 0;
 })
 """
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One page: where it is, what is pressed on it in turn, what it then says, width and height."""
+    """One page: its path, the texts to click in turn, the text that it then shows, width and height in pixels."""
 
     path: str
-    says: str
+    shows: str
     width: int
     height: int
     press: tuple[str, ...] = ()
@@ -131,8 +132,8 @@ def _wait_for_runs(url: str) -> None:
     until = time.monotonic() + _PATIENCE_S
     while time.monotonic() < until:
         with contextlib.suppress(httpx.TransportError):
-            said = httpx.post(f"{url}/graphql", json={"query": query}, timeout=20).json()
-            if said["data"]["runsOrError"]["count"] >= _RUNS:
+            reply = httpx.post(f"{url}/graphql", json={"query": query}, timeout=20).json()
+            if reply["data"]["runsOrError"]["count"] >= _RUNS:
                 return
         time.sleep(2)
     raise AssertionError(f"{_RUNS} runs of derive were not seen at {url}")
@@ -149,10 +150,10 @@ async def _take_all(urls: tuple[str, str], names: list[str]) -> None:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            said = Path(profile) / "DevToolsActivePort"
-            while not said.exists() or not said.read_text():
+            port_file = Path(profile) / "DevToolsActivePort"
+            while not port_file.exists() or not port_file.read_text():
                 await asyncio.sleep(0.1)
-            port = int(said.read_text().splitlines()[0])
+            port = int(port_file.read_text().splitlines()[0])
             async with aiohttp.ClientSession() as http:
                 async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
                     page = next(target for target in await answer.json() if target["type"] == "page")
@@ -175,14 +176,14 @@ class _Tab:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            said: dict[str, Any] = await self._socket.receive_json()
-            if said.get("id") == number:
-                result: dict[str, Any] = said.get("result", {})
+            reply: dict[str, Any] = await self._socket.receive_json()
+            if reply.get("id") == number:
+                result: dict[str, Any] = reply.get("result", {})
                 return result
 
     async def value(self, expression: str) -> Any:
-        said = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        return said.get("result", {}).get("value")
+        reply = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return reply.get("result", {}).get("value")
 
     async def until(self, expression: str) -> None:
         end = time.monotonic() + _PATIENCE_S
@@ -196,13 +197,13 @@ async def _take(tab: _Tab, url: str, picture: Picture, to: Path) -> None:
         "Emulation.setDeviceMetricsOverride",
         width=picture.width, height=picture.height, deviceScaleFactor=1, mobile=False,
     )  # fmt: skip
-    # What was folded or chosen on the page before is kept by the browser.
+    # The browser keeps the folded sections and choices of the previous page.
     await tab.call("Storage.clearDataForOrigin", origin=url, storageTypes="all")
     await tab.call("Page.navigate", url=f"{url}{picture.path}")
-    for said in picture.press:
-        await tab.until(f"{_PRESS}({said!r})")
+    for text in picture.press:
+        await tab.until(f"{_PRESS}({text!r})")
         await asyncio.sleep(1)
-    await tab.until(f"document.body.innerText.includes({picture.says!r})")
+    await tab.until(f"document.body.innerText.includes({picture.shows!r})")
     await asyncio.sleep(_RESTING_S)
     shot = await tab.call("Page.captureScreenshot", format="png")
     to.write_bytes(base64.b64decode(shot["data"]))

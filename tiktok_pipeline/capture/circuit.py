@@ -37,7 +37,7 @@ class Circuit:
     def record(self, verdict: Verdict, now: datetime) -> None:
         """Update the circuit with the verdict of an attempt."""
         trial, self._trying = self._trying, False
-        if verdict.fate in (Fate.ANSWER, Fate.PERMANENT):
+        if verdict.fate in (Fate.USABLE, Fate.PERMANENT):
             self._in_a_row, self._open_until, self._next_pause, self.reason = 0, None, self._pause, None
             return
         if self._open_until is not None and not trial:

@@ -84,18 +84,18 @@ class Tally:
     # Failed flushes, and the largest number of rows that waited in memory after one.
     flush_failures: int = 0
     most_rows_waiting: int = 0
-    # (capability, the reasons of all vendors of the route) -> creators or handles without a response.
-    unanswered: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    # (capability, the reasons of all vendors of the route) -> creators or handles without a usable response.
+    failures: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
-    def note_unanswered(self, capability: str, target: Target, reasons: Sequence[str]) -> None:
+    def count_failure(self, capability: str, target: Target, reasons: Sequence[str]) -> None:
         """Count a request without a usable response from any vendor of its route, with the reasons."""
         why = "; ".join(reasons) or "no vendor on the route has credentials"
-        self.unanswered.setdefault((capability, why), Counter())[target.creator_id or target.handle] += 1
+        self.failures.setdefault((capability, why), Counter())[target.creator_id or target.handle] += 1
 
     @property
-    def unanswered_requests(self) -> int:
+    def failed_requests(self) -> int:
         """Requests without a usable response from any vendor of their route."""
-        return sum(creators.total() for creators in self.unanswered.values())
+        return sum(creators.total() for creators in self.failures.values())
 
     @property
     def requests(self) -> int:
@@ -103,7 +103,7 @@ class Tally:
         return sum(self.outcomes.values())
 
     @property
-    def answered(self) -> int:
+    def usable_responses(self) -> int:
         """HTTP attempts with a response that settled a request."""
         return sum(self.outcomes[outcome] for outcome in ("ok", "empty", "not_found", "not_live", "private"))
 
@@ -158,12 +158,12 @@ class Client:
             attempt = await self._request(channel, request)
             if attempt is None:
                 reasons.append(f"{name}: {channel.skip_reason()}")
-            elif attempt.verdict.fate is Fate.ANSWER:
+            elif attempt.verdict.fate is Fate.USABLE:
                 return Response(channel.vendor, attempt)
             else:
                 reasons.append(f"{name}: {attempt.verdict.outcome.value}")
             attempt = None  # frees its body, which may be large, before the request to the next vendor
-        self.tally.note_unanswered(capability, target, reasons)
+        self.tally.count_failure(capability, target, reasons)
         return None
 
     async def request_from(self, name: str, capability: str, target: Target) -> Attempt | None:
@@ -171,7 +171,7 @@ class Client:
         channel = self._channels[name]
         request = channel.vendor.request(capability, target)
         attempt = await self._request(channel, request) if request is not None else None
-        return attempt if attempt is not None and attempt.verdict.fate is Fate.ANSWER else None
+        return attempt if attempt is not None and attempt.verdict.fate is Fate.USABLE else None
 
     async def walk(
         self,
@@ -215,7 +215,7 @@ class Client:
                 self.tally.unforeseen[f"{channel.vendor.name}: {attempt.verdict.error}"] += 1
             self.tally.outcomes[attempt.verdict.outcome.value] += 1
             self.tally.credits += attempt.verdict.credits or 0.0
-            if attempt.verdict.fate is not Fate.ANSWER:
+            if attempt.verdict.fate is not Fate.USABLE:
                 self.tally.troubles[channel.vendor.name] = attempt.verdict.error or attempt.verdict.outcome.value
             wait = channel.pause(attempt, number)
             if wait is None:
@@ -397,7 +397,7 @@ class _Channel:
 
         For other failures without a reported cost, the cost stays missing.
         """
-        if verdict.credits is not None or (verdict.fate is not Fate.ANSWER and status != 200):
+        if verdict.credits is not None or (verdict.fate is not Fate.USABLE and status != 200):
             return verdict
         return replace(verdict, credits=self._limits.credits_per_request)
 

@@ -35,7 +35,7 @@ def due_followups(deployment: Deployment, now: datetime, history: LiveHistory | 
     since = now - timedelta(minutes=settings.boundary.patience_minutes)
     merge_gap = timedelta(minutes=settings.streams.merge_gap_minutes)
     span = followups.reach(settings.boundary) + merge_gap
-    readings, answered = (history or LiveHistory()).update(
+    readings, responses = (history or LiveHistory()).update(
         deployment.lake, deployment.targets, since - span, now, span=span
     )
     listed = {target.creator_id for target in deployment.targets}
@@ -44,4 +44,4 @@ def due_followups(deployment: Deployment, now: datetime, history: LiveHistory | 
     planned = followups.plan(
         readings.filter(pl.col("creator_id").is_in(sorted(streamers))), settings.boundary, merge_gap=merge_gap
     ).filter(pl.col("at") >= since, pl.col("table").is_in(possible))
-    return followups.due(planned, answered, now)
+    return followups.due(planned, responses, now)

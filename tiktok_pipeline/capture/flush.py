@@ -66,7 +66,7 @@ class Flusher:
             hour = hour_of(attempt.requested_at)
             if self._hour is not None and hour > self._hour:
                 self._landings.flush(before=hour)
-                check_answered(self.tally, self._table)
+                check_usable_responses(self.tally, self._table)
                 self._report(hour)
             self._hour = max(hour, self._hour or hour)
         if self._landings.waiting_bytes < _WAITING_BYTES:
@@ -105,18 +105,18 @@ class Flusher:
         tally, waiting = self.tally, self._landings.waiting
         self._progress(
             f"{self._table.name} {moment:%Y-%m-%d %H:%M}: {tally.requests:,} requests, "
-            f"{tally.answered:,} answered, {tally.credits:,.0f} credits"
+            f"{tally.usable_responses:,} usable responses, {tally.credits:,.0f} credits"
             + (f", {waiting:,} rows wait in memory" if waiting else "")
         )
 
 
-def check_answered(tally: Tally, table: Table) -> None:
+def check_usable_responses(tally: Tally, table: Table) -> None:
     """Fail a window in which no request got a usable response.
 
     Raises:
         CaptureError: the message names the failure of each vendor.
     """
-    if tally.requests and not tally.answered:
+    if tally.requests and not tally.usable_responses:
         troubles = "; ".join(f"{vendor}: {trouble}" for vendor, trouble in sorted(tally.troubles.items()))
         raise CaptureError(
             f"{table.name}: no vendor answered any of {tally.requests} requests ({troubles}). "

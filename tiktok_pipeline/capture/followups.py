@@ -92,12 +92,12 @@ def plan(readings: pl.DataFrame, settings: Boundary, *, merge_gap: timedelta) ->
     return pl.concat([FOLLOWUPS.to_frame(), *found]).unique().sort("at", "table", "creator_id", "why")
 
 
-def due(followups: pl.DataFrame, answered: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def due(followups: pl.DataFrame, responses: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Return the follow-ups that have begun, have not expired, and have no response.
 
     Args:
         followups: FOLLOWUPS schema.
-        answered: table, creator_id, polled_at of requests with a response; any request of the table's capability
+        responses: table, creator_id, polled_at of requests with a response; any request of the table's capability
             counts, also one of a watch or a sweep.
         now: the current time.
 
@@ -105,7 +105,7 @@ def due(followups: pl.DataFrame, answered: pl.DataFrame, now: datetime) -> pl.Da
         FOLLOWUPS schema. One response counts for all follow-ups that had begun at its request.
     """
     open_now = followups.filter(pl.col("at") <= now, pl.col("until") > now)
-    newest = answered.group_by("table", "creator_id").agg(pl.col("polled_at").max())
+    newest = responses.group_by("table", "creator_id").agg(pl.col("polled_at").max())
     return (
         open_now.join(newest, on=["table", "creator_id"], how="left")
         .filter((pl.col("polled_at") < pl.col("counts_from")).fill_null(value=True))

@@ -25,8 +25,15 @@ from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.followups import CAPABILITIES
 from tiktok_pipeline.capture.known_accounts import UNDERIVED, names_account
-from tiktok_pipeline.capture.last_seen import LastSeen, known
-from tiktok_pipeline.capture.live_states import ANSWERS, KIND, decode, is_request_for, readings_of, reported_on_air
+from tiktok_pipeline.capture.last_seen import LastSeen, account_of
+from tiktok_pipeline.capture.live_states import (
+    KIND,
+    USABLE_OUTCOMES,
+    decode,
+    is_request_for,
+    readings_of,
+    reported_on_air,
+)
 from tiktok_pipeline.errors import DamagedFileError, LakeError
 from tiktok_pipeline.lake.store import Lake, landed_names
 from tiktok_pipeline.providers import VENDORS
@@ -38,7 +45,7 @@ from tiktok_pipeline.tables import Table
 READINGS = pl.Schema(
     {"creator_id": pl.String(), "polled_at": pl.Datetime("us", "UTC"), "on_air": pl.Boolean()},
 )
-ANSWERED = pl.Schema({"table": pl.String(), "creator_id": pl.String(), "polled_at": pl.Datetime("us", "UTC")})
+NEWEST_RESPONSES = pl.Schema({"table": pl.String(), "creator_id": pl.String(), "polled_at": pl.Datetime("us", "UTC")})
 
 # Compaction may remove files between listing and reading; it does not run twice within a second.
 _LISTINGS = 10
@@ -74,7 +81,7 @@ class _State:
     # By hour folder and name.
     files: dict[Path, dict[str, _File]] = field(default_factory=dict)
     readings: pl.DataFrame = field(default_factory=READINGS.to_frame)
-    answered: pl.DataFrame = field(default_factory=ANSWERED.to_frame)
+    newest_responses: pl.DataFrame = field(default_factory=NEWEST_RESPONSES.to_frame)
     # Rows whose request time is later than the clock.
     ahead: list[tuple[Table, pl.DataFrame]] = field(default_factory=list)
     # Creators with a response that was decoded, and the account that decided which responses count.
@@ -115,7 +122,8 @@ class LiveHistory:
 
         Returns:
             Readings of [begin, now] with a known state, READINGS schema: `followups.plan` gives the same result for
-            them as for all readings. And the newest answered request by table and creator, ANSWERED schema.
+            them as for all readings. And the newest request with a usable
+            response by table and creator, NEWEST_RESPONSES schema.
 
         Raises:
             LakeError: files are removed repeatedly while they are read.
@@ -131,7 +139,7 @@ class LiveHistory:
                 except (_ChangedError, FileNotFoundError):
                     continue
                 self._state = state
-                return state.readings, state.answered
+                return state.readings, state.newest_responses
         raise LakeError(f"raw files of {lake.root} change while they are read; find the process that changes them")
 
     def _advance(
@@ -162,8 +170,8 @@ class LiveHistory:
             landed = rows.filter(pl.col("requested_at") <= now)
             if landed.height < rows.height:
                 state.ahead.append((table, rows.filter(pl.col("requested_at") > now)))
-            _note_namings(state, landed)
-            _note_answers(state, table, landed)
+            _record_namings(state, landed)
+            _record_responses(state, table, landed)
             if table is tables.RAW_LIVES:
                 lives.append(landed)
         accounts = listed | _named(state, targets, until)
@@ -202,7 +210,7 @@ class LiveHistory:
         of_creators = pl.col("creator_id").is_in(list(creators))
         for table in (tables.RAW_LIVES, tables.RAW_PROFILES):
             for rows in self._landed(lake, table, hours, of_creators, frozenset(creators)):
-                _note_namings(state, rows.filter(pl.col("requested_at") <= state.now))
+                _record_namings(state, rows.filter(pl.col("requested_at") <= state.now))
 
     def _landed(
         self, lake: Lake, table: Table, hours: Iterable[datetime], predicate: pl.Expr, unknown: Collection[str]
@@ -221,9 +229,9 @@ class LiveHistory:
         unknown: Collection[str],
         predicate: pl.Expr | None = None,
     ) -> pl.DataFrame:
-        """Return the answered requests in files; `body` is null where it is not decoded."""
-        is_answered = pl.col("outcome").is_in(ANSWERS) & pl.col("creator_id").is_not_null()
-        wanted = is_answered & pl.col("endpoint").is_in(_endpoints(_WANTED[table.name]))
+        """Return the requests with a usable response in files; `body` is null where it is not decoded."""
+        is_usable = pl.col("outcome").is_in(USABLE_OUTCOMES) & pl.col("creator_id").is_not_null()
+        wanted = is_usable & pl.col("endpoint").is_in(_endpoints(_WANTED[table.name]))
         if predicate is not None:
             wanted &= predicate
         ok = pl.col("outcome") == Outcome.OK.value
@@ -276,11 +284,11 @@ def _new_files(lake: Lake, state: _State, hours: Sequence[datetime]) -> list[tup
             }
             if not added and len(listed) == len(read):
                 continue
-            known_names = {held for file in read.values() for held in file.names}
+            known_names = {name for file in read.values() for name in file.names}
             files = [folder / name for name, file in added.items() if not (file.names and file.names <= known_names)]
             now = {name: file for name, file in read.items() if name in listed} | added
-            held_now = {held for file in now.values() for held in file.names}
-            if not known_names <= held_now:
+            present = {name for file in now.values() for name in file.names}
+            if not known_names <= present:
                 raise _ChangedError
             state.files[folder] = now
             if files:
@@ -309,7 +317,7 @@ def _versions(folder: Path) -> dict[str, _Version]:
     return found
 
 
-def _note_namings(state: _State, rows: pl.DataFrame) -> None:
+def _record_namings(state: _State, rows: pl.DataFrame) -> None:
     for row in rows.filter(names_account(list(state.namings)), pl.col("body").is_not_null()).iter_rows(named=True):
         readings = decode(row["vendor"], row["endpoint"], row["outcome"], row["body"])
         profiles = tuple(reading for reading in readings if isinstance(reading, ProfileReading))
@@ -319,13 +327,15 @@ def _note_namings(state: _State, rows: pl.DataFrame) -> None:
             )
 
 
-def _note_answers(state: _State, table: Table, rows: pl.DataFrame) -> None:
-    answered = rows.filter(is_request_for(CAPABILITIES[table.name])).select(
+def _record_responses(state: _State, table: Table, rows: pl.DataFrame) -> None:
+    responses = rows.filter(is_request_for(CAPABILITIES[table.name])).select(
         pl.lit(table.name).alias("table"), "creator_id", polled_at="requested_at"
     )
-    if answered.height:
-        state.answered = (
-            pl.concat([state.answered, answered]).group_by("table", "creator_id").agg(pl.col("polled_at").max())
+    if responses.height:
+        state.newest_responses = (
+            pl.concat([state.newest_responses, responses])
+            .group_by("table", "creator_id")
+            .agg(pl.col("polled_at").max())
         )
 
 
@@ -335,7 +345,7 @@ def _listed(state: _State, targets: Sequence[Target]) -> dict[str, Account]:
     state.listed = {
         target.creator_id: entry
         if (entry := before.get(target.creator_id)) is not None and entry[0] == target
-        else (target, known(target))
+        else (target, account_of(target))
         for target in targets
     }
     return {creator_id: account for creator_id, (_, account) in state.listed.items()}
@@ -351,7 +361,7 @@ def _named(state: _State, targets: Sequence[Target], until: datetime) -> dict[st
         for naming in sorted(namings, key=lambda naming: (naming.requested_at, naming.capture_id)):
             if first <= naming.requested_at < until:
                 seen = seen.sighted(naming.profiles, target, naming.vendor, naming.observed_at)
-                if account := known(seen.identified(target)):
+                if account := account_of(seen.identified(target)):
                     accounts[target.creator_id] = account
                     break
     return accounts

@@ -10,7 +10,7 @@ import polars as pl
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
-from tiktok_pipeline.capture.last_seen import LastSeen, known
+from tiktok_pipeline.capture.last_seen import LastSeen, account_of
 from tiktok_pipeline.capture.live_states import (
     decode,
     is_request_for,
@@ -23,7 +23,7 @@ from tiktok_pipeline.providers.vendor import Outcome, Target
 UNDERIVED = timedelta(hours=24)
 
 
-def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
+def with_derived_accounts(lake: Lake, targets: Sequence[Target]) -> list[Target]:
     """Return `targets` with their newest handles and the ids in the derived tables; the roster keeps the first ones."""
     rows = (
         lake.scan_all(tables.CREATORS)
@@ -37,7 +37,7 @@ def known_as(lake: Lake, targets: Sequence[Target]) -> list[Target]:
 
 
 def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str | None) -> Target:
-    listed, learned = known(target), Account.of(user_id, sec_uid)
+    listed, learned = account_of(target), Account.of(user_id, sec_uid)
     # The operator may have set other ids in the roster since the table was derived.
     if listed.is_same(learned) is False:
         return target
@@ -47,7 +47,7 @@ def _known(target: Target, handle: str | None, user_id: str | None, sec_uid: str
 
 def identified(lake: Lake, targets: Sequence[Target], now: datetime) -> list[Target]:
     """Return `targets` with missing accounts filled in, as far as responses agreed on them by `now`."""
-    seen = find_sightings(lake, [target for target in targets if not known(target)], now)
+    seen = find_sightings(lake, [target for target in targets if not account_of(target)], now)
     return [LastSeen(sightings=seen.get(target.creator_id, ())).identified(target) for target in targets]
 
 
@@ -84,6 +84,6 @@ def find_sightings(lake: Lake, targets: Iterable[Target], now: datetime) -> dict
                 readings = decode(vendor, endpoint, outcome, body)
                 seen = found.get(creator_id, LastSeen()).sighted(readings, left[creator_id], vendor, observed_at)
                 found[creator_id] = seen
-                if known(seen.identified(left[creator_id])):
+                if account_of(seen.identified(left[creator_id])):
                     del left[creator_id]
     return {creator_id: seen.sightings for creator_id, seen in found.items()}

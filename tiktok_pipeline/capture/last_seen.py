@@ -73,7 +73,7 @@ class LastSeen:
 
     def sighted(self, readings: Iterable[object], target: Target, vendor: str, at: datetime) -> LastSeen:
         """Return this state with the account in a response to the roster's handle; unchanged if one is known."""
-        if known(target) or target.handle != target.creator_id or len(self.sightings) >= _MOST_SIGHTINGS:
+        if account_of(target) or target.handle != target.creator_id or len(self.sightings) >= _MOST_SIGHTINGS:
             return self
         seen = self
         for reading in readings:
@@ -86,7 +86,7 @@ class LastSeen:
 
     def identified(self, target: Target) -> Target:
         """Return `target` with ids filled in: those that responses agreed on, or those linked to its known ids."""
-        account = known(target)
+        account = account_of(target)
         if not account:
             links = Links.of((sighting.account, sighting.responses) for sighting in self.sightings)
             found, how = identify(account, self.sightings, links)
@@ -97,23 +97,23 @@ class LastSeen:
 
     def named(self, target: Target) -> Target:
         """Return `target` with its newest handle, if the account of that handle is known to be the creator's."""
-        if self.handle is None or not known(target).is_same(Account(self.user_id, self.sec_uid)):
+        if self.handle is None or not account_of(target).is_same(Account(self.user_id, self.sec_uid)):
             return target
         return replace(target, handle=self.handle)
 
 
-def known(target: Target) -> Account:
-    """Return the account of a target in the roster; an account without ids if the target has none."""
+def account_of(target: Target) -> Account:
+    """Return the account of a target by its ids; an account without ids if the target has none."""
     return Account.of(target.user_id, target.sec_uid)
 
 
 def is_own(readings: Iterable[object], target: Target) -> bool:
     """Return whether a response confirms the target: it has a known id and no id of another account."""
     accounts = [Account.of(r.user_id, r.sec_uid) for r in readings if isinstance(r, ProfileReading)]
-    same = [known(target).is_same(account) for account in accounts]
+    same = [account_of(target).is_same(account) for account in accounts]
     return True in same and False not in same
 
 
 def is_others(readings: Iterable[object], target: Target, *, by_handle: bool = True) -> bool:
     """Return whether a response to a request for `target` is about another account; such a response is ignored."""
-    return contradiction(readings, known(target), target.handle if by_handle else None) is not None
+    return contradiction(readings, account_of(target), target.handle if by_handle else None) is not None

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from tiktok_pipeline.capture.last_seen import known
+from tiktok_pipeline.capture.last_seen import account_of
 from tiktok_pipeline.providers import VENDORS, guard
 from tiktok_pipeline.providers.accounts import contradiction
 from tiktok_pipeline.providers.observations import ABSENT, ON_AIR, LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import FATES, Fate, Outcome, Target
 
 # Outcomes of a response that settles its request.
-ANSWERS = [outcome.value for outcome, fate in FATES.items() if fate is Fate.ANSWER]
+USABLE_OUTCOMES = [outcome.value for outcome, fate in FATES.items() if fate is Fate.USABLE]
 
 # The kind of a response: everything that decides its meaning, except its body.
 KIND = pl.concat_str("vendor", "endpoint", "outcome", separator=" ")
@@ -75,7 +75,7 @@ def reported_on_air(
 def is_about_another(readings: Iterable[object], target: Target | None, subject: str) -> bool:
     """Return whether a response to a request by the handle `subject` is about another account than the target's."""
     # The handle that was requested counts: the creator may have another one by now.
-    return target is not None and contradiction(readings, known(target), subject) is not None
+    return target is not None and contradiction(readings, account_of(target), subject) is not None
 
 
 def may_be_off_air(readings: Iterable[object]) -> bool:

@@ -11,8 +11,8 @@ import polars as pl
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.live_states import (
-    ANSWERS,
     KIND,
+    USABLE_OUTCOMES,
     is_about_another,
     is_request_for,
     readings_of,
@@ -30,7 +30,7 @@ def on_air_readings(lake: Lake, since: datetime, until: datetime, targets: Itera
     who were never on air are left out. Bodies are decoded only for outcomes that leave the state open, mostly those of
     creators on air; a day of 2,000 creators takes a second.
     """
-    polls = answered_polls(lake, tables.RAW_LIVES, "live", since, until)
+    polls = settled_polls(lake, tables.RAW_LIVES, "live", since, until)
     columns = ("creator_id", "polled_at", "kind")
     plain = polls.filter(pl.col("outcome") != Outcome.OK.value).select(*columns)
     ok = polls.filter(pl.col("outcome") == Outcome.OK.value).select(*columns, "subject", "body")
@@ -51,7 +51,7 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     """Return `targets` with the room of their last on-air response, and with the user id in it."""
     by_id = {target.creator_id: target for target in targets}
     rows = (
-        answered_polls(lake, tables.RAW_LIVES, "live", since, until)
+        settled_polls(lake, tables.RAW_LIVES, "live", since, until)
         .filter(pl.col("creator_id").is_in(list(by_id)), pl.col("outcome") == Outcome.OK.value)
         .sort("polled_at")
         .select("creator_id", "kind", "subject", "body")
@@ -71,11 +71,11 @@ def last_rooms(lake: Lake, targets: Iterable[Target], since: datetime, until: da
     return list(by_id.values())
 
 
-def answered_polls(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
-    """Scan answered requests of one capability: creator_id, polled_at, kind (`live_states.KIND`), outcome, body."""
+def settled_polls(lake: Lake, table: tables.Table, capability: str, since: datetime, until: datetime) -> pl.LazyFrame:
+    """Scan usable responses of one capability: creator_id, polled_at, kind (`live_states.KIND`), outcome, body."""
     return (
         lake.scan_raw(table, hours_between(since, until))
-        .filter(is_request_for(capability), pl.col("outcome").is_in(ANSWERS))
+        .filter(is_request_for(capability), pl.col("outcome").is_in(USABLE_OUTCOMES))
         .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until)
         .select(
             "creator_id",

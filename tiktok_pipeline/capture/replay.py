@@ -98,8 +98,8 @@ def _spans(hours: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
 def _add(total: Tally, part: Tally) -> None:
     total.outcomes.update(part.outcomes)
     total.credits += part.credits
-    for reasons, creators in part.unanswered.items():
-        total.unanswered.setdefault(reasons, Counter()).update(creators)
+    for reasons, creators in part.failures.items():
+        total.failures.setdefault(reasons, Counter()).update(creators)
     total.troubles.update(part.troubles)
     total.unforeseen.update(part.unforeseen)
     total.flush_failures += part.flush_failures

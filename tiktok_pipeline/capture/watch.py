@@ -27,7 +27,7 @@ import numpy as np
 
 from tiktok_pipeline.capture.client import Client, Response
 from tiktok_pipeline.capture.habits import Habits
-from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, is_others, is_own, known
+from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, account_of, is_others, is_own
 from tiktok_pipeline.capture.live_states import may_be_off_air
 from tiktok_pipeline.capture.poll_priority import Known, most_valuable
 from tiktok_pipeline.config.settings import Watch
@@ -288,7 +288,7 @@ async def current(client: Client, target: Target) -> Target:
     for reading in _readings(response) if response is not None else ():
         if isinstance(reading, ProfileReading) and reading.handle:
             account = Account.of(reading.user_id, reading.sec_uid)
-            return replace(target, handle=reading.handle) if known(target).is_same(account) else target
+            return replace(target, handle=reading.handle) if account_of(target).is_same(account) else target
     return target
 
 

@@ -1,4 +1,4 @@
-"""Run one capture window: poll vendors, land their responses, and report the result.
+"""Run one capture window: poll vendors, write the responses to raw (*land* them), and return the totals.
 
 `sweep_now`, `watch_now` and `followups_now` run on the real clock; `replay.py` runs the same windows on the replay
 clock.
@@ -19,7 +19,7 @@ from tiktok_pipeline.capture.budget import Budget, OwnBudget, SharedBudget
 from tiktok_pipeline.capture.client import Client, Tally, open_client
 from tiktok_pipeline.capture.clock import Clock, RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
-from tiktok_pipeline.capture.flush import Flusher, check_answered
+from tiktok_pipeline.capture.flush import Flusher, check_usable_responses
 from tiktok_pipeline.capture.known_accounts import identified
 from tiktok_pipeline.capture.landing import Landings, hour_of
 from tiktok_pipeline.capture.rate_limit import Departures, OwnDepartures, SharedDepartures
@@ -29,6 +29,7 @@ from tiktok_pipeline.errors import BackfillError
 from tiktok_pipeline.providers.vendor import Target
 from tiktok_pipeline.tables import Table
 
+# The requests of a window, from the client and the state at its start.
 Work = Callable[[Client, WindowState], Awaitable[None]]
 
 # The sweep of each raw table, and the capability that it needs.
@@ -48,7 +49,7 @@ _LATEST_START = timedelta(hours=12)
 
 @dataclass
 class WindowReport:
-    """The totals of a window: requests and landed rows."""
+    """The totals of a window: requests and landed rows; `seconds` is wall time."""
 
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
@@ -58,16 +59,25 @@ class WindowReport:
     seconds: float = 0.0
 
 
-def check_partition(hour: datetime, now: datetime, asked_for: datetime | None = None) -> None:
-    """Refuse to capture for another hour than the current one: vendors report only the current state.
+def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None = None) -> None:
+    """Reject a run for any hour except the current one: vendors report only the current state.
 
-    A scheduled run may begin late. Its rows then land in the hour in which it runs. `asked_for` is the time of its
-    tick. If that is too long ago, an old run was started again, and it is refused.
+    A scheduled run may begin late; its rows then land in the hour in which it runs. Later than `_LATEST_START` after
+    its tick, it is a re-execution of an old run and is rejected.
+
+    Args:
+        hour: start of the partition.
+        now: the current time.
+        scheduled_at: the tick of the schedule; None for other runs.
 
     Raises:
-        BackfillError: `hour` is not the current hour, and the run is no delayed run of that hour.
+        BackfillError: `hour` is not the current hour, and the run is not a delayed run of that hour.
     """
-    late = asked_for is not None and hour_of(asked_for) == hour and timedelta(0) <= now - asked_for <= _LATEST_START
+    late = (
+        scheduled_at is not None
+        and hour_of(scheduled_at) == hour
+        and timedelta(0) <= now - scheduled_at <= _LATEST_START
+    )
     if hour_of(now) != hour and not late:
         raise BackfillError(
             f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors report only the current state "
@@ -77,7 +87,7 @@ def check_partition(hour: datetime, now: datetime, asked_for: datetime | None = 
 
 
 def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: str) -> WindowReport:
-    """Poll every creator once, now."""
+    """Run a sweep on the real clock: the requests of one raw table for every creator, once."""
     poll, _ = SWEEPS[table.name]
     return run_window(
         deployment, table, clock, "sweep", window, lambda client, state: poll(client, deployment.targets, state)
@@ -85,16 +95,16 @@ def sweep_now(deployment: Deployment, table: Table, clock: RealClock, window: st
 
 
 def watch_now(deployment: Deployment, clock: RealClock, *, until: datetime, window: str) -> WindowReport:
-    """Poll live states repeatedly until `until`."""
+    """Run a watch on the real clock: poll live states in rounds until `until`."""
     return run_window(deployment, tables.RAW_LIVES, clock, "watch", window, watch_until(until))
 
 
 def followups_now(
     deployment: Deployment, table: Table, clock: RealClock, creator_ids: Collection[str], window: str
 ) -> WindowReport:
-    """Make the follow-up requests of these creators; creators that are not on the roster are left out.
+    """Make the follow-up requests of one table for these creators; creators that are not on the roster are left out.
 
-    A window without a response is no failure: its follow-ups stay due, and the next window requests them again.
+    A window without a usable response does not fail: its follow-ups stay due, and the next window retries them.
     """
     chosen = [target for target in deployment.targets if target.creator_id in creator_ids]
     poll = SWEEPS[table.name][0]
@@ -110,15 +120,15 @@ def followups_now(
         "boundary",
         window,
         lambda client, state: poll(client, chosen, state),
-        must_answer=False,
+        needs_response=False,
     )
 
 
 def watch_until(until: datetime) -> Work:
-    """Return the work of a watch: start from the window's state, end at `until`."""
+    """Return the work of a watch that ends at `until`."""
 
     async def work(client: Client, state: WindowState) -> None:
-        await watch(client, state.watched, state.settings.watch, until=until, seen=state.seen, habits=state.habits)
+        await watch(client, state.targets, state.settings.watch, until=until, seen=state.seen, habits=state.habits)
 
     return work
 
@@ -132,17 +142,19 @@ def run_window(
     work: Work,
     *,
     span: tuple[datetime, datetime] | None = None,
-    must_answer: bool = True,
+    needs_response: bool = True,
 ) -> WindowReport:
     """Run one window: open the client, do `work`, land the responses, and return the totals.
 
+    kind: the capture mode: watch, sweep or boundary (follow-ups).
+    window: the id of the window, a part of the file names; None in a replay.
     span: the hours of a replayed window; by default the window begins now and ends within an hour.
 
     Raises:
-        CaptureError: with `must_answer`: no request got a usable response.
-        LakeError: rows could not be written, for ten minutes after the window's end.
+        CaptureError: no request got a usable response, and `needs_response` is set.
+        LakeError: the last flush failed for ten minutes; its rows are lost.
     """
-    begun = time.perf_counter()
+    began = time.perf_counter()
     start, end = span or (clock.now(), clock.now() + timedelta(hours=1))
     state = WindowState(deployment, start, end)
     landings = Landings(deployment.lake, kind, window, deployment.run_id)
@@ -186,13 +198,13 @@ def run_window(
         landings.flush()
         for hour in hours_between(start, end):
             landings.of(table).mark(hour)
-    for unanswered in tally.unanswered.values():
+    for failed in tally.failures.values():
         # Dagster stores this report: leave out creators that were erased during the window.
-        for creator_id in [c for c in unanswered if not deployment.may_poll(Target(c, c))]:
-            del unanswered[creator_id]
-    if must_answer:
-        check_answered(tally, table)
-    return WindowReport(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - begun)
+        for creator_id in [c for c in failed if not deployment.may_poll(Target(c, c))]:
+            del failed[creator_id]
+    if needs_response:
+        check_usable_responses(tally, table)
+    return WindowReport(tally, landings.rows, landings.of(table).hours, seconds=time.perf_counter() - began)
 
 
 def _run_loop(main: Callable[[], Awaitable[Tally]]) -> Tally:

@@ -1,4 +1,7 @@
-"""Rebuild a poller's state from raw files; there is no other state."""
+"""Rebuild the poller's state from the lake at the start of a window; no other state is stored.
+
+A *target* is a creator of the roster with the ids and the handle for requests. `LastSeen` has the fields of the state.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.habits import Habits, learn
 from tiktok_pipeline.capture.known_accounts import find_sightings
-from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, known
+from tiktok_pipeline.capture.last_seen import LONGEST_ABSENCE, LastSeen, account_of
 from tiktok_pipeline.capture.live_states import (
-    ANSWERS,
     KIND,
+    USABLE_OUTCOMES,
     decode,
     is_about_another,
     is_request_for,
@@ -33,19 +36,17 @@ from tiktok_pipeline.providers.observations import LiveReading, ProfileReading
 from tiktok_pipeline.providers.vendor import Outcome, Target
 from tiktok_pipeline.tables import RAW_TABLES
 
-# A creator whose last on-air response is older than this is treated as off air until the next poll.
+# Responses older than this are not decoded: without a newer one, a creator counts as off air until the next poll.
 _RECENT = timedelta(minutes=60)
-
-
-# Older streams have next to no effect: their weight is at most a sixteenth.
-_TEACHING = timedelta(weeks=12)
+# Streams for the estimate of habits. Older streams have a weight of at most a sixteenth.
+_HABIT_HISTORY = timedelta(weeks=12)
 
 
 class WindowState:
     """The poller's state at the start of a window. Each part is read from the lake once, at its first use."""
 
     def __init__(self, deployment: Deployment, start: datetime, end: datetime) -> None:
-        """Describe the window [start, end); read nothing yet."""
+        """Store the window [start, end); read nothing yet."""
         self.settings = deployment.settings
         self._lake = deployment.lake
         self._targets = deployment.targets
@@ -58,22 +59,22 @@ class WindowState:
         return last_seen(self._lake, self._start, self._targets)
 
     @cached_property
-    def watched(self) -> list[Target]:
-        """The creators with the accounts and handles in responses that are newer than the derived tables."""
-        known = [self.seen[t.creator_id].identified(t) if t.creator_id in self.seen else t for t in self._targets]
-        return [self.seen[t.creator_id].named(t) if t.creator_id in self.seen else t for t in known]
+    def targets(self) -> list[Target]:
+        """The targets, updated with accounts and handles in responses that are newer than the derived tables."""
+        identified = [self.seen[t.creator_id].identified(t) if t.creator_id in self.seen else t for t in self._targets]
+        return [self.seen[t.creator_id].named(t) if t.creator_id in self.seen else t for t in identified]
 
     @cached_property
     def habits(self) -> Habits | None:
         """The habits of the watched creators, estimated from derived streams; None if polls go round robin."""
         if self.settings.watch.policy != "adaptive":
             return None
-        streams = self._lake.scan_days(tables.STREAMS, (self._start - _TEACHING).date(), self._start.date())
+        streams = self._lake.scan_days(tables.STREAMS, (self._start - _HABIT_HISTORY).date(), self._start.date())
         creators = self._lake.scan_all(tables.CREATORS).filter(pl.col("first_seen_at").is_not_null())
         since = creators.select("creator_id", "first_seen_at").collect()
         return learn(
             streams.select("creator_id", "started_at", "ended_at").collect(),
-            [target.creator_id for target in self.watched],
+            [target.creator_id for target in self.targets],
             dict(since.iter_rows()),
             self._start,
         )
@@ -91,15 +92,15 @@ class WindowState:
 
     @cached_property
     def departures(self) -> dict[str, list[datetime]]:
-        """The times of all requests in the window's hours, by vendor."""
+        """The send times of all requests in the window's hours, by vendor (for the rate limit of a replay)."""
         rows = pl.concat([self._lake.scan_raw(t, self._hours).select("vendor", "requested_at") for t in RAW_TABLES])
         return dict(rows.group_by("vendor").agg("requested_at").collect().iter_rows())
 
     def on_air(self, targets: Iterable[Target], now: datetime) -> list[Target]:
-        """Return those of `targets` whose last response before `now` reported on air, with their rooms."""
+        """Return the targets whose last response in the hour before `now` reported on air, with their room ids."""
         targets = list(targets)
         bodies = _Bodies(self._lake, _polls(self._lake, now - _RECENT, now))
-        seen = _last_answers(bodies, {target.creator_id: target for target in targets})
+        seen = _last_responses(bodies, {target.creator_id: target for target in targets})
         live = [(target, seen[target.creator_id]) for target in targets if target.creator_id in seen]
         return [
             replace(target, room_id=last.room_id, user_id=target.user_id or last.user_id)
@@ -109,15 +110,17 @@ class WindowState:
 
 
 def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict[str, LastSeen]:
-    """Per creator: the last live state of the last hour, the room and identity requests, and the last poll.
+    """Return the state of each creator at `now`, by creator_id.
 
-    Responses about another account than that of `targets` are ignored. For targets without a known account, the
-    result also lists the accounts that responses gave for their handles.
+    The live state, the rooms, and the room and identity requests are of the last hour. Polls and missing handles are
+    read further back (`LONGEST_ABSENCE`). A response about an account other than the target's is ignored. For targets
+    without a known account, the state has the accounts in responses to their handles (`sightings`).
 
-    Bodies are read of the last response of each creator only; everything else is in the other columns.
+    For speed, few bodies are read: the last one of each creator, vendor and endpoint, and those that `_unconfirmed`
+    needs.
     """
     targets = list(targets)
-    unknown = [target for target in targets if not known(target)]
+    unknown = [target for target in targets if not account_of(target)]
     sightings = find_sightings(lake, unknown, now)
     by_id = {target.creator_id: target for target in targets}
     for target in unknown:
@@ -126,15 +129,15 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
     bodies = _Bodies(lake, recent)
     polls = pl.concat([_older_polls(lake, recent, now), _live_polls(recent)])
     polled = {creator_id: LastSeen(polled_at=polled_at) for creator_id, polled_at in _last_polls(polls, now).items()}
-    seen = _last_answers(bodies, by_id, polled)
-    noted: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    seen = _last_responses(bodies, by_id, polled)
+    updates: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("sightings", sightings),
         ("identity_polled_at", _identities_polled(lake, now)),
         ("missing_since", _missing_since(polls)),
         ("unconfirmed", dict.fromkeys(_unconfirmed(bodies, by_id), True)),
     )
     found: dict[str, dict[str, Any]] = {}
-    for name, values in noted:
+    for name, values in updates:
         for creator_id, value in values.items():
             found.setdefault(creator_id, {})[name] = value
     return seen | {
@@ -143,7 +146,7 @@ def last_seen(lake: Lake, now: datetime, targets: Iterable[Target] = ()) -> dict
 
 
 def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
-    """Rows of raw_lives about creators in [since, until), without headers and bodies, sorted by time."""
+    """Return rows of raw_lives about creators in [since, until), without headers and bodies, sorted by time."""
     return (
         lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
         .filter(pl.col("requested_at") >= since, pl.col("requested_at") < until, pl.col("creator_id").is_not_null())
@@ -157,17 +160,20 @@ def _polls(lake: Lake, since: datetime, until: datetime) -> pl.DataFrame:
 
 def _live_polls(polls: pl.DataFrame) -> pl.DataFrame:
     """Return the live polls in `_polls`: creator_id, requested_at, kind (null: no usable response)."""
-    kind = pl.when(pl.col("outcome").is_in(ANSWERS)).then(KIND)
+    kind = pl.when(pl.col("outcome").is_in(USABLE_OUTCOMES)).then(KIND)
     return polls.filter(is_request_for("live")).select("creator_id", "requested_at", kind=kind)
 
 
 def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Return live polls before the last hour, only of creators whose handle was not found since.
+    """Return live polls before the last hour: columns as `_live_polls`.
+
+    Creators whose handle was found within the last hour are left out.
+
 
     A missing handle is polled again after twice `LONGEST_ABSENCE` at the latest.
     """
-    answered = _live_polls(recent).filter(pl.col("kind").is_not_null())
-    found = answered.filter(~pl.col("kind").is_in(_missing_kinds(answered)))["creator_id"].unique().implode()
+    usable = _live_polls(recent).filter(pl.col("kind").is_not_null())
+    found = usable.filter(~pl.col("kind").is_in(_missing_kinds(usable)))["creator_id"].unique().implode()
     since, until = now - 2 * LONGEST_ABSENCE - _RECENT, now - _RECENT
     return _live_polls(
         lake.scan_raw(tables.RAW_LIVES, hours_between(since, until))
@@ -178,18 +184,18 @@ def _older_polls(lake: Lake, recent: pl.DataFrame, now: datetime) -> pl.DataFram
 
 
 class _Bodies:
-    """Readings of chosen responses of raw_lives: each body is read from the lake and decoded once.
+    """Decodes responses of raw_lives on demand, and keeps the readings: each body is read from the lake once.
 
-    polls: the responses that may be chosen: rows of `_polls`.
+    polls: rows of `_polls`; those without a usable response are dropped.
     """
 
     def __init__(self, lake: Lake, polls: pl.DataFrame) -> None:
-        self.polls = polls.filter(pl.col("outcome").is_in(ANSWERS))
+        self.polls = polls.filter(pl.col("outcome").is_in(USABLE_OUTCOMES))
         self._lake = lake
         self._read: dict[str, list[LiveReading | ProfileReading]] = {}
 
     def read(self, chosen: pl.DataFrame) -> list[list[LiveReading | ProfileReading]]:
-        """Return the readings of each chosen row, in their order."""
+        """Return the readings of each row of `chosen` (a subset of `polls`), in the order of the rows."""
         missing = chosen.filter(~pl.col("capture_id").is_in(list(self._read)))
         # A file covers some minutes: with short time spans, Parquet statistics skip files without a chosen row.
         for _, rows in missing.group_by(pl.col("requested_at").dt.truncate("5m")):
@@ -214,10 +220,13 @@ class _Bodies:
             self._read[capture_id] = decode(vendor, endpoint, outcome, body_of.get(capture_id))
 
 
-def _last_answers(
+def _last_responses(
     bodies: _Bodies, targets: Mapping[str, Target], polled: Mapping[str, LastSeen] | None = None
 ) -> dict[str, LastSeen]:
-    """Decode the last response of each creator, vendor and endpoint, and add it to the states in `polled`."""
+    """Return the states in `polled`, updated by the last response of each creator, vendor and endpoint.
+
+    A response about another account sets the creator off air. A room request sets only `room_polled_at`.
+    """
     last_of_each = bodies.polls.unique(["creator_id", "vendor", "endpoint"], keep="last", maintain_order=True)
     is_room = is_request_for("room")
     seen = dict(polled or {})
@@ -235,7 +244,7 @@ def _last_answers(
 
 
 def _last_polls(polls: pl.DataFrame, now: datetime) -> dict[str, datetime]:
-    """Return the time of each creator's last poll, with or without a response."""
+    """Return the time of each creator's last poll, also of failed ones."""
     recent = polls.filter(pl.col("requested_at") >= now - LONGEST_ABSENCE - _RECENT)
     return dict(recent.group_by("creator_id").agg(pl.col("requested_at").max()).iter_rows())
 
@@ -246,11 +255,11 @@ def _missing_kinds(polls: pl.DataFrame) -> list[str]:
 
 
 def _missing_since(polls: pl.DataFrame) -> dict[str, datetime]:
-    """Return the time since which a creator's handle is missing, if the last response reports it missing."""
-    answered = polls.filter(pl.col("kind").is_not_null())
-    is_missing = pl.col("kind").is_in(_missing_kinds(answered))
-    missing = answered.filter(is_missing)
-    found = answered.filter(~is_missing).join(missing, on="creator_id", how="semi")
+    """Return, by creator, the first response of the last unbroken series that reports a missing handle."""
+    usable = polls.filter(pl.col("kind").is_not_null())
+    is_missing = pl.col("kind").is_in(_missing_kinds(usable))
+    missing = usable.filter(is_missing)
+    found = usable.filter(~is_missing).join(missing, on="creator_id", how="semi")
     absent = missing.join(
         found.group_by("creator_id").agg(last=pl.col("requested_at").max()), on="creator_id", how="left"
     ).filter((pl.col("requested_at") > pl.col("last")).fill_null(value=True))

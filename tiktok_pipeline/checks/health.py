@@ -12,7 +12,7 @@ from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.providers.guard import UNFORESEEN
 from tiktok_pipeline.providers.vendor import FATES, Fate, Limits, Outcome
 
-_FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not Fate.ANSWER)
+_FAILURES = tuple(outcome.value for outcome in Outcome if FATES[outcome] is not Fate.USABLE)
 
 
 def freshness(newest: datetime | None, *, now: datetime, settings: Checks) -> CheckResult:

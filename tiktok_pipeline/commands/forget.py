@@ -17,7 +17,7 @@ _ANSWER_WITHIN_S = 1.0
 
 
 def run_forget(
-    handle: str, *, as_creator: str | None, say: Callable[[str], None], progress: Callable[[str], None]
+    handle: str, *, as_creator: str | None, echo: Callable[[str], None], progress: Callable[[str], None]
 ) -> None:
     """Erase a creator and print what was removed.
 
@@ -35,9 +35,9 @@ def run_forget(
         handle, places, hash_key(places.home), postgres_url(), as_creator=as_creator, records=records, progress=progress
     )
     for line in lines(erased):
-        say(line)
+        echo(line)
     if records is None:
-        say("Dagster's records: no instance found; set DAGSTER_HOME as for the services, and run this again")
+        echo("Dagster's records: no instance found; set DAGSTER_HOME as for the services, and run this again")
     if erased.left:
         named = ", ".join(map(str, erased.left))
         raise PipelineError(

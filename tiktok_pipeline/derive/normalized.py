@@ -29,7 +29,7 @@ from tiktok_pipeline.transforms.identity import (
     sightings,
     summarize,
 )
-from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, settle_absences
+from tiktok_pipeline.transforms.observations import NORMALIZED, profile_existence, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.transforms.soundness import make_sound, merge_shapes
 
@@ -67,11 +67,11 @@ def normalize_day(decoded: DecodedHours, day: date, listed: Mapping[str, Account
     frames = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
     # Also the requests of the day before: a profile response counts across midnight.
     earlier = hours_between(start - timedelta(days=1), start)
-    answers = profile_answers(
+    profiles = profile_existence(
         pl.concat([*(decoded.read(table, earlier, [REQUESTS])[REQUESTS] for table in RAW_TABLES), requests])
     )
-    answers = doubted(answers, pl.concat([before, seen]), known)
-    frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], answers)
+    profiles = doubted(profiles, pl.concat([before, seen]), known)
+    frames[LIVE_OBSERVATIONS.name] = settle_absences(frames[LIVE_OBSERVATIONS.name], profiles)
     made = frames | {PAYLOAD_SHAPES.name: merge_shapes(shapes), ACCOUNT_SIGHTINGS.name: seen}
     return NormalizedDay(day, made, requests.height)
 

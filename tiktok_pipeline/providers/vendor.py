@@ -7,7 +7,7 @@ A vendor is a class without state:
 
 Outcomes have four fates:
 
-    answer      ok, empty, not_found, not_live, private     the request is settled
+    usable      ok, empty, not_found, not_live, private     the request is settled
     retry       rate_limited, server_error, network_error, malformed
     vendor      unauthorized, out_of_credits, session_expired   skip this vendor until its circuit closes
     permanent   invalid_request, blocked                    a retry would give the same response
@@ -71,18 +71,18 @@ class Outcome(StrEnum):
 class Fate(StrEnum):
     """What to do after an attempt; see the module."""
 
-    ANSWER = "answer"
+    USABLE = "usable"
     RETRY = "retry"
     VENDOR = "vendor"
     PERMANENT = "permanent"
 
 
 FATES: dict[Outcome, Fate] = {
-    Outcome.OK: Fate.ANSWER,
-    Outcome.EMPTY: Fate.ANSWER,
-    Outcome.NOT_FOUND: Fate.ANSWER,
-    Outcome.NOT_LIVE: Fate.ANSWER,
-    Outcome.PRIVATE: Fate.ANSWER,
+    Outcome.OK: Fate.USABLE,
+    Outcome.EMPTY: Fate.USABLE,
+    Outcome.NOT_FOUND: Fate.USABLE,
+    Outcome.NOT_LIVE: Fate.USABLE,
+    Outcome.PRIVATE: Fate.USABLE,
     Outcome.RATE_LIMITED: Fate.RETRY,
     Outcome.SERVER_ERROR: Fate.RETRY,
     Outcome.NETWORK_ERROR: Fate.RETRY,

@@ -39,34 +39,34 @@ class Harm(Enum):
     SLOW = auto()
 
 
-Fate = tuple[Response, Harm | Connection | None]
-Fault = Callable[[Vendor, Endpoint, Request], Fate]
+FaultyResponse = tuple[Response, Harm | Connection | None]
+Fault = Callable[[Vendor, Endpoint, Request], FaultyResponse]
 
 
 def _refused(refusal: Refusal) -> Fault:
     return lambda vendor, endpoint, request: (vendor.refuse(refusal, request), None)
 
 
-def _limited_seconds(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _limited_seconds(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     response = vendor.refuse(Refusal.RATE_LIMITED, request)
     return replace(response, headers=(*response.headers, (b"retry-after", b"7"))), None
 
 
-def _limited_date(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _limited_date(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     response = vendor.refuse(Refusal.RATE_LIMITED, request)
     date = format_datetime(request.at.replace(microsecond=0) + timedelta(seconds=20), usegmt=True)
     return replace(response, headers=(*response.headers, (b"retry-after", date.encode()))), None
 
 
-def _limited_text(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _limited_text(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     return vendor.refuse(Refusal.RATE_LIMITED, request, "Too many requests. Retry after 30 seconds"), None
 
 
-def _reset(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _reset(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     return Response(0, b""), Harm.RESET
 
 
-def _slow(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _slow(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     return endpoint(request), Harm.SLOW
 
 
@@ -77,17 +77,17 @@ def _malformed(vendor: Vendor, response: Response, body: bytes) -> Response:
     )
 
 
-def _empty(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _empty(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     return _malformed(vendor, endpoint(request), b""), None
 
 
-def _truncated(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _truncated(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     """Cut the response in transit: the vendor does not notice, so the price and the status stay."""
     response = endpoint(request)
     return replace(response, body=response.body[: len(response.body) * 3 // 5]), None
 
 
-def _html(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _html(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     page = b"<!DOCTYPE html><html><head><title>Security Check</title></head><body>Please wait...</body></html>"
     return replace(_malformed(vendor, endpoint(request), page), content_type=b"text/html; charset=utf-8"), None
 
@@ -97,11 +97,11 @@ def _platform(code: int, key: str = "status_code", **rest: object) -> Fault:
     return lambda vendor, endpoint, request: (_malformed(vendor, endpoint(request), vendor.upstream(body)), None)
 
 
-def _status_zero(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _status_zero(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     return _malformed(vendor, endpoint(request), b'{"status_code":0}'), None
 
 
-def _stale(vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+def _stale(vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
     """Return an old response without an `Age`."""
     age = timedelta(seconds=60 + bits(request.subject, request.at) % 1200)
     return endpoint(replace(request, at=request.at - age)), None
@@ -178,7 +178,7 @@ class Faults:
         self._parts = _PARTS.get(profile)
         self._damaged_share = float(share) if share else _HOSTILE_SHARE
 
-    def respond(self, vendor: Vendor, endpoint: Endpoint, request: Request) -> Fate:
+    def respond(self, vendor: Vendor, endpoint: Endpoint, request: Request) -> FaultyResponse:
         """Return the endpoint's response, or the fault that the profile makes of it."""
         if self._parts is not None:
             draw = self._draw(vendor.name, request)
@@ -205,7 +205,7 @@ class Faults:
             return None
         return self._kinds[(draw & 0xFFFF) % len(self._kinds)]
 
-    def _damaged(self, vendor: Vendor, endpoint: Endpoint, request: Request, draw: int) -> Fate:
+    def _damaged(self, vendor: Vendor, endpoint: Endpoint, request: Request, draw: int) -> FaultyResponse:
         """Return the vendor's response with one recorded damage; it is charged as an undamaged one."""
         assert self._parts is not None
         random = Random(draw)
@@ -216,7 +216,7 @@ class Faults:
             response = endpoint(request)
             return replace(response, damage=Damage("connection", connection.name.lower())), connection
         if part < of_body:
-            other = _other_creators_answer(vendor, endpoint, request, random) if random.random() < 0.08 else None
+            other = _other_creators_response(vendor, endpoint, request, random) if random.random() < 0.08 else None
             if other is not None:
                 return other, None
             response = endpoint(request)
@@ -256,7 +256,7 @@ def _odd_status(response: Response, random: Random) -> Response:
     return replace(response, status=status, headers=headers, damage=Damage("headers", "status", "status"))
 
 
-def _other_creators_answer(vendor: Vendor, endpoint: Endpoint, request: Request, random: Random) -> Response | None:
+def _other_creators_response(vendor: Vendor, endpoint: Endpoint, request: Request, random: Random) -> Response | None:
     """Return the response about another creator, half the time under the requested handle; None for a search."""
     world, query = vendor.world, dict(request.query)
     others = [creator for creator in world.creators if creator.kind == "public"]

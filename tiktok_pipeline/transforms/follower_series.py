@@ -162,9 +162,9 @@ def read_series(counts: Counts, start: Floats, end: Floats, prior: Prior, cache_
         at, followers = as_of_true_times(at, followers, cache_h)
     old = np.zeros(at.size, bool)
     if unit == 1:  # rounded counts stay constant and jump by themselves
-        old = _old_answers(at / HOUR_US, followers)
+        old = _cached_counts(at / HOUR_US, followers)
         # Two cached responses in a row hide each other: check the remaining counts again.
-        old[np.flatnonzero(~old)[_old_answers(at[~old] / HOUR_US, followers[~old])]] = True
+        old[np.flatnonzero(~old)[_cached_counts(at[~old] / HOUR_US, followers[~old])]] = True
     stale_at = at[old] / HOUR_US
     at, followers = at[~old], followers[~old]
     t = at / HOUR_US
@@ -203,7 +203,7 @@ def _running(amounts: NDArray[Any]) -> Floats:
     return np.concatenate([np.zeros(1), np.cumsum(amounts)])
 
 
-def _old_answers(t: Floats, followers: Floats) -> Flags:
+def _cached_counts(t: Floats, followers: Floats) -> Flags:
     """Find cached counts: they stay constant while many were expected, or dip and come back within a few counts.
 
     A purge does not come back, so it is no dip.

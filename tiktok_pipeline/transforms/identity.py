@@ -345,17 +345,17 @@ def expel(frames: Mapping[str, pl.DataFrame], others: pl.DataFrame, raw_table: s
 
 def _with_response(requests: pl.DataFrame) -> pl.DataFrame:
     """Return requests about one creator that got a response, with their capability and `asked_by`."""
-    answerable = requests.filter(
+    with_body = requests.filter(
         pl.col("creator_id").is_not_null(),
         pl.col("outcome").is_in([Outcome.OK.value, Outcome.NOT_LIVE.value, Outcome.PRIVATE.value]),
     )
-    kinds = answerable.select("vendor", "endpoint").unique()
+    kinds = with_body.select("vendor", "endpoint").unique()
     capabilities = [
         VENDORS[vendor].endpoints.get(endpoint) if vendor in VENDORS else None for vendor, endpoint in kinds.iter_rows()
     ]
     named = kinds.with_columns(pl.Series("capability", capabilities, pl.String))
     return (
-        _with_asked_by(answerable)
+        _with_asked_by(with_body)
         .join(named, on=["vendor", "endpoint"], how="left", maintain_order="left")
         .filter(pl.col("capability").is_not_null(), ~pl.col("capability").is_in(_OF_MANY))
     )
@@ -423,7 +423,7 @@ def _by_neighbours(responses: pl.DataFrame, content: pl.Series, before: pl.DataF
             .select(*_NEIGHBOUR),
         ]
     ).sort("observed_at", "same")
-    # Nearly always there is nothing to tell apart.
+    # Fast path: nearly always there is nothing to distinguish.
     if spoken.is_empty() or spoken["same"].all():
         return responses
     silent = responses.filter(by_handle, pl.col("same").is_null(), pl.col("capture_id").is_in(content.implode())).sort(

@@ -201,7 +201,7 @@ def settle_absences(live: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def profile_answers(requests: pl.DataFrame) -> pl.DataFrame:
+def profile_existence(requests: pl.DataFrame) -> pl.DataFrame:
     """Return the existence of creators by profile requests: creator_id, vendor, endpoint, observed_at, known.
 
     Args:

@@ -42,13 +42,13 @@ class Rooms:
     readings: pl.DataFrame
 
 
-def draw_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
+def derive_rooms(evidence: SettledReadings, settings: Streams) -> Rooms:
     """Derive rooms from the evidence.
 
-    A room has creator, room_id (null if no vendor reported one) and nameless (tells such rooms apart); opening (from 0)
-    and opened_again (not the first opening); first_live and last_live; started_at, started_at_lo, start_source;
-    ended_at and ended_at_hi (null while open); pending (the last reading was a single one of off air), summaries of
-    its readings, and flags as booleans.
+    A room has creator, room_id (null if no vendor reported one) and nameless (distinguishes rooms without an id);
+    opening (from 0) and opened_again (not the first opening); first_live and last_live; started_at,
+    started_at_lo, start_source; ended_at and ended_at_hi (null while open); pending (the last reading was a single one
+    of off air), summaries of its readings, and flags as booleans.
     """
     readings, ends = _spells(evidence.known, evidence.on_air, settings)
     unproven = _unproven(_with_room(readings), settings)

@@ -96,8 +96,8 @@ def make_sound(frames: Mapping[str, pl.DataFrame], raw_table: str) -> dict[str, 
     return sound
 
 
-def believe_ages(raw: pl.DataFrame, raw_table: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Date rows by their receipt where `Age` cannot be the age of a response.
+def correct_ages(raw: pl.DataFrame, raw_table: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Replace `observed_at` by `received_at` in rows with an implausible `Age` header.
 
     Args:
         raw: rows with the raw columns.

@@ -1,4 +1,4 @@
-"""Detect posts that went viral around a stream: the followers that they brought are part of the stream's lift.
+"""Detect posts that went viral around a stream: their new followers are part of the stream's lift.
 
 See docs/methods.md 2.9. Between two captures of a post its views are interpolated linearly, unless the captures lie
 too far apart; then only the captures themselves count. Without a capture the result is unknown, not harmless.

@@ -14,7 +14,7 @@ from tiktok_pipeline.capture import due_followups, followups, known_accounts, on
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.history import LiveHistory
-from tiktok_pipeline.capture.live_states import ANSWERS, is_request_for
+from tiktok_pipeline.capture.live_states import USABLE_OUTCOMES, is_request_for
 from tiktok_pipeline.config.access import accesses
 from tiktok_pipeline.config.settings import Boundary, Settings
 from tiktok_pipeline.lake.store import Lake
@@ -50,7 +50,7 @@ def from_all_rows(here: Deployment, now: datetime) -> pl.DataFrame:
     found = found.filter(pl.col("at") >= since, pl.col("at") < until, pl.col("creator_id").is_in(listed))
     responses = [
         here.lake.scan_raw(TABLES[table], hours_between(begin, until))
-        .filter(is_request_for(capability), pl.col("outcome").is_in(ANSWERS), pl.col("requested_at") < until)
+        .filter(is_request_for(capability), pl.col("outcome").is_in(USABLE_OUTCOMES), pl.col("requested_at") < until)
         .select(pl.lit(table).alias("table"), "creator_id", polled_at="requested_at")
         .collect()
         for table, capability in followups.CAPABILITIES.items()

@@ -429,7 +429,7 @@ def test_a_creator_erased_during_a_window_is_polled_no_more_and_none_of_their_ro
     assert max(when for name, when in polled if name == "bo") > START + timedelta(minutes=50)
     # Rows that the window received before stay in memory only.
     assert landed(tmp_path)["creator_id"].unique().to_list() == ["bo"]
-    assert not any("mira.paints" in creators for creators in report.tally.unanswered.values())
+    assert not any("mira.paints" in creators for creators in report.tally.failures.values())
 
 
 def test_a_window_skips_files_of_a_newer_release(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tiktok_pipeline.capture import known_accounts, window_state
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.last_seen import LastSeen
 from tiktok_pipeline.capture.live_states import (
-    ANSWERS,
+    USABLE_OUTCOMES,
     decode,
     is_about_another,
     readings_of,
@@ -46,7 +46,7 @@ def state_from_all_rows(  # noqa: PLR0912 - one row after the other, in plain st
         capability, recent = VENDORS[vendor].endpoints[endpoint], at >= now - timedelta(hours=1)
         if capability == "live" and at >= now - timedelta(hours=2):
             last_polls[creator] = at
-        if row["outcome"] not in ANSWERS:
+        if row["outcome"] not in USABLE_OUTCOMES:
             continue
         if recent:
             last.pop((creator, vendor, endpoint), None)

@@ -41,10 +41,10 @@ from tiktok_pipeline.transforms.identity import Identities, doubted, expel, othe
 from tiktok_pipeline.transforms.identity import identities as accounts
 from tiktok_pipeline.transforms.leaderboard import leaderboard
 from tiktok_pipeline.transforms.lift import stream_lift
-from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, read_bodies, settle_absences
+from tiktok_pipeline.transforms.observations import NORMALIZED, profile_existence, read_bodies, settle_absences
 from tiktok_pipeline.transforms.payload_shapes import payload_shapes
 from tiktok_pipeline.transforms.recaps import recaps
-from tiktok_pipeline.transforms.soundness import believe_ages, make_sound, merge_shapes
+from tiktok_pipeline.transforms.soundness import correct_ages, make_sound, merge_shapes
 from tiktok_pipeline.transforms.stories import stories
 from tiktok_pipeline.transforms.stream_conversions import stream_conversions
 from tiktok_pipeline.transforms.stream_hours import stream_hours
@@ -109,7 +109,7 @@ def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
     bodies: dict[str, Frames] = {}
     shapes, requests = [], []
     for name, rows in raw.items():
-        dated, implausible = believe_ages(rows, name)
+        dated, implausible = correct_ages(rows, name)
         read = read_bodies(dated, name, hash_key=b"a test")
         read["quarantine"] = pl.concat([read["quarantine"], implausible])
         bodies[name] = read
@@ -123,8 +123,8 @@ def derive(raw: Frames, handles: tuple[str, ...]) -> Frames:
     sound = [make_sound(expel(read, others, name), name) for name, read in bodies.items()]
     made = {table.name: pl.concat([each[table.name] for each in sound]) for table in NORMALIZED}
     made |= {"payload_shapes": merge_shapes(shapes), "account_sightings": seen}
-    profile_responses = doubted(profile_answers(all_requests), seen, known)
-    made["live_observations"] = settle_absences(made["live_observations"], profile_responses)
+    profiles = doubted(profile_existence(all_requests), seen, known)
+    made["live_observations"] = settle_absences(made["live_observations"], profiles)
     return made | marts(made, handles, settings, known) | {"vendor_usage": vendor_usage(pl.concat(raw.values()))}
 
 

@@ -12,7 +12,7 @@ from tiktok_pipeline.providers.observations import ABSENT
 from tiktok_pipeline.tables import LIVE_OBSERVATIONS, RAW_LIVES, RAW_PROFILES, TABLES
 from tiktok_pipeline.transforms import observations
 from tiktok_pipeline.transforms.identity import requests_of
-from tiktok_pipeline.transforms.observations import NORMALIZED, profile_answers, settle_absences
+from tiktok_pipeline.transforms.observations import NORMALIZED, profile_existence, settle_absences
 from tiktok_pipeline_tests.providers import bodies
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -163,4 +163,4 @@ def test_existence_is_read_from_profile_outcomes_alone() -> None:
         {"endpoint": social_fetch.PROFILE, "outcome": "server_error"},
         {"endpoint": social_fetch.LIVE, "outcome": "ok"},
     )
-    assert profile_answers(requests_of(rows, RAW_PROFILES))["known"].to_list() == [True, False, False]
+    assert profile_existence(requests_of(rows, RAW_PROFILES))["known"].to_list() == [True, False, False]

@@ -14,7 +14,7 @@ from tiktok_pipeline.checks.contract import contract
 from tiktok_pipeline.checks.identities import RULES, identities
 from tiktok_pipeline.tables import QUARANTINE, RAW_LIVES, TABLES
 from tiktok_pipeline.transforms.observations import NORMALIZED
-from tiktok_pipeline.transforms.soundness import believe_ages, make_sound
+from tiktok_pipeline.transforms.soundness import correct_ages, make_sound
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
 NOW = hours(10)
@@ -203,7 +203,7 @@ def test_an_impossible_age_is_ignored_and_quarantined(age: timedelta) -> None:
         ],
         schema_overrides={name: RAW_LIVES.schema[name] for name in ("received_at", "observed_at")},
     )  # fmt: skip
-    dated, noted = believe_ages(raw, "raw_lives")
+    dated, noted = correct_ages(raw, "raw_lives")
     assert dated["observed_at"].to_list() == [hours(5), hours(4)]
     assert noted["capture_id"].to_list() == ["c1"]
     assert noted.schema == QUARANTINE.schema

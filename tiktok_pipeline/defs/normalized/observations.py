@@ -14,7 +14,7 @@ from tiktok_pipeline.config.settings import Checks
 from tiktok_pipeline.defs.asset_checks import Checking, Results, check_specs, warn_of_damage
 from tiktok_pipeline.defs.asset_metadata import describe, shown
 from tiktok_pipeline.defs.skipping import REBUILD_TAG, Made, Skipping, metadata_of
-from tiktok_pipeline.derive.decoded import KEPT_DAYS, DecodedHours, prune
+from tiktok_pipeline.derive.decoded import CACHED_DAYS, DecodedHours, prune
 from tiktok_pipeline.derive.normalized import MADE, NormalizedDay, normalize_day
 from tiktok_pipeline.derive.sightings import listed_accounts
 from tiktok_pipeline.lake.store import Lake
@@ -73,7 +73,7 @@ def observations(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Resul
     days = days_of_keys(list(context.partition_keys))
     newest = max([*days, *lake.days(RAW_LIVES)])
     # The last days are read by every run; a backfill reads each older day once.
-    lasting = newest - timedelta(days=KEPT_DAYS - 1)
+    lasting = newest - timedelta(days=CACHED_DAYS - 1)
     # The newest day with raw rows: warnings are about it.
     read: Callable[[], NormalizedDay] | None = None
     for day in days:

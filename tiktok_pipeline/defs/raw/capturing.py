@@ -29,7 +29,7 @@ _progress = logging.getLogger(__name__)
 # The last twentieth of a window's length is for storing responses, ending the run, and a late tick.
 _POLLING_SHARE = 0.95
 
-# Limits of the list of unanswered requests in the UI.
+# Limits of the list of requests without a usable response in the UI.
 _REASONS, _EXAMPLES = 20, 5
 
 
@@ -198,8 +198,8 @@ def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Ro
     counted: dict[str, Any] = {
         "creators": creators,
         "requests": tally.requests,
-        "answered": tally.answered,
-        "unanswered_questions": tally.unanswered_requests,
+        "answered": tally.usable_responses,
+        "unanswered_questions": tally.failed_requests,
         "credits": tally.credits,
         "seconds": round(report.seconds, 1),
         "hours_already_landed": report.hours_skipped,
@@ -213,17 +213,17 @@ def _metadata(report: window.WindowReport, creators: int, hours: int, round_: Ro
         counted |= {"flush_failures": tally.flush_failures, "most_rows_waiting": tally.most_rows_waiting}
     counted |= {f"outcome_{outcome}": number for outcome, number in sorted(tally.outcomes.items())}
     counted |= {f"trouble_{vendor}": trouble for vendor, trouble in sorted(tally.troubles.items())}
-    if tally.unanswered:
-        counted["unanswered"] = dg.MetadataValue.md(_unanswered(tally))
+    if tally.failures:
+        counted["unanswered"] = dg.MetadataValue.md(_failures(tally))
     if hours == 1:
         return {"dagster/partition_row_count": report.rows, **counted}
     # Dagster shows the same metadata for every hour of a run: under the names of one hour, plots would be wrong.
     return {"dagster/row_count": report.rows, **{f"run/{name}": value for name, value in counted.items()}}
 
 
-def _unanswered(tally: Tally) -> str:
-    """Return unanswered requests with creators and reasons as a table; the most common reasons first."""
-    most_common = sorted(tally.unanswered.items(), key=lambda each: -each[1].total())[:_REASONS]
+def _failures(tally: Tally) -> str:
+    """Return a table of requests without a usable response: creators and reasons, the most common reasons first."""
+    most_common = sorted(tally.failures.items(), key=lambda each: -each[1].total())[:_REASONS]
     rows = [
         f"| {capability} | {creators.total()} | {_names(creators)} | {reason.replace('|', '/')} |"
         for (capability, reason), creators in most_common
