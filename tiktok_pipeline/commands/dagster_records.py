@@ -14,6 +14,8 @@ import msgspec
 import yaml  # type: ignore[import-untyped]
 
 from tiktok_pipeline.commands.instance import problems
+from tiktok_pipeline.config.home_lock import Program
+from tiktok_pipeline.errors import SettingsError
 
 # A daemon reports every 30 seconds.
 _SILENT_AFTER = timedelta(minutes=2)
@@ -83,6 +85,27 @@ def read_records(home: Path, now: datetime) -> DagsterRecords:
     except Exception as error:
         # A database that the operator configured fails in the ways of its own driver; the message may have its URL.
         return DagsterRecords(problems=[f"Dagster's records in {home} cannot be read: {type(error).__name__}"])
+
+
+def refuse_other_daemon(home: Path, before: Program | None) -> None:
+    """Check that no daemon of another program works on the instance in `home`.
+
+    Args:
+        home: the instance's folder.
+        before: the last program in the deployment's home. A daemon's reports until its end were those of its own
+            daemon; if it was killed, that cannot be told.
+
+    Raises:
+        SettingsError: a daemon has reported lately.
+    """
+    now = datetime.now(UTC)
+    records = read_records(home, now)
+    own = before is not None and (before.until is None or (records.reported_at or now) <= before.until)
+    if records.daemon_runs(now) and not own:
+        raise SettingsError(
+            f"a Dagster daemon runs on {home} (last reported {records.reported_at:%H:%M:%S} UTC): stop it first, or "
+            "name another folder in TIKTOK_PIPELINE_HOME. If it has just been stopped, wait two minutes"
+        )
 
 
 def _has_records(home: Path) -> bool:

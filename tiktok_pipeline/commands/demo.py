@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tiktok_pipeline.capture.newest import newest_capture
-from tiktok_pipeline.commands.home_lock import home_lock
-from tiktok_pipeline.commands.instance import use_instance
+from tiktok_pipeline.commands.instance import only_program, use_instance
 from tiktok_pipeline.commands.ports import require_free_port
 from tiktok_pipeline.commands.replay import replay_span
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
@@ -111,7 +110,7 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
         raise SettingsError(
             f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
         )
-    with home_lock(home.places.home, "demo"):
+    with only_program(home.places, "demo"):
         _replay_demo(home, creators=creators, days=days, seed=seed, say=say)
 
 
@@ -145,7 +144,7 @@ def run_dev(*, speed: float, port: int, say: Say) -> None:
     world = home.world()
     if world is None:
         raise SettingsError(f"there is no demo in {home.places.home} yet: run `make demo` first")
-    with home_lock(home.places.home, "dev"):
+    with only_program(home.places, "dev"):
         require_free_port(port, use="make dev PORT=3001")
         _serve_world(home, world, speed=speed, port=port, say=say)
 

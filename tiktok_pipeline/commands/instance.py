@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]
 from sqlalchemy import Engine, event
 
+from tiktok_pipeline.config.home_lock import home_lock
 from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.errors import SettingsError
 
@@ -69,6 +70,20 @@ def records_without_fsync() -> Iterator[None]:
         yield
     finally:
         event.remove(Engine, "connect", never_wait)
+
+
+@contextmanager
+def only_program(places: Places, command: str) -> Iterator[None]:
+    """Use the home of a deployment as its only program.
+
+    Raises:
+        SettingsError: another program, or a Dagster daemon, works in it.
+    """
+    from tiktok_pipeline.commands.dagster_records import refuse_other_daemon  # noqa: PLC0415 - Dagster takes a second
+
+    home = instance_home(os.environ, places)
+    with home_lock(places.home, command, check=lambda before: refuse_other_daemon(home, before)):
+        yield
 
 
 def instance_home(environment: Mapping[str, str], places: Places) -> Path:

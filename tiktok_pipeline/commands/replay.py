@@ -9,8 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tiktok_pipeline.capture.clock import replaying
-from tiktok_pipeline.commands.home_lock import home_lock
-from tiktok_pipeline.commands.instance import records_without_fsync, use_instance
+from tiktok_pipeline.commands.instance import only_program, records_without_fsync, use_instance
 from tiktok_pipeline.config import access, roster
 from tiktok_pipeline.config.settings import Places, load_settings
 from tiktok_pipeline.errors import RosterError, SettingsError
@@ -49,7 +48,7 @@ def replay(start: datetime, end: datetime, *, say: Callable[[str], None]) -> Non
             f"{places.roster} has no creators to watch: add some with `tiktok-pipeline roster add HANDLE`, or name "
             "another file in TIKTOK_PIPELINE_ROSTER"
         )
-    with home_lock(places.home, "replay"):
+    with only_program(places, "replay"):
         _check_span(places, start, end)
         load_settings(places.settings)
         if not access.accesses(os.environ):

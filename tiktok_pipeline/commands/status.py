@@ -14,8 +14,8 @@ from tiktok_pipeline.capture.clock import real_clock
 from tiktok_pipeline.capture.newest import newest_capture
 from tiktok_pipeline.capture.spending import spent
 from tiktok_pipeline.commands.dagster_records import ActiveRun, DagsterRecords, NextTick, read_records
-from tiktok_pipeline.commands.home_lock import Program, running_program
 from tiktok_pipeline.commands.instance import instance_home
+from tiktok_pipeline.config.home_lock import Program, running_program
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places, Settings, load_settings
 from tiktok_pipeline.errors import PipelineError
 from tiktok_pipeline.lake.blocked_days import BlockedDay, blocked_days

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from pathlib import Path
 
 import dagster as dg
 
 from tiktok_pipeline.capture.clock import real_clock
+from tiktok_pipeline.config.home_lock import running_program
 
 # At many times real speed, a sensor ticks no more often than this; a run takes some seconds to start.
 _SHORTEST_INTERVAL_S = 10
@@ -97,6 +99,15 @@ def stale(tick: datetime, cadence: timedelta, *, now: datetime | None = None) ->
     if late > 2 * cadence:
         return dg.SkipReason(f"the tick of {tick:%Y-%m-%d %H:%M} UTC is {late} old: its window is over")
     return None
+
+
+def home_in_use(home: Path, environment: Mapping[str, str] = os.environ) -> dg.SkipReason | None:
+    """Return why no run may start: a `demo`, `replay` or `dev` uses the home, and this daemon is not that of `dev`."""
+    program = running_program(home)
+    # `dev` gives its own daemon its clock.
+    if program is None or (program.command == "dev" and environment.get("TIKTOK_PIPELINE_CLOCK_ANCHOR")):
+        return None
+    return dg.SkipReason(f"{program} runs in {home}: two programs must not capture into one lake")
 
 
 def under_way(instance: dg.DagsterInstance, job: str, *, one_may_wait: bool = False) -> dg.SkipReason | None:

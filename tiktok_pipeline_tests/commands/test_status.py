@@ -14,15 +14,18 @@ import dagster as dg
 import polars as pl
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
+from msgspec import structs
 
 from tiktok_pipeline.capture.newest import newest_capture
-from tiktok_pipeline.commands.home_lock import home_lock
+from tiktok_pipeline.commands.dagster_records import refuse_other_daemon
+from tiktok_pipeline.config.home_lock import Program, home_lock
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Settings
+from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.lake.blocked_days import block
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.tables import RAW_TABLES, STREAMS
 from tiktok_pipeline_tests.capture.landed_rows import START, Landing
-from tiktok_pipeline_tests.commands.command_line import run
+from tiktok_pipeline_tests.commands.command_line import assert_refused, run
 
 
 def tree(folder: Path) -> dict[str, object]:
@@ -165,6 +168,34 @@ def test_the_daemon_runs_while_it_reports(tmp_path: Path, instance: dg.DagsterIn
     assert found["daemon_runs"] is False
     assert found["next_ticks"] == []
     assert "has not reported since" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("command", [("dev",), ("demo",)])
+def test_a_program_does_not_start_beside_another_daemon(
+    tmp_path: Path, instance: dg.DagsterInstance, command: tuple[str, ...]
+) -> None:
+    (tmp_path / SANDBOX_MARKER).write_text('{"seed":41,"creators":3,"start":"2026-11-02T00:00:00Z","days":1}')
+    report(instance, seconds_ago=5)
+    before = tree(tmp_path)
+    done = run(tmp_path, *command, TIKTOK_PIPELINE_HOME=str(tmp_path))
+    assert_refused(done, f"a Dagster daemon runs on {tmp_path / 'dagster'}")
+    assert set(tree(tmp_path)) - set(before) == {str(tmp_path / "running.lock")}
+
+
+def test_the_last_reports_of_its_own_daemon_do_not_keep_a_program_from_starting(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    now = datetime.now(UTC)
+    report(instance, seconds_ago=20)
+    folder = tmp_path / "dagster"
+    ended = Program(1, "dev", now - timedelta(hours=1), until=now - timedelta(seconds=10))
+    refuse_other_daemon(folder, ended)
+    refuse_other_daemon(folder, structs.replace(ended, until=None))
+    for other in (None, structs.replace(ended, until=now - timedelta(seconds=30))):
+        with pytest.raises(SettingsError, match="a Dagster daemon runs"):
+            refuse_other_daemon(folder, other)
+    report(instance, seconds_ago=300)
+    refuse_other_daemon(folder, None)
 
 
 def test_runs_in_progress_and_failed_runs_are_shown(tmp_path: Path, instance: dg.DagsterInstance) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tiktok_pipeline.config.home_lock import home_lock
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
@@ -73,6 +74,27 @@ def test_a_capture_is_requested_for_the_current_hour(
     (config,) = (op["config"] for op in request.run_config["ops"].values())
     assert datetime.fromisoformat(config["window_start"]) <= datetime.now(UTC)
     assert (config.get("mode") == "watch") == (name == "watch")
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("command", ["dev", "replay"])
+def test_no_schedule_of_another_daemon_starts_a_run_in_a_home_in_use(
+    repository: dg.RepositoryDefinition,
+    instance: dg.DagsterInstance,
+    deployed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    command: str,
+) -> None:
+    with home_lock(deployed, command):
+        skipped = tick(repository, instance, name)
+        assert isinstance(skipped, str)
+        assert f"`tiktok-pipeline {command}` (process {os.getpid()}, " in skipped
+        # The daemon of `dev` itself has the clock of `dev`.
+        monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK_ANCHOR", "set")
+        assert isinstance(tick(repository, instance, name), dg.RunRequest) == (command == "dev")
+    monkeypatch.delenv("TIKTOK_PIPELINE_CLOCK_ANCHOR")
+    assert isinstance(tick(repository, instance, name), dg.RunRequest)
 
 
 def test_derive_requests_the_last_days_in_one_run(

@@ -7,7 +7,7 @@ import polars as pl
 
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
-from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, succeeded_within, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, succeeded_within, under_way
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, day_range_tags
 from tiktok_pipeline.resources import Pipeline
@@ -74,7 +74,11 @@ def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipR
     """Return the runs of a tick, or the reason to skip it."""
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: derive with `tiktok-pipeline replay`")
-    reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "derive")
+    reason = (
+        home_in_use(pipeline.places.home, pipeline.variables)
+        or stale(context.scheduled_execution_time, _CADENCE)
+        or under_way(context.instance, "derive")
+    )
     if reason is not None:
         return reason
     if not pipeline.lake.days(RAW_LIVES):

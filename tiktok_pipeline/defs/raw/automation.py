@@ -8,7 +8,7 @@ import dagster as dg
 
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
-from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
@@ -97,7 +97,8 @@ def _request(
     cadence = window / clock.speed if capture.watching else timedelta(hours=EVERY_HOURS[capture.asset])
     # If a window ends late, the next one waits for it and still ends at its own time.
     reason = (
-        stale(context.scheduled_execution_time, cadence)
+        home_in_use(pipeline.places.home, pipeline.variables)
+        or stale(context.scheduled_execution_time, cadence)
         or (_not_due(context.instance, start, window, clock.speed) if capture.watching else None)
         or under_way(context.instance, capture.job, one_may_wait=capture.watching)
     )

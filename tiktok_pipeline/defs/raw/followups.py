@@ -10,7 +10,7 @@ import dagster as dg
 
 from tiktok_pipeline.capture import due_followups, followups
 from tiktok_pipeline.capture.history import LiveHistory
-from tiktok_pipeline.defs.scheduling import Pace, given_up_after, interval, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, interval, under_way
 from tiktok_pipeline.partitions import HOURLY, hour_key
 from tiktok_pipeline.resources import Pipeline
 
@@ -51,7 +51,7 @@ def _tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Iterator[d
     if pipeline.replaying:
         yield dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: `tiktok-pipeline replay` makes these follow-ups itself")
         return
-    reason = under_way(context.instance, "stream_boundaries")
+    reason = home_in_use(pipeline.places.home, pipeline.variables) or under_way(context.instance, "stream_boundaries")
     if reason is not None:
         yield reason
         return

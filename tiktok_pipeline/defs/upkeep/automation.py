@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tiktok_pipeline.defs.scheduling import Pace, given_up_after, stale, under_way
+from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, under_way
 from tiktok_pipeline.resources import Pipeline
 
 _CADENCE = timedelta(days=1)
@@ -38,5 +38,9 @@ def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipR
     """Return a run, or the reason to skip the tick."""
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: after `tiktok-pipeline replay`, run it by hand")
-    reason = stale(context.scheduled_execution_time, _CADENCE) or under_way(context.instance, "upkeep")
+    reason = (
+        home_in_use(pipeline.places.home, pipeline.variables)
+        or stale(context.scheduled_execution_time, _CADENCE)
+        or under_way(context.instance, "upkeep")
+    )
     return reason or dg.RunRequest()

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tiktok_pipeline.commands.home_lock import home_lock, running_program
+from tiktok_pipeline.config.home_lock import Program, home_lock, running_program
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline_tests.commands.command_line import run
 
 _HOLD = """
 import sys
 from pathlib import Path
-from tiktok_pipeline.commands.home_lock import home_lock
+from tiktok_pipeline.config.home_lock import home_lock
 with home_lock(Path(sys.argv[1]), "dev"):
     print("held", flush=True)
     sys.stdin.read()
@@ -110,6 +110,30 @@ def test_a_lock_file_of_any_content_is_used_again(tmp_path: Path, content: bytes
         found = running_program(tmp_path)
         assert found is not None
         assert found.command == "demo"
+
+
+def test_the_end_of_a_program_is_recorded_and_the_next_one_sees_it(tmp_path: Path) -> None:
+    seen: list[Program | None] = []
+    for command in ("demo", "dev"):
+        with home_lock(tmp_path, command, check=seen.append):
+            pass
+    first, second = seen
+    assert first is None
+    assert second is not None
+    assert (second.command, second.until is not None) == ("demo", True)
+
+
+def test_a_check_that_fails_leaves_the_record_as_it_was(tmp_path: Path) -> None:
+    def refuse(_: Program | None) -> None:
+        raise SettingsError("a daemon runs")
+
+    with home_lock(tmp_path, "demo"):
+        pass
+    before = (tmp_path / "running.lock").read_bytes()
+    with pytest.raises(SettingsError, match="a daemon runs"), home_lock(tmp_path, "dev", check=refuse):
+        pass
+    assert (tmp_path / "running.lock").read_bytes() == before
+    assert running_program(tmp_path) is None
 
 
 def test_a_home_that_is_a_file_is_an_error_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Allow one `demo`, `dev` or `replay` at a time in a home.
 
-    running.lock     in the home: JSON with process id, command and start of the last program
+    running.lock     in the home: JSON with process id, command, start and end of the last program
 
 The lock is a lock of the operating system on this file. It ends with its process, so a file that a killed process left
 behind blocks nobody.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +23,12 @@ _NAME = "running.lock"
 
 
 class Program(msgspec.Struct, frozen=True):
-    """A program that uses a home: its process id, its command and its start."""
+    """A program that uses a home: its process id, command, start, and end; without an end it runs, or was killed."""
 
     pid: int
     command: str
     since: datetime
+    until: datetime | None = None
 
     def __str__(self) -> str:
         """Return the program in words."""
@@ -35,8 +36,15 @@ class Program(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def home_lock(home: Path, command: str) -> Iterator[None]:
+def home_lock(
+    home: Path, command: str, *, check: Callable[[Program | None], None] = lambda before: None
+) -> Iterator[None]:
     """Hold the lock of `home` for `command`. The file stays afterwards.
+
+    Args:
+        home: the folder; made if it is missing.
+        command: the command that uses it.
+        check: called with the program before, if any; by raising it gives the home back unchanged.
 
     Raises:
         SettingsError: another program holds it, which the message names; or the file cannot be written.
@@ -53,9 +61,13 @@ def home_lock(home: Path, command: str) -> Iterator[None]:
                 f"{_program(descriptor) or 'another program'} runs in {home}: stop it first, or name another folder "
                 "in TIKTOK_PIPELINE_HOME"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(Program(os.getpid(), command, datetime.now(UTC))), 0)
-        yield
+        check(_program(descriptor))
+        program = Program(os.getpid(), command, datetime.now(UTC))
+        _record(descriptor, program)
+        try:
+            yield
+        finally:
+            _record(descriptor, msgspec.structs.replace(program, until=datetime.now(UTC)))
     finally:
         os.close(descriptor)
 
@@ -78,6 +90,11 @@ def _locked(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _record(descriptor: int, program: Program) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, msgspec.json.encode(program), 0)
 
 
 def _program(descriptor: int) -> Program | None:
