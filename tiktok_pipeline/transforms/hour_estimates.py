@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -87,11 +88,14 @@ def hour_estimates(hours: pl.DataFrame) -> pl.DataFrame:
     )
     keys = cells.select("creator_id", *_CELL).unique().sort("creator_id", *_CELL)
     viewers, lift = _viewers(cells), _lift(cells)
-    for name, found in (
-        # Audiences differ by factors: a creator's good hour has twice the viewers, not a hundred more.
-        ("typical_viewers", _factors(_estimates(viewers, variance_shares(viewers), whole=False))),
-        ("typical_lift_per_hour", _estimates(lift, spread_shares(lift), whole=True)),
-    ):
+    # The systems are small: threads would wait for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        estimates = {
+            # Audiences differ by factors: a creator's good hour has twice the viewers, not a hundred more.
+            "typical_viewers": _factors(_estimates(viewers, variance_shares(viewers), whole=False)),
+            "typical_lift_per_hour": _estimates(lift, spread_shares(lift), whole=True),
+        }
+    for name, found in estimates.items():
         named = found.rename({"middle": name, "lo": f"{name}_lo", "hi": f"{name}_hi"})
         keys = keys.join(named, on=["creator_id", *_CELL], how="left", maintain_order="left")
     return keys
