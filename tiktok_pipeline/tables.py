@@ -761,7 +761,7 @@ RECAPS = Table(
         _required("published_at", TIME, "Time of publication."),
         _required("score", RATIO, "0 to 1, at least the threshold in the settings. A score, not a probability."),
         _required("band", STRING, "Time of the post: during the stream, 3h, 24h or 72h after its end, or none."),
-        _required("hits", NAMES, "Rules that match the caption: live, recap, tag, announcement, noise."),
+        _required("hits", NAMES, "Rules that match the caption: live, recap, moment, tag, announcement, noise."),
         Column("views", COUNT, "Views at the last observation up to two days after the day; null if not reported."),
         Column("likes", COUNT, "Likes at that observation; null if not reported."),
         _required("method", STRING, "Name and version of the rules."),

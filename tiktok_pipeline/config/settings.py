@@ -233,6 +233,7 @@ class Recaps(_Section, frozen=True):
     live: float = 1.4
     recap: float = 1.6
     both: float = 1.2
+    moment: float = 2.6
     tag: float = 3.0
     announcement: float = -2.2
     noise: float = -2.0

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from tiktok_pipeline.transforms import recap_moments
+
 
 @dataclass(frozen=True)
 class Words:
@@ -487,6 +489,19 @@ def _either(kind: str) -> str:
     """Return one pattern for a kind of word in all languages."""
     whole = [pattern for words in LANGUAGES.values() if words.spaced for pattern in getattr(words, kind)]
     within = [pattern for words in LANGUAGES.values() if not words.spaced for pattern in getattr(words, kind)]
+    return _one_of(whole, within)
+
+
+def _moments() -> str:
+    whole, within = (
+        [phrase for phrases in part.values() for phrase in phrases]
+        for part in (recap_moments.SPACED, recap_moments.UNSPACED)
+    )
+    return _one_of(whole, within)
+
+
+def _one_of(whole: list[str], within: list[str]) -> str:
+    """Return a pattern for any of the patterns `whole`, as whole words, and `within`, anywhere."""
     return _normalized(rf"\b(?:{'|'.join(whole)})(?:\b|$)|{'|'.join(within)}")
 
 
@@ -498,6 +513,7 @@ def _normalized(pattern: str) -> str:
 HITS: dict[str, str] = {
     "live": _either("live"),
     "recap": _either("recap"),
+    "moment": _moments(),
     "tag": _normalized(f"(?:{'|'.join(TAGS)})" + r"(?:\b|[^\p{L}]|$)"),
     "announcement": _either("announcement"),
     "noise": _either("noise"),

@@ -14,7 +14,7 @@ from tiktok_pipeline.config.settings import Recaps
 from tiktok_pipeline.tables import RECAPS
 from tiktok_pipeline.transforms.recap_lexicon import HITS, plain
 
-METHOD = "lexicon/1"
+METHOD = "lexicon/2"
 
 # Bands by hours since the stream's end, soonest first; the last one reaches as far as the settings allow.
 _BANDS_H = {"3h": 3, "24h": 24}
@@ -36,6 +36,8 @@ def recaps(posts: pl.DataFrame, streams: pl.DataFrame, *, settings: Recaps) -> p
     scored = _linked(_latest(posts), streams, settings).with_columns(
         plain(pl.col("caption").fill_null("")).str.contains(pattern).alias(name) for name, pattern in HITS.items()
     )
+    # At a concert, "in the live" is no live of the creator.
+    scored = scored.with_columns(moment=pl.col("moment") & ~pl.col("noise"))
     of_band = {
         "during": settings.during,
         "3h": settings.soon,

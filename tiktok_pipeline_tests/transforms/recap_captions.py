@@ -75,6 +75,5 @@ EVERYDAY = (
 MISSED = (
     "this happened on live",
     "POV: you joined my stream at 3 am",
-    "chat made me do it 💀",
     "הרגעים הכי טובים מהלייב",
 )

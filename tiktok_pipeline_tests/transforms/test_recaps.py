@@ -13,6 +13,7 @@ from tiktok_pipeline.config.settings import Recaps
 from tiktok_pipeline.tables import POST_OBSERVATIONS, STREAMS
 from tiktok_pipeline.transforms.recap_lexicon import HITS, LANGUAGES, plain
 from tiktok_pipeline.transforms.recaps import recaps
+from tiktok_pipeline_tests.transforms import independent_captions
 from tiktok_pipeline_tests.transforms import recap_captions as captions
 from tiktok_pipeline_tests.transforms.frames import frame, hours
 
@@ -170,3 +171,55 @@ def test_the_rules_find_the_sandboxs_recaps() -> None:
     assert measured.precision > 0.97
     assert measured.recall > 0.85
     assert measured.right_stream > 0.75
+
+
+def test_an_event_that_happens_only_in_a_live_is_enough_on_the_next_day_but_not_later() -> None:
+    caption = "chat made me do it 💀"
+    assert hits(caption) == {"moment"}
+    assert scored(caption, hour=20)["score"] >= Recaps().threshold
+    assert scored(caption, hour=60)["score"] < Recaps().threshold
+    assert "moment" not in scored("chat made me do it, best concert of my life")["hits"]
+
+
+@pytest.mark.parametrize(
+    ("captions_by_others", "recall"),
+    [(independent_captions.SEEN, 0.93), (independent_captions.UNSEEN, 0.82)],
+    ids=["seen", "unseen"],
+)
+@pytest.mark.parametrize("hour", [3, 20], ids=["soon", "next day"])
+def test_captions_of_independent_authors_are_found(
+    captions_by_others: tuple[tuple[str, str, bool], ...], recall: float, hour: float
+) -> None:
+    posts = [post(hour, caption, post_id=f"p{n}") for n, (_, caption, _) in enumerate(captions_by_others)]
+    ids = {row["post_id"] for row in found(*posts, streams=(stream(),))}
+    recap = {f"p{n}" for n, (_, _, is_recap) in enumerate(captions_by_others) if is_recap}
+    assert len(ids & recap) / len(recap) >= recall
+    assert len(ids & recap) / len(ids) >= 0.96
+
+
+@pytest.mark.parametrize("number", range(len({language for language, _, _ in independent_captions.UNSEEN})))
+def test_no_language_is_left_behind(number: int) -> None:
+    language = sorted({language for language, _, _ in independent_captions.UNSEEN})[number]
+    own = [caption for name, caption, is_recap in independent_captions.UNSEEN if is_recap and name == language]
+    assert sum(scored(caption)["score"] >= Recaps().threshold for caption in own) / len(own) >= 0.6
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "recipe for 4 persons, so easy",
+        "ricetta per 4 persone",
+        "receta para 6 personas",
+        "4 kişilik kolay tarif",
+        "новая песня уже в эфире 10 000 человек ждали",
+        "yeni şarkım yayında, link profilde",
+        "新曲「夜」配信中です",
+        "group chat names that go hard",
+        "mon chat me réveille à 5h",
+        "on a gagné le match 3-1 hier",
+        "lion sighting at the zoo, 2 lions fighting",
+        "battle of the bands this weekend",
+    ],
+)
+def test_words_of_lives_in_another_meaning_are_no_recap(caption: str) -> None:
+    assert scored(caption)["score"] < Recaps().threshold
