@@ -29,8 +29,8 @@ _SECRET_FIELDS = re.compile(
 # each possible prefix: searching a literal prefix is ten times as fast as searching alternatives.
 _SIGNED = tuple(
     re.compile(
-        rb"(" + start + rb"(?i:x-signature|signature|sign|sig|refresh_token|token|access_token|session_id|session"
-        rb"|auth_key|key|x-amz-[a-z-]+)=)([^&\"'\\\s<>]+)"
+        rb"(" + start + rb"(?i:(?:x-)?signature(?:_?v?[0-9])?|sign|sig|refresh_token|token|access_token|session_id"
+        rb"|session|auth_key|key|key-pair-id|policy|x-(?:amz|goog)-[a-z-]+|(?:ws|tx|volc)secret|hdnt[a-z]|__token__)=)([^&\"'\\\s<>]+)"
     )
     for start in (rb"\?", rb"&(?:[aA][mM][pP];)?", rb"\\u0026")
 )

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,7 +22,7 @@ from tiktok_pipeline.config.delimited import DelimitedRecord, Text, line_of
 from tiktok_pipeline.erased.names import Names
 from tiktok_pipeline.errors import RosterError
 from tiktok_pipeline.files import replacing
-from tiktok_pipeline.providers.identifiers import is_handle
+from tiktok_pipeline.providers.identifiers import is_handle, is_rounded
 from tiktok_pipeline.providers.vendor import Target
 
 TIERS = ("a", "b", "c")
@@ -233,6 +233,7 @@ def _parse(text: Text, name: str, *, importing: bool) -> Roster:
     sheet = _sheet(text, name, importing=importing)
     creators: dict[str, Creator] = {}
     by_user_id: dict[str, Creator] = {}
+    previous_id, filled = "", False
     problems: list[str] = []
     notes = _notes(sheet, name)
     header = sheet.header and [_plain_name(cell) for cell in sheet.header.cells]
@@ -241,7 +242,8 @@ def _parse(text: Text, name: str, *, importing: bool) -> Roster:
         if header and [_plain_name(cell) for cell in record.cells] == header:
             notes.append(f"{where}repeats the header and is skipped")
             continue
-        creator, wrong, damaged = _creator(**sheet.cells(record))
+        cells = sheet.cells(record)
+        creator, wrong, damaged = _creator(**cells)
         surplus = record.problem or _surplus(sheet, record)
         if surplus:
             # Its cells may be in the wrong columns: do not report their contents as further problems.
@@ -258,13 +260,59 @@ def _parse(text: Text, name: str, *, importing: bool) -> Roster:
             problems.append(where + "; ".join([*wrong, *damaged, *polled]))
         if keep:
             creators[creator.creator_id] = creator
+            notes += [f"{where}{doubt}" for doubt in _doubts(creator, cells)]
             if creator.user_id:
+                one_less = str(int(creator.user_id) - 1)
+                if not filled and one_less == previous_id:
+                    notes.append(
+                        f"{where}@{creator.handle} has the user_id of the line above plus 1: a spreadsheet may have "
+                        "filled the column; compare it with the profile"
+                    )
+                filled = one_less == previous_id
                 by_user_id[creator.user_id] = creator
+            previous_id = creator.user_id
             if record.end - record.first > 1 and _hides_lines(sheet, record):
                 notes.append(
                     f"{where}the quoted note ends in line {record.end}: close its quotation mark if it should not"
                 )
     return Roster(tuple(creators.values()), tuple(problems), tuple(notes))
+
+
+# Dates as spreadsheets show them, of the dotted forms that are also handles.
+_DATE = re.compile(
+    r"(?:0?[1-9]|[12][0-9]|3[01])\.(?:0?[1-9]|1[0-2])\.(?:[0-9]{2}|(?:19|20)[0-9]{2})"
+    r"|(?:19|20)[0-9]{2}\.(?:0?[1-9]|1[0-2])\.(?:0?[1-9]|[12][0-9]|3[01])"
+)
+_WHOLE_DECIMAL = re.compile(r"[0-9]+\.0")
+
+
+def _doubts(creator: Creator, cells: Mapping[str, str]) -> Iterator[str]:
+    """Yield notes on values that are valid, but that a spreadsheet may have changed."""
+    handle = creator.handle
+    if creator.user_id and is_rounded(creator.user_id):
+        yield f"@{handle} has user_id {creator.user_id}: it may be rounded; compare it with the profile"
+    changed = "a spreadsheet may have changed the handle"
+    if _DATE.fullmatch(handle):
+        yield f"@{handle} may be a date: {changed}"
+    elif _WHOLE_DECIMAL.fullmatch(handle):
+        yield f"@{handle} may be a number: {changed}"
+    elif handle in ("true", "false"):
+        yield f"@{handle} may be a truth value: {changed}"
+    for column in ("niche", "note"):
+        typed = cells.get(column, "")
+        if _is_misread(typed):
+            yield f"{column} {_shown(typed)} may be UTF-8 read as Windows-1252: open the file as UTF-8"
+
+
+def _is_misread(typed: str) -> bool:
+    """Return whether the text is UTF-8 that was decoded as Windows-1252, such as `mÃºsica`."""
+    if typed.isascii():
+        return False
+    try:
+        typed.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _notes(sheet: _Sheet, name: str) -> list[str]:

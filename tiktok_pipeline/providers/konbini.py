@@ -202,7 +202,7 @@ class Konbini(vendor.Vendor):
                 error.problem.reason[:80],
                 credits=charged,
             )
-        code = envelope.errors[0].code if envelope.errors else None
+        code = vendor.error_code(envelope.errors[0].code) if envelope.errors else None
         if status == 429:
             return Verdict(Outcome.RATE_LIMITED, code, credits=charged, retry_after_s=retry_after(headers, body))
         if code is not None or status >= 400:

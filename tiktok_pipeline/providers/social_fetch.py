@@ -75,6 +75,7 @@ class _PageEnd(msgspec.Struct, rename="camel"):
 class _Head(msgspec.Struct, rename="camel"):
     lookup_status: str | None = None
     live_status: str | None = None
+    profile: msgspec.Raw = msgspec.Raw(b"null")
     page: _PageEnd | None = None
     videos: list[msgspec.Raw] | None = None
     followers: list[msgspec.Raw] | None = None
@@ -245,7 +246,9 @@ class SocialFetch(vendor.Vendor):
                 credits=unbilled,
             )
         # An empty error beside data does not count as an error.
-        failed = response.error is not None and (response.error.code is not None or response.data is None)
+        failed = response.error is not None and (
+            vendor.error_code(response.error.code) is not None or response.data is None
+        )
         if failed or status >= 400:
             return _refusal(status, headers, body, response.error, unbilled)
         charged = response.meta.credits_charged if response.meta else None
@@ -259,7 +262,7 @@ class SocialFetch(vendor.Vendor):
         if endpoint in (VIDEOS, SEARCH, BALANCE):
             # These have no lookupStatus: an empty list may mean none, private or unknown (docs/vendors.md 3.3).
             return known if endpoint == BALANCE else _judge_list(known, response.data)
-        lookup = response.data.lookup_status
+        lookup = response.data.lookup_status or _inferred_lookup(endpoint, response.data)
         if lookup == "not_found":
             return _changed(known, Outcome.NOT_FOUND, "not_found")
         if lookup == "private":
@@ -298,6 +301,16 @@ class SocialFetch(vendor.Vendor):
             yield from _live(vendor.decode(_live_body, body, notes).data, notes)
         elif endpoint in _ITEMS and outcome is Outcome.OK:
             yield from _items(endpoint, vendor.decode(_lookup_body, body, notes).data, notes)
+
+
+def _inferred_lookup(endpoint: str, head: _Head) -> str | None:
+    """Return `found` for a response that lacks lookupStatus but has the requested data; otherwise None."""
+    has_data = {
+        LIVE: head.live_status in ("live", "offline"),
+        PROFILE: bytes(head.profile)[:1] == b"{",
+        FOLLOWERS: bool(head.items),
+    }
+    return "found" if has_data[endpoint] else None
 
 
 def _judge_list(known: Verdict, head: _Head) -> Verdict:

@@ -306,11 +306,12 @@ class TikHub(vendor.Vendor):
             response = vendor.decode(_envelope, body)
         except Unreadable as error:
             return Verdict(Outcome.MALFORMED, error.problem.reason[:80])
-        if response.code is None:
+        if response.code is None and bytes(response.data) == b"null":
             return Verdict(Outcome.MALFORMED, "no_code")
-        if response.code != 0 and _USAGE_LIMIT.search(f"{response.msg} {response.message}".encode()):
+        # Without a code, the data decides.
+        if response.code and _USAGE_LIMIT.search(f"{response.msg} {response.message}".encode()):
             return Verdict(Outcome.OUT_OF_CREDITS, "usage_limit", credits=0.0)
-        if response.code != 0:
+        if response.code:
             # A sibling product documents 500 as a temporary risk control, to be retried (docs/vendors.md 5.3).
             outcome = Outcome.SERVER_ERROR if response.code >= 500 else Outcome.INVALID_REQUEST
             return Verdict(

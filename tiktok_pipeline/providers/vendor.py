@@ -41,6 +41,7 @@ __all__ = [
     "Vendor",
     "Verdict",
     "decode",
+    "error_code",
     "judge_not_json",
     "next_cursor",
     "retry_after",
@@ -241,6 +242,11 @@ def judge_not_json(status: int, headers: Mapping[str, str], body: bytes) -> Verd
     if not start:
         return Verdict(Outcome.MALFORMED, "empty_body")
     return Verdict(Outcome.MALFORMED, "html" if start == b"<" else "not_json")
+
+
+def error_code(code: str | None) -> str | None:
+    """Return the code of an error object; None if it is empty or 0, as in an error object beside good data."""
+    return code if code and code != "0" else None
 
 
 def next_cursor(cursor: str | None, more: bool | int | None, *, empty: bool) -> str | None:

@@ -180,8 +180,11 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
     required of a room that began before another room that has ended since, and of flags without a room right after
     an end.
     """
+    readings = _with_earlier_end(readings)
+    # No cached response has a start after the end of the room, so its repetitions are proof too.
+    begun_later = (pl.col("started_at") > pl.col("earlier_end")) & (pl.col("started_at") <= pl.col("at") + _CLOCK_SKEW)
     # A reading that was only assigned to a room is no proof of it.
-    proof = pl.col("fresh") & ~pl.col("lent")
+    proof = (pl.col("fresh") | begun_later.fill_null(value=False)) & ~pl.col("lent")
     fresh_at = pl.col("at").filter(proof)
     stays = (
         readings.group_by(*_ROOM, "spell", maintain_order=True)
@@ -227,6 +230,18 @@ def _unproven(readings: pl.DataFrame, settings: Streams) -> pl.Series:
     )
     found = readings.join(doubtful.select(*_ROOM, "spell"), on=[*_ROOM, "spell"], how="semi", nulls_equal=True)
     return found.filter(~pl.col("lent"))["row"]
+
+
+def _with_earlier_end(readings: pl.DataFrame) -> pl.DataFrame:
+    """Return `readings` with `earlier_end`: when their room was last closed in an earlier spell, null if never."""
+    ends = (
+        readings.group_by(*_ROOM, "spell")
+        .agg(closed_at=pl.when("closed").then("next_off").max())
+        .sort(*_ROOM, "spell")
+        .with_columns(earlier_end=pl.col("closed_at").cum_max().forward_fill().shift(1).over(_ROOM))
+        .drop("closed_at")
+    )
+    return readings.join(ends, on=[*_ROOM, "spell"], how="left", nulls_equal=True, maintain_order="left")
 
 
 def _with_opening(readings: pl.DataFrame, settings: Streams) -> pl.DataFrame:

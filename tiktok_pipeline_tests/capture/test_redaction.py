@@ -62,6 +62,22 @@ def test_general_patterns_match_upper_and_lower_case(body: bytes) -> None:
     assert b"x1" not in Redactor().body(b"key cookie " + body)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["signaturev3", "signature_v2", "X-Goog-Signature", "wsSecret", "txSecret", "volcSecret", "hdnts", "Policy",
+     "Key-Pair-Id", "__token__"],
+)  # fmt: skip
+def test_signatures_of_other_content_networks_are_removed(name: str) -> None:
+    for before in ("?", "?a=1&", "?a=1\\u0026", "?a=1&amp;"):
+        body = f'{{"url":"https://cdn.example/v.mp4{before}{name}=c2VjcmV0&expires=1"}}'.encode()
+        assert Redactor().body(body) == body.replace(b"c2VjcmV0", b"[redacted]")
+
+
+def test_parameters_with_similar_names_are_kept() -> None:
+    body = b'{"url":"https://cdn.example/v.mp4?design=1&signed=2&policy_version=3&secretary=4&tk=tt_chain_token"}'
+    assert Redactor().body(body) == body
+
+
 def test_own_credentials_are_removed_everywhere_in_a_body() -> None:
     redactor = Redactor(["knbn_live_123", "p4ssword"])
     assert redactor.body(b'{"message":"key knbn_live_123 is wrong"}') == b'{"message":"key [redacted] is wrong"}'

@@ -561,3 +561,42 @@ def test_a_roster_of_the_largest_size_is_read_in_time(tmp_path: Path) -> None:
     read = read_roster(written(tmp_path / "roster.csv", text))
     assert time.process_time() - began < 15
     assert (len(read.creators), read.problems) == (100_000, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "doubt"),
+    [
+        ("mira,art,6943972350728701000", "may be rounded"),  # as JavaScript prints it
+        ("mira,art,6943972350728700928", "may be rounded"),  # as C prints it
+        ("01.03.2026,art,", "may be a date"),
+        ("2026.03.01,art,", "may be a date"),
+        ("1.3.26,art,", "may be a date"),
+        ("TRUE,art,", "may be a truth value"),
+        ("12345.0,art,", "may be a number"),
+        ("mira,mÃºsica,", "may be UTF-8 read as Windows-1252"),
+        ("mira,æ\xad\u0152æ\u2014\u2122,", "may be UTF-8 read as Windows-1252"),
+    ],
+)
+def test_a_value_that_a_spreadsheet_may_have_changed_is_noted_and_kept(line: str, doubt: str) -> None:
+    for importing in (False, True):
+        roster = parse_roster(f"handle,niche,user_id\nbo,food,{USER_ID}\n{line}\n", importing=importing)
+        assert len(roster.creators) == 2
+        assert roster.problems == ()
+        (note,) = roster.notes
+        assert note.startswith("roster.csv, line 3: ")
+        assert doubt in note
+
+
+def test_user_ids_that_count_upwards_are_noted_once() -> None:
+    lines = [f"mira{count},{int(USER_ID) + count}" for count in range(5)]
+    roster = parse_roster("handle,user_id\n" + "\n".join(lines) + "\n")
+    assert len(roster.creators) == 5
+    assert roster.notes == (
+        "roster.csv, line 3: @mira1 has the user_id of the line above plus 1: a spreadsheet may have filled the "
+        "column; compare it with the profile",
+    )
+
+
+def test_ordinary_values_are_not_noted() -> None:
+    for line in ("mira,música,6943972350728700930", "a.b.c,süß,12345", "1.3,¿qué?,", "true_crime,Ã,", "12345,歌,"):
+        assert parse_roster(f"handle,niche,user_id\n{line}\n").notes == ()

@@ -718,4 +718,57 @@ LISTINGS = [
          "empty", None, error="not_alive"),
 ]  # fmt: skip
 
-CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI, *LISTINGS]
+
+def without(field: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != field}
+
+
+_SUCCESS = {"meta": {"requestId": "req_1", "creditsCharged": 1, "version": "v1"}}
+
+# Codes and flags that are left out, or empty, beside complete data.
+INCOMPLETE = [
+    *(
+        Case("konbini", konbini.LIVE, f"an error {code!r} beside data",
+             encoded({"data": konbini_live(), "errors": [{"code": code, "message": ""}]}), "ok", 1, headers=_USED,
+             live_state="live", followers=48_300)
+        for code in ("", "0", None)
+    ),
+    *(
+        Case("social_fetch", social_fetch.LIVE, f"an error {code!r} beside data",
+             encoded({"data": fetch_live(), "error": {"code": code, "message": ""}} | _SUCCESS), "ok", 1,
+             live_state="live", followers=48_317)
+        for code in ("", "0", None)
+    ),
+    Case("konbini", konbini.LIVE, "an error without a code and without data",
+         encoded({"data": None, "errors": [{"code": "", "message": "busy"}]}), "malformed", 1, headers=_USED,
+         error="no_data"),
+    Case("social_fetch", social_fetch.LIVE, "an error without a code and without data",
+         encoded({"data": None, "error": {"code": "", "message": "busy"}}), "invalid_request", None,
+         error="http_200"),
+    Case("social_fetch", social_fetch.LIVE, "live, lookupStatus left out",
+         fetch_ok(without("lookupStatus", fetch_live())), "ok", 1, live_state="live", followers=48_317),
+    Case("social_fetch", social_fetch.LIVE, "offline, lookupStatus left out",
+         fetch_ok(without("lookupStatus", fetch_live("offline"))), "not_live", 1, live_state="ended",
+         followers=48_317),
+    Case("social_fetch", social_fetch.LIVE, "no status at all", fetch_ok(without("lookupStatus", fetch_live(None))),
+         "malformed", 1, error="no_lookup_status"),
+    Case("social_fetch", social_fetch.PROFILE, "a profile, lookupStatus left out",
+         fetch_ok({"profile": fetch_live()["profile"]}), "ok", 1, followers=48_317),
+    Case("social_fetch", social_fetch.PROFILE, "neither lookupStatus nor a profile",
+         fetch_ok({"profile": None, "metrics": None}), "malformed", 1, error="no_lookup_status"),
+    Case("social_fetch", social_fetch.FOLLOWERS, "followers, lookupStatus left out",
+         fetch_page("followers", [{"handle": "fan", "platformUserId": "6800000000000000123"}], None), "ok", 1),
+    Case("social_fetch", social_fetch.FOLLOWERS, "an empty list may be hidden or unknown",
+         fetch_page("followers", [], None), "malformed", 1, error="no_lookup_status"),
+    Case("tikhub", tikhub.ROOM, "a room, code left out", encoded({"data": {"data": room(), "status_code": 0}}), "ok",
+         None, live_state="live", followers=48_318),
+    Case("tikhub", tikhub.ROOM, "a room, code null",
+         encoded({"code": None, "data": {"data": room(), "status_code": 0}}), "ok", None, live_state="live",
+         followers=48_318),
+    Case("tikhub", tikhub.ROOM, "an ended room, code left out", encoded({"data": {"status_code": 30003}}), "not_live",
+         None, error="30003", live_state="ended"),
+    Case("tikhub", tikhub.ROOM, "neither a code nor a room", encoded({"data": {"message": "busy"}}), "malformed",
+         None, error="no_room"),
+]  # fmt: skip
+
+CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI, *LISTINGS, *INCOMPLETE]

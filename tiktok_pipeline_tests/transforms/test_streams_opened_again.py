@@ -147,3 +147,21 @@ def test_another_room_in_the_break_is_its_own_stream() -> None:
     assert [row["room_id"] for row in rows] == [ROOM, other, ROOM]
     assert all(a["ended_at"] <= b["started_at"] for a, b in pairwise(rows))
     assert len({row["stream_id"] for row in rows}) == 3
+
+
+def test_a_start_after_the_end_proves_a_second_opening_although_the_counts_repeat() -> None:
+    counts = {"viewers": 43, "viewers_total": 600}
+    again = [live(m, ROOM, started_at=at(150), **counts) for m in range(151, 210, 5)]
+    rows = drawn(
+        off(0), *on(10, 60, started_at=at(10)), ended(62, ROOM, 60), *breaks(65, 148), *again, ended(212, ROOM, 210)
+    )
+    assert airtimes(rows) == [50, 60]
+    assert [row["room_id"] for row in rows] == [ROOM, ROOM]
+    assert rows[1]["peak_viewers"] == 43
+
+
+@pytest.mark.parametrize("start", [10, 61])
+def test_a_repeated_response_with_a_start_before_the_end_proves_no_second_opening(start: float) -> None:
+    stuck = [live(m, ROOM, viewers=5, viewers_total=60, started_at=at(start)) for m in range(151, 210, 5)]
+    rows = drawn(off(0), *on(10, 60, started_at=at(10)), ended(62, ROOM, 60), *breaks(65, 148), *stuck, off(215))
+    assert airtimes([row for row in rows if row["room_id"]]) == [50]
