@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 import click
+<<<<<<< HEAD
 import msgspec
 from dotenv import load_dotenv
+=======
+from dotenv import dotenv_values, load_dotenv
+>>>>>>> 8f6ff27 (A deployment's roster, settings and environment live in its home)
 
 from tiktok_pipeline.capture.clock import real_clock, replaying
 from tiktok_pipeline.config import roster as rosters
 from tiktok_pipeline.config.settings import Places, hash_key
 from tiktok_pipeline.erased.creators import ErasedCreators
-from tiktok_pipeline.errors import PipelineError, RosterError
+from tiktok_pipeline.errors import PipelineError, RosterError, SettingsError
 
 
 class Moment(click.ParamType[datetime]):
@@ -115,6 +119,24 @@ def dev(speed: float, port: int) -> None:
     from tiktok_pipeline.commands.demo import run_dev  # noqa: PLC0415
 
     run_dev(speed=speed, port=port, say=click.echo)
+
+
+@cli.command()
+@click.argument("home", type=click.Path(file_okay=False, path_type=Path), required=False)
+def init(home: Path | None) -> None:
+    """Make a deployment's own roster, settings and environment files in its HOME, from the examples.
+
+    HOME is a folder; by default the one in TIKTOK_PIPELINE_HOME. Existing files are never changed.
+    """
+    from tiktok_pipeline.commands.init import init as make  # noqa: PLC0415
+    from tiktok_pipeline.commands.init import next_steps
+
+    home = (home or Places.from_environment().home).absolute()
+    for line in make(home, os.environ):
+        click.echo(line)
+    click.echo("\nnext:")
+    for number, step in enumerate(next_steps(home), 1):
+        click.echo(f"  {number}. {step}")
 
 
 @cli.command()
@@ -349,11 +371,23 @@ def one_line_failures() -> Iterator[None]:
         sys.exit(1)
 
 
+def _load_environment() -> None:
+    """Set variables from .env of the working directory, then of the home. As in Dagster, the environment wins."""
+    path = Path(".env")
+    try:
+        load_dotenv(path, override=False)
+        path = Path(os.environ.get("TIKTOK_PIPELINE_HOME") or "data") / ".env"
+        for name, value in dotenv_values(path).items():
+            if value is not None and name != "TIKTOK_PIPELINE_HOME":
+                os.environ.setdefault(name, value)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+
+
 def main() -> None:
     """Entry point of `tiktok-pipeline`."""
-    # As in Dagster: the environment wins over the file.
-    load_dotenv(".env", override=False)
     with one_line_failures():
+        _load_environment()
         cli()
 
 

@@ -106,10 +106,9 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
         SettingsError: the home holds data that is not a demo's, or another program runs in it.
     """
     home = _Home(Places.from_environment())
-    if home.world() is None and home.places.lake.exists():
-        raise SettingsError(
-            f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
-        )
+    for own in (home.places.lake, home.places.home / "roster.csv"):
+        if home.world() is None and own.exists():
+            raise SettingsError(f"{own} is not a demo's: name another folder in TIKTOK_PIPELINE_HOME")
     with only_program(home.places, "demo"):
         _replay_demo(home, creators=creators, days=days, seed=seed, say=say)
 

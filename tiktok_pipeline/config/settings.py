@@ -1,6 +1,6 @@
 """The settings in settings.toml, with all defaults of the project.
 
-`load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml); a missing file
+`load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml in the home); a missing file
 means defaults. Paths come from the environment: see `Places`. Secrets are never settings: each vendor's file in
 `providers/` names the environment variables of its credentials, and its default rate limits.
 """
@@ -377,9 +377,15 @@ class Settings(_Section, frozen=True):
 SANDBOX_MARKER = "sandbox.json"
 
 
-def _default_roster(home: Path) -> Path:
-    """Return the default roster: a demo's home has its own, because its invented creators do not exist on TikTok."""
-    return home / "roster.csv" if (home / SANDBOX_MARKER).exists() else Path("roster.csv")
+def _default_file(home: Path, name: str) -> Path:
+    """Return the default place of a deployment's own file: the home, or the working directory if only that has it.
+
+    A demo never takes a file of the working directory: its invented creators do not exist on TikTok.
+    """
+    in_home, here = home / name, Path(name)
+    if in_home.exists() or (home / SANDBOX_MARKER).exists() or not here.exists():
+        return in_home
+    return here
 
 
 @dataclass(frozen=True)
@@ -408,8 +414,10 @@ class Places:
         return cls(
             home=home,
             lake=Path(lake).absolute() if lake else home / "lake",
-            settings=Path(environment.get("TIKTOK_PIPELINE_SETTINGS") or "settings.toml").absolute(),
-            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or _default_roster(home)).absolute(),
+            settings=Path(
+                environment.get("TIKTOK_PIPELINE_SETTINGS") or _default_file(home, "settings.toml")
+            ).absolute(),
+            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or _default_file(home, "roster.csv")).absolute(),
         )
 
     @property

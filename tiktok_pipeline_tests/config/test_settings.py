@@ -61,7 +61,7 @@ def test_an_invalid_setting_is_named_as_the_operator_wrote_it(tmp_path: Path, te
     assert "\n" not in str(caught.value)
 
 
-SHIPPED = Path(__file__).parents[2] / "settings.toml"
+SHIPPED = Path(__file__).parents[2] / "settings.toml.example"
 
 
 def test_the_shipped_settings_are_the_defaults() -> None:
@@ -109,11 +109,35 @@ def test_a_lake_in_an_object_store_is_refused_with_a_reason() -> None:
         Places.from_environment({"TIKTOK_PIPELINE_LAKE": "s3://bucket/lake"})
 
 
-def test_a_demos_home_has_its_own_roster(tmp_path: Path) -> None:
+def test_a_demos_home_has_its_own_roster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A creator erased from a demo must not come back through another roster."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "roster.csv").write_text("handle\nmira\n")
     home = {"TIKTOK_PIPELINE_HOME": str(tmp_path)}
-    assert Places.from_environment(home).roster == Path("roster.csv").absolute()
+    assert Places.from_environment(home).roster == here / "roster.csv"
     (tmp_path / "sandbox.json").write_text("{}")
     assert Places.from_environment(home).roster == tmp_path / "roster.csv"
     named = home | {"TIKTOK_PIPELINE_ROSTER": str(tmp_path / "other.csv")}
     assert Places.from_environment(named).roster == tmp_path / "other.csv"
+
+
+def test_a_deployments_files_are_in_its_home_and_those_of_the_working_directory_still_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home = tmp_path / "here", tmp_path / "home"
+    for folder in (here, home):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+
+    def found() -> tuple[Path, Path]:
+        places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(home)})
+        return places.roster, places.settings
+
+    assert found() == (home / "roster.csv", home / "settings.toml")
+    (here / "roster.csv").touch()
+    (here / "settings.toml").touch()
+    assert found() == (here / "roster.csv", here / "settings.toml")
+    (home / "roster.csv").touch()
+    assert found() == (home / "roster.csv", here / "settings.toml")
