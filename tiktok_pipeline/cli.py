@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 import click
-<<<<<<< HEAD
 import msgspec
-from dotenv import load_dotenv
-=======
 from dotenv import dotenv_values, load_dotenv
->>>>>>> 8f6ff27 (A deployment's roster, settings and environment live in its home)
 
 from tiktok_pipeline.capture.clock import real_clock, replaying
+from tiktok_pipeline.commands.init import make_files, next_steps
 from tiktok_pipeline.config import roster as rosters
 from tiktok_pipeline.config.settings import Places, hash_key
 from tiktok_pipeline.erased.creators import ErasedCreators
@@ -128,11 +125,8 @@ def init(home: Path | None) -> None:
 
     HOME is a folder; by default the one in TIKTOK_PIPELINE_HOME. Existing files are never changed.
     """
-    from tiktok_pipeline.commands.init import init as make  # noqa: PLC0415
-    from tiktok_pipeline.commands.init import next_steps
-
     home = (home or Places.from_environment().home).absolute()
-    for line in make(home, os.environ):
+    for line in make_files(home, os.environ):
         click.echo(line)
     click.echo("\nnext:")
     for number, step in enumerate(next_steps(home), 1):
@@ -167,6 +161,22 @@ def status(as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
     for line in lines_of(found):
+        click.echo(line)
+
+
+@cli.command()
+@click.option("--check", "checking", is_flag=True, help="Only say what this version will rebuild, and what it costs.")
+def upgrade(checking: bool) -> None:
+    """Say what this version of the package will rebuild in the lake and in the warehouse. Changes nothing.
+
+    Replace the code first, as *Upgrade* in docs/operations.md describes. Costs are CPU time on this machine; no request
+    is sent to a vendor.
+    """
+    if not checking:
+        raise click.UsageError("add --check: the code itself is replaced as docs/operations.md describes")
+    from tiktok_pipeline.commands.upgrade import check_upgrade  # noqa: PLC0415 - imports Dagster
+
+    for line in check_upgrade(Places.from_environment()):
         click.echo(line)
 
 

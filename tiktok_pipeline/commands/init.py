@@ -16,7 +16,7 @@ _CHECKOUT = Path(__file__).parents[2]
 _OWN = {"roster.csv": "TIKTOK_PIPELINE_ROSTER", "settings.toml": "TIKTOK_PIPELINE_SETTINGS", ".env": None}
 
 
-def init(home: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def make_files(home: Path, environment: Mapping[str, str]) -> Iterator[str]:
     """Make missing files of a deployment in `home`, and yield what was done, a line each.
 
     A file of that name in the working directory, where deployments of version 0.1 have theirs, is copied instead of the
@@ -34,7 +34,7 @@ def init(home: Path, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def next_steps(home: Path) -> list[str]:
-    """Return what to do after `init`, in order."""
+    """Return the steps after `init`, in order."""
     return [
         f"export TIKTOK_PIPELINE_HOME={home}",
         "fill in the keys that you have, in .env of that folder",
