@@ -50,11 +50,13 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tiktok-pipeline", prog_name="tiktok-pipeline")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Poll TikTok creators through data vendors: streams, follower lift, leaderboards."""
-    # Check the clock for every command: some commands read it late, or not at all.
-    replaying()
-    real_clock()
+    # Check the clock for every command: some commands read it late, or not at all. `check` lists it with the rest.
+    if context.invoked_subcommand != "check":
+        replaying()
+        real_clock()
 
 
 @cli.command()
@@ -142,9 +144,9 @@ def check(spend: bool) -> None:
     findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
         click.echo(f"{finding.mark:<4} {finding.what}: {finding.message}")
-    bad = sum(not finding.good for finding in findings)
+    bad = [finding for finding in findings if not finding.good]
     if bad:
-        raise PipelineError(f"{bad} of {len(findings)} checks failed")
+        raise PipelineError(f"{len(bad)} of {len(findings)} checks failed; begin with {bad[0].what}: {bad[0].message}")
 
 
 @cli.command()

@@ -375,6 +375,15 @@ class Settings(_Section, frozen=True):
             )
 
 
+# Variables of the pipeline itself. Those of vendors are in their files in `providers/`.
+VARIABLES = tuple(
+    f"TIKTOK_PIPELINE_{name}"
+    for name in (
+        *("HOME", "LAKE", "SETTINGS", "ROSTER", "POSTGRES_URL", "CLOCK", "SCHEDULES", "HASH_KEY", "ALERT_WEBHOOK"),
+        *("UI_URL", "CLOCK_SPEED", "CLOCK_ANCHOR"),
+    )
+)
+
 # A file in the home of a demo: the parameters of its sandbox.
 SANDBOX_MARKER = "sandbox.json"
 

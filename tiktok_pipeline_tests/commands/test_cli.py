@@ -205,7 +205,7 @@ def test_check_reports_a_wrong_key_a_bad_roster_line_and_an_unreachable_vendor(
 def test_check_tests_the_postgres_connection(tmp_path: Path, sandbox: RunningSandbox, postgres_url: str) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     done = run(tmp_path, "check", **sandbox.environment)
-    assert "ok   postgres: off: set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
+    assert "off  postgres: not used: to publish there too, set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
     done = run(tmp_path, "check", **sandbox.environment, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
     assert done.returncode == 0, done.stdout
     assert "reachable and writable" in done.stdout
