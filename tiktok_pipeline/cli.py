@@ -182,7 +182,20 @@ def upgrade(checking: bool) -> None:
         click.echo(line)
 
 
-@cli.command()
+class ListsTables(click.Command):
+    """A command whose help ends with the published tables and views."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each name with the first sentence of its description."""
+        from tiktok_pipeline.publish.catalog import PUBLISHED  # noqa: PLC0415 - imports what other commands do not need
+        from tiktok_pipeline.publish.views import VIEWS  # noqa: PLC0415
+
+        for title, of in (("Views", VIEWS.values()), ("Tables", PUBLISHED)):
+            with formatter.section(title):
+                formatter.write_dl(sorted((each.name, each.description.split(". ")[0].strip(". ")) for each in of))
+
+
+@cli.command(cls=ListsTables)
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(("csv", "xlsx", "parquet")), default="csv", show_default=True)
 @click.option("--from", "start", type=MOMENT, default=None, help="Only rows at or after this time, UTC.")

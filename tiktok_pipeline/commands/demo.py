@@ -17,14 +17,12 @@ from urllib.request import Request, urlopen
 
 import duckdb
 import msgspec
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from tiktok_pipeline.capture.newest import newest_capture
 from tiktok_pipeline.commands.instance import only_program, use_instance
 from tiktok_pipeline.commands.ports import require_free_port
 from tiktok_pipeline.commands.replay import replay_span
+from tiktok_pipeline.commands.terminal_table import Column, print_table
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.lake.store import Lake
@@ -321,8 +319,6 @@ def moved(change: int | None, *, is_new: bool | None) -> str:
 
 def _show(snapshot: Path) -> None:
     """Print a small leaderboard and the lifts of the last streams."""
-    # Keep tables readable also if the output is a file.
-    console = Console(width=max(Console().width, 124))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
             "SELECT rank, rank_change, is_new, handle, value / 3600, share FROM leaderboard_today "
@@ -333,29 +329,42 @@ def _show(snapshot: Path) -> None:
             "lift_lo, lift_hi, observable, is_final FROM stream_overview "
             "WHERE status = 'ended' ORDER BY started_at DESC LIMIT 10"
         ).fetchall()
-    table = Table(title="Hours on air, last 7 days", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("rank", "change", "creator", "hours", "share"):
-        table.add_column(column, justify="left" if column == "creator" else "right")
-    for rank, change, is_new, handle, hours, share in board:
-        table.add_row(str(rank), moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
-    console.print(table)
-    table = Table(title="The last streams and their lift (90 % interval)", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):
-        table.add_column(column, justify="left" if column in ("creator", "") else "right", no_wrap=True)
+    print_table(
+        "Hours on air, last 7 days",
+        [
+            Column("rank"),
+            Column("change", drop=1),
+            Column("creator", left=True),
+            Column("hours"),
+            Column("share", drop=2),
+        ],
+        [
+            (f"{rank}", moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
+            for rank, change, is_new, handle, hours, share in board
+        ],
+    )
+    rows = []
     for handle, start, minutes, viewers, before, naive, lift, low, high, observable, final in lifts:
         known = observable and lift is not None
-        table.add_row(
-            handle,
-            f"{start:%m-%d %H:%M}",
-            f"{minutes:.0f}",
-            _number(viewers),
-            _number(before),
-            _number(naive),
-            _number(lift) if known else "not observable",
-            f"{_number(low)} to {_number(high)}" if known else "",
-            "" if final else "provisional",
+        rows.append(
+            (
+                handle,
+                f"{start:%m-%d %H:%M}",
+                f"{minutes:.0f}",
+                _number(viewers),
+                _number(before),
+                _number(naive),
+                _number(lift) if known else "not observable",
+                f"{_number(low)} to {_number(high)}" if known else "",
+                "" if final else "provisional",
+            )
         )
-    console.print(table)
+    columns = [
+        *(Column("creator", left=True), Column("start (UTC)"), Column("minutes", drop=3), Column("viewers", drop=4)),
+        *(Column("followers", drop=5), Column("naive", drop=6), Column("lift"), Column("interval", drop=1)),
+        Column("", left=True, drop=2),
+    ]
+    print_table("The last streams and their lift (90 % interval)", columns, rows)
 
 
 def _number(value: float | None) -> str:
