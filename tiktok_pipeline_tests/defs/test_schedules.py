@@ -18,7 +18,7 @@ from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
-from tiktok_pipeline_tests.defs.ticks import schedule_tick
+from tiktok_pipeline_tests.defs.ticks import schedule_tick, sensor_tick
 
 CAPTURES = (
     "watch",
@@ -201,7 +201,7 @@ def test_paid_requests_are_off_by_default_and_derive_is_on(repository: dg.Reposi
     assert status.pop("derive") is dg.DefaultScheduleStatus.RUNNING
     assert set(status.values()) == {dg.DefaultScheduleStatus.STOPPED}
     on = {sensor.name for sensor in repository.sensor_defs if sensor.default_status == dg.DefaultSensorStatus.RUNNING}
-    assert on == {"alerts", "go_live"}
+    assert on == {"alerts", "first_report", "go_live"}
 
 
 def test_one_variable_switches_all_schedules_on() -> None:
@@ -311,3 +311,32 @@ def test_on_the_replay_clock_schedules_request_no_run(
     reason = tick(repository, instance, name)
     assert isinstance(reason, str)
     assert "tiktok-pipeline replay" in reason
+
+
+def test_the_first_derive_of_a_deployment_does_not_wait_for_its_schedule(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = repository.get_sensor_def("first_report")
+
+    def look() -> dg.RunRequest | str:
+        data = sensor_tick(repository, instance, "first_report")
+        return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+    today = DAILY.get_partition_keys()[-1]
+    request = look()
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_end"] == today
+    assert sensor.minimum_interval_seconds == 30
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+    # A run that failed is repeated by the schedule, not every half minute.
+    instance.create_run_for_job(repository.get_job("derive"), status=dg.DagsterRunStatus.FAILURE)
+    assert "has run before" in str(look())
+    served = deployed / "warehouse" / "tiktok.duckdb"
+    served.parent.mkdir()
+    served.touch()
+    assert "is published" in str(look())
+    monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(deployed / "new"))
+    assert "no raw rows yet" in str(look())
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
+    assert "derive with `tiktok-pipeline replay`" in str(look())
