@@ -15,6 +15,7 @@ import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -278,6 +279,13 @@ class Retention(_Section, frozen=True):
             raise ValueError("snapshots and run_days must be at least 1")
 
 
+class Partitions(_Section, frozen=True):
+    """The first partition in the Dagster UI."""
+
+    # Partitions begin at the first capture, or at this day if it is earlier: for raw rows that are added later.
+    first_day: date | None = None
+
+
 class Publish(_Section, frozen=True):
     """What is published to DuckDB, Parquet and Postgres."""
 
@@ -357,6 +365,7 @@ class Settings(_Section, frozen=True):
     conversions: Conversions = Conversions()
     recaps: Recaps = Recaps()
     gifts: Gifts = Gifts()
+    partitions: Partitions = Partitions()
     publish: Publish = Publish()
     retention: Retention = Retention()
     checks: Checks = Checks()

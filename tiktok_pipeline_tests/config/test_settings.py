@@ -85,7 +85,8 @@ def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) ->
 
 # Keys without a default value cannot be shown with one.
 NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
-    "retention.raw_days"
+    "retention.raw_days",
+    "partitions.first_day",
 }
 
 

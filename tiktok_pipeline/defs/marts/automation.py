@@ -5,13 +5,13 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
+from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
 from tiktok_pipeline.defs.scheduling import (
     Pace, given_up_after, home_in_use, interval, stale, succeeded_within, under_way,
 )
 from tiktok_pipeline.lake.store import Lake
-from tiktok_pipeline.partitions import DAILY, day_range_tags
+from tiktok_pipeline.partitions import TRAILING_DAYS, day_range_tags
 from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (
@@ -46,7 +46,6 @@ _LONGEST, _LONGEST_AFTER_DOWNTIME = timedelta(hours=1), timedelta(hours=6)
 derive = dg.define_asset_job(
     "derive",
     selection=dg.AssetSelection.groups("normalized", "marts", "publish"),
-    partitions_def=DAILY,
     description="Normalizes new raw rows, rebuilds streams, lift, boards and ledgers of some days, and publishes.",
 )
 
@@ -75,8 +74,8 @@ def automation() -> dg.Definitions:
         job=derive,
         minimum_interval_seconds=interval(30, speed=Pace.from_environment().speed),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts the first `derive` of a new deployment as soon as raw rows have landed, so that its first "
-        "report does not wait for a tick. Does nothing after that.",
+        description="Every half minute: starts the first `derive` of a new deployment as soon as raw rows have landed, "
+        "so that its first report does not wait for a tick. Does nothing after that.",
     )
     return dg.Definitions(jobs=[derive], schedules=[schedule(_tick)], sensors=[sensor(_first_tick)])
 

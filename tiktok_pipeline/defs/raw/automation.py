@@ -9,7 +9,7 @@ import dagster as dg
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, under_way
-from tiktok_pipeline.partitions import HOURLY, hour_key
+from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.resources import Pipeline
 
 # The watch ticks every minute and starts a window when the last one, of `[watch] window_minutes`, is over: the setting
@@ -61,7 +61,6 @@ def _job(capture: _Capture) -> Any:  # Dagster's type for it is not public
     return dg.define_asset_job(
         capture.job,
         selection=[capture.asset],
-        partitions_def=HOURLY,
         description=f"One window: {capture.does}.",
         config={"ops": {capture.asset: {"config": mode}}},
         tags={"tiktok/poll": capture.job},
@@ -140,7 +139,6 @@ def automation() -> dg.Definitions:
     replay = dg.define_asset_job(
         "replay",
         selection=[table.name for table in tables.RAW_TABLES],
-        partitions_def=HOURLY,
         description="Captures all raw tables for any span on the simulated clock. Started by `tiktok-pipeline replay`.",
     )
     return dg.Definitions(jobs=[*jobs, replay], schedules=schedules)
