@@ -340,3 +340,34 @@ def test_the_first_derive_of_a_deployment_does_not_wait_for_its_schedule(
     assert "no raw rows yet" in str(look())
     monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
     assert "derive with `tiktok-pipeline replay`" in str(look())
+
+
+def test_with_a_fast_clock_the_next_window_s_run_starts_a_tick_early_and_waits(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process starts, a fast clock moves on by most of a window: between two windows nobody would be polled."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    world = now - timedelta(days=5)
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK_SPEED", "60")
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK_ANCHOR", f"{now.isoformat()}/{world.isoformat()}")
+    (deployed / "settings.toml").write_text("[watch]\nwindow_minutes = 57\n")
+
+    def requested(minutes: int) -> list[tuple[timedelta, str]]:
+        """Request the windows of a tick, and return when they start in the world, and their places."""
+        data = schedule_tick(repository, instance, "watch", now + timedelta(minutes=minutes))
+        for request in data.run_requests or ():
+            instance.create_run_for_job(
+                repository.get_job("watch"), tags=request.tags, status=dg.DagsterRunStatus.STARTED
+            )
+        return [
+            (datetime.fromisoformat(request.tags["tiktok_pipeline/window_start"]) - world, request.tags["tiktok/poll"])
+            for request in data.run_requests or ()
+        ]
+
+    starts, places = zip(*(each for minutes in range(4) for each in requested(minutes)), strict=True)
+    assert starts == tuple(timedelta(hours=hour) for hour in range(5))
+    assert places in (("watch 0", "watch 1") * 2 + ("watch 0",), ("watch 1", "watch 0") * 2 + ("watch 1",))
+    # A window that is longer than a tick is not requested before its end.
+    (deployed / "settings.toml").write_text("[watch]\nwindow_minutes = 120\n")
+    assert [start for start, _ in requested(10)] == [timedelta(hours=10)]
+    assert [requested(minutes) == [] for minutes in (10, 11)] == [True, False]
