@@ -121,6 +121,19 @@ def dev(speed: float, port: int) -> None:
 
 
 @cli.command()
+@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI.")
+def start(port: int) -> None:
+    """Run this deployment: the Dagster UI, its daemon and its code server, until Ctrl-C.
+
+    Schedules that poll vendors are off until they are switched on in the UI, under Automation, or by
+    TIKTOK_PIPELINE_SCHEDULES=on.
+    """
+    from tiktok_pipeline.commands.start import run_start  # noqa: PLC0415
+
+    run_start(port=port, say=click.echo)
+
+
+@cli.command()
 @click.argument("home", type=click.Path(file_okay=False, path_type=Path), required=False)
 def init(home: Path | None) -> None:
     """Make a deployment's own roster, settings and environment files in its HOME, from the examples.

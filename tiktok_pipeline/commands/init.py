@@ -40,6 +40,7 @@ def next_steps(home: Path) -> list[str]:
         "fill in the keys that you have, in .env of that folder",
         "tiktok-pipeline roster add HANDLE --niche NICHE",
         "tiktok-pipeline check",
+        "tiktok-pipeline start",
     ]
 
 

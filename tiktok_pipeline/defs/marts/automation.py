@@ -8,7 +8,13 @@ import polars as pl
 from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
 from tiktok_pipeline.defs.scheduling import (
-    Pace, given_up_after, home_in_use, interval, stale, succeeded_within, under_way,
+    Pace,
+    given_up_after,
+    home_in_use,
+    interval,
+    stale,
+    succeeded_within,
+    under_way,
 )
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import TRAILING_DAYS, day_range_tags
@@ -84,6 +90,8 @@ def _first_tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.S
     """Return the first run of `derive`, or the reason to skip it. Later runs, also after a failure, are scheduled."""
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: derive with `tiktok-pipeline replay`")
+    if reason := home_in_use(pipeline.places.home, pipeline.variables):
+        return reason
     if (pipeline.places.warehouse / LINK).exists():
         return dg.SkipReason("the first report is published; the schedule `derive` updates it")
     if not pipeline.lake.days(RAW_LIVES):
