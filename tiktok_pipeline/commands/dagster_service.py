@@ -50,6 +50,7 @@ _LOG_BYTES = 20_000_000
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r" - (?:ERROR|CRITICAL) - (.*)")
 _SHOWN = 300
+_MOST_ERRORS = 100
 
 
 def serve_dagster(port: int, log: Path, say: Say) -> None:
@@ -111,6 +112,8 @@ def _run_until_stopped(command: list[str], log: Path, say: Say) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(service.pid, signal.SIGKILL)
         service.wait()
+        reader.join(_STOPPING_S)
+        service.stdout.close()
         give_up_runs()
         signal.signal(signal.SIGTERM, previous)
 
@@ -151,11 +154,15 @@ def _ready(url: str, begun: float) -> bool:
 def _keep(lines: Iterable[str], log: Path, say: Say) -> None:
     """Write the lines of a service to its log, and print those that report an error."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    printed = set[str]()
     with contextlib.closing(RotatingFileHandler(log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")) as file:
         for line in lines:
             text = _COLOUR.sub("", line.rstrip("\n"))
             file.emit(logging.LogRecord("service", logging.INFO, "", 0, text, None, None))
-            if found := _ERROR.search(text):
+            found = _ERROR.search(text)
+            # An error that repeats with every tick is printed once.
+            if found and found[1] not in printed and len(printed) < _MOST_ERRORS:
+                printed.add(found[1])
                 say(f"error: {found[1][:_SHOWN]} (see {log})")
 
 
