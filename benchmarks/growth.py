@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
 from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.partitions import TRAILING_DAYS
 from tiktok_pipeline.providers import social_fetch
 from tiktok_pipeline.tables import (
     COVERAGE,

@@ -15,13 +15,14 @@ from typing import Literal
 
 import click
 import msgspec
-from dotenv import load_dotenv
+from dotenv import dotenv_values, load_dotenv
 
 from tiktok_pipeline.capture.clock import real_clock, replaying
+from tiktok_pipeline.commands.init import make_files, next_steps
 from tiktok_pipeline.config import roster as rosters
 from tiktok_pipeline.config.settings import Places, hash_key
 from tiktok_pipeline.erased.creators import ErasedCreators
-from tiktok_pipeline.errors import PipelineError, RosterError
+from tiktok_pipeline.errors import PipelineError, RosterError, SettingsError
 
 
 class Moment(click.ParamType[datetime]):
@@ -49,11 +50,13 @@ _SPEED = click.FloatRange(min=0.1, max=3600)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tiktok-pipeline", prog_name="tiktok-pipeline")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Poll TikTok creators through data vendors: streams, follower lift, leaderboards."""
-    # Check the clock for every command: some commands read it late, or not at all.
-    replaying()
-    real_clock()
+    # Check the clock for every command: some commands read it late, or not at all. `check` lists it with the rest.
+    if context.invoked_subcommand != "check":
+        replaying()
+        real_clock()
 
 
 @cli.command()
@@ -118,6 +121,34 @@ def dev(speed: float, port: int) -> None:
 
 
 @cli.command()
+@click.option("--port", type=_PORT, default=3000, show_default=True, help="Port of the Dagster UI.")
+def start(port: int) -> None:
+    """Run this deployment: the Dagster UI, its daemon and its code server, until Ctrl-C.
+
+    Schedules that poll vendors are off until they are switched on in the UI, under Automation, or by
+    TIKTOK_PIPELINE_SCHEDULES=on.
+    """
+    from tiktok_pipeline.commands.start import run_start  # noqa: PLC0415
+
+    run_start(port=port, say=click.echo)
+
+
+@cli.command()
+@click.argument("home", type=click.Path(file_okay=False, path_type=Path), required=False)
+def init(home: Path | None) -> None:
+    """Make a deployment's own roster, settings and environment files in its HOME, from the examples.
+
+    HOME is a folder; by default the one in TIKTOK_PIPELINE_HOME. Existing files are never changed.
+    """
+    home = (home or Places.from_environment().home).absolute()
+    for line in make_files(home, os.environ):
+        click.echo(line)
+    click.echo("\nnext:")
+    for number, step in enumerate(next_steps(home), 1):
+        click.echo(f"  {number}. {step}")
+
+
+@cli.command()
 @click.option("--spend", is_flag=True, help="Also test keys of vendors without a free endpoint: one credit each.")
 def check(spend: bool) -> None:
     """Check settings, roster, keys, vendors, lake and warehouse; print each problem with its remedy."""
@@ -126,9 +157,9 @@ def check(spend: bool) -> None:
     findings = check_deployment(os.environ, spend=spend)
     for finding in findings:
         click.echo(f"{finding.mark:<4} {finding.what}: {finding.message}")
-    bad = sum(not finding.good for finding in findings)
+    bad = [finding for finding in findings if not finding.good]
     if bad:
-        raise PipelineError(f"{bad} of {len(findings)} checks failed")
+        raise PipelineError(f"{len(bad)} of {len(findings)} checks failed; begin with {bad[0].what}: {bad[0].message}")
 
 
 @cli.command()
@@ -149,6 +180,35 @@ def status(as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--check", "checking", is_flag=True, help="Only say what this version will rebuild, and what it costs.")
+def upgrade(checking: bool) -> None:
+    """Say what this version of the package will rebuild in the lake and in the warehouse. Changes nothing.
+
+    Replace the code first, as *Upgrade* in docs/operations.md describes. Costs are CPU time on this machine; no request
+    is sent to a vendor.
+    """
+    if not checking:
+        raise click.UsageError("add --check: the code itself is replaced as docs/operations.md describes")
+    from tiktok_pipeline.commands.upgrade import check_upgrade  # noqa: PLC0415 - imports Dagster
+
+    for line in check_upgrade(Places.from_environment()):
+        click.echo(line)
+
+
+class ListsTables(click.Command):
+    """A command whose help ends with the published tables and views."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each name with the first sentence of its description."""
+        from tiktok_pipeline.publish.catalog import PUBLISHED  # noqa: PLC0415 - imports what other commands do not need
+        from tiktok_pipeline.publish.views import VIEWS  # noqa: PLC0415
+
+        for title, of in (("Views", VIEWS.values()), ("Tables", PUBLISHED)):
+            with formatter.section(title):
+                formatter.write_dl(sorted((each.name, each.description.split(". ")[0].strip(". ")) for each in of))
+
+
+@cli.command(cls=ListsTables)
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(("csv", "xlsx", "parquet")), default="csv", show_default=True)
 @click.option("--from", "start", type=MOMENT, default=None, help="Only rows at or after this time, UTC.")
@@ -349,11 +409,23 @@ def one_line_failures() -> Iterator[None]:
         sys.exit(1)
 
 
+def _load_environment() -> None:
+    """Set variables from .env of the working directory, then of the home. As in Dagster, the environment wins."""
+    path = Path(".env")
+    try:
+        load_dotenv(path, override=False)
+        path = Path(os.environ.get("TIKTOK_PIPELINE_HOME") or "data") / ".env"
+        for name, value in dotenv_values(path).items():
+            if value is not None and name != "TIKTOK_PIPELINE_HOME":
+                os.environ.setdefault(name, value)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+
+
 def main() -> None:
     """Entry point of `tiktok-pipeline`."""
-    # As in Dagster: the environment wins over the file.
-    load_dotenv(".env", override=False)
     with one_line_failures():
+        _load_environment()
         cli()
 
 

@@ -1,12 +1,21 @@
 """Define the partitions of the project: hours for raw, days for all later tables.
 
+`HOURLY` and `DAILY` begin at a fixed day, and need no file. A deployment shows partitions from its own beginning on:
+see `begin_at`.
+
 `end_offset=1` makes the current hour and the current day valid keys. With hourly files after raw, reading a year would
 take thirty times as long; listing a minutely definition would take half a minute.
 """
 
-from datetime import UTC, date, datetime
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+
+from tiktok_pipeline.lake.store import Lake
+from tiktok_pipeline.tables import RAW_TABLES, TABLES
 
 FIRST_DAY = "2025-01-01"
 
@@ -17,7 +26,43 @@ DAILY = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
 # of work). One run for years would hold too much in memory, and lose too much if it is killed.
 BY_THE_MONTH = dg.BackfillPolicy.multi_run(max_partitions_per_run=31)
 
+# An open stream may end, and a story grow, until the day after: every run derives the last days.
+TRAILING_DAYS = 4
+
 _HOUR_FORMAT = "%Y-%m-%d-%H:%M"
+
+
+def first_day(lake: Lake, today: date, configured: date | None = None) -> date:
+    """Return the first day of a deployment: of its first capture, of `configured`, or today, whichever is earliest.
+
+    Retention may have removed the first raw days. Derived days are kept, and reach back further.
+    """
+    captured = [days[0] for table in RAW_TABLES if (days := lake.days(table))]
+    derived = [days[0] for table in TABLES.values() if table.files == "day" and (days := lake.days(table))]
+    before = timedelta(days=TRAILING_DAYS - 1)
+    # A folder of a wrong date must not give partitions for decades.
+    found = [max(day, date.fromisoformat(FIRST_DAY)) for day in (*captured, *(day + before for day in derived))]
+    return min([today, *found, *([configured] if configured else [])])
+
+
+def begin_at(definitions: dg.Definitions, first: date) -> dg.Definitions:
+    """Return the definitions with partitions from a deployment's first day on; keys stay the same.
+
+    Hours begin at that day. Days begin some days earlier, because every run of `derive` covers the last days.
+    """
+    begins = {
+        HOURLY: dg.HourlyPartitionsDefinition(start_date=f"{first}-00:00", end_offset=1),
+        DAILY: dg.DailyPartitionsDefinition(start_date=f"{first - timedelta(days=TRAILING_DAYS - 1)}", end_offset=1),
+    }
+
+    def begun(spec: dg.AssetSpec) -> dg.AssetSpec:
+        of = spec.partitions_def
+        return spec.replace_attributes(partitions_def=begins[of]) if of in begins else spec
+
+    with warnings.catch_warnings():
+        # The release of Dagster is pinned.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return definitions.map_asset_specs(func=begun)
 
 
 def hour_key(moment: datetime) -> str:

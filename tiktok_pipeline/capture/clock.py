@@ -161,7 +161,7 @@ def replaying(environment: Mapping[str, str] = os.environ) -> bool:
     """
     value = environment.get("TIKTOK_PIPELINE_CLOCK") or "real"
     if value not in ("real", "replay"):
-        raise SettingsError("TIKTOK_PIPELINE_CLOCK must be real or replay")
+        raise SettingsError(f"TIKTOK_PIPELINE_CLOCK must be real or replay, not {value[:40]!r}")
     return value == "replay"
 
 

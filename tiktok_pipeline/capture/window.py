@@ -43,8 +43,11 @@ SWEEPS: dict[str, tuple[sweep.Sweep, str]] = {
     tables.RAW_USER_SEARCHES.name: (sweep.sweep_user_searches, "user_search"),
 }
 
-# Longest delay of a scheduled run: the queue may be long, and under `make dev` an hour passes in minutes.
+# Longest delay of a run: the queue may be long, and under `make dev` an hour passes in minutes.
 _LATEST_START = timedelta(hours=12)
+
+# A person may choose the current hour in the UI this long before the run is requested.
+_CHOSEN_BEFORE = timedelta(minutes=15)
 
 
 @dataclass
@@ -59,7 +62,20 @@ class WindowReport:
     seconds: float = 0.0
 
 
-def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None = None) -> None:
+def current_hours(requested: datetime, clock: RealClock) -> set[datetime]:
+    """Return the hours that named the present when a run was requested by hand, at this system time.
+
+    The hour may have changed since a person chose it. With a fast clock the newest partition is of the system time: it
+    also means the present.
+    """
+    chosen = requested - _CHOSEN_BEFORE
+    hours = set(hours_between(clock.at(chosen), clock.at(requested) + timedelta(microseconds=1)))
+    return hours if clock.speed == 1 else hours | {hour_of(chosen), hour_of(requested)}
+
+
+def check_partition(
+    hour: datetime, now: datetime, scheduled_at: datetime | None = None, current: Collection[datetime] = ()
+) -> None:
     """Reject a run for any hour except the current one: vendors report only the current state.
 
     A scheduled run may begin late; its rows then land in the hour in which it runs. Later than `_LATEST_START` after
@@ -69,6 +85,7 @@ def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None
         hour: start of the partition.
         now: the current time.
         scheduled_at: the tick of the schedule; None for other runs.
+        current: for a run by hand, the hours that count as the current one; see `current_hours`.
 
     Raises:
         BackfillError: `hour` is not the current hour, and the run is not a delayed run of that hour.
@@ -78,10 +95,10 @@ def check_partition(hour: datetime, now: datetime, scheduled_at: datetime | None
         and hour_of(scheduled_at) == hour
         and timedelta(0) <= now - scheduled_at <= _LATEST_START
     )
-    if hour_of(now) != hour and not late:
+    if hour_of(now) != hour and not late and hour not in current:
         raise BackfillError(
             f"raw cannot be captured for {hour:%Y-%m-%d %H}:00 UTC: vendors report only the current state "
-            f"({now:%Y-%m-%d %H:%M} UTC). No request was made and no file was changed. Materialize the current hour. "
+            f"({now:%Y-%m-%d %H:%M} UTC). No request was made and no file was changed. Materialize the newest hour. "
             "Normalized tables and marts can be backfilled from raw."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -66,6 +67,7 @@ def check_deployment(environment: Mapping[str, str], *, spend: bool = False) -> 
 
 def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
     yield from _tried("clock", lambda: _clock(environment))
+    yield from _tried("environment", lambda: _variables(environment))
     found = _tried("places", lambda: [settings.Places.from_environment(environment)])
     places = found[0]
     if isinstance(places, Finding):
@@ -76,8 +78,16 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
     def read_settings() -> Iterator[Finding]:
         nonlocal configured
         configured = settings.load_settings(places.settings)
-        message = "read" if places.settings.exists() else "no file: every setting has its default"
-        yield Finding(f"settings {places.settings.name}", True, message)
+        if places.settings.exists():
+            yield Finding("settings", True, f"{places.settings} is valid")
+        elif environment.get("TIKTOK_PIPELINE_SETTINGS"):
+            message = (
+                f"TIKTOK_PIPELINE_SETTINGS names {places.settings}, which is missing: make it, or unset the variable"
+            )
+            yield Finding("settings", False, message)
+        else:
+            message = f"no file {places.settings}: every setting has its default (`tiktok-pipeline init` makes one)"
+            yield Finding("settings", True, message, off=True)
 
     yield from _tried("settings", read_settings)
     yield from _tried("roster", lambda: _roster(places.roster))
@@ -87,13 +97,18 @@ def _findings(environment: Mapping[str, str], spend: bool) -> Iterator[Finding]:
         yield keys
     else:
         yield from _vendors(environment, keys, configured, places.roster if spend else None)
-        yield from _routes(configured, keys)
+        if keys:
+            yield from _routes(configured, keys)
+        else:
+            yield Finding("routes", False, f"no vendor has a key: begin with {_first_key(configured)}")
         yield from _tried("round", lambda: _round(configured, places.roster, keys, replaying(environment)))
         yield from _tried("home", lambda: _invented(places, keys))
     yield from _tried("lake", lambda: _lake(Lake(places.lake)))
     yield from _tried("warehouse", lambda: [_warehouse(places.warehouse)])
     yield from _tried("dagster", lambda: _dagster(instance_home(environment, places)))
     yield from _tried("postgres", lambda: [_postgres(environment)])
+    if not environment.get("TIKTOK_PIPELINE_ALERT_WEBHOOK"):
+        yield Finding("alerts", True, "not sent: to send them, set TIKTOK_PIPELINE_ALERT_WEBHOOK", off=True)
 
 
 def _tried(what: str, look: Callable[[], Iterable[Found]]) -> list[Found | Finding]:
@@ -117,6 +132,28 @@ def _clock(environment: Mapping[str, str]) -> Iterator[Finding]:
     if replaying(environment):
         yield Finding("clock", True, "replay: requests are for past times; only test servers support them")
     real_clock(environment)
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Check for misspelt variables, which have no effect, and for values without effect."""
+    known = {"TIKTOK_PIPELINE_": set(settings.VARIABLES)} | {
+        f"{name.upper()}_": {*vendor.credential_variables, vendor.base_url_variable} for name, vendor in VENDORS.items()
+    }
+    for prefix, names in known.items():
+        ends = {name.removeprefix(prefix): name for name in names}
+        for name in sorted(environment.keys() - names):
+            # By the part that differs: the common start would make all names alike.
+            found = name.startswith(prefix) and difflib.get_close_matches(name.removeprefix(prefix), ends, n=1)
+            if found:
+                yield Finding("environment", False, f"{name} has no effect; did you mean `{ends[found[0]]}`?")
+    schedules = environment.get("TIKTOK_PIPELINE_SCHEDULES") or "off"
+    if schedules not in ("on", "off"):
+        yield Finding(
+            "environment",
+            False,
+            f"TIKTOK_PIPELINE_SCHEDULES must be on or off, not {schedules[:40]!r}: on starts all schedules, off leaves "
+            "them as they are in the UI",
+        )
 
 
 def _roster(path: Path) -> Iterator[Finding]:
@@ -224,10 +261,12 @@ async def _reach(access: Access) -> Finding:
         await connections.aclose()
     if reply.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         return _no_response(access, PROXY_AUTHENTICATION)
+    # Most servers have no page at this address. Only an error of the server itself says something about the vendor.
+    trouble = f", but with an error of its server (HTTP {reply.status})" if reply.status >= 500 else ""
     return Finding(
         f"vendor {access.vendor.name}",
         True,
-        f"reachable (HTTP {reply.status}); it has no free endpoint: --spend tests the key for a credit",
+        f"reachable{trouble}; the key is not tested: the vendor has no free endpoint, --spend tests it for a credit",
     )
 
 
@@ -248,10 +287,17 @@ def _routes(configured: settings.Settings, keys: Mapping[str, Access]) -> Iterat
             yield Finding(f"route {capability}", True, ", then ".join(usable))
             continue
         variables = "; or ".join(" and ".join(VENDORS[name].credential_variables) for name in route)
+        remedy = f"set {variables}" if route else f"[routes] {capability} in the settings names none"
         # Optional routes add tables and detail; everything else works without them.
         optional = capability in _OPTIONAL
-        message = "no vendor available, and its table stays empty" if optional else "no vendor available"
-        yield Finding(f"route {capability}", optional, f"{message}: set {variables}")
+        message = "no vendor, and its table stays empty" if optional else "no vendor available"
+        yield Finding(f"route {capability}", optional, f"{message}: {remedy}", off=optional)
+
+
+def _first_key(configured: settings.Settings) -> str:
+    """Return the variables of the vendor to begin with: the first for live states."""
+    names = [*configured.routes.live, *VENDORS]
+    return " and ".join(VENDORS[names[0]].credential_variables)
 
 
 def _round(
@@ -325,7 +371,8 @@ def _postgres(environment: Mapping[str, str]) -> Finding:
     try:
         url = settings.postgres_url(environment)
         if url is None:
-            return Finding("postgres", True, "off: set TIKTOK_PIPELINE_POSTGRES_URL to publish there too")
+            message = "not used: to publish there too, set TIKTOK_PIPELINE_POSTGRES_URL"
+            return Finding("postgres", True, message, off=True)
         return Finding("postgres", True, postgres.check(url))
     except PipelineError as error:
         return Finding("postgres", False, str(error))

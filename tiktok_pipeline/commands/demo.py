@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import duckdb
 import msgspec
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from tiktok_pipeline.capture.newest import newest_capture
+from tiktok_pipeline.commands.dagster_service import give_up_runs, serve_dagster
 from tiktok_pipeline.commands.instance import only_program, use_instance
 from tiktok_pipeline.commands.ports import require_free_port
 from tiktok_pipeline.commands.replay import replay_span
+from tiktok_pipeline.commands.terminal_table import Column, print_table
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
-from tiktok_pipeline.errors import PipelineError, SettingsError
+from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.sandbox.server import start_in_process
@@ -40,24 +34,6 @@ _DAYS_BEFORE_TODAY = 7
 # At many times real speed a window of the default ten minutes would end before its run has started. The watch ticks
 # every minute of wall time; the overhead of its run fits into the rest.
 _DEV_WINDOW_S = 57
-
-# How often to check whether the service has ended, or Ctrl-C was pressed.
-_LOOK_S = 0.2
-
-# Time limit for a question to the UI's server while it starts.
-_ASKING_S = 5
-
-# Repositories of the code locations that are loaded, and the health of the daemons.
-_READY = """{
-  repositoriesOrError { ... on RepositoryConnection { nodes { name } } }
-  instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
-}"""
-
-# `dg dev` finds the project by its working directory.
-_CHECKOUT = Path(__file__).parents[2]
-
-# Time limit for a service to stop, active runs included.
-_STOPPING_S = 30
 
 # The last day stops in the evening, when creators are on air: at midnight a report would show no live stream.
 _ENDS_AT = timedelta(hours=20)
@@ -106,10 +82,9 @@ def run_demo(*, creators: int, days: int, seed: int, say: Say) -> None:
         SettingsError: the home holds data that is not a demo's, or another program runs in it.
     """
     home = _Home(Places.from_environment())
-    if home.world() is None and home.places.lake.exists():
-        raise SettingsError(
-            f"{home.places.lake} holds data that is not a demo's: name another folder in TIKTOK_PIPELINE_HOME"
-        )
+    for own in (home.places.lake, home.places.home / "roster.csv"):
+        if home.world() is None and own.exists():
+            raise SettingsError(f"{own} is not a demo's: name another folder in TIKTOK_PIPELINE_HOME")
     with only_program(home.places, "demo"):
         _replay_demo(home, creators=creators, days=days, seed=seed, say=say)
 
@@ -162,18 +137,11 @@ def _serve_world(home: _Home, world: WorldOnDisk, *, speed: float, port: int, sa
         settings.write_text(dev_settings(speed), encoding="utf-8")
         os.environ |= dev_environment(speed, shown) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
         use_instance(home.places)
-        _give_up_runs()
+        give_up_runs()
         catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
-        dg = Path(sys.executable).with_name("dg")
-        if not dg.exists() or not (_CHECKOUT / "pyproject.toml").exists():
-            raise PipelineError(
-                "`dg` or the project's checkout is missing: run `make dev` in a checkout of the project"
-            )
-        url = f"http://127.0.0.1:{port}"
-        threading.Thread(target=_say_when_ready, args=(url, say), daemon=True).start()
-        _run_until_stopped([str(dg), "dev", "--port", str(port), "--host", "127.0.0.1"], say)
+        serve_dagster(port, home.places.home / "logs" / "dev.log", say)
 
 
 def dev_settings(speed: float) -> str:
@@ -199,96 +167,6 @@ def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
         "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
         "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
     }
-
-
-def _run_until_stopped(command: list[str], say: Say) -> None:
-    """Run `command` until it ends, or until Ctrl-C or a termination signal.
-
-    It runs in a session of its own: Ctrl-C in a terminal reaches a whole session, and every process of Dagster would
-    print a traceback. Only the process that can stop the others gets the signal.
-
-    Raises:
-        PipelineError: it ended by itself with an error.
-    """
-    service = subprocess.Popen(
-        command,
-        cwd=_CHECKOUT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    threading.Thread(target=_forward, args=(service.stdout,), daemon=True).start()
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        # A signal may reach another thread, and a wait without a timeout would not notice it.
-        while service.poll() is None:
-            time.sleep(_LOOK_S)
-        if service.returncode:
-            raise PipelineError(f"{Path(command[0]).name} {command[1]} ended with exit code {service.returncode}")
-    except KeyboardInterrupt:
-        say("stopping")
-        # A second Ctrl-C must not leave processes behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        service.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            service.wait(_STOPPING_S)
-        say("stopped")
-    finally:
-        # Code servers outlive their parent by most of a minute, and runs continue with them.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(service.pid, signal.SIGKILL)
-        service.wait()
-        _give_up_runs()
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _say_when_ready(url: str, say: Say) -> None:
-    """Print the address of the UI when it answers, and again when the code is loaded and the daemon runs."""
-    begun = time.time()
-    while not _answers(url):
-        time.sleep(_LOOK_S)
-    say(f"Dagster UI: {url} (starting)")
-    while not _ready(url, begun):
-        time.sleep(_LOOK_S)
-    say(f"Dagster UI: {url} is ready; schedules are on: watch them under Runs")
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError), urlopen(f"{url}/server_info", timeout=_ASKING_S):
-        return True
-    return False
-
-
-def _ready(url: str, begun: float) -> bool:
-    """Return whether the code is loaded, and every required daemon has reported since `begun`, in Unix time.
-
-    Dagster itself calls a daemon healthy for half an hour after its last report.
-    """
-    request = Request(f"{url}/graphql", msgspec.json.encode({"query": _READY}), {"Content-Type": "application/json"})
-    with contextlib.suppress(OSError, msgspec.MsgspecError, KeyError, TypeError):
-        with urlopen(request, timeout=_ASKING_S) as response:
-            found = msgspec.json.decode(response.read())["data"]
-        daemons = found["instance"]["daemonHealth"]["allDaemonStatuses"]
-        return bool(found["repositoriesOrError"].get("nodes")) and all(
-            (daemon["lastHeartbeatTime"] or 0) >= begun for daemon in daemons if daemon["required"]
-        )
-    return False
-
-
-def _forward(lines: Iterable[str]) -> None:
-    """Print the lines of a service, without Dagster's warning about the checkout's dagster.yaml, which was copied."""
-    for line in lines:
-        if "Found a dagster instance configuration value" not in line:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-
-
-def _give_up_runs() -> None:
-    from tiktok_pipeline.commands.runs import give_up_runs  # noqa: PLC0415 - Dagster takes a second to import
-
-    give_up_runs()
 
 
 def _first_day(now: datetime, days: int) -> datetime:
@@ -322,8 +200,6 @@ def moved(change: int | None, *, is_new: bool | None) -> str:
 
 def _show(snapshot: Path) -> None:
     """Print a small leaderboard and the lifts of the last streams."""
-    # Keep tables readable also if the output is a file.
-    console = Console(width=max(Console().width, 124))
     with duckdb.connect(str(snapshot), read_only=True) as connection:
         board = connection.execute(
             "SELECT rank, rank_change, is_new, handle, value / 3600, share FROM leaderboard_today "
@@ -334,29 +210,42 @@ def _show(snapshot: Path) -> None:
             "lift_lo, lift_hi, observable, is_final FROM stream_overview "
             "WHERE status = 'ended' ORDER BY started_at DESC LIMIT 10"
         ).fetchall()
-    table = Table(title="Hours on air, last 7 days", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("rank", "change", "creator", "hours", "share"):
-        table.add_column(column, justify="left" if column == "creator" else "right")
-    for rank, change, is_new, handle, hours, share in board:
-        table.add_row(str(rank), moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
-    console.print(table)
-    table = Table(title="The last streams and their lift (90 % interval)", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in ("creator", "start (UTC)", "minutes", "viewers", "followers", "naive", "lift", "interval", ""):
-        table.add_column(column, justify="left" if column in ("creator", "") else "right", no_wrap=True)
+    print_table(
+        "Hours on air, last 7 days",
+        [
+            Column("rank"),
+            Column("change", drop=1),
+            Column("creator", left=True),
+            Column("hours"),
+            Column("share", drop=2),
+        ],
+        [
+            (f"{rank}", moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
+            for rank, change, is_new, handle, hours, share in board
+        ],
+    )
+    rows = []
     for handle, start, minutes, viewers, before, naive, lift, low, high, observable, final in lifts:
         known = observable and lift is not None
-        table.add_row(
-            handle,
-            f"{start:%m-%d %H:%M}",
-            f"{minutes:.0f}",
-            _number(viewers),
-            _number(before),
-            _number(naive),
-            _number(lift) if known else "not observable",
-            f"{_number(low)} to {_number(high)}" if known else "",
-            "" if final else "provisional",
+        rows.append(
+            (
+                handle,
+                f"{start:%m-%d %H:%M}",
+                f"{minutes:.0f}",
+                _number(viewers),
+                _number(before),
+                _number(naive),
+                _number(lift) if known else "not observable",
+                f"{_number(low)} to {_number(high)}" if known else "",
+                "" if final else "provisional",
+            )
         )
-    console.print(table)
+    columns = [
+        *(Column("creator", left=True), Column("start (UTC)"), Column("minutes", drop=3), Column("viewers", drop=4)),
+        *(Column("followers", drop=5), Column("naive", drop=6), Column("lift"), Column("interval", drop=1)),
+        Column("", left=True, drop=2),
+    ]
+    print_table("The last streams and their lift (90 % interval)", columns, rows)
 
 
 def _number(value: float | None) -> str:

@@ -17,11 +17,10 @@ from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.config.settings import Places
 from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.defs.failures import failure_reason
-from tiktok_pipeline.defs.marts.daily import TRAILING_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repairs_before
 from tiktok_pipeline.errors import PipelineError, SettingsError
 from tiktok_pipeline.lake.store import Lake
-from tiktok_pipeline.partitions import FIRST_DAY, day_range_tags
+from tiktok_pipeline.partitions import FIRST_DAY, TRAILING_DAYS, day_range_tags
 from tiktok_pipeline.tables import RAW_LIVES
 
 _log = logging.getLogger(__name__)

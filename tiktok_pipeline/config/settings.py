@@ -1,6 +1,6 @@
 """The settings in settings.toml, with all defaults of the project.
 
-`load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml); a missing file
+`load_settings()` reads the file that TIKTOK_PIPELINE_SETTINGS names (default settings.toml in the home); a missing file
 means defaults. Paths come from the environment: see `Places`. Secrets are never settings: each vendor's file in
 `providers/` names the environment variables of its credentials, and its default rate limits.
 """
@@ -8,13 +8,16 @@ means defaults. Paths come from the environment: see `Places`. Secrets are never
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -277,6 +280,13 @@ class Retention(_Section, frozen=True):
             raise ValueError("snapshots and run_days must be at least 1")
 
 
+class Partitions(_Section, frozen=True):
+    """The first partition in the Dagster UI."""
+
+    # Partitions begin at the first capture, or at this day if it is earlier: for raw rows that are added later.
+    first_day: date | None = None
+
+
 class Publish(_Section, frozen=True):
     """What is published to DuckDB, Parquet and Postgres."""
 
@@ -356,6 +366,7 @@ class Settings(_Section, frozen=True):
     conversions: Conversions = Conversions()
     recaps: Recaps = Recaps()
     gifts: Gifts = Gifts()
+    partitions: Partitions = Partitions()
     publish: Publish = Publish()
     retention: Retention = Retention()
     checks: Checks = Checks()
@@ -374,13 +385,28 @@ class Settings(_Section, frozen=True):
             )
 
 
+# Variables of the pipeline itself. Those of vendors are in their files in `providers/`.
+VARIABLES = tuple(
+    f"TIKTOK_PIPELINE_{name}"
+    for name in (
+        *("HOME", "LAKE", "SETTINGS", "ROSTER", "POSTGRES_URL", "CLOCK", "SCHEDULES", "HASH_KEY", "ALERT_WEBHOOK"),
+        *("UI_URL", "CLOCK_SPEED", "CLOCK_ANCHOR"),
+    )
+)
+
 # A file in the home of a demo: the parameters of its sandbox.
 SANDBOX_MARKER = "sandbox.json"
 
 
-def _default_roster(home: Path) -> Path:
-    """Return the default roster: a demo's home has its own, because its invented creators do not exist on TikTok."""
-    return home / "roster.csv" if (home / SANDBOX_MARKER).exists() else Path("roster.csv")
+def _default_file(home: Path, name: str) -> Path:
+    """Return the default place of a deployment's own file: the home, or the working directory if only that has it.
+
+    A demo never takes a file of the working directory: its invented creators do not exist on TikTok.
+    """
+    in_home, here = home / name, Path(name)
+    if in_home.exists() or (home / SANDBOX_MARKER).exists() or not here.exists():
+        return in_home
+    return here
 
 
 @dataclass(frozen=True)
@@ -409,8 +435,10 @@ class Places:
         return cls(
             home=home,
             lake=Path(lake).absolute() if lake else home / "lake",
-            settings=Path(environment.get("TIKTOK_PIPELINE_SETTINGS") or "settings.toml").absolute(),
-            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or _default_roster(home)).absolute(),
+            settings=Path(
+                environment.get("TIKTOK_PIPELINE_SETTINGS") or _default_file(home, "settings.toml")
+            ).absolute(),
+            roster=Path(environment.get("TIKTOK_PIPELINE_ROSTER") or _default_file(home, "roster.csv")).absolute(),
         )
 
     @property
@@ -485,19 +513,21 @@ def load_settings(path: Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as UTF-8 text: {error}") from None
     try:
-        settings = msgspec.convert(_over(msgspec.to_builtins(Settings()), tomllib.loads(text)), Settings)
+        given = tomllib.loads(text)
+        settings = msgspec.convert(_over(msgspec.to_builtins(Settings()), given), Settings)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path.name} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path.name}: {_plain(error)}") from None
+        raise SettingsError(f"{path.name}: {_plain(error, given)}") from None
     known = set(VENDORS)
+    listed = f"vendors are {', '.join(sorted(known))}"
     for vendor in settings.vendors.keys() - known:
-        raise SettingsError(f"{path.name}: [vendors.{vendor}] is not a vendor; vendors are {', '.join(sorted(known))}")
+        raise SettingsError(f"{path.name}: [vendors.{vendor}] is not a vendor; {listed}{near_miss(vendor, known)}")
     for capability in Routes.__struct_fields__:
         for vendor in getattr(settings.routes, capability):
             if vendor not in known:
                 raise SettingsError(
-                    f"{path.name}: [routes] {capability} names {vendor!r}; vendors are {', '.join(sorted(known))}"
+                    f"{path.name}: [routes] {capability} names {vendor!r}; {listed}{near_miss(vendor, known)}"
                 )
     return settings
 
@@ -511,9 +541,45 @@ def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _plain(error: msgspec.ValidationError) -> str:
-    """Rewrite a message of msgspec: section and key instead of a JSON path."""
-    message, _, path = str(error).partition(" - at `$")
-    where = path.strip("`.").replace(".", ".")
-    message = message.replace("Object contains unknown field", "unknown key")
-    return f"[{where}] {message}" if where else message
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...?` if a known word is like this one; else nothing."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+
+def _plain(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
+    """Rewrite a message of msgspec: section and key instead of a JSON path, with what is allowed there."""
+    message, at, path = str(error).rpartition(" - at `$")
+    message = message if at else path
+    where = path.strip("`.") if at else ""
+    if unknown := _UNKNOWN.fullmatch(message):
+        key = unknown[1]
+        # msgspec does not say which vendor.
+        if where == "vendors[...]":
+            of = (name for name, section in given["vendors"].items() if isinstance(section, dict) and key in section)
+            where = f"vendors.{next(of, '...')}"
+        message = f"unknown key `{key}`{_meant(key, where.partition('.')[0])}"
+    elif words := _allowed(*where.split(".")):
+        message += f"; allowed are {', '.join(words)}"
+    return " ".join((f"[{where}] {message}" if where else message).split())
+
+
+def _meant(key: str, section: str) -> str:
+    """Return what an unknown key of a section may mean; the empty section is the top of the file."""
+    sections = {name: set(type(getattr(Settings(), name)).__struct_fields__)
+                for name in Settings.__struct_fields__ if name != "vendors"} | {
+                    "vendors": set(Limits.__struct_fields__)}  # fmt: skip
+    if hint := near_miss(key, sections.get(section, ()) if section else sections):
+        return hint
+    homes = [name for name, keys in sections.items() if key in keys]
+    named = ["[vendors.NAME]" if name == "vendors" else f"[{name}]" for name in homes]
+    return f"; it belongs below {' or '.join(named)}" if named else ""
+
+
+def _allowed(section: str, key: str = "", *_: str) -> tuple[str, ...]:
+    """Return the allowed words of a setting; empty if it takes other values."""
+    kind = get_type_hints(type(getattr(Settings(), section, None))).get(key)
+    return get_args(kind) if get_origin(kind) is Literal else ()

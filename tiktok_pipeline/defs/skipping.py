@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,7 +86,8 @@ class Skipping:
     def making(self, day: date) -> Iterator[Made]:
         """Record the day if the block wrote all tables of the asset."""
         made = Made()
-        up_to_date.drop_record(self.lake, self.asset, day)
+        before = up_to_date.drop_record(self.lake, self.asset, day)
+        begun = time.process_time()
         with recording() as reads:
             yield made
         if set(made.tables) == set(self.tables):
@@ -98,6 +100,8 @@ class Skipping:
                 of=reads,
                 tables=made.tables,
                 numbers=made.numbers,
+                # A run that finds most of its results in a cache takes less than one with new code.
+                cpu_s=round(max(before, time.process_time() - begun), 3),
             )
 
 

@@ -35,7 +35,8 @@ _FORMAT = 1
 class DayRecord(msgspec.Struct, frozen=True):
     """The inputs of one day of an asset, the time of its derivation, and the metadata to show.
 
-    `damaged` are the files that its reads skipped, with the reason; `numbers` is the metadata of each table.
+    `damaged` are the files that its reads skipped, with the reason; `numbers` is the metadata of each table. `code` is
+    the package's hash, and `cpu_s` the most CPU time that a derivation of the day took, both for `upgrade --check`.
     """
 
     version: str
@@ -44,6 +45,8 @@ class DayRecord(msgspec.Struct, frozen=True):
     outputs: dict[str, str]
     damaged: dict[str, str] = {}
     numbers: dict[str, dict[str, float | int]] = {}
+    code: str = ""
+    cpu_s: float = 0.0
 
 
 @cache
@@ -70,11 +73,8 @@ def up_to_date(lake: Lake, asset: str, day: date, version: str) -> DayRecord | N
 
     Files that the day's reads skipped are added to `Lake.damaged` again.
     """
-    try:
-        record = msgspec.json.decode(_path(lake, asset, day).read_bytes(), type=DayRecord)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    if record.version != version:
+    record = _read(_path(lake, asset, day))
+    if record is None or record.version != version:
         return None
     try:
         same = all(lake.signature(path) == signature for path, signature in (record.outputs | record.inputs).items())
@@ -98,6 +98,7 @@ def keep_record(
     of: Reads,
     tables: Iterable[Table],
     numbers: Mapping[str, Mapping[str, object]],
+    cpu_s: float = 0.0,
 ) -> None:
     """Record a day of an asset whose files of `tables` were written from the reads `of`.
 
@@ -112,14 +113,35 @@ def keep_record(
         table: {name: value for name, value in found.items() if isinstance(value, float | int)}
         for table, found in numbers.items()
     }
-    record = DayRecord(version, now, inputs, outputs, read, plain)
+    record = DayRecord(version, now, inputs, outputs, read, plain, package_version(), cpu_s)
     with contextlib.suppress(OSError):
         replace_bytes(_path(lake, asset, day), msgspec.json.encode(record))
 
 
-def drop_record(lake: Lake, asset: str, day: date) -> None:
-    """Remove the record of a day, so that the next run derives it."""
-    _path(lake, asset, day).unlink(missing_ok=True)
+def drop_record(lake: Lake, asset: str, day: date) -> float:
+    """Remove the record of a day, so that the next run derives it; return its `cpu_s`."""
+    path = _path(lake, asset, day)
+    record = _read(path)
+    path.unlink(missing_ok=True)
+    return 0.0 if record is None else record.cpu_s
+
+
+def records(lake: Lake, asset: str) -> dict[date, DayRecord]:
+    """Return the readable records of an asset, by day."""
+    found: dict[date, DayRecord] = {}
+    for path in sorted((lake.root / FOLDER / asset).glob("*.json")):
+        with contextlib.suppress(ValueError):
+            day, record = date.fromisoformat(path.stem), _read(path)
+            if record is not None:
+                found[day] = record
+    return found
+
+
+def _read(path: Path) -> DayRecord | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DayRecord)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _path(lake: Lake, asset: str, day: date) -> Path:

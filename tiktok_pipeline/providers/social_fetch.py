@@ -280,7 +280,7 @@ class SocialFetch(vendor.Vendor):
     def describe_balance(self, body: bytes) -> str:
         """Describe `data.balance` of /v1/balance."""
         balance = amount(vendor.decode(_balance_body, body).data.balance)
-        return "the response reports no credits" if balance is None else f"{balance:g} credits left"
+        return "the response reports no credits" if balance is None else f"{balance:,.10g} credits left"
 
     def read(self, endpoint: str, outcome: Outcome, body: bytes) -> Iterator[Reading | Problem]:
         """Yield a profile, a live state with profile and playback variants, or the items of a page."""

@@ -277,7 +277,7 @@ class TikHub(vendor.Vendor):
         key = vendor.decode(_key_body, body).data
         amounts = map(amount, (key.remaining, key.balance, key.quota))
         left = next((found for found in amounts if found is not None), None)
-        return "the response reports no credits" if left is None else f"{left:g} credits left"
+        return "the response reports no credits" if left is None else f"{left:,.10g} credits left"
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Judge 500 by its text, and 200 by `code` and `status_code`."""

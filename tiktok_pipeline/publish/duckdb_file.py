@@ -287,6 +287,16 @@ def version() -> str:
     return hashlib.blake2b(repr(of).encode(), digest_size=16).hexdigest()
 
 
+def is_of_this_version(warehouse: Path) -> bool:
+    """Return whether the served snapshot can be refreshed; False: the next publish builds it from nothing."""
+    served = _served(warehouse)
+    if served is None:
+        return False
+    found = served.stat()
+    record = _read_record(warehouse, served, found.st_size, found.st_mtime_ns)
+    return record is not None and record.version == version()
+
+
 def prune(warehouse: Path, keep: int = 1) -> list[Path]:
     """Remove all but the newest `keep` snapshots, and leftovers of killed publishes; return what was removed.
 

@@ -106,6 +106,8 @@ def export(
     if not link.is_file():
         raise ExportError(f"nothing is published in {warehouse} yet: run `make demo`, or the `derive` job")
     path = output or Path(_file_name(name, form, start, end))
+    if not path.parent.is_dir():
+        raise ExportError(f"{path} was not written: there is no folder {path.parent}; make it first")
     try:
         with replacing(path, durable=True) as staged, duckdb.connect(str(link), read_only=True) as connection:
             chosen = f"SELECT * FROM {name}{_where(of, start, end)}"

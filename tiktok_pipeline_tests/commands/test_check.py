@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tiktok_pipeline.commands import check
+from tiktok_pipeline.config.settings import VARIABLES as VARIABLES_OF_THE_PIPELINE
 from tiktok_pipeline.providers import VENDORS
+from tiktok_pipeline.sandbox.server import start_in_process
 from tiktok_pipeline_tests.commands.command_line import assert_refused, run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -100,6 +105,52 @@ def test_an_invalid_clock_is_one_error_line_of_every_command(tmp_path: Path) -> 
         anchor = "2026-11-02T00:00:00Z/2026-11-02T00:00:00Z"
         done = run(tmp_path, "check", TIKTOK_PIPELINE_CLOCK_SPEED=speed, TIKTOK_PIPELINE_CLOCK_ANCHOR=anchor)
         assert_refused(done, "TIKTOK_PIPELINE_CLOCK_SPEED")
+
+
+def findings(folder: Path, **variables: str) -> dict[str, str]:
+    """Return the marks and messages of `check`, by what they are about; the last line of several."""
+    done = run(folder, "check", **variables)
+    assert "begin with" in done.stderr
+    lines = [(line[:4].strip(), *line[5:].partition(": ")) for line in done.stdout.splitlines()]
+    return {what: f"{mark} {message}" for mark, what, _, message in lines}
+
+
+def test_unused_parts_are_off_and_the_first_step_is_named(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    for off in ("settings", "vendor konbini", "postgres", "alerts"):
+        assert found[off].startswith("off "), off
+    assert found["routes"] == "BAD no vendor has a key: begin with SOCIAL_FETCH_API_KEY"
+    assert not any(what.startswith("route ") for what in found)
+    (tmp_path / "settings.toml").write_text(QUICK)
+    with_key = {"SOCIAL_FETCH_API_KEY": "x", "SOCIAL_FETCH_BASE_URL": "http://127.0.0.1:9"}
+    found = findings(tmp_path, **with_key)
+    assert found["route room"].startswith("off no vendor")
+    assert found["route stories"].startswith("BAD no vendor available: set KONBINI_API_KEY")
+    (tmp_path / "settings.toml").write_text(QUICK + "[routes]\nstories = []\n")
+    assert "[routes] stories in the settings names none" in findings(tmp_path, **with_key)["route stories"]
+
+
+def test_misspelt_variables_and_missing_named_files_are_reported(tmp_path: Path) -> None:
+    found = findings(tmp_path, TIKTOK_PIPELINE_SETTINGS="no.toml", TIKTOK_PIPELINE_CLOCK="reply")
+    assert found["settings"].startswith("BAD TIKTOK_PIPELINE_SETTINGS names ")
+    assert found["clock"] == "BAD TIKTOK_PIPELINE_CLOCK must be real or replay, not 'reply'"
+    assert "did you mean `TIKTOK_PIPELINE_ROSTER`" in findings(tmp_path, TIKTOK_PIPELINE_ROOSTER="x")["environment"]
+    assert "did you mean `KONBINI_API_KEY`" in findings(tmp_path, KONBINI_KEY="x")["environment"]
+    assert "must be on or off, not 'yes'" in findings(tmp_path, TIKTOK_PIPELINE_SCHEDULES="yes")["environment"]
+    # Variables of other programs.
+    assert "environment" not in findings(tmp_path, TIKTOK_PIPELINE_TAG="latest", KONBINI_COLOUR="red")
+    named = set(re.findall(r"TIKTOK_PIPELINE_[A-Z_]+", (ROOT / ".env.example").read_text()))
+    assert named | {"TIKTOK_PIPELINE_CLOCK_SPEED", "TIKTOK_PIPELINE_CLOCK_ANCHOR"} == set(VARIABLES_OF_THE_PIPELINE)
+
+
+def test_a_vendor_without_a_free_endpoint_is_reachable_whatever_page_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with start_in_process(creators=1) as sandbox:
+        environment = {"TIKTOK_PIPELINE_HOME": str(tmp_path), **sandbox.environment}
+        messages = {found.what: found.message for found in check.check_deployment(environment)}
+    assert messages["vendor tikliveapi"].startswith("reachable; the key is not tested: ")
 
 
 def test_an_ipv6_address_in_no_proxy_works(tmp_path: Path) -> None:

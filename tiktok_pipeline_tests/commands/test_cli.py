@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tiktok_pipeline.publish.catalog import PUBLISHED
+from tiktok_pipeline.publish.views import VIEWS
 from tiktok_pipeline.sandbox.server import RunningSandbox, start_in_process
 from tiktok_pipeline_tests.commands.command_line import assert_refused, run, run_process
 from tiktok_pipeline_tests.publish.report.rosters import small
@@ -205,7 +207,7 @@ def test_check_reports_a_wrong_key_a_bad_roster_line_and_an_unreachable_vendor(
 def test_check_tests_the_postgres_connection(tmp_path: Path, sandbox: RunningSandbox, postgres_url: str) -> None:
     (tmp_path / "roster.csv").write_text("handle\nmira.paints\n")
     done = run(tmp_path, "check", **sandbox.environment)
-    assert "ok   postgres: off: set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
+    assert "off  postgres: not used: to publish there too, set TIKTOK_PIPELINE_POSTGRES_URL" in done.stdout
     done = run(tmp_path, "check", **sandbox.environment, TIKTOK_PIPELINE_POSTGRES_URL=postgres_url)
     assert done.returncode == 0, done.stdout
     assert "reachable and writable" in done.stdout
@@ -260,3 +262,14 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"tiktok-pipeline, version {project['version']}\n")
     # A wrong setting of the environment does not keep it from saying so.
     assert run(tmp_path, "--version", TIKTOK_PIPELINE_CLOCK="nonsense").returncode == 0
+
+
+def test_export_lists_its_tables_and_names_a_missing_folder(tmp_path: Path) -> None:
+    listed = run(tmp_path, "export", "--help").stdout
+    for name in (*VIEWS, *(table.name for table in PUBLISHED)):
+        assert f"\n  {name} " in listed
+    warehouse = tmp_path / "data" / "warehouse"
+    warehouse.mkdir(parents=True)
+    (warehouse / "tiktok.duckdb").touch()
+    done = run(tmp_path, "export", "streams", "--output", "nowhere/streams.csv")
+    assert_refused(done, "nowhere/streams.csv was not written: there is no folder nowhere; make it first")

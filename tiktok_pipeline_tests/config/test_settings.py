@@ -37,7 +37,14 @@ def test_a_key_in_the_file_overrides_its_default_and_the_others_keep_theirs(tmp_
     ("text", "reason"),
     [
         ("[watch]\nwindw_minutes = 5\n", r"\[watch\] unknown key `windw_minutes`"),
-        ("[wach]\n", "unknown key `wach`"),
+        ("[wach]\n", "unknown key `wach`; did you mean `watch`\\?"),
+        ("[watch]\nwindow_minute = 5\n", "did you mean `window_minutes`\\?"),
+        ("window_minutes = 5\n", r"unknown key `window_minutes`; it belongs below \[watch\]"),
+        ("[watch]\nmax_in_flight = 5\n", r"it belongs below \[vendors.NAME\]"),
+        ("[vendors.tikhub]\nmax_in_flihgt = 5\n", r"\[vendors.tikhub\] .*; did you mean `max_in_flight`\?"),
+        ('[watch]\npolicy = "random"\n', "'random'; allowed are round_robin, adaptive"),
+        ('[routes]\nlive = ["konbny"]\n', "did you mean `konbini`\\?"),
+        ('[watch]\n"a` - at `$.b\\nc" = 5\n', "unknown key"),
         ("[vendors.tiktube]\n", r"\[vendors.tiktube\] is not a vendor; vendors are konbini"),
         ('[watch]\nwindow_minutes = "ten"\n', r"\[watch.window_minutes\] Expected `int`, got `str`"),
         ("[vendors.tikhub]\nrequests_per_second = 0\n", "must be a number above 0"),
@@ -61,7 +68,7 @@ def test_an_invalid_setting_is_named_as_the_operator_wrote_it(tmp_path: Path, te
     assert "\n" not in str(caught.value)
 
 
-SHIPPED = Path(__file__).parents[2] / "settings.toml"
+SHIPPED = Path(__file__).parents[2] / "settings.toml.example"
 
 
 def test_the_shipped_settings_are_the_defaults() -> None:
@@ -78,7 +85,8 @@ def test_the_shipped_settings_show_every_key_with_its_default(tmp_path: Path) ->
 
 # Keys without a default value cannot be shown with one.
 NOT_SET = {f"vendors.{name}.credits_per_day" for name in ("konbini", "social_fetch", "tikliveapi", "tikhub")} | {
-    "retention.raw_days"
+    "retention.raw_days",
+    "partitions.first_day",
 }
 
 
@@ -109,11 +117,35 @@ def test_a_lake_in_an_object_store_is_refused_with_a_reason() -> None:
         Places.from_environment({"TIKTOK_PIPELINE_LAKE": "s3://bucket/lake"})
 
 
-def test_a_demos_home_has_its_own_roster(tmp_path: Path) -> None:
+def test_a_demos_home_has_its_own_roster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A creator erased from a demo must not come back through another roster."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "roster.csv").write_text("handle\nmira\n")
     home = {"TIKTOK_PIPELINE_HOME": str(tmp_path)}
-    assert Places.from_environment(home).roster == Path("roster.csv").absolute()
+    assert Places.from_environment(home).roster == here / "roster.csv"
     (tmp_path / "sandbox.json").write_text("{}")
     assert Places.from_environment(home).roster == tmp_path / "roster.csv"
     named = home | {"TIKTOK_PIPELINE_ROSTER": str(tmp_path / "other.csv")}
     assert Places.from_environment(named).roster == tmp_path / "other.csv"
+
+
+def test_a_deployments_files_are_in_its_home_and_those_of_the_working_directory_still_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home = tmp_path / "here", tmp_path / "home"
+    for folder in (here, home):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+
+    def found() -> tuple[Path, Path]:
+        places = Places.from_environment({"TIKTOK_PIPELINE_HOME": str(home)})
+        return places.roster, places.settings
+
+    assert found() == (home / "roster.csv", home / "settings.toml")
+    (here / "roster.csv").touch()
+    (here / "settings.toml").touch()
+    assert found() == (here / "roster.csv", here / "settings.toml")
+    (home / "roster.csv").touch()
+    assert found() == (home / "roster.csv", here / "settings.toml")

@@ -338,3 +338,27 @@ def test_on_the_replay_clock_a_past_hour_is_captured_once(deployed: Deployed) ->
     assert {path: path.read_bytes() for path in deployed.home.rglob("*.parquet")} == first
     rows = Lake(deployed.home / "lake").scan_raw(RAW_LIVES, [hour]).collect()
     assert rows["requested_at"].unique().to_list() == [hour]
+
+
+def test_a_run_by_hand_captures_now_also_if_the_hour_has_changed_since_it_was_chosen(deployed: Deployed) -> None:
+    fast(deployed, 1, this_hour() + timedelta(seconds=30))
+    before = this_hour() - timedelta(hours=1)
+    result = deployed.materialize(raw_profiles, before)
+    assert result.success
+    # The rows are of the hour in which the run made its requests.
+    assert materialized(result) == {hour_key(this_hour()): deployed.landed().height}
+    fast(deployed, 1, this_hour() + timedelta(minutes=30))
+    assert "vendors report only the current state" in failure(deployed.materialize(raw_profiles, before))
+
+
+def test_with_a_fast_clock_the_newest_partition_means_now(deployed: Deployed) -> None:
+    """As in `make dev`: the UI offers the newest hour of the system time."""
+    shows = this_hour() - timedelta(days=3) + timedelta(minutes=20)
+    fast(deployed, 60, shows)
+    newest = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    result = deployed.materialize(raw_profiles, newest)
+    assert result.success
+    hours = {hour_of_key(key) for key in materialized(result)}
+    assert min(hours) >= shows.replace(minute=0)
+    assert max(hours) <= shows + timedelta(hours=2)
+    assert "vendors report" in failure(deployed.materialize(raw_profiles, newest - timedelta(days=1)))

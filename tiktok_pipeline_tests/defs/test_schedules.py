@@ -18,7 +18,7 @@ from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import DAILY, HOURLY
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
-from tiktok_pipeline_tests.defs.ticks import schedule_tick
+from tiktok_pipeline_tests.defs.ticks import schedule_tick, sensor_tick
 
 CAPTURES = (
     "watch",
@@ -201,7 +201,7 @@ def test_paid_requests_are_off_by_default_and_derive_is_on(repository: dg.Reposi
     assert status.pop("derive") is dg.DefaultScheduleStatus.RUNNING
     assert set(status.values()) == {dg.DefaultScheduleStatus.STOPPED}
     on = {sensor.name for sensor in repository.sensor_defs if sensor.default_status == dg.DefaultSensorStatus.RUNNING}
-    assert on == {"alerts", "go_live"}
+    assert on == {"alerts", "first_report", "go_live"}
 
 
 def test_one_variable_switches_all_schedules_on() -> None:
@@ -311,3 +311,63 @@ def test_on_the_replay_clock_schedules_request_no_run(
     reason = tick(repository, instance, name)
     assert isinstance(reason, str)
     assert "tiktok-pipeline replay" in reason
+
+
+def test_the_first_derive_of_a_deployment_does_not_wait_for_its_schedule(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = repository.get_sensor_def("first_report")
+
+    def look() -> dg.RunRequest | str:
+        data = sensor_tick(repository, instance, "first_report")
+        return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+    today = DAILY.get_partition_keys()[-1]
+    request = look()
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_end"] == today
+    assert sensor.minimum_interval_seconds == 30
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+    # A run that failed is repeated by the schedule, not every half minute.
+    instance.create_run_for_job(repository.get_job("derive"), status=dg.DagsterRunStatus.FAILURE)
+    assert "has run before" in str(look())
+    served = deployed / "warehouse" / "tiktok.duckdb"
+    served.parent.mkdir()
+    served.touch()
+    assert "is published" in str(look())
+    monkeypatch.setenv("TIKTOK_PIPELINE_HOME", str(deployed / "new"))
+    assert "no raw rows yet" in str(look())
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK", "replay")
+    assert "derive with `tiktok-pipeline replay`" in str(look())
+
+
+def test_with_a_fast_clock_the_next_window_s_run_starts_a_tick_early_and_waits(
+    repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, deployed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process starts, a fast clock moves on by most of a window: between two windows nobody would be polled."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    world = now - timedelta(days=5)
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK_SPEED", "60")
+    monkeypatch.setenv("TIKTOK_PIPELINE_CLOCK_ANCHOR", f"{now.isoformat()}/{world.isoformat()}")
+    (deployed / "settings.toml").write_text("[watch]\nwindow_minutes = 57\n")
+
+    def requested(minutes: int) -> list[tuple[timedelta, str]]:
+        """Request the windows of a tick, and return when they start in the world, and their places."""
+        data = schedule_tick(repository, instance, "watch", now + timedelta(minutes=minutes))
+        for request in data.run_requests or ():
+            instance.create_run_for_job(
+                repository.get_job("watch"), tags=request.tags, status=dg.DagsterRunStatus.STARTED
+            )
+        return [
+            (datetime.fromisoformat(request.tags["tiktok_pipeline/window_start"]) - world, request.tags["tiktok/poll"])
+            for request in data.run_requests or ()
+        ]
+
+    starts, places = zip(*(each for minutes in range(4) for each in requested(minutes)), strict=True)
+    assert starts == tuple(timedelta(hours=hour) for hour in range(5))
+    assert places in (("watch 0", "watch 1") * 2 + ("watch 0",), ("watch 1", "watch 0") * 2 + ("watch 1",))
+    # A window that is longer than a tick is not requested before its end.
+    (deployed / "settings.toml").write_text("[watch]\nwindow_minutes = 120\n")
+    assert [start for start, _ in requested(10)] == [timedelta(hours=10)]
+    assert [requested(minutes) == [] for minutes in (10, 11)] == [True, False]

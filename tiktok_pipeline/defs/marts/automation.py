@@ -5,11 +5,20 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS, TRAILING_DAYS
+from tiktok_pipeline.defs.marts.daily import LONGEST_STREAM_DAYS
 from tiktok_pipeline.defs.repairing import repair_tags, repaired_lately, repairs_before
-from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, succeeded_within, under_way
+from tiktok_pipeline.defs.scheduling import (
+    Pace,
+    given_up_after,
+    home_in_use,
+    interval,
+    stale,
+    succeeded_within,
+    under_way,
+)
 from tiktok_pipeline.lake.store import Lake
-from tiktok_pipeline.partitions import DAILY, day_range_tags
+from tiktok_pipeline.partitions import TRAILING_DAYS, day_range_tags
+from tiktok_pipeline.publish.duckdb_file import LINK
 from tiktok_pipeline.resources import Pipeline
 from tiktok_pipeline.tables import (
     COVERAGE,
@@ -43,7 +52,6 @@ _LONGEST, _LONGEST_AFTER_DOWNTIME = timedelta(hours=1), timedelta(hours=6)
 derive = dg.define_asset_job(
     "derive",
     selection=dg.AssetSelection.groups("normalized", "marts", "publish"),
-    partitions_def=DAILY,
     description="Normalizes new raw rows, rebuilds streams, lift, boards and ledgers of some days, and publishes.",
 )
 
@@ -67,7 +75,34 @@ def automation() -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=_EVERY,
     )
-    return dg.Definitions(jobs=[derive], schedules=[schedule(_tick)])
+    sensor = dg.sensor(
+        name="first_report",
+        job=derive,
+        minimum_interval_seconds=interval(30, speed=Pace.from_environment().speed),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Every half minute: starts the first `derive` of a new deployment as soon as raw rows have landed, "
+        "so that its first report does not wait for a tick. Does nothing after that.",
+    )
+    return dg.Definitions(jobs=[derive], schedules=[schedule(_tick)], sensors=[sensor(_first_tick)])
+
+
+def _first_tick(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | dg.RunRequest:
+    """Return the first run of `derive`, or the reason to skip it. Later runs, also after a failure, are scheduled."""
+    if pipeline.replaying:
+        return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: derive with `tiktok-pipeline replay`")
+    if reason := home_in_use(pipeline.places.home, pipeline.variables):
+        return reason
+    if (pipeline.places.warehouse / LINK).exists():
+        return dg.SkipReason("the first report is published; the schedule `derive` updates it")
+    if not pipeline.lake.days(RAW_LIVES):
+        return dg.SkipReason("no raw rows yet: switch the schedule `watch` on, or materialize `raw_lives`")
+    if context.instance.get_run_records(dg.RunsFilter(job_name="derive"), limit=1):
+        return dg.SkipReason("`derive` has run before; the schedule `derive` runs it again")
+    today = pipeline.clock().now().date()
+    first = first_unsettled_day(pipeline.lake, today)
+    return dg.RunRequest(
+        run_key="first", tags={**day_range_tags(first, today), **_ALL_DAYS, **given_up_after(_LONGEST_AFTER_DOWNTIME)}
+    )
 
 
 def _tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | list[dg.RunRequest]:

@@ -21,9 +21,6 @@ DAILY_MART: dict[str, Any] = {
     "backfill_policy": BY_THE_MONTH,
 }
 
-# An open stream may end, and a story grow, until the day after: every run derives the last days.
-TRAILING_DAYS = 4
-
 # How far back the start of a stream on air may lie.
 LONGEST_STREAM_DAYS = 60
 

@@ -1,7 +1,9 @@
 """Jobs and schedules that capture: the watch, and a sweep of every other raw table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import dagster as dg
@@ -9,13 +11,15 @@ import dagster as dg
 from tiktok_pipeline import tables
 from tiktok_pipeline.capture.sweep import EVERY_HOURS
 from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, stale, under_way
-from tiktok_pipeline.partitions import HOURLY, hour_key
+from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.resources import Pipeline
 
 # The watch ticks every minute and starts a window when the last one, of `[watch] window_minutes`, is over: the setting
 # is read at each tick, because Dagster fixes the times of ticks when definitions are loaded.
 _WINDOW_TAG = "tiktok_pipeline/window_start"
 _NEWEST_RUNS = 5
+
+_TICK = timedelta(minutes=1)
 
 # Time limit of a sweep: the time to the next one, and with a slow vendor at least this.
 _SHORTEST_LIMIT = timedelta(hours=1)
@@ -61,7 +65,6 @@ def _job(capture: _Capture) -> Any:  # Dagster's type for it is not public
     return dg.define_asset_job(
         capture.job,
         selection=[capture.asset],
-        partitions_def=HOURLY,
         description=f"One window: {capture.does}.",
         config={"ops": {capture.asset: {"config": mode}}},
         tags={"tiktok/poll": capture.job},
@@ -78,16 +81,16 @@ def _schedule(capture: _Capture, job: Any, pace: Pace) -> dg.ScheduleDefinition:
         default_status=pace.schedules,
         description=f"{capture.cadence_text}: {capture.does}, unless the last run is still under way.",
     )
-    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | dg.RunRequest:
-        return _request(context, pipeline, capture)
+    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.SkipReason | list[dg.RunRequest]:
+        return _requests(context, pipeline, capture)
 
     return tick
 
 
-def _request(
+def _requests(
     context: dg.ScheduleEvaluationContext, pipeline: Pipeline, capture: _Capture
-) -> dg.SkipReason | dg.RunRequest:
-    """Return a run for the hour of the tick, or the reason to skip it."""
+) -> dg.SkipReason | list[dg.RunRequest]:
+    """Return a run for the hour of the tick, or the reason to skip it; two runs at the start of a fast clock."""
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
     settings, clock = pipeline.settings(), pipeline.clock()
@@ -108,27 +111,64 @@ def _request(
         return dg.SkipReason("no ranking to request: set [sweeps] ranking_regions, or set ranking_of_live")
     if capture.job == "sweep_user_searches" and not settings.sweeps.keywords:
         return dg.SkipReason("nothing to search for: set [sweeps] keywords")
+    if not capture.watching:
+        return [_run(capture, start, given_up_after(max(cadence, _SHORTEST_LIMIT), speed=clock.speed))]
+    if clock.speed == 1:
+        return [_run(capture, start, given_up_after(window))]
+    return _windows_ahead(context.instance, capture, start, window, clock.speed)
+
+
+def _run(capture: _Capture, start: datetime, tags: Mapping[str, str]) -> dg.RunRequest:
     config = {"window_start": start.isoformat(timespec="seconds")}
-    length, tags = max(cadence, _SHORTEST_LIMIT), {}
-    if capture.watching:
-        config["mode"] = "watch"
-        length, tags = window, {_WINDOW_TAG: config["window_start"]}
+    of_window = {_WINDOW_TAG: config["window_start"]} if capture.watching else {}
+    mode = {"mode": "watch"} if capture.watching else {}
     return dg.RunRequest(
+        # Dagster wants a key for each of several runs of a tick.
+        run_key=config["window_start"],
         partition_key=hour_key(start),
-        run_config={"ops": {capture.asset: {"config": config}}},
-        tags={**given_up_after(length, speed=clock.speed), **tags},
+        run_config={"ops": {capture.asset: {"config": {**config, **mode}}}},
+        tags={**tags, **of_window},
     )
+
+
+def _windows_ahead(
+    instance: dg.DagsterInstance, capture: _Capture, start: datetime, window: timedelta, speed: float
+) -> list[dg.RunRequest]:
+    """Return the run of the window after the next tick, and the present one's if that has none.
+
+    While a process starts, a fast clock moves on by most of a window. So a run starts one tick early and waits.
+    """
+    ahead = _TICK * speed
+    begun = _last_window(instance)
+    starts = [start + ahead]
+    if begun is None or start >= begun + window:
+        starts = [start, start + ahead] if window <= ahead else [start]
+    limit = given_up_after(window + ahead, speed=speed)
+    # Two runs of the watch are active at a time: they alternate between two places under the limit of runs by this tag.
+    period = ceil(window / ahead) * ahead.total_seconds()
+    return [
+        _run(capture, each, {**limit, "tiktok/poll": f"{capture.job} {int(each.timestamp() // period) % 2}"})
+        for each in starts
+    ]
 
 
 def _not_due(instance: dg.DagsterInstance, start: datetime, window: timedelta, speed: float) -> dg.SkipReason | None:
     """Why no window begins at `start`: the last one of the schedule is not over."""
-    records = instance.get_run_records(dg.RunsFilter(job_name="watch"), limit=_NEWEST_RUNS)
-    tags = [record.dagster_run.tags.get(_WINDOW_TAG) for record in records]
-    begun = max((datetime.fromisoformat(tag) for tag in tags if tag), default=None)
+    begun = _last_window(instance)
+    if begun is not None and speed != 1:
+        # Windows are requested one tick ahead.
+        start += _TICK * speed
     # Half a tick: where the clock is fast, ticks are not at whole seconds of it.
     if begun is None or start >= begun + window - timedelta(seconds=30) * speed:
         return None
     return dg.SkipReason(f"the window of {begun:%H:%M} UTC is not over: the next begins at {begun + window:%H:%M} UTC")
+
+
+def _last_window(instance: dg.DagsterInstance) -> datetime | None:
+    """Return the start of the newest window of the schedule."""
+    records = instance.get_run_records(dg.RunsFilter(job_name="watch"), limit=_NEWEST_RUNS)
+    tags = [record.dagster_run.tags.get(_WINDOW_TAG) for record in records]
+    return max((datetime.fromisoformat(tag) for tag in tags if tag), default=None)
 
 
 @dg.definitions
@@ -140,7 +180,6 @@ def automation() -> dg.Definitions:
     replay = dg.define_asset_job(
         "replay",
         selection=[table.name for table in tables.RAW_TABLES],
-        partitions_def=HOURLY,
         description="Captures all raw tables for any span on the simulated clock. Started by `tiktok-pipeline replay`.",
     )
     return dg.Definitions(jobs=[*jobs, replay], schedules=schedules)

@@ -1,6 +1,7 @@
 """Common parts of the raw assets: their run configuration, and one capture window as a materialization."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from tiktok_pipeline.capture import window
 from tiktok_pipeline.capture.client import Tally
-from tiktok_pipeline.capture.clock import hours_between
+from tiktok_pipeline.capture.clock import RealClock, hours_between
 from tiktok_pipeline.capture.deployment import Deployment
 from tiktok_pipeline.capture.followups import CAPABILITIES
 from tiktok_pipeline.capture.replay import replay_hours
@@ -168,8 +169,9 @@ def _now(
     start = datetime.fromisoformat(config.window_start) if config.window_start else None
     start = start.replace(tzinfo=UTC) if start and not start.tzinfo else start
     if config.mode != "watch" or start is None:
+        current = _current_hours(context, clock) if start is None else set[datetime]()
         for hour in hours:
-            window.check_partition(hour, now, start)
+            window.check_partition(hour, now, start, current)
     # A retried run keeps the id of the first: its stored rows stay, and are distinguished from the new ones.
     name = f"{config.mode}-{now:%Y%m%dT%H%M%S}-{(context.run.root_run_id or context.run.run_id)[:8]}"
     if config.mode == "sweep":
@@ -178,12 +180,22 @@ def _now(
         return window.followups_now(deployment, table, clock, config.due.keys(), name)
     length = timedelta(minutes=deployment.settings.watch.window_minutes)
     start = start or now
+    # With a fast clock a run starts before its window.
+    if start > now:
+        time.sleep((start - now).total_seconds() / clock.speed)
+        now = clock.now()
     # The run must finish before the next tick, or every second window is skipped.
     until = start + length * _POLLING_SHARE
     if until <= now:
         context.log.warning("The window that began at %s is over: no requests", config.window_start)
         return window.WindowReport()
     return window.watch_now(deployment, clock, until=until, window=f"watch-{start:%Y%m%dT%H%M%S}")
+
+
+def _current_hours(context: dg.AssetExecutionContext, clock: RealClock) -> set[datetime]:
+    """Return the hours that count as the current one for a run by hand."""
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return set() if record is None else window.current_hours(record.create_timestamp, clock)
 
 
 def _round(config: CaptureConfig, deployment: Deployment, *, replaying: bool) -> Round | None:

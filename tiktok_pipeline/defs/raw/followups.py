@@ -11,7 +11,7 @@ import dagster as dg
 from tiktok_pipeline.capture import due_followups, followups
 from tiktok_pipeline.capture.history import LiveHistory
 from tiktok_pipeline.defs.scheduling import Pace, given_up_after, home_in_use, interval, under_way
-from tiktok_pipeline.partitions import HOURLY, hour_key
+from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.resources import Pipeline
 
 # Delay before the same follow-ups are requested again: by then run monitoring has found a lost run.
@@ -23,7 +23,6 @@ _LONGEST = timedelta(hours=1)
 stream_boundaries = dg.define_asset_job(
     "stream_boundaries",
     selection=list(followups.CAPABILITIES),
-    partitions_def=HOURLY,
     description="One window of follow-up requests for creators whose stream has started or ended: profiles, the ended "
     "room, posts, followers. The run's configuration lists the creators and the reasons.",
     # Runs before `derive`, because a late follow-up is worth less.
