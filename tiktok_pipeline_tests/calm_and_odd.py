@@ -299,6 +299,8 @@ def served(vendors: Vendors) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body leave in one packet: a second one would wait 40 ms for the client's acknowledgement.
+        wbufsize = -1
 
         def do_GET(self) -> None:
             at = datetime.fromisoformat(self.headers["X-Replay-At"])
@@ -318,7 +320,7 @@ def served(vendors: Vendors) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

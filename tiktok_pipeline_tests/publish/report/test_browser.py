@@ -146,7 +146,7 @@ def server() -> Iterator[Server]:
 
     server = Server(("127.0.0.1", 0), Handler)
     server.requested = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
