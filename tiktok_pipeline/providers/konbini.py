@@ -187,9 +187,9 @@ class Konbini(vendor.Vendor):
         return Request(endpoint, subject, path, params, target.creator_id or None, page, cursor)
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-        """Judge by the error code; credits come from `X-Credits-Used`, which 401, 402 and 403 do not send."""
+        """Judge by the error code; credits come from `X-Credits-Used`, else from the price list."""
         charged = number(headers, "x-credits-used")
-        if charged is None and status in (401, 402, 403, 413, 429):
+        if charged is None and status >= 400 and status != 404:
             charged = 0.0
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
@@ -203,6 +203,8 @@ class Konbini(vendor.Vendor):
                 credits=charged,
             )
         code = vendor.error_code(envelope.errors[0].code) if envelope.errors else None
+        if code == "route_not_found" and charged is None:
+            charged = 0.0
         if status == 429:
             return Verdict(Outcome.RATE_LIMITED, code, credits=charged, retry_after_s=retry_after(headers, body))
         if code is not None or status >= 400:

@@ -230,10 +230,7 @@ class SocialFetch(vendor.Vendor):
 
     def judge(self, endpoint: str, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """Judge by the error code, then by lookupStatus; credits come from `meta.creditsCharged`."""
-        unbilled = 0.0 if status >= 400 and status not in (500, 502) else None
-        if status == 502 and endpoint == PROFILE:
-            # The price list bills a profile that could not be normalized (docs/vendors.md 3.1).
-            unbilled = 1.0
+        unbilled = _price_of_failure(endpoint, status)
         odd = vendor.judge_not_json(status, headers, body)
         if odd is not None:
             return vendor.with_credits(odd, unbilled)
@@ -301,6 +298,13 @@ class SocialFetch(vendor.Vendor):
             yield from _live(vendor.decode(_live_body, body, notes).data, notes)
         elif endpoint in _ITEMS and outcome is Outcome.OK:
             yield from _items(endpoint, vendor.decode(_lookup_body, body, notes).data, notes)
+
+
+def _price_of_failure(endpoint: str, status: int) -> float | None:
+    """Return the listed price of a failure; None if it is not known (docs/vendors.md 3.1)."""
+    if status == 502:
+        return {PROFILE: 1.0, VIDEOS: 0.0}.get(endpoint)
+    return 0.0 if status >= 400 and status != 500 else None
 
 
 def _inferred_lookup(endpoint: str, head: _Head) -> str | None:

@@ -771,4 +771,26 @@ INCOMPLETE = [
          None, error="no_room"),
 ]  # fmt: skip
 
-CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI, *LISTINGS, *INCOMPLETE]
+# Failures that do not report their cost: the vendor's price list decides (docs/vendors.md 2.1, docs/vendors.md 3.1).
+PRICES = [
+    *(
+        Case("konbini", konbini.LIVE, f"{status}, refunded", body, outcome, 0, status=status)
+        for status, body, outcome in (
+            (400, konbini_error("validation_error"), "invalid_request"),
+            (500, konbini_error("internal_error"), "server_error"),
+            (502, b"<html>bad gateway</html>", "server_error"),
+            (503, konbini_error("service_unavailable"), "server_error"),
+            (504, konbini_error("platform_error"), "server_error"),
+        )
+    ),
+    Case("konbini", konbini.LIVE, "a wrong path is free", konbini_error("route_not_found"), "invalid_request", 0,
+         status=404),
+    Case("konbini", konbini.LIVE, "a miss costs the list price", konbini_error("not_found"), "not_found", None,
+         status=404, error="not_found", live_state="unknown"),
+    Case("social_fetch", social_fetch.VIDEOS, "failed posts are free", fetch_error("lookup_failed"), "server_error", 0,
+         status=502),
+    Case("social_fetch", social_fetch.LIVE, "a failed live lookup has no known price", fetch_error("lookup_failed"),
+         "server_error", None, status=502),
+]  # fmt: skip
+
+CASES = [*KONBINI, *SOCIAL_FETCH, *TIKHUB, *TIKLIVEAPI, *LISTINGS, *INCOMPLETE, *PRICES]
