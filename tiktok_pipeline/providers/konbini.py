@@ -293,7 +293,8 @@ def _live(video: _Video, notes: Notes) -> Iterator[Reading]:
     # The nested attributedTo.isLive may be false in the same body: the top level is right (docs/vendors.md 2.3).
     room_id = identifier(video.entity_id, video.internal_id)
     if video.is_live is None:
-        state, reason = "unknown", "isLive is missing"
+        # The vendor documents that a success means live (docs/vendors.md 2.3); without a room it may be another object.
+        state, reason = ("live" if room_id else "unknown"), "isLive is missing"
     else:
         state, reason = ("live" if video.is_live else "ended"), None
     yield LiveReading(

@@ -739,6 +739,12 @@ INCOMPLETE = [
              live_state="live", followers=48_317)
         for code in ("", "0", None)
     ),
+    *(
+        Case("konbini", konbini.LIVE, f"isLive left out, {state} {room!r}",
+             encoded({"data": without("isLive", konbini_live()) | room}), "ok", 1, headers=_USED, live_state=state,
+             followers=48_300)
+        for room, state in (({}, "live"), ({"isLive": None}, "live"), ({"entityId": None}, "unknown"))
+    ),
     Case("konbini", konbini.LIVE, "an error without a code and without data",
          encoded({"data": None, "errors": [{"code": "", "message": "busy"}]}), "malformed", 1, headers=_USED,
          error="no_data"),
