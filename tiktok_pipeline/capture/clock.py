@@ -59,10 +59,10 @@ class RealClock:
         return self.at(datetime.now(UTC))
 
     def at(self, wall: datetime) -> datetime:
-        """Convert a system time to the time of this clock."""
+        """Convert a system time to the time of this clock, which stands still until its anchor."""
         if self._anchor is None or self._start is None:
             return wall
-        return self._start + (wall - self._anchor) * self.speed
+        return self._start + max(wall - self._anchor, timedelta(0)) * self.speed
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until `moment`."""

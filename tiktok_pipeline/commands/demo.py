@@ -39,6 +39,10 @@ _DEV_WINDOW_S = 57
 _ENDS_AT = timedelta(hours=20)
 
 
+# The world stands still while Dagster starts: nobody would poll it.
+_STARTING_S = 30
+
+
 class WorldOnDisk(msgspec.Struct, frozen=True):
     """The parameters of this home's sandbox, so that `make dev` starts the same world again."""
 
@@ -130,12 +134,12 @@ def _serve_world(home: _Home, world: WorldOnDisk, *, speed: float, port: int, sa
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
     with start_in_process(
-        seed=world.seed, creators=world.creators, start=world.start, clock=shown, speed=speed
+        seed=world.seed, creators=world.creators, start=world.start, clock=shown, delay_s=_STARTING_S, speed=speed
     ) as sandbox:
         _use(home, sandbox.environment, sandbox.url)
         settings = home.places.home / "settings.toml"
         settings.write_text(dev_settings(speed), encoding="utf-8")
-        os.environ |= dev_environment(speed, shown) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
+        os.environ |= dev_environment(speed, shown, delay_s=_STARTING_S) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
         use_instance(home.places)
         give_up_runs()
         catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
@@ -159,13 +163,14 @@ keywords = ["live"]
 """
 
 
-def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
-    """Return variables of a deployment, switched on, whose clock shows `shown` now and runs `speed` times as fast."""
+def dev_environment(speed: float, shown: datetime, *, delay_s: float = 0.0) -> dict[str, str]:
+    """Return variables of a deployment, switched on; its clock shows `shown` and runs fast after a delay."""
+    anchor = datetime.now(UTC) + timedelta(seconds=delay_s)
     return {
         "TIKTOK_PIPELINE_CLOCK": "real",
         "TIKTOK_PIPELINE_SCHEDULES": "on",
         "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
-        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{anchor.isoformat()}/{shown.isoformat()}",
     }
 
 
