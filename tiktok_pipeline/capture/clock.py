@@ -64,6 +64,10 @@ class RealClock:
             return wall
         return self._start + max(wall - self._anchor, timedelta(0)) * self.speed
 
+    def stands_still(self, wall: datetime) -> bool:
+        """Return whether this clock has not started at a system time."""
+        return self._anchor is not None and wall < self._anchor
+
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until `moment`."""
         seconds = (moment - self.now()).total_seconds() / self.speed

@@ -138,4 +138,7 @@ def test_a_fast_clock_stands_still_until_its_anchor() -> None:
     anchor, shows = datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
     clock = RealClock(speed=60, anchor=anchor, start=shows)
     assert clock.at(anchor - timedelta(seconds=30)) == shows
+    assert clock.stands_still(anchor - timedelta(seconds=30))
+    assert not clock.stands_still(anchor)
+    assert not RealClock().stands_still(anchor)
     assert clock.at(anchor + timedelta(seconds=30)) == shows + timedelta(minutes=30)
