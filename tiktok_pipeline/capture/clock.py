@@ -59,10 +59,14 @@ class RealClock:
         return self.at(datetime.now(UTC))
 
     def at(self, wall: datetime) -> datetime:
-        """Convert a system time to the time of this clock."""
+        """Convert a system time to the time of this clock, which stands still until its anchor."""
         if self._anchor is None or self._start is None:
             return wall
-        return self._start + (wall - self._anchor) * self.speed
+        return self._start + max(wall - self._anchor, timedelta(0)) * self.speed
+
+    def stands_still(self, wall: datetime) -> bool:
+        """Return whether this clock has not started at a system time."""
+        return self._anchor is not None and wall < self._anchor
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until `moment`."""

@@ -39,6 +39,10 @@ _DEV_WINDOW_S = 57
 _ENDS_AT = timedelta(hours=20)
 
 
+# The world stands still for at least this long, while Dagster starts: nobody would poll it.
+_STARTING = timedelta(seconds=45)
+
+
 class WorldOnDisk(msgspec.Struct, frozen=True):
     """The parameters of this home's sandbox, so that `make dev` starts the same world again."""
 
@@ -129,17 +133,26 @@ def _serve_world(home: _Home, world: WorldOnDisk, *, speed: float, port: int, sa
     shown = max(world.end, newest_capture(Lake(home.places.lake)) or world.end)
     if shown >= datetime.now(UTC):
         raise SettingsError(f"this world has caught up with the present: remove {home.places.home}, run `make demo`")
+    # Schedules tick at whole minutes: the first tick of the world is at its start.
+    now = datetime.now(UTC)
+    begins = (now + _STARTING).replace(second=0, microsecond=0) + timedelta(minutes=1)
     with start_in_process(
-        seed=world.seed, creators=world.creators, start=world.start, clock=shown, speed=speed
+        seed=world.seed,
+        creators=world.creators,
+        start=world.start,
+        clock=shown,
+        delay_s=(begins - now).total_seconds(),
+        speed=speed,
     ) as sandbox:
         _use(home, sandbox.environment, sandbox.url)
         settings = home.places.home / "settings.toml"
         settings.write_text(dev_settings(speed), encoding="utf-8")
-        os.environ |= dev_environment(speed, shown) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
+        os.environ |= dev_environment(speed, shown, begins) | {"TIKTOK_PIPELINE_SETTINGS": str(settings)}
         use_instance(home.places)
         give_up_runs()
-        catches_up = datetime.now(UTC) + (datetime.now(UTC) - shown) / max(speed - 1, 1e-6)
+        catches_up = begins + (begins - shown) / max(speed - 1, 1e-6)
         say(f"the world runs at {speed:.0f} times real speed from {shown:%Y-%m-%d %H:%M} UTC")
+        say(f"it starts at {begins:%H:%M} UTC, when Dagster has started")
         say(f"it reaches the present at {catches_up:%Y-%m-%d %H:%M} UTC; stop with Ctrl-C before then")
         serve_dagster(port, home.places.home / "logs" / "dev.log", say)
 
@@ -159,13 +172,17 @@ keywords = ["live"]
 """
 
 
-def dev_environment(speed: float, shown: datetime) -> dict[str, str]:
-    """Return variables of a deployment, switched on, whose clock shows `shown` now and runs `speed` times as fast."""
+def dev_environment(speed: float, shown: datetime, begins: datetime | None = None) -> dict[str, str]:
+    """Return variables of a deployment, switched on, with a clock that runs `speed` times as fast.
+
+    It shows `shown` until the system time `begins`, which is now by default.
+    """
+    anchor = begins or datetime.now(UTC)
     return {
         "TIKTOK_PIPELINE_CLOCK": "real",
         "TIKTOK_PIPELINE_SCHEDULES": "on",
         "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
-        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shown.isoformat()}",
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{anchor.isoformat()}/{shown.isoformat()}",
     }
 
 

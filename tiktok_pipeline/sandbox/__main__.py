@@ -24,6 +24,7 @@ def _main() -> None:
     parser.add_argument("--creators", type=int, required=True)
     parser.add_argument("--start", type=datetime.fromisoformat, required=True)
     parser.add_argument("--clock", type=datetime.fromisoformat, required=True)
+    parser.add_argument("--delay", type=float, required=True)
     parser.add_argument("--speed", type=float, required=True)
     parser.add_argument("--faults", required=True)
     parser.add_argument("--port", type=int, required=True)
@@ -35,6 +36,7 @@ def _main() -> None:
         speed=options.speed,
         faults=options.faults,
         clock=options.clock,
+        delay_s=options.delay,
         ready=lambda port: print(f"port {port}", flush=True),
     )
 

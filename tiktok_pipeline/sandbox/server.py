@@ -47,12 +47,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class _Sandbox:
     """The ASGI callable."""
 
-    def __init__(self, world: World, speed: float, faults: str, clock: datetime | None) -> None:
+    def __init__(self, world: World, speed: float, faults: str, clock: datetime | None, delay_s: float) -> None:
         self._ledger = Ledger()
         self._vendors = {kind.prefix: kind(world, self._ledger) for kind in VENDORS}
         self._faults = Faults(world.seed, faults)
         self._truth = Truth(world, self._ledger)
-        self._start, self._speed, self._born = clock or world.start, speed, time.monotonic()
+        self._start, self._speed, self._born = clock or world.start, speed, time.monotonic() + delay_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,7 +89,7 @@ class _Sandbox:
 
     def _instant(self, header: bytes | None) -> datetime:
         if header is None:
-            return self._start + timedelta(seconds=(time.monotonic() - self._born) * self._speed)
+            return self._start + timedelta(seconds=max(time.monotonic() - self._born, 0.0) * self._speed)
         at = datetime.fromisoformat(header.decode("ascii"))
         if at.tzinfo is None:
             raise ValueError("no zone")
@@ -112,9 +112,11 @@ class _Sandbox:
         return request, *self._faults.respond(vendor, endpoint, request)
 
 
-def build_app(world: World, *, speed: float = 1.0, faults: str = "none", clock: datetime | None = None) -> App:
-    """Return the sandbox as an ASGI callable; its clock starts now, at `clock` or else at the world's start."""
-    return _Sandbox(world, speed, faults, clock)
+def build_app(
+    world: World, *, speed: float = 1.0, faults: str = "none", clock: datetime | None = None, delay_s: float = 0.0
+) -> App:
+    """Return the sandbox as an ASGI callable; its clock runs after `delay_s`, from `clock` or the world's start on."""
+    return _Sandbox(world, speed, faults, clock, delay_s)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -132,10 +134,11 @@ def serve(
     speed: float = 1.0,
     faults: str = "none",
     clock: datetime | None = None,
+    delay_s: float = 0.0,
     ready: Callable[[int], None] | None = None,
 ) -> None:
     """Serve on loopback until stopped; `port` 0 takes a free one, `ready` gets the port once it accepts requests."""
-    app = build_app(world, speed=speed, faults=faults, clock=clock)
+    app = build_app(world, speed=speed, faults=faults, clock=clock, delay_s=delay_s)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -174,6 +177,7 @@ def start_in_process(
     speed: float = 1.0,
     faults: str = "none",
     clock: datetime | None = None,
+    delay_s: float = 0.0,
     port: int = 0,
 ) -> Iterator[RunningSandbox]:
     """Start the sandbox as a process and stop it afterwards; it also ends when this process dies.
@@ -185,6 +189,7 @@ def start_in_process(
         "creators": creators,
         "start": start.isoformat(),
         "clock": (clock or start).isoformat(),
+        "delay": delay_s,
         "speed": speed,
         "faults": faults,
         "port": port,

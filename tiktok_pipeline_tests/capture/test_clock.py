@@ -131,3 +131,14 @@ def test_hours_between_returns_every_hour_that_a_span_touches() -> None:
     assert hours_between(after(1800), after(3600)) == [START]
     assert hours_between(after(1800), after(3601)) == [START, after(3600)]
     assert hours_between(START, START) == []
+
+
+def test_a_fast_clock_stands_still_until_its_anchor() -> None:
+    """`make dev` starts it when Dagster has started: nobody polls the world before."""
+    anchor, shows = datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC)
+    clock = RealClock(speed=60, anchor=anchor, start=shows)
+    assert clock.at(anchor - timedelta(seconds=30)) == shows
+    assert clock.stands_still(anchor - timedelta(seconds=30))
+    assert not clock.stands_still(anchor)
+    assert not RealClock().stands_still(anchor)
+    assert clock.at(anchor + timedelta(seconds=30)) == shows + timedelta(minutes=30)

@@ -364,6 +364,7 @@ def test_with_a_fast_clock_the_next_window_s_run_starts_a_tick_early_and_waits(
             for request in data.run_requests or ()
         ]
 
+    assert requested(-1) == []
     starts, places = zip(*(each for minutes in range(4) for each in requested(minutes)), strict=True)
     assert starts == tuple(timedelta(hours=hour) for hour in range(5))
     assert places in (("watch 0", "watch 1") * 2 + ("watch 0",), ("watch 1", "watch 0") * 2 + ("watch 1",))

@@ -94,6 +94,8 @@ def _requests(
     if pipeline.replaying:
         return dg.SkipReason("TIKTOK_PIPELINE_CLOCK=replay: capture with `tiktok-pipeline replay`")
     settings, clock = pipeline.settings(), pipeline.clock()
+    if clock.stands_still(context.scheduled_execution_time):
+        return dg.SkipReason("the world of `make dev` has not started")
     # A window begins at its tick, even if the tick is evaluated late: windows must not drift into each other.
     start = clock.at(context.scheduled_execution_time)
     window = timedelta(minutes=settings.watch.window_minutes)
