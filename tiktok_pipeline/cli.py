@@ -269,7 +269,7 @@ def report(niche: str | None, creators: tuple[str, ...], roster: Path | None, ou
     """
     from tiktok_pipeline.config.roster import read_roster  # noqa: PLC0415
     from tiktok_pipeline.publish.duckdb_file import LINK  # noqa: PLC0415 - as DuckDB does
-    from tiktok_pipeline.publish.report.client import Client, handles  # noqa: PLC0415
+    from tiktok_pipeline.publish.report.client import ClientScope, handles  # noqa: PLC0415
     from tiktok_pipeline.publish.report.page import (  # noqa: PLC0415 - Altair takes half a second to import
         write_client_report,
         write_report,
@@ -286,11 +286,11 @@ def report(niche: str | None, creators: tuple[str, ...], roster: Path | None, ou
             raise click.UsageError("a client's report needs --out FILE")
         if roster is not None:
             listed = handles(each.handle for each in read_roster(roster, importing=True).creators)
-            client = Client(roster.stem, handles=listed)
+            client = ClientScope(roster.stem, handles=listed)
         elif niche is not None:
-            client = Client(niche, niche=niche)
+            client = ClientScope(niche, niche=niche)
         else:
-            client = Client(", ".join(f"@{each}" for each in sorted(handles(creators))), handles=handles(creators))
+            client = ClientScope(", ".join(f"@{each}" for each in sorted(handles(creators))), handles=handles(creators))
         written = write_client_report(places.warehouse / LINK, out, client)
     click.echo(f"{written.path} ({written.size / 1e6:.1f} MB)")
 

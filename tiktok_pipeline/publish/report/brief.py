@@ -16,7 +16,7 @@ import polars as pl
 from polars import selectors
 
 from tiktok_pipeline.errors import PublishError
-from tiktok_pipeline.publish.report.client import Client, restrict
+from tiktok_pipeline.publish.report.client import ClientScope, restrict
 
 # Rows by section that are shown of all creators, of a niche or of a creator: few enough to read.
 LIVE, BOARD, CARDS, LIFTS, MOVERS, DARK, STORIES, RECAPS, WATCHED, TAKEN = 30, 10, 24, 16, 12, 12, 12, 12, 20, 12
@@ -96,7 +96,7 @@ class Brief:
     credits: pl.DataFrame
 
 
-def read_brief(snapshot: Path, client: Client | None = None) -> Brief:
+def read_brief(snapshot: Path, client: ClientScope | None = None) -> Brief:
     """Read everything that the report shows; of a client, only the data of its creators.
 
     Raises:
@@ -119,7 +119,7 @@ def read_brief(snapshot: Path, client: Client | None = None) -> Brief:
 class _Reader:
     """The queries, in the order of the page."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, client: Client | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, client: ClientScope | None) -> None:
         self._connection = connection
         self._client = client
         self._most = {"streams": STREAMS_EACH, "lifts": LIFTS_EACH, "posts": POSTS_EACH}

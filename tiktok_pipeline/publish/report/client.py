@@ -19,7 +19,7 @@ from tiktok_pipeline.publish.sql import quoted_name, quoted_text
 
 
 @dataclass(frozen=True)
-class Client:
+class ClientScope:
     """The creators of a client: a niche, or handles (also former ones, and creator ids).
 
     `name` is shown as the title of the report.
@@ -49,7 +49,7 @@ _OWN_BOARDS = """
 """
 
 
-def restrict(connection: duckdb.DuckDBPyConnection, snapshot: Path, client: Client) -> None:
+def restrict(connection: duckdb.DuckDBPyConnection, snapshot: Path, client: ClientScope) -> None:
     """Make every published table and view appear with the client's rows only.
 
     Raises:
@@ -87,12 +87,14 @@ def restrict(connection: duckdb.DuckDBPyConnection, snapshot: Path, client: Clie
         connection.execute(f"CREATE TEMP VIEW {quoted_name(table)} AS {rows}")
 
 
-def _nobody(client: Client, niches: set[str], known: set[str]) -> str:
+def _nobody(client: ClientScope, niches: set[str], known: set[str]) -> str:
     if client.niche is not None:
         near = difflib.get_close_matches(client.niche, sorted(niches), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"published are: {', '.join(sorted(niches)) or 'none'}"
         return f"no creator of niche {client.niche!r} is published; {hint}"
     wanted = sorted(client.handles)
+    if not wanted:
+        return f"{client.name} names no creator"
     near = [match for each in wanted for match in difflib.get_close_matches(each, sorted(known), n=1)]
     hint = f"; did you mean @{near[0]}?" if near else ""
     return f"no creator {', '.join('@' + each for each in wanted[:5])} is published{hint}"

@@ -30,10 +30,10 @@ from tiktok_pipeline.publish.exports import FORMULA, NUMBER
 from tiktok_pipeline.publish.report import brief as briefs
 from tiktok_pipeline.publish.report import charts, words
 from tiktok_pipeline.publish.report.brief import STATS, Brief
-from tiktok_pipeline.publish.report.client import Client
+from tiktok_pipeline.publish.report.client import ClientScope
 from tiktok_pipeline.publish.report.current import Report, current_report, release
 from tiktok_pipeline.publish.report.meanings import MEANINGS, anchor
-from tiktok_pipeline.publish.report.sections import KINDS, Column, Section, minutes, sections, short
+from tiktok_pipeline.publish.report.sections import KINDS, Section, TableColumn, minutes, sections, short
 
 # Cards of streams that are open at first; one click shows the others.
 _FIRST_CARDS = 12
@@ -108,7 +108,7 @@ def write_report(snapshot: Path, path: Path) -> Report:
     return Report(path, page, brief.scopes["*"]["live"], len(list(_cards(brief))), picture, written=True)
 
 
-def write_client_report(snapshot: Path, path: Path, client: Client) -> Report:
+def write_client_report(snapshot: Path, path: Path, client: ClientScope) -> Report:
     """Write the page of a client: only rows of its creators, and nothing about vendors.
 
     Raises:
@@ -206,7 +206,7 @@ def _people(brief: Brief) -> dict[str, dict[str, str]]:
     }
 
 
-def _written(section: Section, column: Column, row: list[Any], handle: str) -> Markup:
+def _written(section: Section, column: TableColumn, row: list[Any], handle: str) -> Markup:
     """Return a cell: its text, linked and marked as the column says."""
     value = section.value(row, column.key)
     text = KINDS[column.kind](value)

@@ -34,7 +34,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -76,7 +76,7 @@ class Section:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: list[list[Any]]
     first: int
     what: str
@@ -95,7 +95,7 @@ class Section:
                 left -= 1
                 yield row
 
-    def visible(self) -> list[tuple[int, Column]]:
+    def visible(self) -> list[tuple[int, TableColumn]]:
         """Return the places and columns with a value in a shown row: an empty column says nothing."""
         rows = list(self.shown())
         return [
@@ -158,14 +158,14 @@ def _live(brief: Brief) -> Section:
         "live",
         "Creators on air, by viewers",
         (
-            Column("viewers", "Viewers", "count", "viewers", mark="coverage"),
-            Column("peak_viewers", "Peak viewers", "count", "peak_viewers"),
-            Column("started_at", "Since (UTC)", "moment", "started_at"),
-            Column("airtime_s", "On air for", "duration", "airtime"),
-            Column("followers", "Followers", "count", "followers", about="rounded"),
-            Column("title", "Title", "text", "title"),
-            Column("coverage", "Coverage", "percent", hidden=True),
-            Column("rounded", "Rounded", "text", hidden=True),
+            TableColumn("viewers", "Viewers", "count", "viewers", mark="coverage"),
+            TableColumn("peak_viewers", "Peak viewers", "count", "peak_viewers"),
+            TableColumn("started_at", "Since (UTC)", "moment", "started_at"),
+            TableColumn("airtime_s", "On air for", "duration", "airtime"),
+            TableColumn("followers", "Followers", "count", "followers", about="rounded"),
+            TableColumn("title", "Title", "text", "title"),
+            TableColumn("coverage", "Coverage", "percent", hidden=True),
+            TableColumn("rounded", "Rounded", "text", hidden=True),
         ),
         _rows(
             brief.live.iter_rows(named=True),
@@ -198,19 +198,19 @@ def _streams(brief: Brief) -> Section:
         "streams",
         "Streams, the newest first",
         (
-            Column("started_at", "Started (UTC)", "moment", "started_at"),
-            Column("airtime_s", "Time on air", "duration", "airtime", mark="coverage"),
-            Column("average_viewers", "Average viewers", "count", "average_viewers"),
-            Column("peak_viewers", "Peak viewers", "count", "peak_viewers"),
-            Column("hours_watched", "Viewer-hours", "count", "hours_watched"),
-            Column("lift", "Followers gained", "gained", "lift", tone="tone"),
-            Column("lift_interval", "90 % interval", "interval", "interval"),
-            Column("verdict", "What it means", "text"),
-            Column("notes", "Notes", "text", hidden=True),
-            Column("state", "State", "text", hidden=True),
-            Column("ended_at", "Ended (UTC)", "moment", hidden=True),
-            Column("coverage", "Coverage", "percent", hidden=True),
-            Column("tone", "Tone", "text", hidden=True),
+            TableColumn("started_at", "Started (UTC)", "moment", "started_at"),
+            TableColumn("airtime_s", "Time on air", "duration", "airtime", mark="coverage"),
+            TableColumn("average_viewers", "Average viewers", "count", "average_viewers"),
+            TableColumn("peak_viewers", "Peak viewers", "count", "peak_viewers"),
+            TableColumn("hours_watched", "Viewer-hours", "count", "hours_watched"),
+            TableColumn("lift", "Followers gained", "gained", "lift", tone="tone"),
+            TableColumn("lift_interval", "90 % interval", "interval", "interval"),
+            TableColumn("verdict", "What it means", "text"),
+            TableColumn("notes", "Notes", "text", hidden=True),
+            TableColumn("state", "State", "text", hidden=True),
+            TableColumn("ended_at", "Ended (UTC)", "moment", hidden=True),
+            TableColumn("coverage", "Coverage", "percent", hidden=True),
+            TableColumn("tone", "Tone", "text", hidden=True),
         ),
         _rows(
             brief.streams.iter_rows(named=True),
@@ -247,16 +247,16 @@ def _movers(brief: Brief) -> Section:
         "movers",
         "Creators with the largest changes",
         (
-            Column("hours_watched", formats.day(brief.last_whole_day), "count", "hours_watched", mark="coverage"),
-            Column("previous_day", "The day before", "count"),
-            Column("vs_previous_day", "Change", "change"),
+            TableColumn("hours_watched", formats.day(brief.last_whole_day), "count", "hours_watched", mark="coverage"),
+            TableColumn("previous_day", "The day before", "count"),
+            TableColumn("vs_previous_day", "Change", "change"),
             *(
-                [Column("vs_median_7d", "On the 7-day median" if longer else "On the median", "change", "median")]
+                [TableColumn("vs_median_7d", "On the 7-day median" if longer else "On the median", "change", "median")]
                 if medians
                 else []
             ),
-            *([Column("vs_median_28d", "On the 28-day median", "change", "median")] if longer else []),
-            Column("coverage", "Coverage", "percent", hidden=True),
+            *([TableColumn("vs_median_28d", "On the 28-day median", "change", "median")] if longer else []),
+            TableColumn("coverage", "Coverage", "percent", hidden=True),
         ),
         _rows(
             brief.movers.iter_rows(named=True),
@@ -284,9 +284,9 @@ def _dark(brief: Brief) -> Section:
         "dark",
         "Creators whose last stream ended three days ago or earlier",
         (
-            Column("days_dark", "Silent for", "days"),
-            Column("last_stream_ended_at", "Last stream ended (UTC)", "moment"),
-            Column("streams_known", "Streams known", "exactly"),
+            TableColumn("days_dark", "Silent for", "days"),
+            TableColumn("last_stream_ended_at", "Last stream ended (UTC)", "moment"),
+            TableColumn("streams_known", "Streams known", "exactly"),
         ),
         _rows(brief.dark.iter_rows(named=True), "days_dark", _at("last_stream_ended_at"), "streams_known"),
         briefs.DARK,
@@ -302,15 +302,15 @@ def _stories(brief: Brief) -> Section:
         "stories",
         "Stories by views",
         (
-            Column("published_at", "Published (UTC)", "moment", link="story_id"),
-            Column("media_type", "Kind", "text"),
-            Column("views", "Views", "count", "story_views", mark="completeness"),
-            Column("views_1h", "After 1 h", "count", "story_views_at"),
-            Column("views_6h", "After 6 h", "count", "story_views_at"),
-            Column("views_24h", "After 24 h", "count", "story_views_at"),
-            Column("likes", "Likes", "count"),
-            Column("completeness", "Share of its day", "percent", hidden=True),
-            Column("story_id", "Story", "text", hidden=True),
+            TableColumn("published_at", "Published (UTC)", "moment", link="story_id"),
+            TableColumn("media_type", "Kind", "text"),
+            TableColumn("views", "Views", "count", "story_views", mark="completeness"),
+            TableColumn("views_1h", "After 1 h", "count", "story_views_at"),
+            TableColumn("views_6h", "After 6 h", "count", "story_views_at"),
+            TableColumn("views_24h", "After 24 h", "count", "story_views_at"),
+            TableColumn("likes", "Likes", "count"),
+            TableColumn("completeness", "Share of its day", "percent", hidden=True),
+            TableColumn("story_id", "Story", "text", hidden=True),
         ),
         _rows(
             brief.stories.iter_rows(named=True),
@@ -337,12 +337,12 @@ def _recaps(brief: Brief) -> Section:
         "recaps",
         "Posts that look like recaps, by views",
         (
-            Column("published_at", "Published (UTC)", "moment", link="post_id"),
-            Column("views", "Views", "count", "post_views"),
-            Column("likes", "Likes", "count"),
-            Column("score", "Match", "percent", "score"),
-            Column("of_stream", "Of the stream", "moment", "of_stream"),
-            Column("post_id", "Post", "text", hidden=True),
+            TableColumn("published_at", "Published (UTC)", "moment", link="post_id"),
+            TableColumn("views", "Views", "count", "post_views"),
+            TableColumn("likes", "Likes", "count"),
+            TableColumn("score", "Match", "percent", "score"),
+            TableColumn("of_stream", "Of the stream", "moment", "of_stream"),
+            TableColumn("post_id", "Post", "text", hidden=True),
         ),
         _rows(
             brief.recaps.iter_rows(named=True),
@@ -379,11 +379,11 @@ def _coverage(brief: Brief) -> Section:
         "Longest time without a reading, by creator and day",
         (
             *(
-                Column(f"longest_gap_{day}", formats.day(day), "text", tone=f"coverage_{day}", fixed=True)
+                TableColumn(f"longest_gap_{day}", formats.day(day), "text", tone=f"coverage_{day}", fixed=True)
                 for day in days
             ),
-            Column("unknown_share", "State not known", "percent", "unknown"),
-            *(Column(f"coverage_{day}", formats.day(day), "text", hidden=True) for day in days),
+            TableColumn("unknown_share", "State not known", "percent", "unknown"),
+            *(TableColumn(f"coverage_{day}", formats.day(day), "text", hidden=True) for day in days),
         ),
         rows,
         briefs.WATCHED,
@@ -409,7 +409,10 @@ def _taken(brief: Brief) -> Section:
     return Section(
         "taken",
         "Creators whose handle another account has",
-        (Column("handle_taken_by", "Other account", "text"), Column("handle_taken_at", "Since (UTC)", "moment")),
+        (
+            TableColumn("handle_taken_by", "Other account", "text"),
+            TableColumn("handle_taken_at", "Since (UTC)", "moment"),
+        ),
         _rows(brief.taken.iter_rows(named=True), lambda row: row["handle_taken_by"], _at("handle_taken_at")),
         briefs.TAKEN,
         "creators, the newest first",

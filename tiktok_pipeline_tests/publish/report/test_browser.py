@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
 from tiktok_pipeline.publish import formats
-from tiktok_pipeline.publish.report.brief import Brief
+from tiktok_pipeline.publish.report.brief import Brief, read_brief
 from tiktok_pipeline.publish.report.page import render
 from tiktok_pipeline.publish.report.sections import KINDS
 from tiktok_pipeline_tests.publish.report.browsing import browse, drawn, needs_chromium, told, with_script
@@ -206,14 +207,43 @@ def test_the_filter_stands_in_the_address_and_a_link_opens_it(page: str, tmp_pat
       const address = location.hash;
       document.querySelector(".tile .term").click();
       await new Promise((done) => setTimeout(done, 50));
-      const kept = at("creator").value;
+      const kept = [at("creator").value, location.hash, document.querySelectorAll(".sought").length];
       at("clear").click();
       return { before, address, kept, cleared: location.hash };"""  # noqa: E501
     answer = told(page, tmp_path, read, fragment="#niche=music&creator=zoe")
     assert answer["before"] == ["music", "zoe", ["zoe"]]
     assert answer["address"] == "#niche=art&creator=eve"
-    assert answer["kept"] == "@Eve", "a link to an explanation leaves the filter unchanged"
+    assert answer["kept"] == ["@Eve", answer["address"], 1], "a link to an explanation leaves the filter unchanged"
     assert answer["cleared"] == ""
+
+
+HOSTILE_NICHE = "a&b=c#</option><script>document.title='broken'</script>*'"
+
+
+def test_a_niche_with_markup_can_be_chosen(snapshot: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "tiktok.duckdb"
+    changed.write_bytes(snapshot.read_bytes())
+    changed.chmod(0o644)
+    with duckdb.connect(str(changed)) as connection:
+        connection.execute("UPDATE creators SET niche = ? WHERE niche = 'music'", [HOSTILE_NICHE])
+        connection.execute("UPDATE leaderboard SET niche = ? WHERE niche = 'music'", [HOSTILE_NICHE])
+        connection.execute("UPDATE creators SET niche = '__proto__' WHERE niche = 'talk'")
+        connection.execute("UPDATE leaderboard SET niche = '__proto__' WHERE niche = 'talk'")
+    read = """const at = (id) => document.getElementById(id), seen = {};
+      for (const option of [...at("niche").options]) {
+        at("niche").value = option.value; at("niche").onchange();
+        const hash = location.hash; at("clear").click(); location.hash = hash;
+        await new Promise((done) => setTimeout(done, 20));
+        seen[" " + option.value] = [at("niche").value === option.value,
+          at("tile-streams").querySelector(".big").textContent,
+          [...document.querySelectorAll("#board tbody tr")].length, document.title];
+      }
+      return seen;"""
+    seen = told(render(read_brief(changed)), tmp_path / "browser", read)
+    assert {niche: row[:3] for niche, row in seen.items()} == {
+        " ": [True, "6", 5], " art": [True, "3", 2], f" {HOSTILE_NICHE}": [True, "2", 2], " __proto__": [True, "1", 1],
+    }  # fmt: skip
+    assert all(row[3].startswith("TikTok Live brief") for row in seen.values())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.publish.report.brief import STATS, read_brief
-from tiktok_pipeline.publish.report.client import Client, handles
+from tiktok_pipeline.publish.report.client import ClientScope, handles
 from tiktok_pipeline.publish.report.page import render, write_client_report
 from tiktok_pipeline_tests.commands.command_line import run_here
 from tiktok_pipeline_tests.publish.report.browsing import needs_chromium, told
@@ -23,9 +23,9 @@ from tiktok_pipeline_tests.publish.report.rosters import large
 # Names, handles and ids of creators of the small roster that no client's file below may hold.
 OTHERS = ("Max", "max", "Zo", "zoe", "gone")
 CLIENTS = [
-    Client("art", niche="art"),
-    Client("two", handles=frozenset({"ann", "gap"})),
-    Client("one", handles=frozenset({"ann"})),
+    ClientScope("art", niche="art"),
+    ClientScope("two", handles=frozenset({"ann", "gap"})),
+    ClientScope("one", handles=frozenset({"ann"})),
 ]
 
 
@@ -43,7 +43,7 @@ def without_program(page: str) -> str:
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_nothing_of_other_creators_or_of_vendors_is_in_the_bytes(
-    client: Client, snapshot: Path, tmp_path: Path
+    client: ClientScope, snapshot: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "client.html"
     write_client_report(snapshot, path, client)
@@ -94,7 +94,7 @@ def test_the_totals_are_the_clients_own(snapshot: Path) -> None:
 
 def test_all_streams_of_a_client_are_in_its_report(tmp_path: Path) -> None:
     path = large(tmp_path, creators=12, days=12)
-    page = render(read_brief(path, Client("one", handles=frozenset({"creator00004"}))))
+    page = render(read_brief(path, ClientScope("one", handles=frozenset({"creator00004"}))))
     assert len(embedded(page)["tables"]["streams"]["rows"]) == 12
     assert (
         len(re.findall(r'<tr data-creator="creator00004">', page.split('id="table-streams"')[1].split("</table>")[0]))
@@ -113,9 +113,9 @@ def test_the_page_of_a_client_shows_its_streams_and_no_vendors(snapshot: Path, t
 
 def test_a_client_without_a_published_creator_gets_no_report(snapshot: Path, tmp_path: Path) -> None:
     for client, message in (
-        (Client("arts", niche="arts"), "did you mean 'art'?"),
-        (Client("an", handles=handles(["@ANNE"])), "did you mean @ann?"),
-        (Client("nobody", handles=frozenset()), "no creator"),
+        (ClientScope("arts", niche="arts"), "did you mean 'art'?"),
+        (ClientScope("an", handles=handles(["@ANNE"])), "did you mean @ann?"),
+        (ClientScope("nobody", handles=frozenset()), "nobody names no creator"),
     ):
         with pytest.raises(PublishError, match=re.escape(message)):
             write_client_report(snapshot, tmp_path / "client.html", client)

@@ -498,7 +498,7 @@
     const scope = chosen();
     at("clear").hidden = !scope.any;
     // What vendors cost concerns the one who pays them, not a niche or a creator.
-    if (at("vendors")) at("vendors").hidden = scope.any;
+    for (const id of ["vendors", "meaning-requests", "meaning-credits"]) if (at(id)) at(id).hidden = scope.any;
     drawTiles(scope);
     drawTables(scope);
     drawBoard(scope);
@@ -551,6 +551,15 @@
   for (const input of document.querySelectorAll("[name=period]")) input.onchange = redraw("board", drawBoard);
   for (const input of document.querySelectorAll("[name=measure]")) input.onchange = () => drawHeat(chosen());
   for (const button of document.querySelectorAll(".save")) button.onclick = () => save(button.dataset.table);
+  // A link to an explanation leaves the filter in the address.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#meaning-"]'), entry = link && at(link.hash.slice(1));
+    if (!entry || !chosen().any) return;
+    event.preventDefault();
+    for (const other of document.querySelectorAll(".sought")) other.classList.remove("sought");
+    entry.classList.add("sought");
+    entry.scrollIntoView();
+  });
   addEventListener("hashchange", () => { if (read()) update(); });
   read();
   update();
