@@ -333,7 +333,7 @@ class _Reader:
 
     def _curves(self, streams: pl.DataFrame) -> pl.DataFrame:
         """Return viewers over time: stream_id, observed_at, viewers; a row without viewers in each long gap."""
-        shown = streams.filter(pl.col("nth") <= CARDS_A_CREATOR)
+        shown = streams.filter(pl.col("nth") <= STREAMS_EACH)
         self._connection.register("shown", shown.select("stream_id", "creator_id", "started_at", "ended_at"))
         points = self._frame(
             """

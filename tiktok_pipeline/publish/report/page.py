@@ -294,6 +294,7 @@ def _data(brief: Brief, tables: dict[str, Section], niches: list[str]) -> dict[s
             "board": briefs.BOARD,
             "cards": briefs.CARDS,
             "cardsEach": briefs.CARDS_A_CREATOR,
+            "cardsOfOne": briefs.STREAMS_EACH,
             "clock": formats.clock(brief.as_of),
             "lifts": briefs.LIFTS,
             "formula": FORMULA,

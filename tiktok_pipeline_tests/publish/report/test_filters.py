@@ -41,6 +41,7 @@ for (const [niche, creator] of scopes) {
   seen[`${niche}|${creator}`] = {
     tiles: [...document.querySelectorAll(".tile")].map((tile) =>
       [text(tile.querySelector(".big").firstChild), text(tile.querySelector(".sub"))]),
+    cards: document.querySelectorAll(".card").length, curves: document.querySelectorAll(".curve").length,
     who: text(at("lead-who")), vendors: Boolean(at("vendors").offsetParent), boards, heat: text(at("heat-top")),
     nones: [...document.querySelectorAll(".none:not([hidden]):not(.small)")].map(text),
     tables: Object.fromEntries([...document.querySelectorAll("table.rows[id^=table-]")].map((table) =>
@@ -178,6 +179,10 @@ def test_tables_have_the_rows_of_the_filter(snapshot: Path, seen: dict[str, Any]
             for handle, at, airtime, *viewers in streams
         ]
         assert [row[:6] for row in tables["streams"]] == rows
+        page = seen[f"{niche}|{creator}"]
+        assert page["cards"] == min(len(rows), 12)
+        # A stream of a few readings has no curve.
+        assert page["cards"] - page["curves"] <= sum(airtime < 1_200 for _, _, airtime, *_ in streams)
         movers = base.all(
             f"SELECT creator_id, hours_watched, previous_day FROM movers WHERE {chosen} AND vs_previous_day <> 0 "
             f"ORDER BY abs(vs_previous_day) DESC, creator_id LIMIT {briefs.MOVERS}"

@@ -425,7 +425,7 @@
   function drawCards(scope) {
     if (!at("cards")) return;
     const seen = {}, { rows, columns } = tables.streams, most = facts.client ? rows.length : facts.cards;
-    const picked = rows.map((row, n) => [row, n]).filter(([row]) => scope.set.has(row[0]) && (scope.one || (seen[row[0]] = (seen[row[0]] || 0) + 1) <= facts.cardsEach)).slice(0, most);
+    const picked = rows.map((row, n) => [row, n]).filter(([row]) => scope.set.has(row[0]) && (seen[row[0]] = (seen[row[0]] || 0) + 1) <= (scope.one ? facts.cardsOfOne : facts.cardsEach)).slice(0, most);
     const drawn = picked.slice(0, shownCards);
     at("cards").replaceChildren(...drawn.map(([row, n]) => card(Object.fromEntries(columns.map((column, k) => [column.key, row[k + 1]])), data.curves[n], row[0])));
     at("cards").hidden = !picked.length;
