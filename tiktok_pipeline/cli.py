@@ -251,13 +251,47 @@ def export(
 
 
 @cli.command()
-def report() -> None:
-    """Make the HTML report from the newest published data again, and print its path."""
+@click.option("--niche", help="make the report of a client: of the creators of this niche only")
+@click.option("--creator", "creators", multiple=True, help="of this creator only; can be repeated")
+@click.option(
+    "--roster",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="of the creators in this file only: the columns of roster.csv, or a list of handles",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="the file to write; needed for one of the above"
+)
+def report(niche: str | None, creators: tuple[str, ...], roster: Path | None, out: Path | None) -> None:
+    """Make the HTML report from the newest published data again, and print its path.
+
+    With --niche, --creator or --roster it is a client's own report: totals, ranks and all streams of these creators.
+    The file holds no data of other creators and nothing about vendors.
+    """
+    from tiktok_pipeline.config.roster import read_roster  # noqa: PLC0415
     from tiktok_pipeline.publish.duckdb_file import LINK  # noqa: PLC0415 - as DuckDB does
-    from tiktok_pipeline.publish.report.page import write_report  # noqa: PLC0415 - Altair takes half a second to import
+    from tiktok_pipeline.publish.report.client import ClientScope, handles  # noqa: PLC0415
+    from tiktok_pipeline.publish.report.page import (  # noqa: PLC0415 - Altair takes half a second to import
+        write_client_report,
+        write_report,
+    )
 
     places = Places.from_environment()
-    written = write_report(places.warehouse / LINK, places.report)
+    chosen = [niche is not None, bool(creators), roster is not None]
+    if sum(chosen) > 1:
+        raise click.UsageError("choose one of --niche, --creator and --roster")
+    if not any(chosen):
+        written = write_report(places.warehouse / LINK, out or places.report)
+    else:
+        if out is None:
+            raise click.UsageError("a client's report needs --out FILE")
+        if roster is not None:
+            listed = handles(each.handle for each in read_roster(roster, importing=True).creators)
+            client = ClientScope(roster.stem, handles=listed)
+        elif niche is not None:
+            client = ClientScope(niche, niche=niche)
+        else:
+            client = ClientScope(", ".join(f"@{each}" for each in sorted(handles(creators))), handles=handles(creators))
+        written = write_client_report(places.warehouse / LINK, out, client)
     click.echo(f"{written.path} ({written.size / 1e6:.1f} MB)")
 
 

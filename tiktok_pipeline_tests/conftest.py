@@ -29,7 +29,9 @@ FIRST = (
 )  # fmt: skip
 
 # Files whose tests share a session fixture, which one worker makes once.
-SHARED = dict.fromkeys(("test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py"), "replayed")
+SHARED = dict.fromkeys(
+    ("test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py", "test_filters.py"), "replayed"
+)
 
 # Files without a module fixture: their tests may run in parallel.
 DIVISIBLE = ("test_damaged_files.py", "test_recovery.py", "test_lift_hard_worlds.py")

@@ -325,7 +325,7 @@ def test_the_published_file_has_basic_types_and_comments_on_every_column(replaye
     assert set(columns["data_type"]) <= plain
     tables = columns.filter(pl.col("table_name").is_in(list(TABLES)))
     assert tables["comment"].null_count() == 0
-    for view in ("live_now", "leaderboard_today", "stream_overview", "movers", "went_dark"):
+    for view in ("live_now", "leaderboard_today", "leaderboard_overview", "stream_overview", "movers", "went_dark"):
         replayed.query(f"SELECT * FROM {view}")
     overview = replayed.query("SELECT count(*) AS n FROM stream_overview")["n"][0]
     assert overview == replayed.query("SELECT count(*) AS n FROM streams")["n"][0]

@@ -42,6 +42,7 @@ _UNITS: tuple[tuple[str, str], ...] = (
     (r"_s$", "s"),
     (r"_ms$", "ms"),
     (r"_min$", "min"),
+    (r"^airtime_h$|_previous_h$|^value_h$", "h"),
     (r"_bps$", "bit/s"),
     (r"_days(_28d)?$|^days_", "days"),
     (r"^known_days", "days"),

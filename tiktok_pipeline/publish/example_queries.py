@@ -61,6 +61,8 @@ EXAMPLES: dict[str, str] = {
     "coverage": "SELECT day, creator_id, unknown_share, largest_gap_s FROM coverage WHERE unknown_share > 0.2",
     "publication": "SELECT generation, as_of FROM publication",
     "live_now": "SELECT handle, viewers, started_at FROM live_now",
+    "leaderboard_overview": "SELECT as_of, rank, handle, value_h FROM leaderboard_overview "
+    "WHERE metric = 'airtime' AND period = 'week' AND niche = '*' ORDER BY as_of, rank",
     "leaderboard_today": "SELECT rank, handle, value FROM leaderboard_today WHERE metric = 'lift' AND period = 'month'",
     "stream_overview": "SELECT handle, started_at, hours_watched, lift, lift_lo, lift_hi FROM stream_overview",
     "movers": "SELECT handle, hours_watched, vs_median_7d FROM movers ORDER BY vs_median_7d DESC",

@@ -38,10 +38,10 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 # Spreadsheets read text as a formula by its first visible character; Excel also by the full-width and small forms.
 # They drop tabs and line ends at the start on import, and the next character counts.
-_FORMULA = r"^[\s\p{Z}\p{Cc}\p{Cf}]*[=+\-@＝＋－＠﹦﹢﹣﹫]|^[\t\r\n]"
+FORMULA = r"^[\s\p{Z}\p{Cc}\p{Cf}]*[=+\-@＝＋－＠﹦﹢﹣﹫]|^[\t\r\n]"
 
 # Text that becomes a number: 16 digits and more (also a list of ids), leading zeros, and 12e5, a valid handle.
-_NUMBER = r"^\s*(?:[0-9][0-9,. ]{14,}[0-9]|0[0-9]+|[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+)\s*$"
+NUMBER = r"^\s*(?:[0-9][0-9,. ]{14,}[0-9]|0[0-9]+|[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+)\s*$"
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ def _csv(
             "CAST("
             + " + ".join(f"count(*) FILTER (regexp_matches({text}, '{like}'))" for text in texts)
             + " AS BIGINT)"
-            for like in (_FORMULA, _NUMBER)
+            for like in (FORMULA, NUMBER)
         )
         changed = _Changed(*connection.execute(f"SELECT {counts} FROM ({chosen})").fetchall()[0])
         guards = ", ".join(
-            f"CASE WHEN regexp_matches({text}, '{_FORMULA}|{_NUMBER}') THEN '''' || {text} ELSE {text} END AS {text}"
+            f"CASE WHEN regexp_matches({text}, '{FORMULA}|{NUMBER}') THEN '''' || {text} ELSE {text} END AS {text}"
             for text in texts
         )
         chosen = f"SELECT * REPLACE ({guards}) FROM ({chosen})"
@@ -178,7 +178,7 @@ def _xlsx(
     exact: bool,
     mark: bool,
 ) -> _Changed:
-    """Write one sheet with a frozen header and filters, numbers and times as such, text as text."""
+    """Write one sheet with a frozen header, filters and widths, numbers and times as such, text as text."""
     if rows > EXCEL_ROWS:
         raise ExportError(
             f"{of.name} has {rows:,} rows, but an Excel sheet holds at most {EXCEL_ROWS:,}: narrow it "
@@ -203,10 +203,48 @@ def _xlsx(
             worksheet=of.name[:31],
             freeze_panes=(1, 0),
             autofilter=True,
-            autofit=rows <= 10_000,
-            dtype_formats={pl.Datetime: "yyyy-mm-dd hh:mm:ss", pl.Date: "yyyy-mm-dd", pl.Float64: "General"},
+            column_widths=_widths(frame),
+            column_formats={name: _number_format(name) for name in frame.select(pl.col(pl.Float64)).columns},
+            dtype_formats={
+                pl.Datetime: "yyyy-mm-dd hh:mm:ss",
+                pl.Date: "yyyy-mm-dd",
+                pl.Int64: "#,##0",
+            },
         )
     return _Changed(cut=cut)
+
+
+# A row of a wide text stays on one screen; Excel shows the rest in its formula bar.
+_WIDEST, _SAMPLE_ROWS = 45, 1_000
+# A character of Excel's standard font, its padding, and the button of the filter, in pixels.
+_CHARACTER_PX, _PADDING_PX, _FILTER_PX = 7, 9, 18
+# Number of digits of a time or a number with its format.
+_TIME_CHARACTERS, _NUMBER_CHARACTERS = 19, 10
+
+
+def _widths(frame: pl.DataFrame) -> dict[str, int]:
+    """Return the width of each column in pixels: its name and its first texts fit, up to `_WIDEST` characters."""
+    widths = {}
+    for column in frame.head(_SAMPLE_ROWS).iter_columns():
+        if column.dtype == pl.String:
+            longest = column.str.len_chars().max()
+            characters = min(longest if isinstance(longest, int) else 0, _WIDEST)
+        else:
+            characters = _TIME_CHARACTERS if column.dtype.is_temporal() else _NUMBER_CHARACTERS
+        name = len(column.name) * _CHARACTER_PX + _FILTER_PX
+        widths[column.name] = max(name, characters * _CHARACTER_PX) + _PADDING_PX
+    return widths
+
+
+def _number_format(name: str) -> str:
+    """Return the Excel format of a column of fractions by its name; the value keeps all its digits."""
+    if name.endswith("_s"):
+        return "#,##0"
+    if name.endswith(("_ratio", "_share")) or name in ("share", "conversion", "completeness"):
+        return "0.0%"
+    if name in ("lift", "lift_lo", "lift_hi", "expected_organic", "average_viewers"):
+        return "#,##0"
+    return "#,##0.00"
 
 
 def _cut(text: str) -> str:

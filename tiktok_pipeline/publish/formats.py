@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 UNKNOWN = "–"
+# Larger numbers, infinity and NaN have no decimal places to round.
+_EXACT = 1e15
 _STEPS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -33,13 +37,6 @@ def exactly(value: float | None) -> str:
     return UNKNOWN if value is None else _whole(value)
 
 
-def hours(seconds: float | None) -> str:
-    """Return a length in hours: 10.7 h."""
-    if seconds is None:
-        return UNKNOWN
-    return f"{count(seconds / 3600)} h" if abs(seconds) >= 360_000 else f"{seconds / 3600:.1f} h"
-
-
 def percent(share: float | None) -> str:
     """Return a share of one as a percentage: 64 %, 7.3 %, under 0.1 %."""
     if share is None:
@@ -47,21 +44,39 @@ def percent(share: float | None) -> str:
     size = abs(share) * 100
     if 0 < size < 0.1:
         return "under 0.1 %"
-    return f"{share * 100:.1f} %" if 0 < size < 9.95 else f"{share * 100:.0f} %"
+    return f"{fixed(share * 100, 1 if 0 < size < 9.95 else 0)} %"
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length in usual units: 45 s, 12 min, 1 h 44 min, 3 days."""
+    """Return a length in one form everywhere: 45 s, 12 min, 1 h 44 min; from a hundred hours on whole hours, 312 h."""
     if seconds is None:
         return UNKNOWN
-    minutes = round(seconds / 60)
+    minutes = _half_up(seconds / 60)
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{_half_up(seconds)} s"
     if minutes < 60:
         return f"{minutes} min"
-    if minutes < 48 * 60:
+    if minutes < 6000:
         return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes // 1440} days"
+    return f"{_half_up(seconds / 3600):,} h"
+
+
+def change(value: float | None) -> str:
+    """Return a change with its direction: ▲ 12.3k, ▼ 940; = for none."""
+    if value is None:
+        return UNKNOWN
+    return "=" if value == 0 else f"{'▲' if value > 0 else '▼'} {count(abs(value))}"
+
+
+def fixed(value: float, places: int) -> str:
+    """Return a number with so many decimal places. Halves are rounded away from zero, as page.js does."""
+    if not abs(value) < _EXACT:
+        return f"{value:.{places}f}"
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))
+
+
+def _half_up(value: float) -> int:
+    return math.floor(value + 0.5)
 
 
 def day(at: date | datetime | None) -> str:
@@ -92,12 +107,12 @@ def short_moment(at: datetime) -> str:
 def _digits(value: float) -> str:
     """Return at most three digits, without trailing zeros."""
     size = abs(value)
-    text = f"{value:.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
+    text = fixed(value, 0 if size >= 99.95 else 1 if size >= 9.995 else 2)
     return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _whole(value: float) -> str:
-    return _minus(f"{value:,.0f}")
+    return _minus(f"{int(fixed(value, 0)):,}" if abs(value) < _EXACT else f"{value:,.0f}")
 
 
 def _minus(text: str) -> str:

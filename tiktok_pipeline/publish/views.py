@@ -109,19 +109,62 @@ _LIVE_NOW = View(
     """,
 )
 
-_LEADERBOARD_TODAY = View(
+# A value in the unit that people read: hours for airtime, as it is for all other metrics.
+_BOARD_VALUE_H = Column("value_h", RATIO, "Airtime in hours; null for other metrics.")
+
+
+def _board(name: str, grain: str, description: str, condition: str) -> View:
+    """Return a view of the boards with names first, then what a ranking is read for."""
+    read = (
+        "as_of", "period", "metric", "rank", "value", "value_h", "share", "rank_change", "is_new", "previous_rank",
+        "value_lo", "value_hi", "confident_rank", "creator_id",
+    )  # fmt: skip
+    columns = {column.name: column for column in (*LEADERBOARD.columns, _BOARD_VALUE_H)}
+    listed = ", ".join(
+        "CASE WHEN l.metric = 'airtime' THEN l.value / 3600 END AS value_h" if name == "value_h" else f"l.{name}"
+        for name in read
+    )
+    return View(
+        name,
+        grain,
+        description,
+        (_HANDLE, _DISPLAY_NAME, *_from(LEADERBOARD, "niche"), *(columns[name] for name in read)),
+        f"""
+    SELECT c.handle, c.display_name, l.niche, {listed}
+    FROM leaderboard l
+    LEFT JOIN creators c ON c.creator_id = l.creator_id
+    {condition}
+    """,
+    )
+
+
+_LEADERBOARD_TODAY = _board(
     "leaderboard_today",
     "one row a period, niche, metric and creator, as of the newest day",
     "The boards as of the newest day, with handles.",
-    (*_from(LEADERBOARD), _HANDLE, _DISPLAY_NAME),
-    f"""
-    SELECT {_listed("l", LEADERBOARD)}, c.handle, c.display_name
-    FROM leaderboard l
-    LEFT JOIN creators c ON c.creator_id = l.creator_id
-    WHERE l.as_of = (SELECT max(as_of) FROM leaderboard)
-    ORDER BY l.period, l.niche, l.metric, l.rank, l.creator_id
-    """,
+    """WHERE l.as_of = (SELECT max(as_of) FROM leaderboard)
+    ORDER BY l.period, l.niche, l.metric, l.rank, l.creator_id""",
 )
+_LEADERBOARD_OVERVIEW = _board(
+    "leaderboard_overview",
+    "one row a day, period, niche, metric and creator",
+    "The boards of every day, with handles: start here for rankings over time.",
+    "",
+)
+
+# The columns of stream_overview in the order in which an analyst reads them: who, when, how long, how many watched,
+# what it brought, then details, and ids and limits last. Columns without an expression here are columns of `streams`.
+_OVERVIEW_ORDER = (
+    "handle", "display_name", "niche", "started_at", "ended_at", "status", "airtime_min", "airtime_h",
+    "average_viewers", "peak_viewers", "hours_watched", "lift", "lift_lo", "lift_hi", "is_significant", "lift_pct",
+    "lift_per_hour", "coverage_ratio", "is_final", "observable", "followers_before", "followers_after", "naive_delta",
+    "expected_organic", "creator_followers", "followers_precision", "recaps", "recap_views", "joined", "conversion",
+    "gift_index", "likes", "viewers_total", "platform_new_followers", "gap_since_previous_h", "detection_delay_min",
+    "title", "tier", "verified", "peak_at", "reconnects", "rooms", "observations", "airtime_s", "observed_s",
+    "gap_since_previous_s", "detection_delay_s", "started_at_lo", "started_at_hi", "ended_at_lo", "ended_at_hi",
+    "before_at", "after_at", "resolution", "stream_id", "creator_id", "room_id", "vendors", "flags", "lift_flags",
+    "lift_method",
+)  # fmt: skip
 
 _OF_LIFT = (
     "followers_before", "before_at", "followers_after", "after_at", "naive_delta", "expected_organic", "lift",
@@ -129,36 +172,55 @@ _OF_LIFT = (
     "platform_new_followers",
 )  # fmt: skip
 
+_OVERVIEW: dict[str, tuple[Column, str]] = {
+    column.name: (column, sql)
+    for column, sql in (
+        *((column, f"s.{column.name}") for column in STREAMS.columns),
+        *((column, f"c.{column.name}") for column in (_HANDLE, _DISPLAY_NAME, _NICHE, _PRECISION)),
+        *((column, f"c.{column.name}") for column in _maybe(*_from(CREATORS, "tier", "verified"))),
+        *((column, f"f.{column.name}") for column in _maybe(*_from(STREAM_LIFT, *_OF_LIFT))),
+        (Column("airtime_min", RATIO, "Time on air in minutes: airtime_s / 60.", nullable=False), "s.airtime_s / 60"),
+        (Column("airtime_h", RATIO, "Time on air in hours: airtime_s / 3600.", nullable=False), "s.airtime_s / 3600"),
+        (
+            Column("gap_since_previous_h", RATIO, "Time since the previous stream."),
+            "s.gap_since_previous_s / 3600",
+        ),
+        (
+            Column("detection_delay_min", RATIO, "First on-air reading minus start."),
+            "s.detection_delay_s / 60",
+        ),
+        (
+            Column("creator_followers", COUNT, "The creator's newest follower count, of the best recent precision."),
+            "c.followers",
+        ),
+        (
+            Column(
+                "lift_flags", pl.List(STRING), "Flags of the lift: late_before, below_resolution, overlap_next, ..."
+            ),
+            "f.flags",
+        ),
+        (Column("lift_method", STRING, "Name and version of the lift's method."), "f.method"),
+        (
+            Column(
+                "recaps",
+                COUNT,
+                "Posts that recap it; null without a known one, if no published poll of posts came after it.",
+            ),
+            "CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) ELSE r.recaps END",
+        ),
+        (Column("recap_views", COUNT, "Their views; null if the views of one are missing."), "r.recap_views"),
+        *((column, f"v.{column.name}") for column in _maybe(*_from(STREAM_CONVERSIONS, "joined", "conversion"))),
+        *((column, f"g.{column.name}") for column in _maybe(*_from(GIFT_ESTIMATES, "gift_index"))),
+    )
+}
+
 _STREAM_OVERVIEW = View(
     "stream_overview",
     "one row a stream",
     "One row a stream with its lift, its creator, recaps, new followers and gift index: start here.",
-    (
-        *_from(STREAMS),
-        _HANDLE,
-        _DISPLAY_NAME,
-        _NICHE,
-        *_maybe(*_from(CREATORS, "tier", "verified")),
-        Column("creator_followers", COUNT, "The creator's newest follower count, of the best recent precision."),
-        _PRECISION,
-        *_maybe(*_from(STREAM_LIFT, *_OF_LIFT)),
-        Column("lift_flags", pl.List(STRING), "Flags of the lift: late_before, below_resolution, overlap_next, ..."),
-        Column("lift_method", STRING, "Name and version of the lift's method."),
-        Column(
-            "recaps",
-            COUNT,
-            "Posts that recap it; null without a known one, if no published poll of posts came after it.",
-        ),
-        Column("recap_views", COUNT, "Their views; null if the views of one are missing."),
-        *_maybe(*_from(STREAM_CONVERSIONS, "joined", "conversion"), *_from(GIFT_ESTIMATES, "gift_index")),
-    ),
+    tuple(_OVERVIEW[name][0] for name in _OVERVIEW_ORDER),
     f"""
-    SELECT {_listed("s", STREAMS)}, c.handle, c.display_name, c.niche, c.tier, c.verified,
-           c.followers AS creator_followers, c.followers_precision,
-           {", ".join(f"f.{name}" for name in _OF_LIFT)},
-           f.flags AS lift_flags, f.method AS lift_method,
-           CASE WHEN p.seen_at >= s.started_at THEN coalesce(r.recaps, 0) ELSE r.recaps END AS recaps, r.recap_views,
-           v.joined, v.conversion, g.gift_index
+    SELECT {", ".join(f"{_OVERVIEW[name][1]} AS {name}" for name in _OVERVIEW_ORDER)}
     FROM streams s
     LEFT JOIN stream_lift f ON f.stream_id = s.stream_id
     LEFT JOIN stream_conversions v ON v.stream_id = s.stream_id
@@ -274,5 +336,6 @@ _WENT_DARK = View(
 )
 
 VIEWS: dict[str, View] = {
-    view.name: view for view in (_LIVE_NOW, _LEADERBOARD_TODAY, _STREAM_OVERVIEW, _MOVERS, _WENT_DARK)
+    view.name: view
+    for view in (_LIVE_NOW, _LEADERBOARD_TODAY, _LEADERBOARD_OVERVIEW, _STREAM_OVERVIEW, _MOVERS, _WENT_DARK)
 }

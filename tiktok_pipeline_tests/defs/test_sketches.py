@@ -83,7 +83,7 @@ def test_the_week_is_darkest_at_the_hour_with_most_airtime() -> None:
     lines = drawn(sketch)
     assert lines[1] == "Mon " + " " * 40 + "██"
     assert lines[7] == "Sun ░░"
-    assert "up to 1.0 h" in str(sketch)
+    assert "up to 1 h 00 min" in str(sketch)
     assert sketches.week(CREATOR_HOURS.empty()) is None
 
 

@@ -213,6 +213,17 @@ def test_an_excel_file_has_types_a_frozen_header_and_no_formula(warehouse: Path,
     assert 't="b"' in written
 
 
+def test_an_excel_file_has_a_filter_widths_and_number_formats(warehouse: Path, tmp_path: Path) -> None:
+    book = export(warehouse, "stream_overview", "xlsx", output=tmp_path / "x.xlsx").path
+    styles = sheet(book, "styles")
+    for code in ("#,##0", "#,##0.00", "0.0%", "yyyy-mm-dd hh:mm:ss"):
+        assert f'formatCode="{code}"' in styles
+    widths = [float(width) for width in re.findall(r'<col [^>]*width="([\d.]+)"', sheet(book))]
+    assert min(widths) > 7
+    assert max(widths) < 60, "a long text may not push the numbers off the screen"
+    assert "<autoFilter" in sheet(book) or "<autoFilter" in sheet(book, "tables/table1")
+
+
 def test_more_rows_than_a_sheet_can_hold_are_refused_with_a_reason(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

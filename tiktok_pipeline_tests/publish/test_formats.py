@@ -14,6 +14,7 @@ from tiktok_pipeline.publish import formats
     [
         (None, "–"), (0, "0"), (0.004, "0"), (7, "7"), (2.5, "2.5"), (9.996, "10"), (940.4, "940"), (999.4, "999"),
         (999.6, "1k"), (12_345, "12.3k"), (123_456, "123k"), (999_600, "1M"), (4_621_000, "4.62M"), (-2_670, "−2.67k"),
+        (1e30, "1000000000000000000000B"), (float("inf"), "infB"),
         (1.2e9, "1.2B"),
     ],
 )  # fmt: skip
@@ -38,7 +39,16 @@ def test_shares_are_percentages(share: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "–"), (45, "45 s"), (299, "5 min"), (3_600, "1 h 00 min"), (6_240, "1 h 44 min"), (259_200, "3 days")],
+    [
+        (None, "–"),
+        (45, "45 s"),
+        (299, "5 min"),
+        (3_600, "1 h 00 min"),
+        (6_240, "1 h 44 min"),
+        (259_200, "72 h 00 min"),
+        (359_999, "100 h"),
+        (4_320_000, "1,200 h"),
+    ],
 )
 def test_lengths_are_in_usual_units(seconds: float | None, text: str) -> None:
     assert formats.duration(seconds) == text
@@ -52,8 +62,6 @@ def test_times_have_no_leading_zero_in_the_day() -> None:
     assert formats.moment(None) == "–"
 
 
-def test_hours_and_exact_numbers_are_formatted() -> None:
-    assert formats.hours(25_200) == "7.0 h"
-    assert formats.hours(720_000) == "200 h"
+def test_exact_numbers_are_formatted() -> None:
     assert formats.exactly(1_234_567.2) == "1,234,567"
     assert formats.exactly(None) == "–"

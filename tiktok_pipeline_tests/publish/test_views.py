@@ -11,6 +11,8 @@ import pytest
 
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import LINK, publish
+from tiktok_pipeline.publish.views import VIEWS
+from tiktok_pipeline.tables import STREAMS
 from tiktok_pipeline_tests import small_lake
 from tiktok_pipeline_tests.small_lake import AS_OF, TODAY
 
@@ -85,3 +87,25 @@ def test_an_overview_has_one_row_a_stream_with_its_marts(warehouse: Path) -> Non
 def test_leaderboard_today_shows_handles(warehouse: Path) -> None:
     board = rows(warehouse, "leaderboard_today")
     assert (board["riser"]["rank"], board["riser"]["handle"]) == (1, "riser.now")
+
+
+def test_overviews_begin_with_names_and_give_durations_in_hours_and_minutes(warehouse: Path) -> None:
+    with duckdb.connect(str(warehouse / LINK), read_only=True) as reader:
+        for view in ("stream_overview", "leaderboard_today", "leaderboard_overview"):
+            assert reader.sql(f"SELECT * FROM {view}").columns[:3] == ["handle", "display_name", "niche"]
+        wrong = (
+            "SELECT count(*) FROM stream_overview WHERE abs(airtime_min * 60 - airtime_s) > 1e-6 "
+            "OR abs(airtime_h * 3600 - airtime_s) > 1e-6 "
+            "OR abs(gap_since_previous_h * 3600 - gap_since_previous_s) > 1e-6 "
+            "OR abs(detection_delay_min * 60 - detection_delay_s) > 1e-6"
+        )
+        assert reader.sql(wrong).fetchall() == [(0,)]
+        hours = "SELECT count(*) FROM leaderboard_overview WHERE (value_h IS NOT NULL) <> (metric = 'airtime')"
+        assert reader.sql(hours).fetchall() == [(0,)]
+        every = "SELECT (SELECT count(*) FROM leaderboard_overview), (SELECT count(*) FROM leaderboard)"
+        ((overview, board),) = reader.sql(every).fetchall()
+        assert overview == board > 0
+
+
+def test_an_overview_has_every_column_of_streams() -> None:
+    assert {column.name for column in STREAMS.columns} <= {column.name for column in VIEWS["stream_overview"].columns}

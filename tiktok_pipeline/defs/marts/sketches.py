@@ -101,7 +101,7 @@ def week(creator_hours: pl.DataFrame) -> str | None:
         shares = [airtime.get((weekday, hour), 0.0) / most for hour in range(24)]
         lines.append(f"{name} {''.join(2 * _SHADES[math.ceil(share * (len(_SHADES) - 1))] for share in shares)}")
     return _block(
-        lines, [f"Airtime of all creators together, UTC; █ is up to {formats.hours(most)} an hour of the week"]
+        lines, [f"Airtime of all creators together, UTC; █ is up to {formats.duration(most)} an hour of the week"]
     )
 
 

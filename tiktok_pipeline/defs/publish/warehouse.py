@@ -23,7 +23,7 @@ launchpad requests that. Both ways give the same rows; `built` in the metadata s
 
 Tables of observations hold the last `[publish] observation_days`, 90 by default. Marts are whole.
 
-Views: `live_now`, `leaderboard_today`, `stream_overview`, `movers`, `went_dark`.
+Views: `live_now`, `leaderboard_today`, `leaderboard_overview`, `stream_overview`, `movers`, `went_dark`.
 """
 
 

@@ -33,7 +33,7 @@ _PICTURE_ROWS = 10
 # Most lifts are small, a few are large: linear around zero, logarithmic beyond a tenth of a percent.
 _COMPRESSED = alt.Scale(type="symlog", constant=0.1, nice=False)
 _PERCENT = "(datum.value > 0 ? '+' : '') + datum.value + ' %'"
-_PERCENTS = [sign * size for size in (0.1, 0.3, 1, 3, 10, 30, 100) for sign in (1, -1)] + [0]
+_PERCENTS = [sign * size for size in (0.03, 0.1, 0.3, 1, 3, 10, 30, 100) for sign in (1, -1)] + [0]
 
 # Verdict on an interval (the last word of words.verdict) -> its colour.
 _TONES = {"lift": "var(--accent)", "effect": "var(--muted)", "loss": "var(--down)"}
@@ -57,7 +57,7 @@ def lift_chart() -> Spec:
     colour = alt.Color("tone:N", scale=alt.Scale(domain=list(_TONES), range=list(_TONES.values())), legend=None)
     x = alt.X(
         "percent_lo:Q",
-        title="Followers gained by the stream, as a share of those before (far from zero the scale is compressed)",
+        title="Followers gained, in percent of those before (compressed scale)",
         scale=_COMPRESSED,
         axis=alt.Axis(values=_PERCENTS, labelExpr=_PERCENT, labelOverlap=True),
     )
@@ -126,14 +126,6 @@ def vendor_colour(place: int) -> str:
     return f"var(--vendor{place % _VENDOR_COLOURS + 1})"
 
 
-def curve(points: pl.DataFrame) -> str:
-    """Draw viewers over the length of a stream as SVG; `points`: observed_at, viewers (null in gaps)."""
-    spec = _curve_spec()
-    rows = points.select(at=pl.col("observed_at").dt.epoch("ms"), viewers="viewers").to_dicts()
-    data = [{**source, "values": rows} if source["name"] == "rows" else source for source in spec["data"]]
-    return str(vl_convert.vega_to_svg({**spec, "data": data}))
-
-
 def lift_picture(lifts: pl.DataFrame) -> bytes:
     """Draw the first rows of the lift chart as a PNG in plain colours, for places without HTML.
 
@@ -178,23 +170,6 @@ def _deflated(png: bytes) -> bytes:
     return png[:8] + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
-
-
-@cache
-def _curve_spec() -> Spec:
-    base = alt.Chart(alt.InlineData(values=[], name="rows")).encode(
-        x=alt.X(
-            "at:T",
-            title=None,
-            scale=alt.Scale(type="utc"),
-            axis=alt.Axis(format="%H:%M", tickCount=3, grid=False, labelFlush=True, labelOverlap=True),
-        ),
-        y=alt.Y("viewers:Q", title=None, axis=alt.Axis(labelExpr=_SHORT, tickCount=3), stack=None),
-    )
-    chart = alt.layer(
-        base.mark_area(color="var(--accent)", opacity=0.16), base.mark_line(color="var(--accent)", strokeWidth=2)
-    ).properties(width=250, height=72)
-    return _compiled(chart, "Viewers over time")
 
 
 def _compiled(chart: alt.LayerChart | alt.FacetChart | alt.Chart, description: str) -> Spec:

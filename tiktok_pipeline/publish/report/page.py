@@ -11,9 +11,10 @@ import base64
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from tiktok_pipeline.errors import PublishError
 from tiktok_pipeline.files import replacing
 from tiktok_pipeline.publish import formats
 from tiktok_pipeline.publish.duckdb_file import place
+from tiktok_pipeline.publish.exports import FORMULA, NUMBER
 from tiktok_pipeline.publish.report import brief as briefs
 from tiktok_pipeline.publish.report import charts, words
-from tiktok_pipeline.publish.report.brief import Brief
+from tiktok_pipeline.publish.report.brief import STATS, Brief
+from tiktok_pipeline.publish.report.client import ClientScope
 from tiktok_pipeline.publish.report.current import Report, current_report, release
-from tiktok_pipeline.tables import TABLES
+from tiktok_pipeline.publish.report.meanings import MEANINGS, anchor
+from tiktok_pipeline.publish.report.sections import KINDS, Section, TableColumn, minutes, sections, short
 
 # Cards of streams that are open at first; one click shows the others.
 _FIRST_CARDS = 12
@@ -37,55 +41,48 @@ _FIRST_CARDS = 12
 
 @dataclass(frozen=True)
 class Metric:
-    """A board: the label of its value, the column that defines it, and its format."""
+    """A board: the term that explains its value, and the kind of its value (see sections.py)."""
 
-    label: str
-    column: str
-    write: Callable[[float | None], str]
+    term: str
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """Return the metric in words."""
+        return MEANINGS[self.term][0]
 
 
 METRICS = {
-    "lift": Metric("Followers gained by streams", "stream_lift.lift", formats.gained),
-    "hours_watched": Metric("Viewer-hours", "streams.hours_watched", formats.count),
-    "average_viewers": Metric("Average viewers", "streams.average_viewers", formats.count),
-    "peak_viewers": Metric("Peak viewers", "streams.peak_viewers", formats.count),
-    "airtime": Metric("Time on air", "streams.airtime_s", formats.hours),
-    "lift_per_hour": Metric("Followers gained an hour", "stream_lift.lift_per_hour", formats.gained),
-    "streams": Metric("Streams", "creator_days.streams", formats.count),
-    "active_days": Metric("Active days", "creator_days.active_day", formats.count),
-    "recaps": Metric("Recaps", "recaps.score", formats.count),
+    "lift": Metric("lift", "gained"),
+    "hours_watched": Metric("hours_watched", "count"),
+    "average_viewers": Metric("average_viewers", "count"),
+    "peak_viewers": Metric("peak_viewers", "count"),
+    "airtime": Metric("airtime", "duration"),
+    "lift_per_hour": Metric("lift_per_hour", "gained"),
+    "streams": Metric("streams", "count"),
+    "active_days": Metric("active_days", "count"),
+    "recaps": Metric("recaps", "count"),
 }
 PERIODS = {"day": "Today so far", "week": "7 days", "month": "30 days"}
 
 
 class Glossary:
-    """Links from a number to its meaning: the column's description in tables.py."""
+    """Links from a number to its explanation; the page explains the linked terms only."""
 
     def __init__(self) -> None:
-        self._labels: dict[str, str] = {}
+        self._used: set[str] = set()
 
-    def term(self, column: str, label: str) -> Markup:
-        """Return `label` as a link to the meaning of `column` (table.column)."""
-        self.meaning(column)
-        self._labels.setdefault(column, label)
-        return Markup('<a class="term" href="#{}">{}</a>').format(self.anchor(column), label)
-
-    @staticmethod
-    def anchor(column: str) -> str:
-        """Return the id of the entry."""
-        return f"meaning-{column.replace('.', '-')}"
-
-    @staticmethod
-    def meaning(column: str) -> str:
-        """Return the column's description in tables.py."""
-        table, _, name = column.partition(".")
-        return next(each.description for each in TABLES[table].columns if each.name == name)
+    def term(self, term: str, label: str) -> Markup:
+        """Return `label` as a link to the explanation."""
+        self._used.add(term)
+        return Markup('<a class="term" href="#{}">{}</a>').format(anchor(term), label)
 
     def entries(self) -> list[dict[str, str]]:
         """Return the entries that were linked so far, by label."""
         return [
-            {"anchor": self.anchor(column), "label": label, "column": column, "meaning": self.meaning(column)}
-            for column, label in sorted(self._labels.items(), key=lambda item: item[1].lower())
+            {"anchor": anchor(term), "label": label, "meaning": meaning}
+            for term, (label, meaning) in sorted(MEANINGS.items(), key=lambda item: item[1][0].lower())
+            if term in self._used
         ]
 
 
@@ -104,13 +101,35 @@ def write_report(snapshot: Path, path: Path) -> Report:
             if current is not None:
                 return current
             brief = briefs.read_brief(snapshot)
-            page = render(brief).encode()
-            with replacing(path, durable=True, place=place) as staged:
-                staged.write_bytes(page)
+            page = _write(brief, path)
     except OSError as error:
         raise PublishError(f"the report {path} was not replaced: {error}") from error
     picture = charts.lift_picture(brief.lifts) if brief.lifts.height else None
-    return Report(path, len(page), brief.counts["live"], brief.streams.height, picture, written=True)
+    return Report(path, page, brief.scopes["*"]["live"], len(list(_cards(brief))), picture, written=True)
+
+
+def write_client_report(snapshot: Path, path: Path, client: ClientScope) -> Report:
+    """Write the page of a client: only rows of its creators, and nothing about vendors.
+
+    Raises:
+        PublishError: there is no snapshot, no creator of the client in it, or the page cannot be written.
+    """
+    brief = briefs.read_brief(snapshot, client)
+    if not path.parent.is_dir():
+        raise PublishError(f"there is no folder {path.parent}: make it, or name another file with --out")
+    try:
+        page = _write(brief, path)
+    except OSError as error:
+        raise PublishError(f"the report {path} was not written: {error}") from error
+    return Report(path, page, brief.scopes["*"]["live"], brief.streams.height, written=True)
+
+
+def _write(brief: Brief, path: Path) -> int:
+    """Replace the page atomically; return its size."""
+    page = render(brief).encode()
+    with replacing(path, durable=True, place=place) as staged:
+        staged.write_bytes(page)
+    return len(page)
 
 
 @contextmanager
@@ -130,7 +149,10 @@ def render(brief: Brief) -> str:
     """Return the page. The same brief gives the same bytes."""
     glossary = Glossary()
     for metric in METRICS.values():
-        glossary.term(metric.column, metric.label)
+        glossary.term(metric.term, metric.label)
+    tables = sections(brief)
+    for column in (each for table in tables.values() for each in table.columns if each.term and not each.hidden):
+        glossary.term(column.term, column.label)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tiktok_pipeline.publish.report"),
         autoescape=True,
@@ -140,31 +162,82 @@ def render(brief: Brief) -> str:
     )
     environment.filters |= {
         name: getattr(formats, name)
-        for name in ("count", "gained", "exactly", "percent", "hours", "duration", "day", "long_day", "clock", "moment")
+        for name in ("count", "gained", "exactly", "percent", "duration", "day", "long_day", "clock", "moment")
     }
     style, script, runtime = _source("page.css"), _source("page.js"), Markup(charts.runtime())
+    niches = [niche for niche in brief.scopes if niche != "*"]
     return environment.get_template("page.html").render(
         policy=Markup(content_security_policy(scripts=[runtime, script], styles=[style])),
         style=style,
         script=script,
         runtime=runtime,
         brief=brief,
+        total=brief.scopes["*"],
+        people=_people(brief),
+        tables=tables,
+        written=_written,
+        tiktok=_tiktok,
         release=release(),
-        data=_data(brief),
-        cards=_cards(brief),
-        watched=_watched(brief),
+        data=_data(brief, tables, niches),
+        cards=len(list(_cards(brief))),
         vendors=brief.vendors.to_dicts(),
         metrics=METRICS,
         periods=PERIODS,
-        niches=sorted(set(brief.creators["niche"].drop_nulls()) - {""}),
+        niches=niches,
         words=words,
         term=glossary.term,
         glossary=glossary.entries,
+        anchor=anchor,
         vendor_name=_vendor_name,
         well_covered=briefs.WELL_COVERED,
         limits=briefs,
-        first_cards=_FIRST_CARDS,
     )
+
+
+def _people(brief: Brief) -> dict[str, dict[str, str]]:
+    """Return the names of creators by id."""
+    return {
+        row["creator_id"]: {
+            "name": row["display_name"] or row["handle"] or row["creator_id"],
+            "handle": row["handle"] or row["creator_id"],
+            "niche": row["niche"] or "",
+        }
+        for row in brief.creators.iter_rows(named=True)
+    }
+
+
+def _written(section: Section, column: TableColumn, row: list[Any], handle: str) -> Markup:
+    """Return a cell: its text, linked and marked as the column says."""
+    value = section.value(row, column.key)
+    text = KINDS[column.kind](value)
+    if column.about and section.value(row, column.about):
+        text = f"≈ {text}"
+    cell = Markup("<bdi>{}</bdi>" if column.kind == "text" else "{}").format(text)
+    if column.link:
+        address = _post(handle, section.value(row, column.link))
+        if address:
+            cell = Markup('<a class="out" rel="noopener noreferrer" href="{}">{}</a>').format(address, cell)
+    seen = section.value(row, column.mark) if column.mark else None
+    if seen is not None:
+        kind = "completeness" if column.mark == "completeness" else "coverage"
+        said = "of its day" if kind == "completeness" else "seen"
+        cell += Markup(' <a class="mark" href="#{}">{} {}</a>').format(anchor(kind), formats.percent(seen), said)
+    return cell
+
+
+_HANDLE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_POST = re.compile(r"[0-9]{1,32}")
+
+
+def _tiktok(handle: str) -> str | None:
+    """Return the address of a creator at TikTok; None if the handle is not one that TikTok gives."""
+    return f"https://www.tiktok.com/@{handle}" if _HANDLE.fullmatch(handle) else None
+
+
+def _post(handle: str, post: str | None) -> str | None:
+    """Return the address of a post or story at TikTok."""
+    creator = _tiktok(handle)
+    return f"{creator}/video/{post}" if creator and post and _POST.fullmatch(post) else None
 
 
 def content_security_policy(*, scripts: Iterable[str], styles: Iterable[str]) -> str:
@@ -197,41 +270,58 @@ def _vendor_name(vendor: str) -> str:
     return vendor.replace("_", " ").title()
 
 
-def _data(brief: Brief) -> dict[str, Any]:
-    """Return the data that page.js filters and draws."""
-    boards, trends = _boards(brief), _trends(brief)
-    lifts = [_lift_row(row) for row in brief.lifts.iter_rows(named=True)]
-    shown = {row[2] for rows in boards.values() for row in rows}
-    frames = (
-        brief.live,
-        brief.streams,
-        brief.lifts,
-        brief.movers,
-        brief.dark,
-        brief.stories,
-        brief.recaps,
-        brief.coverage,
-    )
-    shown |= {creator for frame in frames for creator in frame["creator_id"]}
-    heat = _heat(brief)
-    shown |= set(heat["creator"])
+def _data(brief: Brief, tables: dict[str, Section], niches: list[str]) -> dict[str, Any]:
+    """Return the data that page.js filters and draws. Creators are named by their place in `creators`."""
+    people = _people(brief)
+    stats = {row["creator_id"]: row for row in brief.stats.iter_rows(named=True)}
+    shown = {row[0] for table in tables.values() for row in table.rows} | set(stats) | set(brief.lifts["creator_id"])
+    ids = {creator: place for place, creator in enumerate(sorted(shown & people.keys()))}
+    curves = _curves(brief)
     return {
-        "creators": {
-            row["creator_id"]: {
-                "name": row["display_name"] or row["handle"],
-                "handle": row["handle"],
-                "niche": row["niche"],
-            }
-            for row in brief.creators.sort("creator_id").iter_rows(named=True)
-            if row["creator_id"] in shown
+        "creators": [
+            [*people[creator].values(), _numbers(stats[creator]) if creator in stats else None] for creator in ids
+        ],
+        # Pairs keep their order, which the numbers follow.
+        "stats": list(STATS.items()),
+        "scopes": {scope: _numbers(numbers) for scope, numbers in brief.scopes.items()},
+        "facts": {
+            "client": brief.client,
+            "compared": brief.compared,
+            "days": brief.days_watched,
+            "wellCovered": briefs.WELL_COVERED,
+            "all": brief.creators.height <= briefs.CREATORS,
+            "depth": brief.depth,
+            "board": briefs.BOARD,
+            "cards": briefs.CARDS,
+            "cardsEach": briefs.CARDS_A_CREATOR,
+            "cardsOfOne": briefs.STREAMS_EACH,
+            "clock": formats.clock(brief.as_of),
+            "lifts": briefs.LIFTS,
+            "formula": FORMULA,
+            "number": NUMBER,
+            "onAir": words.ON_AIR,
         },
-        "boards": boards,
-        "trends": trends,
-        "meanings": {key: f"#{Glossary.anchor(metric.column)}" for key, metric in METRICS.items()},
-        "boardNiches": sorted(set(brief.boards["niche"])),
-        "compared": sorted(set(brief.boards.filter(pl.col("previous_rank").is_not_null())["period"])),
-        "lifts": lifts,
-        "heat": heat,
+        "tables": {
+            name: {
+                "columns": [{key: value for key, value in asdict(column).items() if value} for column in table.columns],
+                "rows": [[ids[row[0]], *row[1:]] for row in table.rows if row[0] in ids],
+                "first": table.first,
+                "what": table.what,
+                "counted": table.counted,
+                "none": table.none,
+                "noneAtAll": table.none_at_all,
+                "apart": table.apart,
+            }
+            for name, table in tables.items()
+        },
+        # The curves of `streams`, in the order of its rows.
+        "curves": [curves.get(stream) for stream in brief.streams["stream_id"]],
+        "metrics": {key: {"term": metric.term, "kind": metric.kind} for key, metric in METRICS.items()},
+        "boards": _boards(brief, ids),
+        "seen": _thin(brief, ids),
+        "trends": _trends(brief, ids),
+        "lifts": [_lift_row(row, ids) for row in brief.lifts.iter_rows(named=True)],
+        "heat": _heat(brief, ids),
         "credits": [
             {
                 "day": formats.day(row["day"]),
@@ -250,141 +340,119 @@ def _data(brief: Brief) -> dict[str, Any]:
     }
 
 
-def _boards(brief: Brief) -> dict[str, list[list[Any]]]:
-    """Return period|niche|metric -> rows of rank, change, creator, text, bar, share, interval, coverage, sure rank."""
-    boards: dict[str, list[list[Any]]] = {}
+def _numbers(row: dict[str, Any]) -> list[float | int | None]:
+    return [short(row[name]) for name in STATS]
+
+
+def _cards(brief: Brief) -> Iterator[dict[str, Any]]:
+    """Yield the streams that have a card without a choice of creators: the newest, few of each creator."""
+    left = briefs.CARDS
+    for row in brief.streams.iter_rows(named=True):
+        if left and row["nth"] <= briefs.CARDS_A_CREATOR:
+            left -= 1
+            yield row
+
+
+def _boards(brief: Brief, ids: dict[str, int]) -> dict[str, Any]:
+    """Return period|metric -> places and totals. A place is: creator, value, rank, rank in the niche, and without
+    trailing nulls: change, change in the niche, ends of the interval, sure rank, sure rank in the niche.
+    """
+    boards: dict[str, Any] = {}
     for row in brief.boards.filter(pl.col("metric").is_in(list(METRICS))).iter_rows(named=True):
-        write = METRICS[row["metric"]].write
-        rows = boards.setdefault(f"{row['period']}|{row['niche']}|{row['metric']}", [])
-        interval = None
-        if row["value_lo"] is not None and row["value_hi"] is not None:
-            interval = f"{write(row['value_lo'])} to {write(row['value_hi'])}"
-        rows.append(
-            [
-                row["rank"],
-                "new" if row["is_new"] else row["rank_change"],
-                row["creator_id"],
-                write(row["value"]),
-                row["value"],
-                None if row["share"] is None else formats.percent(row["share"]),
-                interval,
-                _thin(row["coverage"]),
-                row["confident_rank"],
-            ]
-        )
-    for board in boards.values():
-        top = max(abs(line[4]) for line in board) or 1
-        for line in board:
-            line[4] = round(max(line[4], 0) / top, 3)
+        board = boards.setdefault(f"{row['period']}|{row['metric']}", {"rows": [], "totals": {}})
+        if row["total"] is not None:
+            board["totals"]["*"] = short(row["total"])
+        if row["niche_total"] is not None and row["niche"]:
+            board["totals"][row["niche"]] = short(row["niche_total"])
+        line = [
+            ids[row["creator_id"]],
+            short(row["value"]),
+            row["rank"],
+            row["niche_rank"],
+            _moved(row, ""),
+            _moved(row, "niche_"),
+            short(row["value_lo"]),
+            short(row["value_hi"]),
+            row["confident_rank"],
+            row["niche_confident_rank"],
+        ]
+        while line[-1] is None:
+            line.pop()
+        board["rows"].append(line)
     return boards
 
 
-def _thin(coverage: float | None) -> str | None:
-    """Return the mark of a number with low coverage, if it needs one."""
-    return None if coverage is None or coverage >= briefs.WELL_COVERED else formats.percent(coverage)
+def _moved(row: dict[str, Any], of: str) -> int | str | None:
+    """Return the change of a rank, `new`, or None without an earlier period to compare with."""
+    if row[f"{of}is_new"]:
+        return "new"
+    change: int | None = row[f"{of}rank_change"]
+    return change
 
 
-def _trends(brief: Brief) -> dict[str, Any]:
+def _thin(brief: Brief, ids: dict[str, int]) -> dict[str, dict[int, float]]:
+    """Return period -> creator -> observed share of the time on air, where it needs a mark."""
+    marks: dict[str, dict[int, float]] = {}
+    low = brief.boards.filter(pl.col("coverage") < briefs.WELL_COVERED)
+    for period, creator, share in low.select("period", "creator_id", "coverage").unique().sort(pl.all()).iter_rows():
+        marks.setdefault(period, {})[ids[creator]] = round(share, 4)
+    return marks
+
+
+def _trends(brief: Brief, ids: dict[str, int]) -> dict[str, Any]:
     """Return each day's value as a share of the creator's best day, 0 to 100; null without a value."""
     days = brief.trends["day"].unique().sort().to_list()
     place = {day: n for n, day in enumerate(days)}
-    lines: dict[str, dict[str, list[int | None]]] = {}
+    lines: dict[str, dict[int, list[int | None]]] = {}
     for (metric, creator), rows in brief.trends.partition_by("metric", "creator_id", as_dict=True).items():
         line: list[int | None] = [None] * len(days)
         top = max((abs(value) for value in rows["value"]), default=0) or 1
         for day, value in rows.select("day", "value").iter_rows():
             line[place[day]] = round(100 * value / top)
-        lines.setdefault(str(metric), {})[str(creator)] = line
+        lines.setdefault(str(metric), {})[ids[str(creator)]] = line
     return {"days": [formats.day(day) for day in days], "lines": lines}
 
 
-def _lift_row(row: dict[str, Any]) -> dict[str, Any]:
-    thin = _thin(row["coverage_ratio"])
-    return {
-        "stream": f"@{row['handle']} · {formats.short_moment(row['started_at'])}",
-        "creator": row["creator_id"],
-        **{name: round(row[name], 5) for name in ("percent", "percent_lo", "percent_hi")},
-        "tone": words.verdict(row["lift_lo"], row["lift_hi"]).split()[-1],
-        "label": f"@{row['handle']}, {formats.moment(row['started_at'])}: {formats.gained(row['lift'])} followers "
-        f"({formats.gained(row['lift_lo'])} to {formats.gained(row['lift_hi'])})"
-        + ("" if row["is_final"] else ", provisional")
-        + (f", {thin} of the stream seen" if thin else ""),
-    }
-
-
-def _heat(brief: Brief) -> dict[str, Any]:
-    """Return scope -> name -> two lists of 168: minutes on air, viewer-hours."""
-    heat: dict[str, dict[str, list[list[int]]]] = {"all": {}, "niche": {}, "creator": {}}
-    for scope, name, weekday, hour, airtime_s, watched in brief.hours.iter_rows():
-        lists = heat[scope].setdefault(name, [[0] * 168, [0] * 168])
-        cell = (weekday - 1) * 24 + hour
-        lists[0][cell] = round(airtime_s / 60)
-        lists[1][cell] = round(watched or 0)
-    return heat
-
-
-def _cards(brief: Brief) -> list[dict[str, Any]]:
-    """Return the last streams, each with its curve as SVG, and its lift in words and as positions on a line."""
+def _lift_row(row: dict[str, Any], ids: dict[str, int]) -> list[Any]:
+    """Return creator, start, percent with its ends, lift with its ends, final, observed share if low."""
+    seen = row["coverage_ratio"]
     return [
-        row
-        | {
-            "curve": _drawn(brief.curves.get(row["stream_id"])),
-            "tone": None if row["lift_lo"] is None else words.verdict(row["lift_lo"], row["lift_hi"]).split()[-1],
-            "lift_line": _line(row["lift"], row["lift_lo"], row["lift_hi"]),
-            "reason": words.not_observable(_list(row["lift_flags"]), row["resolution"]),
-            "notes": words.caveats(
-                [*_list(row["flags"]), *_list(row["lift_flags"])],
-                known=words.REASONS if row["lift_lo"] is None else frozenset(),
-            ),
-        }
-        for row in brief.streams.iter_rows(named=True)
+        ids[row["creator_id"]],
+        minutes(row["started_at"]),
+        *(round(row[name], 4) for name in ("percent", "percent_lo", "percent_hi")),
+        *(short(row[name]) for name in ("lift", "lift_lo", "lift_hi")),
+        int(row["is_final"]),
+        None if seen is None or seen >= briefs.WELL_COVERED else round(seen, 4),
     ]
 
 
-def _drawn(curve: pl.DataFrame | None) -> Markup | None:
-    """Return the curve as SVG; None if there are fewer than three readings."""
-    return None if curve is None or curve.height < _FEWEST_READINGS else Markup(charts.curve(curve))
+def _heat(brief: Brief, ids: dict[str, int]) -> dict[str, dict[str, list[int]]]:
+    """Return scope -> name -> cells: hour of the week, minutes on air, viewer-hours, one after the other."""
+    heat: dict[str, dict[str, list[int]]] = {"all": {}, "niche": {}, "creator": {}}
+    for scope, name, weekday, hour, airtime_s, watched in brief.hours.iter_rows():
+        cells = heat[scope].setdefault(str(ids[name]) if scope == "creator" else name, [])
+        cells += [(weekday - 1) * 24 + hour, round(airtime_s / 60), round(watched or 0)]
+    return heat
 
 
+# Characters for 64 positions of a curve: no quote, no markup.
+_POSITIONS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _FEWEST_READINGS = 3
 
 
-def _list(joined: str | None) -> list[str]:
-    return joined.split(",") if joined else []
-
-
-def _line(lift: float | None, low: float | None, high: float | None) -> dict[str, float] | None:
-    """Return the positions of zero, the lift and its interval on a line, in percent of its length."""
-    if lift is None or low is None or high is None:
-        return None
-    left, right = min(low, 0.0), max(high, 0.0)
-    length = (right - left) or 1.0
-    return {
-        name: round(4 + 92 * (at - left) / length, 1)
-        for name, at in zip(("zero", "lift", "low", "high"), (0.0, lift, low, high), strict=True)
-    }
-
-
-def _watched(brief: Brief) -> dict[str, Any]:
-    """Return the shown days, and a row a creator with a cell a day."""
-    days = brief.coverage["day"].unique().sort().to_list()
-    rows = []
-    for group in brief.coverage.partition_by("creator_id", maintain_order=True):
-        by_day = {row["day"]: row for row in group.iter_rows(named=True)}
-        rows.append(group.row(0, named=True) | {"cells": [_cell(by_day.get(day)) for day in days]})
-    return {"days": days, "rows": rows}
-
-
-def _cell(row: dict[str, Any] | None) -> tuple[str, str]:
-    """Return (kind, text) of a creator's day: its longest gap between readings, or why there is none."""
-    if row is None or not row["polls"]:
-        return "blind", "not polled"
-    if not row["known_polls"]:
-        return "blind", "no live state"
-    share = row["known_polls"] / row["polls"]
-    kind = "good" if share >= briefs.WELL_COVERED and (row["largest_gap_s"] or 0) <= _LONG_GAP_S else "thin"
-    return kind, formats.duration(row["largest_gap_s"])
-
-
-# A shorter stream can be missed in a gap of this length.
-_LONG_GAP_S = 1800
+def _curves(brief: Brief) -> dict[str, str]:
+    """Return each curve as text: two characters a point, time and viewers in 64ths; a space for a gap."""
+    drawn = {}
+    for (stream,), points in brief.curves.partition_by("stream_id", as_dict=True, maintain_order=True).items():
+        if points.height < _FEWEST_READINGS:
+            continue
+        times, viewers = points["observed_at"].dt.epoch("s").to_list(), points["viewers"].to_list()
+        first, length = times[0], max(times[-1] - times[0], 1)
+        top = max((value for value in viewers if value is not None), default=0) or 1
+        drawn[str(stream)] = "".join(
+            " "
+            if value is None
+            else _POSITIONS[round(63 * (at - first) / length)] + _POSITIONS[round(63 * max(value, 0) / top)]
+            for at, value in zip(times, viewers, strict=True)
+        )
+    return drawn

@@ -5,6 +5,8 @@ docs/methods.md defines the flags; tables.py defines the columns.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tiktok_pipeline.publish import formats
 
 # Why there is no lift: the first that holds is shown.
@@ -58,6 +60,34 @@ def not_observable(flags: list[str], resolution: int | None) -> str:
     return "there is no off-air time to compare with"
 
 
+def lift_text(row: dict[str, Any]) -> str:
+    """Return what a stream's lift says, or why there is none; `row` is one of the report's streams."""
+    if row["lift_lo"] is not None:
+        return verdict(row["lift_lo"], row["lift_hi"]) + ("" if row["is_final"] else ", provisional")
+    if row["status"] == "live":
+        return ON_AIR
+    return f"not measurable: {not_observable(split(row['lift_flags']), row['resolution'])}"
+
+
+# A stream on air has no lift yet, and nothing is wrong with that.
+ON_AIR = "known after the end of the stream"
+
+
+def notes(row: dict[str, Any]) -> list[str]:
+    """Return the caveats of a stream and of its lift, without those that `lift_text` says."""
+    flags = [*split(row["flags"]), *split(row["lift_flags"])]
+    known = REASONS if row["lift_lo"] is None else frozenset()
+    if row["status"] == "live":
+        # The end of a stream on air is not missing.
+        known |= {"censored_end", "pending_end"}
+    return caveats(flags, known=known)
+
+
+def split(joined: str | None) -> list[str]:
+    """Return the flags of a published list."""
+    return joined.split(",") if joined else []
+
+
 def caveats(flags: list[str], *, known: frozenset[str] = frozenset()) -> list[str]:
     """Return the meaning of the flags, each once; `known` are those that are shown elsewhere."""
     return list(dict.fromkeys(CAVEATS.get(flag, flag.replace("_", " ")) for flag in flags if flag not in known))
@@ -73,6 +103,42 @@ def verdict(low: float, high: float) -> str:
 def checking(median_gap_s: float | None, largest_gap_s: float | None) -> str:
     """Return how closely the roster was polled."""
     if median_gap_s is None:
-        return "No creator was polled on this day."
-    message = f"Each creator was polled every {formats.duration(median_gap_s)}"
+        return "No reading came on this day."
+    message = f"Readings came every {formats.duration(median_gap_s)}"
     return message + ("." if largest_gap_s is None else f", with no gap longer than {formats.duration(largest_gap_s)}.")
+
+
+def creators(count: int | None) -> str:
+    """Return a number of creators."""
+    return "1 creator" if count == 1 else f"{formats.exactly(count or 0)} creators"
+
+
+def unreadable(count: int) -> str:
+    """Return how many accounts cannot be read."""
+    if not count:
+        return ""
+    have = "1 account has" if count == 1 else f"{formats.exactly(count)} accounts have"
+    return f"{have} no readable response: deleted, renamed or blocked."
+
+
+def care(known: int | None, polls: int | None, enough: float) -> str:
+    """Return a warning if too few readings have a known live state."""
+    part = share(known, polls)
+    if part is None or part >= enough:
+        return ""
+    return f"Only {formats.percent(part)} of the readings have a known live state: read every number below with care."
+
+
+def share(part: float | None, whole: float | None) -> float | None:
+    """Return part / whole; None without a whole."""
+    return part / whole if whole and part is not None else None
+
+
+def total(value: float | None, rows: int | None) -> float | None:
+    """Return a sum over rows: 0 without rows, None if no row has a value."""
+    return value if rows else 0
+
+
+def average(hours: float | None, seconds: float | None) -> float | None:
+    """Return the average viewers of viewer-hours over the observed time."""
+    return None if hours is None or not seconds else hours / (seconds / 3600)

@@ -180,7 +180,7 @@ def boards(streams: list[dict[str, Any]], niches: dict[str, str], days: int = 5)
                      "value_hi": value * 1.1 if metric == "lift" else None, "share": value / sum(sums.values()),
                      "rank": rank, "previous_rank": rank + 1 if period == "day" else None,
                      "rank_change": 1 if period == "day" else None, "is_new": period != "day"}
-                    for metric in METRICS for rank, (creator, value) in enumerate(ranked[:15], 1)
+                    for metric in METRICS for rank, (creator, value) in enumerate(ranked, 1)
                 ]  # fmt: skip
     return rows
 

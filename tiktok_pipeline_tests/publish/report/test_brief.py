@@ -30,9 +30,8 @@ def test_live_dark_and_moving_creators_are_read(brief: Brief) -> None:
 
 def test_only_measurable_lifts_are_ranked_and_by_lower_bound(brief: Brief) -> None:
     assert brief.lifts["creator_id"].to_list() == ["ann", "gap", "eve", "zoe"]
-    assert brief.totals["lifts_clear"] == 2
-    assert brief.totals["lifts_seen"] == 4
-    assert brief.totals["lifts_all"] == 6
+    everyone = brief.scopes["*"]
+    assert (everyone["clear_week"], everyone["lifts_week"], everyone["streams_week"]) == (2, 4, 6)
 
 
 def test_coverage_of_a_board_is_the_observed_share_of_airtime(brief: Brief) -> None:
@@ -42,20 +41,21 @@ def test_coverage_of_a_board_is_the_observed_share_of_airtime(brief: Brief) -> N
 
 def test_a_long_gap_between_readings_breaks_the_curve(brief: Brief) -> None:
     gap, ann = (brief.streams.filter(creator_id=each)["stream_id"][0] for each in ("gap", "ann"))
-    assert brief.curves[gap]["viewers"].null_count() == 1
-    assert brief.curves[ann]["viewers"].null_count() == 0
+    assert brief.curves.filter(stream_id=gap)["viewers"].null_count() == 1
+    assert brief.curves.filter(stream_id=ann)["viewers"].null_count() == 0
 
 
 def test_a_thinned_curve_keeps_its_peak_and_gets_no_false_gap() -> None:
     count = 10 * CURVE_POINTS
     points = pl.DataFrame(
         {
+            "stream_id": ["ann:1"] * count,
             "observed_at": [AS_OF + timedelta(minutes=3 * n) for n in range(count)],
             "viewers": [n % 97 for n in range(count)],
         },
         schema_overrides={"viewers": pl.Int64},
     )
-    curve = briefs._curve(points)
+    curve = briefs.thinned_curves(points)
     assert curve.height <= CURVE_POINTS
     assert curve["viewers"].null_count() == 0
     assert curve["viewers"].max() == 96
@@ -68,14 +68,39 @@ def test_hours_are_summed_over_all_by_niche_and_by_creator(brief: Brief) -> None
     assert sums["airtime_s"].n_unique() == 1
 
 
-def test_a_large_roster_is_truncated_with_the_total_count(tmp_path: Path) -> None:
+def test_every_niche_and_creator_has_rows_in_every_section(tmp_path: Path) -> None:
     brief = read_brief(large(tmp_path, creators=120, days=2))
-    assert brief.live.height == briefs.LIVE < brief.counts["live"]
-    assert brief.streams.height == briefs.CARDS < brief.counts["streams"] == 240
-    assert brief.coverage["creator_id"].n_unique() == briefs.WATCHED < brief.counts["coverage"]
-    assert brief.boards.group_by("period", "niche", "metric").len()["len"].max() == briefs.BOARD
-    assert brief.hours.filter(scope="creator")["name"].n_unique() == briefs.HEAT_CREATORS
-    assert brief.hours.filter(scope="niche")["name"].n_unique() == briefs.NICHES < brief.counts["niches"]
+    everyone = brief.scopes["*"]
+    assert everyone["n_streams"] == 240
+    assert brief.live.height == everyone["live"] == 40, "every creator on air has a row"
+    for frame in (brief.streams, brief.lifts, brief.boards, brief.coverage, brief.trends):
+        assert frame["creator_id"].n_unique() == 120
+    assert brief.hours.filter(scope="creator")["name"].n_unique() == 120
+    assert brief.hours.filter(scope="niche")["name"].n_unique() == len(brief.scopes) - 1 == 40
+    assert brief.depth is None
+
+
+def test_a_roster_beyond_the_limit_carries_the_first_places_and_the_numbers_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(briefs, "CREATORS", 60)
+    brief = read_brief(large(tmp_path, creators=120, days=2))
+    assert brief.stats.height == 60
+    assert brief.scopes["*"]["streams_week"] == 240
+    assert sum(numbers["streams_week"] for niche, numbers in brief.scopes.items() if niche != "*") == 240
+    first = brief.boards.filter(period="week", metric="lift")["rank"].head(briefs.BOARD).to_list()
+    assert first == list(range(1, briefs.BOARD + 1))
+    # 40 niches of three creators: their first places fit, not all the second ones.
+    assert brief.depth == 1
+    places = brief.boards.filter(period="week", metric="lift", niche_rank=1)
+    assert places["niche"].n_unique() == 40
+
+
+def test_numbers_of_a_niche_are_those_of_its_creators(brief: Brief) -> None:
+    for niche, numbers in brief.scopes.items():
+        rows = brief.stats if niche == "*" else brief.stats.filter(niche=niche)
+        for name in ("streams_week", "airtime_s_week", "hours_watched_week", "live", "n_stories"):
+            assert numbers[name] == pytest.approx(rows[name].sum() if rows[name].count() else None), (niche, name)
 
 
 def test_without_a_snapshot_the_error_names_the_command_to_run(tmp_path: Path) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 
-from tiktok_pipeline.publish.report.page import content_security_policy
+from tiktok_pipeline.publish import formats
+from tiktok_pipeline.publish.report.brief import Brief, read_brief
+from tiktok_pipeline.publish.report.page import render
+from tiktok_pipeline.publish.report.sections import KINDS
+from tiktok_pipeline_tests.publish.report.browsing import browse, drawn, needs_chromium, told, with_script
+from tiktok_pipeline_tests.publish.report.rosters import HOSTILE
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the page was not seen in a browser")
+pytestmark = needs_chromium
 
 # The page reports its own state in an attribute, because the test can only read the resulting markup.
 TELL = """addEventListener("load", () => setTimeout(() => {
@@ -27,40 +31,11 @@ TELL = """addEventListener("load", () => setTimeout(() => {
 }, 1500));"""
 
 
-def with_script(page: str, script: str) -> str:
-    """Return the page with an extra script that its policy allows."""
-    (allowed,) = re.findall("'sha256-[^']+'", content_security_policy(scripts=[script], styles=[]))
-    return page.replace("script-src ", f"script-src {allowed} ", 1) + f"<script>{script}</script>"
-
-
-def browse(page: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    folder.mkdir(exist_ok=True)
-    path = folder / "page.html"
-    path.write_text(page, encoding="utf-8")
-    return subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={folder / 'profile'}",
-            "--enable-logging=stderr", "--virtual-time-budget=6000", *arguments, path.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-
-
-def drawn(page: str, folder: Path, *arguments: str) -> str:
-    """Return the markup after the scripts ran without an error."""
-    done = browse(page, folder, "--dump-dom", *arguments)
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    return done.stdout
-
-
 def board(dom: str) -> list[str]:
     """Return the handles on the board."""
     found = re.search(r'<table id="board".*?</table>', dom, re.DOTALL)
     assert found
-    return re.findall(r'class="handle">@(\w+)<', found[0])
+    return re.findall(r'class="handle[^"]*"[^>]*>@(\w+)<', found[0])
 
 
 def shown(dom: str, section: str) -> set[str]:
@@ -91,7 +66,7 @@ def test_a_niche_and_a_creator_can_be_chosen(page: str, tmp_path: Path) -> None:
     assert shown(dom, "streams") == {"max", "zoe"}
     assert board(dom) == ["max", "zoe"]
     assert shown(dom, "live") == set()
-    assert "No creator matches this filter." in dom
+    assert "music: not on air at 20:00 UTC." in dom
     choose = """addEventListener("load", () => {
       const creator = document.getElementById("creator");
       creator.value = "@ANN"; creator.dispatchEvent(new Event("input"));
@@ -120,7 +95,7 @@ def test_a_chart_has_a_tooltip(page: str, tmp_path: Path) -> None:
         mark.dispatchEvent(new MouseEvent(kind, { bubbles: true, clientX: 300, clientY: 300 }));
     }, 1500));"""
     dom = drawn(with_script(page, point), tmp_path)
-    assert re.search(r'<div class="tip"[^>]*>@\w+, [^<]*followers', dom)
+    assert re.search(r'<div class="tip"[^>]*>@\w+ · [^<]*followers', dom)
 
 
 class Server(ThreadingHTTPServer):
@@ -223,3 +198,197 @@ def test_a_name_with_a_script_is_shown_as_text_and_makes_no_request(page: str, s
     dom = drawn(page, tmp_path)
     assert "broken" not in re.findall(r"<title>(.*?)</title>", dom)[0]
     assert server.requested == []
+
+
+def test_the_filter_stands_in_the_address_and_a_link_opens_it(page: str, tmp_path: Path) -> None:
+    read = """const at = (id) => document.getElementById(id);
+      const before = [at("niche").value, at("creator").value, [...document.querySelectorAll("#table-streams tbody tr")].map((row) => row.dataset.creator)];
+      at("niche").value = "art"; at("creator").value = "@Eve"; at("creator").oninput();
+      const address = location.hash;
+      document.querySelector(".tile .term").click();
+      await new Promise((done) => setTimeout(done, 50));
+      const kept = [at("creator").value, location.hash, document.querySelectorAll(".sought").length];
+      at("clear").click();
+      return { before, address, kept, cleared: location.hash };"""  # noqa: E501
+    answer = told(page, tmp_path, read, fragment="#niche=music&creator=zoe")
+    assert answer["before"] == ["music", "zoe", ["zoe"]]
+    assert answer["address"] == "#niche=art&creator=eve"
+    assert answer["kept"] == ["@Eve", answer["address"], 1], "a link to an explanation leaves the filter unchanged"
+    assert answer["cleared"] == ""
+
+
+HOSTILE_NICHE = "a&b=c#</option><script>document.title='broken'</script>*'"
+
+
+def test_a_niche_with_markup_can_be_chosen(snapshot: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "tiktok.duckdb"
+    changed.write_bytes(snapshot.read_bytes())
+    changed.chmod(0o644)
+    with duckdb.connect(str(changed)) as connection:
+        connection.execute("UPDATE creators SET niche = ? WHERE niche = 'music'", [HOSTILE_NICHE])
+        connection.execute("UPDATE leaderboard SET niche = ? WHERE niche = 'music'", [HOSTILE_NICHE])
+        connection.execute("UPDATE creators SET niche = '__proto__' WHERE niche = 'talk'")
+        connection.execute("UPDATE leaderboard SET niche = '__proto__' WHERE niche = 'talk'")
+    read = """const at = (id) => document.getElementById(id), seen = {};
+      for (const option of [...at("niche").options]) {
+        at("niche").value = option.value; at("niche").onchange();
+        const hash = location.hash; at("clear").click(); location.hash = hash;
+        await new Promise((done) => setTimeout(done, 20));
+        seen[" " + option.value] = [at("niche").value === option.value,
+          at("tile-streams").querySelector(".big").textContent,
+          [...document.querySelectorAll("#board tbody tr")].length, document.title];
+      }
+      return seen;"""
+    seen = told(render(read_brief(changed)), tmp_path / "browser", read)
+    assert {niche: row[:3] for niche, row in seen.items()} == {
+        " ": [True, "6", 5], " art": [True, "3", 2], f" {HOSTILE_NICHE}": [True, "2", 2], " __proto__": [True, "1", 1],
+    }  # fmt: skip
+    assert all(row[3].startswith("TikTok Live brief") for row in seen.values())
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#niche=%3Cimg%20src=x%20onerror=alert(1)%3E&creator=%3Cscript%3Edocument.title='broken'%3C/script%3E",
+        "#niche=__proto__&creator=constructor",
+        "#creator=%E0%A4%A",
+        "#=&&==&creator=" + "x" * 5_000,
+    ],
+)
+def test_a_hostile_address_is_text(fragment: str, page: str, tmp_path: Path) -> None:
+    read = """return { text: document.getElementById("nobody").textContent, title: document.title,
+      niche: document.getElementById("niche").value, made: document.querySelectorAll("img, script").length };"""
+    answer = told(page, tmp_path, read, fragment=fragment)
+    assert answer["title"].startswith("TikTok Live brief")
+    assert (answer["niche"], answer["made"]) == ("", 4)
+    assert answer["text"].startswith("No creator matches “")
+    assert len(answer["text"]) < 200
+
+
+def test_tables_sort_and_are_saved_as_they_are_shown(page: str, tmp_path: Path) -> None:
+    read = """const blobs = [];
+      URL.createObjectURL = (blob) => { blobs.push(blob); return "#"; };
+      const sort = (n) => document.querySelectorAll("#table-streams thead th")[n].querySelector(".sort").click();
+      const creators = () => [...document.querySelectorAll("#table-streams tbody tr")].map((row) => row.dataset.creator);
+      const orders = [creators()];
+      sort(4); orders.push(creators()); sort(4); orders.push(creators()); sort(0); orders.push(creators());
+      const sorted = document.querySelectorAll("#table-streams th[aria-sort]").length;
+      for (const button of document.querySelectorAll(".save:not([hidden])")) button.click();
+      return { orders, sorted, texts: await Promise.all(blobs.map(async (blob) => [...new Uint8Array(await blob.arrayBuffer())])) };"""  # noqa: E501
+    answer = told(page, tmp_path, read)
+    newest, most, least, by_name = answer["orders"]
+    assert newest[0] == "ann"
+    assert most[0] == least[-1] == "max"
+    # Names, not handles: the hostile name begins with a sign.
+    assert by_name[0] == "eve"
+    assert answer["sorted"] == 1
+    assert len(answer["texts"]) >= 6
+    for encoded in answer["texts"]:
+        text = bytes(encoded).decode("utf-8")
+        assert text.startswith("\ufeff")
+        rows = list(csv.reader(io.StringIO(text[1:])))
+        assert len({len(row) for row in rows}) == 1
+        assert len(rows) > 1
+    texts = ["".join(map(chr, encoded)) for encoded in answer["texts"]]
+    streams = next(
+        text for text in texts if "airtime_s" in text and "started_at" in text and "lift_interval_lo" in text
+    )
+    assert HOSTILE in {row[1] for row in csv.reader(io.StringIO(streams[3:]))}
+
+
+FORMULAS = ["=1+1", "+1", "-2+3", "@SUM(A1)", "  =cmd|' /C calc'!A0", "\t=1", "＝1", "\u202e=1", "7707928454687123167", "0012", "12e5"]  # fmt: skip # noqa: E501
+
+
+def test_a_formula_of_a_creator_is_text_in_a_csv(brief: Brief, tmp_path: Path) -> None:
+    read = """const blobs = [];
+      URL.createObjectURL = (blob) => { blobs.push(blob); return "#"; };
+      document.querySelector('.save[data-table="coverage"]').click();
+      return blobs[0].text();"""
+    for start in range(0, len(FORMULAS), 6):
+        texts = FORMULAS[start : start + 6]
+        creators = brief.creators.head(len(texts)).with_columns(display_name=pl.Series(texts))
+        people = pl.concat([creators, brief.creators.tail(brief.creators.height - len(texts))])
+        page = render(dataclasses.replace(brief, creators=people))
+        text = told(page, tmp_path / str(start), read).lstrip("\ufeff")
+        rows = {row["display_name"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+        assert {"'" + each for each in texts} <= rows
+
+
+def test_the_script_writes_what_the_template_writes(page: str, tmp_path: Path) -> None:
+    """Readers with and without scripts see the same numbers: both are made from the same values."""
+    read = """return [...document.querySelectorAll(".tile .big, .tile .sub, .lead, table[id^=table-] td")]
+      .filter((element) => !element.closest("[hidden]"))
+      .map((element) => element.textContent.trim().split(/\\s+/).join(" "));"""
+    scripted = told(page, tmp_path, read)
+    # Without the page's own script: the answer comes from the template alone.
+    bare = re.sub(r'<script>"use strict";.*?</script>', "", page, flags=re.DOTALL)
+    assert len(bare) < len(page)
+    assert told(bare, tmp_path / "bare", read) == scripted
+    assert len(scripted) > 100
+
+
+VALUES = [
+    0,
+    0.004,
+    7,
+    2.5,
+    9.996,
+    99.95,
+    940.4,
+    999.4,
+    999.6,
+    12_345,
+    999_600,
+    4_621_000,
+    1.2e9,
+    -0.3,
+    -2_670,
+    0.5,
+    1.5,
+]
+SECONDS = [0, 45, 89.5, 90, 299, 3_569, 3_570, 3_600, 6_240, 259_200, 359_969, 359_970, 4_320_000]
+SHARES = [0, 0.0004, 0.001, 0.073, 0.0994, 0.0996, 0.64, 0.995, 1]
+MINUTES = [29_370_000, 29_387_045, 29_400_001]
+
+
+def test_numbers_are_formatted_alike_in_both_languages(page: str, tmp_path: Path) -> None:
+    found = re.search(r"  // Numbers and times in words.*?\n  \};\n\n", page, re.DOTALL)
+    assert found
+    kinds = {
+        **dict.fromkeys(("count", "gained", "exactly", "change"), VALUES),
+        "duration": SECONDS, "percent": SHARES, "moment": MINUTES,
+        "interval": [[-5, 1_200], [0.2, 0.4]], "text": ["", "x"],
+    }  # fmt: skip
+    read = f"{found[0]} return Object.entries({kinds}).map(([kind, values]) => [kind, values.map(KINDS[kind])]);"
+    for kind, texts in told(page, tmp_path, read):
+        assert texts == [KINDS[kind](value) for value in kinds[kind]], kind
+    assert formats.UNKNOWN == "–"
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_nothing_is_hidden_sideways_and_no_word_is_broken(width: int, page: str, tmp_path: Path) -> None:
+    read = """await new Promise((done) => setTimeout(done, 500));
+      document.querySelector("#all-streams").open = true;
+      const visible = (element) => element.offsetParent && getComputedStyle(element).clipPath === "none";
+      const wide = [...document.querySelectorAll("main *, header *, nav *")].filter((element) => visible(element)
+        && !element.closest("svg, caption, legend, fieldset") && element.scrollWidth > element.clientWidth + 1
+        && element.clientWidth && getComputedStyle(element).display !== "inline");
+      const out = [...document.querySelectorAll("td, .card, .tile, .handle")].filter((element) => visible(element)
+        && element.getBoundingClientRect().right > innerWidth);
+      const tall = [...document.querySelectorAll(".handle")].filter((element) => visible(element)
+        && element.getBoundingClientRect().height > 30);
+      return { wide: wide.map((element) => element.outerHTML.slice(0, 200)), out: out.length, tall: tall.length,
+        page: document.documentElement.scrollWidth - innerWidth };"""
+    answer = told(page, tmp_path, read, f"--window-size={width},900")
+    assert answer == {"wide": [], "out": 0, "tall": 0, "page": answer["page"]}
+    assert answer["page"] <= 0
+
+
+def test_a_handle_that_is_no_handle_gets_no_link(brief: Brief, tmp_path: Path) -> None:
+    handles = brief.creators["handle"].replace({"max": "javascript:alert(1)//", "ann": 'x" onclick="alert(1)'})
+    attacked = render(dataclasses.replace(brief, creators=brief.creators.with_columns(handle=handles)))
+    read = """return [...document.querySelectorAll("a.out")].map((link) => [link.getAttribute("href"), link.rel]);"""
+    links = told(attacked, tmp_path, read)
+    assert len(links) > 5
+    assert all(re.fullmatch(r"https://www\.tiktok\.com/@[A-Za-z0-9_.]+(/video/\d+)?", href) for href, _ in links)
+    assert {rel for _, rel in links} == {"noopener noreferrer"}

@@ -57,6 +57,6 @@ def test_an_interval_that_touches_zero_is_no_clear_effect() -> None:
 
 
 def test_the_polling_interval_is_shown() -> None:
-    assert words.checking(300.0, 362.0) == "Each creator was polled every 5 min, with no gap longer than 6 min."
-    assert words.checking(300.0, None) == "Each creator was polled every 5 min."
-    assert "No creator" in words.checking(None, None)
+    assert words.checking(300.0, 362.0) == "Readings came every 5 min, with no gap longer than 6 min."
+    assert words.checking(300.0, None) == "Readings came every 5 min."
+    assert "No reading" in words.checking(None, None)
