@@ -13,13 +13,13 @@ import dagster as dg
 import pytest
 
 from tiktok_pipeline.config.settings import Places
-from tiktok_pipeline.definitions import build_definitions
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import day_range_tags
 from tiktok_pipeline.resources import Pipeline, build_resources
 from tiktok_pipeline.tables import RAW_LIVES, RAW_TABLES, TABLES
 from tiktok_pipeline.upkeep.compaction import compact
 from tiktok_pipeline.upkeep.forget.erase import forget
+from tiktok_pipeline_tests.defs.deployed import assets_of_the_deployment
 from tiktok_pipeline_tests.replayed import DAYS, START, Replayed
 
 KEY = "a hash key of this test"
@@ -51,9 +51,8 @@ class Home:
     def derive(self, first: date = FIRST, last: date = LAST, **tags: str) -> dg.ExecuteInProcessResult:
         if not (self.path / "roster.csv").exists():
             shutil.copyfile(self.roster, self.path / "roster.csv")
-        assets: list[Any] = list(build_definitions().assets or [])
         result = dg.materialize(
-            assets,
+            assets_of_the_deployment(),
             selection=dg.AssetSelection.groups("normalized", "marts"),
             resources={**build_resources(), "pipeline": Pipeline(environment=self.environment)},
             instance=self.instance,
@@ -112,13 +111,13 @@ def test_incremental_derives_give_the_same_bytes_as_one_derive(homes: Any, repla
     home: Home = homes("bit by bit")
     source = Home(replayed.untouched, replayed.untouched / "roster.csv", home.instance)
     erased = chance.choice(replayed.watched())
-    for number, files in enumerate(in_batches(source.raw_files(), 4, chance)):
+    for number, files in enumerate(in_batches(source.raw_files(), 3, chance)):
         land(home, files, replayed.untouched)
         home.derive()
-        if number == 1:
-            done = compact(home.lake, RAW_TABLES, now=START + timedelta(hours=20), window=timedelta(minutes=10))
+        if number == 0:
+            done = compact(home.lake, RAW_TABLES, now=START + timedelta(hours=14), window=timedelta(minutes=10))
             assert done.hours > 5
-        if number == 2:
+        if number == 1:
             home.forget(erased)
     home.derive()
 
