@@ -29,7 +29,8 @@ dev: $(READY) ## Run the demo's sandbox at many times real speed, with the Dagst
 
 test: $(READY) lint ## Run the whole test suite
 	@# Dozens of processes import the package, so compiled files are kept whatever the environment sets.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# Three workers keep two cores busy: the unattended tests mostly wait, on one of the workers.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Check style and types, and load the definitions
 	@$(BIN)/ruff check

@@ -23,9 +23,10 @@ OURS = ("TIKTOK_PIPELINE", "KONBINI_", "SOCIAL_FETCH_", "TIKLIVEAPI_", "TIKHUB_"
 
 # Files that take longest start first.
 FIRST = (
-    "test_unattended.py", "test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py",
-    "test_damaged_files.py", "test_cases.py", "test_production.py", "test_erase.py", "test_recovery.py",
-    "test_impostors.py", "test_ledger.py", "test_lift_hard_worlds.py",
+    "test_unattended.py", "test_end_to_end.py", "test_example_queries.py", "test_same_bytes.py", "test_production.py",
+    "test_damaged_files.py", "test_impostors.py", "test_recovery.py", "test_cases.py", "test_duckdb_file.py",
+    "test_bounds.py", "test_odd_inputs.py", "test_snapshot.py", "test_erase.py", "test_schedules.py",
+    "test_history.py", "test_hostile.py", "test_ledger.py", "test_lift_hard_worlds.py",
 )  # fmt: skip
 
 # Files whose tests share a session fixture, which one worker makes once.
