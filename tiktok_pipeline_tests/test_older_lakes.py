@@ -16,7 +16,7 @@ import pytest
 
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.publish.duckdb_file import publish
-from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, STREAMS, TABLES
+from tiktok_pipeline.tables import RAW_LIVES, RAW_PROFILES, RECAPS, STREAMS, TABLES
 from tiktok_pipeline.upkeep.repair import repairs
 from tiktok_pipeline_tests.fixtures.make_lake import DAYS, END, START, lakes, published, rebuild, release, unpack
 
@@ -31,8 +31,13 @@ def serve(home: Path) -> None:
         publish(connection, Lake(home / "lake"), home / "warehouse", now=END, keep=1)
 
 
-def differences(expected: Rows, found: Rows) -> list[str]:
+# Columns with a newer method than in an older lake (CHANGELOG.md): deriving again changes their values.
+NEWER_METHOD = {RECAPS.name: {"hits", "score", "method"}}
+
+
+def differences(expected: Rows, found: Rows, *, derived_again: bool = False) -> list[str]:
     """Describe differences of tables, rows by position, and values. A column added by a release is no difference."""
+    changed = NEWER_METHOD if derived_again else {}
     said = [f"{name}: {len(expected.get(name, []))} rows became {len(found.get(name, []))}"
             for name in expected if len(expected[name]) != len(found.get(name, []))]  # fmt: skip
     for name, rows in expected.items():
@@ -40,6 +45,7 @@ def differences(expected: Rows, found: Rows) -> list[str]:
             said += [
                 f"{name}, row {number}, {column}: {value!r} became {new.get(column)!r}"
                 for column, value in old.items()
+                if column not in changed.get(name, ())
                 if new.get(column) != (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
             ]
     return said
@@ -69,7 +75,7 @@ def test_an_older_lake_is_derived_again_from_raw_with_equal_values(archive: Path
         path.unlink()
     rebuild(tmp_path)
     assert lake.damaged.all() == {}
-    assert differences(expected, published(tmp_path / "warehouse")) == []
+    assert differences(expected, published(tmp_path / "warehouse"), derived_again=True) == []
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=ARCHIVE_IDS)
@@ -109,7 +115,7 @@ def test_an_older_day_without_a_required_column_is_skipped_and_rebuilt(tmp_path:
     assert {path.stem for path in lake.wanted_rebuilds()} == {STREAMS.name}
     assert repairs(lake, earliest=DAYS[0], before=END.date() + timedelta(days=1))
     rebuild(tmp_path)
-    assert differences(expected, published(tmp_path / "warehouse")) == []
+    assert differences(expected, published(tmp_path / "warehouse"), derived_again=True) == []
 
 
 def test_a_changed_value_or_a_lost_row_is_reported(tmp_path: Path) -> None:

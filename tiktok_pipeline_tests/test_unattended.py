@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,11 +27,11 @@ from benchmarks.soak import Soaked, deployed
 from tiktok_pipeline.capture.clock import hours_between
 from tiktok_pipeline.capture.newest import newest_capture
 from tiktok_pipeline.commands.demo import WorldOnDisk
-from tiktok_pipeline.commands.status import status_of
-from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
+from tiktok_pipeline.config.settings import SANDBOX_MARKER
 from tiktok_pipeline.lake.store import Lake
 from tiktok_pipeline.partitions import hour_key
 from tiktok_pipeline.tables import COVERAGE, RAW_LIVES
+from tiktok_pipeline_tests.commands.command_line import run_process
 from tiktok_pipeline_tests.conftest import OURS
 
 pytestmark = [pytest.mark.unattended, pytest.mark.timeout(900)]
@@ -136,11 +139,14 @@ def start_and_stop(home: Path, log: Path) -> str:
 
     def done() -> bool:
         # Before that, Dagster creates its records: two processes would do it at once.
-        if b"is ready" not in log.read_bytes():
+        if b"is ready" not in log.read_bytes() or newest_capture(Lake(home / "lake")) == captured:
             return False
-        with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-            records = instance.get_run_records(dg.RunsFilter(created_after=begun))
-        return "derive" in succeeded(records) and newest_capture(Lake(home / "lake")) != captured
+        # Not through an instance: Dagster keeps the newest one of a process, and the other test opens some.
+        with closing(
+            sqlite3.connect(f"{(home / 'dagster' / 'history' / 'runs.db').as_uri()}?mode=ro", uri=True)
+        ) as runs:
+            derived = "SELECT count(*) FROM runs WHERE pipeline_name = 'derive' AND status = 'SUCCESS'"
+            return bool(runs.execute(f"{derived} AND create_timestamp >= ?", (f"{begun:%F %T}",)).fetchone()[0])
 
     with log.open("wb") as out:
         dev = subprocess.Popen(
@@ -156,18 +162,20 @@ def start_and_stop(home: Path, log: Path) -> str:
             while not done() and dev.poll() is None and time.monotonic() < deadline:
                 time.sleep(2)
             assert dev.poll() is None, log.read_text()[-2000:]
-            status = status_of(Places.from_environment({"TIKTOK_PIPELINE_HOME": str(home)}), {})
+            status = run_process(home, "status", "--json", TIKTOK_PIPELINE_HOME=str(home))
             dev.send_signal(signal.SIGINT)
             assert dev.wait(90) == 0
         finally:
             dev.kill()
-    assert status.program is not None
-    assert (status.program.pid, status.program.command) == (dev.pid, "dev")
-    assert status.daemon_runs
-    assert {"watch", "derive", "sweep_profiles"} <= {tick.schedule for tick in status.next_ticks}
-    assert all(timedelta() < tick.at - status.at <= timedelta(hours=1) for tick in status.next_ticks)
-    assert status.last_publish is not None
-    assert status.warnings == []
+    assert status.returncode == 0, status.stderr
+    found = json.loads(status.stdout)
+    assert (found["program"]["pid"], found["program"]["command"]) == (dev.pid, "dev")
+    assert found["daemon_runs"]
+    assert {"watch", "derive", "sweep_profiles"} <= {tick["schedule"] for tick in found["next_ticks"]}
+    at = datetime.fromisoformat(found["at"])
+    assert all(timedelta() < datetime.fromisoformat(t["at"]) - at <= timedelta(hours=1) for t in found["next_ticks"])
+    assert found["last_publish"] is not None
+    assert found["warnings"] == []
     return log.read_text(errors="replace")
 
 

@@ -18,7 +18,7 @@ from tiktok_pipeline.commands.dagster_service import give_up_runs, serve_dagster
 from tiktok_pipeline.commands.instance import only_program, use_instance
 from tiktok_pipeline.commands.ports import require_free_port
 from tiktok_pipeline.commands.replay import replay_span
-from tiktok_pipeline.commands.terminal_table import Column, print_table
+from tiktok_pipeline.commands.terminal_table import TerminalColumn, print_table
 from tiktok_pipeline.config.settings import SANDBOX_MARKER, Places
 from tiktok_pipeline.errors import SettingsError
 from tiktok_pipeline.lake.store import Lake
@@ -230,11 +230,11 @@ def _show(snapshot: Path) -> None:
     print_table(
         "Hours on air, last 7 days",
         [
-            Column("rank"),
-            Column("change", drop=1),
-            Column("creator", left=True),
-            Column("hours"),
-            Column("share", drop=2),
+            TerminalColumn("rank"),
+            TerminalColumn("change", drop=1),
+            TerminalColumn("creator", left=True),
+            TerminalColumn("hours"),
+            TerminalColumn("share", drop=2),
         ],
         [
             (f"{rank}", moved(change, is_new=is_new), handle, f"{hours:.1f}", f"{share:.0%}")
@@ -258,9 +258,19 @@ def _show(snapshot: Path) -> None:
             )
         )
     columns = [
-        *(Column("creator", left=True), Column("start (UTC)"), Column("minutes", drop=3), Column("viewers", drop=4)),
-        *(Column("followers", drop=5), Column("naive", drop=6), Column("lift"), Column("interval", drop=1)),
-        Column("", left=True, drop=2),
+        *(
+            TerminalColumn("creator", left=True),
+            TerminalColumn("start (UTC)"),
+            TerminalColumn("minutes", drop=3),
+            TerminalColumn("viewers", drop=4),
+        ),
+        *(
+            TerminalColumn("followers", drop=5),
+            TerminalColumn("naive", drop=6),
+            TerminalColumn("lift"),
+            TerminalColumn("interval", drop=1),
+        ),
+        TerminalColumn("", left=True, drop=2),
     ]
     print_table("The last streams and their lift (90 % interval)", columns, rows)
 

@@ -16,7 +16,7 @@ _FILE_WIDTH = 124
 
 
 @dataclass(frozen=True)
-class Column:
+class TerminalColumn:
     """A column of a table: `left` aligns text; the column with the highest `drop` is left out first, 0 never."""
 
     name: str
@@ -24,7 +24,7 @@ class Column:
     drop: int = 0
 
 
-def print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, columns: Sequence[TerminalColumn], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with the columns that fit; where not even the needed ones fit, print a list."""
     console = Console(soft_wrap=True)
     wide = console.is_terminal or os.environ.get("COLUMNS", "").isdigit()
@@ -52,7 +52,7 @@ def print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[s
     console.print()
 
 
-def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+def _table(title: str, columns: Sequence[TerminalColumn], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for column in columns:
         table.add_column(column.name, justify="left" if column.left else "right", no_wrap=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tiktok_pipeline.commands.terminal_table import Column, print_table
+from tiktok_pipeline.commands.terminal_table import TerminalColumn, print_table
 
 COLUMNS = [
-    *(Column("creator", left=True), Column("start (UTC)"), Column("viewers", drop=2), Column("lift")),
-    Column("", left=True, drop=1),
+    *(
+        TerminalColumn("creator", left=True),
+        TerminalColumn("start (UTC)"),
+        TerminalColumn("viewers", drop=2),
+        TerminalColumn("lift"),
+    ),
+    TerminalColumn("", left=True, drop=1),
 ]
 ROWS = [
     ("a.handle_of_24_characters", "11-17 17:14", "1,234,567", "not observable", "provisional"),

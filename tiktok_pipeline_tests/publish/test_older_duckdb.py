@@ -69,7 +69,7 @@ def test_an_older_duckdb_opens_the_published_file(older: Path, tmp_path: Path) -
     assert read["rows"].keys() == {table.name for table in PUBLISHED} | VIEWS.keys() | {"publication"}
     assert {name: read["rows"][name] for name in published.rows} == published.rows
     assert {name: read["rows"][name] for name in VIEWS} == {
-        "live_now": 1, "leaderboard_today": 1, "stream_overview": published.rows["streams"],
+        "live_now": 1, "leaderboard_today": 1, "leaderboard_overview": 1, "stream_overview": published.rows["streams"],
         "movers": published.rows["creators"], "went_dark": 1,
     }  # fmt: skip
     assert read["comments"][0] == read["comments"][1] > 100
