@@ -173,7 +173,7 @@ def render(brief: Brief) -> str:
         runtime=runtime,
         brief=brief,
         total=brief.scopes["*"],
-        people=_people(brief),
+        people=_people(brief, tables),
         tables=tables,
         written=_written,
         tiktok=_tiktok,
@@ -194,9 +194,10 @@ def render(brief: Brief) -> str:
     )
 
 
-def _people(brief: Brief) -> dict[str, dict[str, str]]:
-    """Return the names of creators by id."""
-    return {
+def _people(brief: Brief, tables: dict[str, Section]) -> dict[str, dict[str, str]]:
+    """Return the names of creators by id. While days of `creators` are blocked, an id may have no other name."""
+    ids = {row[0] for table in tables.values() for row in table.rows}
+    return {creator: {"name": creator, "handle": creator, "niche": ""} for creator in sorted(ids)} | {
         row["creator_id"]: {
             "name": row["display_name"] or row["handle"] or row["creator_id"],
             "handle": row["handle"] or row["creator_id"],
@@ -272,7 +273,7 @@ def _vendor_name(vendor: str) -> str:
 
 def _data(brief: Brief, tables: dict[str, Section], niches: list[str]) -> dict[str, Any]:
     """Return the data that page.js filters and draws. Creators are named by their place in `creators`."""
-    people = _people(brief)
+    people = _people(brief, tables)
     stats = {row["creator_id"]: row for row in brief.stats.iter_rows(named=True)}
     shown = {row[0] for table in tables.values() for row in table.rows} | set(stats) | set(brief.lifts["creator_id"])
     ids = {creator: place for place, creator in enumerate(sorted(shown & people.keys()))}
