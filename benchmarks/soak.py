@@ -142,7 +142,9 @@ def deployed(home: Path, *, creators: int, speed: float, seed: int = 7) -> Itera
         )
         (home / "dagster").mkdir(parents=True)
         (home / "dagster" / "dagster.yaml").write_text(SHIPPED.read_text())
-        (home / "settings.toml").write_text(dev_settings(speed))
+        # Earlier days can be chosen, as in a deployment that has run for a while.
+        earlier = f"\n[partitions]\nfirst_day = {shown - timedelta(days=40):%F}\n"
+        (home / "settings.toml").write_text(dev_settings(speed) + earlier)
         (home / "workspace.yaml").write_text(
             f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: tiktok_pipeline}}}}]\n"
         )

@@ -219,10 +219,12 @@ def test_a_window_that_is_over_makes_no_request(deployed: Deployed) -> None:
 
 
 def fast(deployed: Deployed, speed: float, shows: datetime) -> None:
-    """Set the deployment's clock to `shows` now, and to run `speed` times as fast as real time."""
+    """Set the deployment's clock to `shows` now; for an hour it has run `speed` times as fast as real time."""
+    ran = timedelta(hours=1)
+    anchor = f"{(datetime.now(UTC) - ran).isoformat()}/{(shows - ran * speed).isoformat()}"
     deployed.environment |= {
         "TIKTOK_PIPELINE_CLOCK_SPEED": str(speed),
-        "TIKTOK_PIPELINE_CLOCK_ANCHOR": f"{datetime.now(UTC).isoformat()}/{shows.isoformat()}",
+        "TIKTOK_PIPELINE_CLOCK_ANCHOR": anchor,
     }
 
 

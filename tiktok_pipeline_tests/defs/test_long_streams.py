@@ -38,6 +38,7 @@ ENDED = BEGAN + timedelta(days=8, hours=3, minutes=20)
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
+    (tmp_path / "roster.csv").write_text("handle\nana\nbo\n")
     return tmp_path
 
 
